@@ -38,16 +38,24 @@ class Events:
         _check_range("units", which, n_units, "give n_units=... or check the sensor size")
         key = np.unique(when * np.int64(n_units) + which)
         times_sorted, units_sorted = np.divmod(key, n_units)
-        fields = {
-            "times": times_sorted.astype(np.int32),
-            "units": units_sorted.astype(np.int32),
-            "offsets": np.searchsorted(times_sorted, np.arange(n_steps + 1)).astype(np.int32),
-        }
-        for name, array in fields.items():
-            array.flags.writeable = False
-            object.__setattr__(self, name, array)
-        object.__setattr__(self, "n_steps", int(n_steps))
-        object.__setattr__(self, "n_units", int(n_units))
+        offsets = np.searchsorted(times_sorted, np.arange(n_steps + 1))
+        self._fill(times_sorted, units_sorted, offsets, int(n_steps), int(n_units))
+
+    def _fill(self, times: np.ndarray, units: np.ndarray, offsets: np.ndarray, n_steps: int, n_units: int) -> None:
+        for name, array in (("times", times), ("units", units), ("offsets", offsets)):
+            column = np.ascontiguousarray(array, np.int32)
+            column.flags.writeable = False
+            object.__setattr__(self, name, column)
+        object.__setattr__(self, "n_steps", n_steps)
+        object.__setattr__(self, "n_units", n_units)
+
+    @classmethod
+    def from_counts(cls, counts: np.ndarray, units: np.ndarray, n_units: int) -> Events:
+        """From events that were checked before, as they travel: counts (T,) events per step, units in order of time."""
+        events = object.__new__(cls)
+        offsets = np.concatenate([[0], np.cumsum(counts)])
+        events._fill(np.repeat(np.arange(len(counts)), counts), units.copy(), offsets, len(counts), n_units)
+        return events
 
     @classmethod
     def from_dense(cls, spikes: np.ndarray) -> Events:

@@ -31,13 +31,13 @@ from tp_lava.numbers import REGISTER_BITS, Format
 
 POWER = Format(17, 15, signed=False)  # 2**-f in (1/2, 1]; also probabilities
 LOGARITHM = Format(REGISTER_BITS, 12)  # results of log2, arguments of exp2
-_OCTAVE_BITS = 10  # mantissa bits that index the log2 table
-_SEGMENTS = 8
+_OCTAVE_BITS = 13  # mantissa bits that index the log2 table
+_SEGMENTS = 10
 _MAX_COUNT = 31  # largest shift by a register
 _LOG2E = Format(16, 14, signed=False)
 _SOFTMAX_FLOOR = -24.0  # exp(-24) is below the resolution of a probability
 
-EXP2_ERROR = 2.0**-10  # relative, of exp2 in fixed point, down to the resolution of its result
+EXP2_ERROR = 2.0**-11  # relative, of exp2 in fixed point, down to the resolution of its result
 LOG2_ERROR = 2.0**-10  # absolute
 SQRT_ERROR = 2.0**-9  # relative, down to the resolution of its result
 

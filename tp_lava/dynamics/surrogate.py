@@ -21,7 +21,7 @@ from tp_lava.numbers import Format
 
 SURROGATE = Format(11, 10, signed=False)  # values 0..1.999
 SURROGATE_ERROR = 0.005  # of every table, against the exact profile
-_ARGUMENT_BITS = 12
+_ARGUMENT_BITS = 14
 _SEGMENTS = 10
 _TAIL = 2.0**-9  # a table ends where its profile is below this
 

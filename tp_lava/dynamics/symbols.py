@@ -52,8 +52,9 @@ class Trace:
             if symbol.format.frac != port.format.frac:
                 raise ValueError(f"{self.name}: {name} has {port.format.frac} fractional bits, the value {symbol.format.frac}")
             symbol = saturate(symbol, port.format)
-        if set(symbol.value.axes) != set(port.axes):
-            symbol = symbol.spread(port.axes)
+        unchanged = symbol.value.index in {index for _, index in self.reads}
+        if unchanged or set(symbol.value.axes) != set(port.axes):
+            symbol = symbol.spread(port.axes)  # a value of the program's own, whatever is written to the port it came from
         self.writes.append((name, symbol.value.index))
 
     def program(self) -> Program:

@@ -7,6 +7,7 @@ lava-nc's rough edges is in this package: `shim` (imports) and `session` (run ti
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -31,12 +32,14 @@ class LavaResult:
     """What a run gave.
 
     predictions (N,) and scores (N, C), physical units, of each sample as it was presented; learner: a Learner in the
-    very state the run ended in, with its weights, to evaluate, save or go on with.
+    very state the run ended in, with its weights, to evaluate, save or go on with; seconds: of the run, without making
+    and compiling the network.
     """
 
     predictions: np.ndarray
     scores: np.ndarray
     learner: Learner
+    seconds: float
 
     @property
     def weights(self):
@@ -68,7 +71,6 @@ def run(
     if tag not in TAGS:
         raise invalid("lava.run", "tag", repr(tag), f"one of {', '.join(TAGS)}", 'use tag="fixed_pt" for integers')
     make_importable()
-    from lava.magma.core.run_conditions import RunSteps
     from lava.magma.core.run_configs import Loihi2SimCfg
 
     handlers = list(logging.getLogger().handlers)  # every Lava Process adds one
@@ -79,11 +81,13 @@ def run(
             Session(chip, Loihi2SimCfg(select_tag=tag if stepwise else f"{tag}_async"), (source, chip, sink)) as session,
             follow("in Lava", len(samples), lambda: sink.done, progress),
         ):
-            session.run(RunSteps(num_steps=steps), timeout, lambda: sink.done)
+            start = time.perf_counter()
+            session.run(steps, timeout, lambda: sink.done)
+            seconds = time.perf_counter() - start
     finally:
         logging.getLogger().handlers[:] = handlers
     chip.learner.begin()
-    return LavaResult(sink.predictions, chip.buffer("score").decode(sink.scores), chip.learner)
+    return LavaResult(sink.predictions, chip.buffer("score").decode(sink.scores), chip.learner, seconds)
 
 
 def _processes(network, rule, samples, learn, seed, fixed, stepwise):

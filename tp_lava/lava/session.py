@@ -1,8 +1,8 @@
 """A Lava run time that always ends: its cause is told, and no process, thread or shared memory outlives it.
 
-What stock Lava does when a model raises, a child dies or a port dead-locks is to wait for ever. Here the run
-happens in a helper thread, while this one watches the children: a lost child, an exception or a stalled run ends
-the session. Children also die with the thread that made them, however it goes.
+What stock Lava does when a model raises, a child dies or a port dead-locks is to wait for ever. Here the run is
+watched: a lost child, an exception or a run that stands still ends the session. Children also die with the thread
+that made them, however it goes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import Any
 from tp_lava.errors import LavaRunError
 from tp_lava.lava.shim import make_importable
 
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.005
+_CAUSE_SECONDS = 0.1  # for the traceback of an error that is already known
 _GRACE_SECONDS = 5.0  # for an orderly stop
 _PR_SET_PDEATHSIG = 1
 _MEMORY_MANAGER = "SharedMemoryManager"
@@ -72,46 +73,48 @@ class Session:
         self._children = [c for c in multiprocessing.active_children() if c not in before]
         return self
 
-    def run(self, condition: Any, timeout: float | None = None, progress: Callable[[], int] | None = None) -> None:
-        """Run until the condition is met. timeout: seconds without progress (or altogether, if progress is not given).
+    def run(self, steps: int, timeout: float | None = None, progress: Callable[[], int] | None = None) -> None:
+        """Run so many time steps (asynchronous models: what they do in one run, for steps=1).
 
-        Raises LavaRunError with the exception of a model, the name of a lost process, or the time-out.
+        timeout: seconds without progress, or altogether if progress is not given. Raises LavaRunError with the
+        exception of a model, the name of a lost process, or the time-out.
         """
-        ended = threading.Event()
-        failure: list[BaseException] = []
+        from lava.magma.core.run_conditions import RunSteps
 
-        def target() -> None:
-            try:
-                self._process.run(condition)
-            except BaseException as error:
-                failure.append(error)
-            finally:
-                ended.set()
-
-        threading.Thread(target=target, name="tp_lava session", daemon=True).start()
         self._failed = True
-        self._watch(ended, timeout, progress)
-        if failure:
-            self._raise_cause(failure[0])
-        self._failed = False
-
-    def _watch(self, ended: threading.Event, timeout: float | None, progress: Callable[[], int] | None) -> None:
+        self._process.run(RunSteps(num_steps=steps, blocking=False))
         seen, since = progress() if progress else 0, time.monotonic()
-        while not ended.wait(_POLL_SECONDS):
-            alive = set(multiprocessing.active_children())
-            lost = [child for child in self._children if child not in alive]
-            if lost and not ended.wait(10 * _POLL_SECONDS):
-                self._raise_cause(None, lost)
+        while not self._answered():
+            self._check_children()
             now = progress() if progress else 0
             if now != seen:
                 seen, since = now, time.monotonic()
             if timeout is not None and time.monotonic() - since > timeout:
                 what = f"no progress for {timeout:g} s" if progress else f"not done after {timeout:g} s"
-                raise LavaRunError(
-                    f"Lava run given up: {what}; a port may wait for a message that never comes.", obj="Lava", attr="timeout"
-                )
+                message = f"Lava run given up: {what}; a port may wait for a message that never comes."
+                raise LavaRunError(message, obj="Lava", attr="timeout")
+            time.sleep(_POLL_SECONDS)
+        self._process.wait()
+        self._failed = False
 
-    def _raise_cause(self, error: BaseException | None, lost: Sequence[Any] = ()) -> None:
+    def _answered(self) -> bool:
+        """Whether every runtime service has said that its run is done. One that says ERROR is followed by its cause."""
+        from lava.magma.runtime.mgmt_token_enums import MGMT_RESPONSE, enum_equal
+
+        answered = [port for port in self._process.runtime.service_to_runtime if port.probe()]
+        if any(enum_equal(port.peek(), MGMT_RESPONSE.ERROR) for port in answered):
+            time.sleep(_CAUSE_SECONDS)
+            self._raise_cause(())
+        return len(answered) == len(self._process.runtime.service_to_runtime)
+
+    def _check_children(self) -> None:
+        """Raise if a process of the network has ended."""
+        alive = set(multiprocessing.active_children())
+        lost = [child for child in self._children if child not in alive]
+        if lost:
+            self._raise_cause(lost)
+
+    def _raise_cause(self, lost: Sequence[Any]) -> None:
         """Raise what a child raised, or say which one was lost."""
         for child in self._children:
             try:
@@ -122,10 +125,8 @@ class Session:
                 exception, text = cause
                 message = f"{type(exception).__name__} in a ProcessModel: {exception}\n\n{text}"
                 raise LavaRunError(message, obj="ProcessModel", attr=type(exception).__name__) from exception
-        if lost:
-            codes = ", ".join(f"{child.name}" for child in lost)
-            raise LavaRunError(f"Lava lost a process ({codes}): it was killed or ran out of memory.", obj="Lava", attr="process")
-        raise LavaRunError(f"Lava run failed: {error}", obj="Lava") from error
+        names = ", ".join(child.name for child in lost) or "unknown"
+        raise LavaRunError(f"Lava lost a process ({names}): it was killed or ran out of memory.", obj="Lava", attr="process")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._close()

@@ -116,7 +116,7 @@ class _Stepwise(_LearnerModel, PyLoihiProcessModel):
         if sample[START]:
             self._begin(int(sample[LABEL]))
         units = np.flatnonzero(spikes)
-        self._advance(Events(np.zeros(units.size, np.int64), units, 1, spikes.size))
+        self._advance(Events.from_counts(np.array([units.size]), units, spikes.size))
         self._send_scores()
 
 

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 from lava.magma.core.process.ports.ports import OutPort
-from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 
 from tp_lava.data.events import Events
 from tp_lava.errors import invalid
+from tp_lava.processes.base import Process
 from tp_lava.processes.protocol import NO_LABEL, SAMPLE_SIZE, packet_size
 
 
-class EventSource(AbstractProcess):
+class EventSource(Process):
     """Plays samples one after the other; after the last, silence.
 
     samples: sequence of (Events, label), all of n_units units; labelled: whether the label goes with each sample,

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 from lava.magma.core.process.ports.ports import InPort, OutPort
-from lava.magma.core.process.process import AbstractProcess
 from lava.magma.core.process.variable import Var
 
-from tp_lava.circuit import Buffer
+from tp_lava.circuit import Buffer, Circuit
 from tp_lava.engine import parameters
 from tp_lava.errors import invalid
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.learner import Learner
 from tp_lava.network import Network
+from tp_lava.processes.base import Process
 from tp_lava.processes.protocol import SAMPLE_SIZE, packet_size
 from tp_lava.rules import Rule
 from tp_lava.wiring import build_circuit
 
 
-class OnChipLearner(AbstractProcess):
+class OnChipLearner(Process):
     """Infers and, given a rule, learns, step by step, from spikes and labels.
 
     network, rule, seed: as for Learner, in physical units, once; the tag of the run configuration, "floating_pt" or
@@ -34,16 +34,17 @@ class OnChipLearner(AbstractProcess):
     """
 
     def __init__(self, network: Network, rule: Rule | None = None, seed: int = 0, fixed: FixedPoint | None = None, **options) -> None:
+        circuit = build_circuit(network, rule)
         super().__init__(network=network, rule=rule, seed=seed, fixed=fixed or FixedPoint(), **options)
         self.s_in = InPort(shape=(network.n_inputs,))
         self.sample_in = InPort(shape=(SAMPLE_SIZE,))
         self.packet_in = InPort(shape=(packet_size(network.n_inputs),))
         self.score_out = OutPort(shape=(network.n_classes,))
         self.learning = Var(shape=(1,), init=1)
-        self._add_vars(network, rule)
+        self._add_vars(circuit, rule)
 
-    def _add_vars(self, network: Network, rule: Rule | None) -> None:
-        circuit = build_circuit(network, rule)
+    def _add_vars(self, circuit: Circuit, rule: Rule | None) -> None:
+        network = circuit.network
         values = parameters(network, rule)
         for name, buffer in circuit.buffers.items():
             if visible(buffer):

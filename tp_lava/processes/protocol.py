@@ -66,5 +66,5 @@ def unpack(packet: np.ndarray, n_units: int) -> Packet | None:
     steps = int(packet[_P_STEPS])
     counts = packet[_HEADER : _HEADER + steps]
     units = packet[_HEADER + steps : _HEADER + steps + counts.sum()]
-    events = Events(np.repeat(np.arange(steps), counts), units, steps, n_units)
+    events = Events.from_counts(counts, units, n_units)
     return Packet(bool(packet[_P_START]), int(packet[_P_LABEL]), events, bool(packet[_P_LAST]))

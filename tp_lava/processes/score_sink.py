@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from lava.magma.core.process.ports.ports import InPort
-from lava.magma.core.process.process import AbstractProcess
 
+from tp_lava.processes.base import Process
 from tp_lava.processes.protocol import SAMPLE_SIZE
 from tp_lava.sharing import shared_array
 
 
-class ScoreSink(AbstractProcess):
+class ScoreSink(Process):
     """Keeps the scores of n_samples samples over n_classes, readable at any time, also while it runs.
 
     Ports: score_in (n_classes,), the readout after each step, or after each sample where it runs asynchronously;

@@ -46,15 +46,12 @@ def loop_form(program: Program) -> LoopForm:
                 elif home.get(argument, number) != number:
                     kept.add(argument)
     for port, value in program.writes:
-        number = home.get(value, -1)
-        inline = number >= last_read.get(port, -1) and value not in reduced
-        if inline and number >= 0 and set(nests[number].domain) == set(program.port(port).axes):
+        number, domain = home[value], tuple(a for a in program.axes if a in program.port(port).axes)
+        if number >= last_read.get(port, -1) and value not in reduced and nests[number].domain == domain:
             nests[number].writes.append((port, value))
         else:
-            domain = tuple(a for a in program.axes if a in program.port(port).axes)
             nests.append(Nest(domain, [], [(port, value)]))
-            if value not in reads:
-                kept.add(value)
+            kept.add(value)
     return LoopForm(nests, sorted(kept))
 
 

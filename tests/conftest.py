@@ -1,0 +1,76 @@
+"""What several tests need: both targets side by side, small networks and samples, the recordings if they are there."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from hypothesis import HealthCheck, settings
+
+import tp_lava as tpl
+from tp_lava.targets.cpu import compile_program
+from tp_lava.targets.interpreter import interpret
+
+settings.register_profile("tp_lava", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("tp_lava")
+
+SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def port_arrays(program, sizes, rng, edges=True):
+    """Random arrays for every port of a program; in fixed point half of the entries lie at the edges of the format."""
+    arrays = {}
+    for port in program.ports:
+        shape = [sizes[a] for a in port.axes] or [1]
+        if port.format is None:
+            arrays[port.name] = rng.normal(0, 1, shape).astype(np.float32)
+            continue
+        low, high = port.format.low, port.format.high
+        values = rng.integers(low, high, shape, endpoint=True)
+        if edges:
+            special = rng.choice(np.clip([low, low + 1, -1, 0, 1, high - 1, high], low, high), shape)
+            values = np.where(rng.random(shape) < 0.5, special, values)
+        arrays[port.name] = values.astype(np.int8 if port.name == "weight" else np.int32)
+    return arrays
+
+
+def run_both(program, arrays, key=0):
+    """-> (interpreter's arrays, CPU's arrays), each from a copy."""
+    by_interpreter = {name: array.copy() for name, array in arrays.items()}
+    by_cpu = {name: array.copy() for name, array in arrays.items()}
+    interpret(program, by_interpreter, key)
+    ports = [by_cpu[port.name] for port in program.ports]
+    compile_program(program)(*([np.uint32(key)] if program.uses_random else []), *ports)
+    return by_interpreter, by_cpu
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1234)
+
+
+def random_events(rng, n_units, n_steps=12, rate=0.15):
+    return tpl.Events.from_dense(rng.random((n_steps, n_units)) < rate)
+
+
+def random_samples(rng, count, n_units, n_classes, n_steps=12, rate=0.15):
+    return [(random_events(rng, n_units, n_steps, rate), int(rng.integers(n_classes))) for _ in range(count)]
+
+
+def lively(network, gain=4.0):
+    """The network with weights large enough that every layer spikes."""
+    return network.with_weights({name: array * gain for name, array in network.weights.items()})
+
+
+@pytest.fixture(scope="session")
+def nmnist():
+    """The N-MNIST recordings as (train, test) of (structured events, label); skips where they are absent."""
+    reader = SHARED / "read.py"
+    if not reader.exists() or not (SHARED / "nmnist_small.npz").exists():
+        pytest.skip("the shared recordings are not here")
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("shared_read", reader)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

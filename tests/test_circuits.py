@@ -1,0 +1,143 @@
+"""Whole circuits, learning included: interpreter = CPU, bit for bit in fixed point."""
+
+import numpy as np
+import pytest
+from conftest import lively, random_events
+
+import tp_lava as tpl
+from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory, stream_labels
+from tp_lava.errors import NumberRangeError
+from tp_lava.fixedpoint import REAL, FixedPoint, plan
+from tp_lava.targets.interpreter import interpret_step
+from tp_lava.wiring import build_circuit
+
+SIZES = (11, 9, 7, 4)
+VARIANTS = {
+    "plain": {},
+    "recurrent": {"recurrent": True},
+    "lava_like": {"neuron": tpl.LIF(0.9, 1.3, ">", "zero", 0.4, tpl.Triangle())},
+    "fast": {"neuron": tpl.LIF(0.5, 0.6, surrogate=tpl.FastSigmoid(4.0)), "trace_decay": 0.7},
+    "mixed": {"recurrent": (True, False), "trace_decay": (0.9, 0.5)},
+}
+RULES = {"k2": tpl.TP(0.02, 0.05, 2), "all": tpl.TP(0.02, 0.05, "all"), "trained_target": tpl.TP(0.03, 0.01, 3, train_target=True)}
+
+
+def engine_for(network, rule, fixed, students=1, seed=5):
+    formats = plan(network, rule, FixedPoint().resolved(network, rule), students) if fixed else REAL
+    circuit = build_circuit(network, rule, formats, students)
+    weights = {name: circuit.buffers[name] for name in circuit.names("weight")}
+    memory = shared_memory(weights, network.weights, seed)
+    add_memory(memory, circuit, rule)
+    return Engine(circuit, memory)
+
+
+def run_in_interpreter(engine, events):
+    for step in range(max(sample.n_steps for sample in events)):
+        for row, sample in enumerate(events):
+            units = sample.units[sample.offsets[step] : sample.offsets[step + 1]] if step < sample.n_steps else []
+            engine.memory["input_active"][row, : len(units)] = units
+            engine.memory["input_count"][row] = len(units)
+        interpret_step(engine.circuit, engine.memory)
+
+
+def run_on_cpu(engine, events):
+    from tp_lava.learner import _side_by_side
+
+    offsets, units = _side_by_side(events)
+    engine.run(offsets, units, 0, offsets.shape[1] - 1)
+
+
+def assert_same(circuit, interpreted, compiled, fixed):
+    for name, buffer in circuit.buffers.items():
+        a, b = interpreted[name], compiled[name]
+        if name.endswith("_active"):
+            continue  # beyond its count a list holds whatever it held before
+        if fixed or buffer.index:
+            np.testing.assert_array_equal(a, b, name)
+        else:
+            np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "float"])
+@pytest.mark.parametrize(("variant", "rule"), [("plain", "k2"), ("recurrent", "all"), ("lava_like", "trained_target"), ("fast", "all"), ("mixed", "k2")])
+def test_streaming_learning(variant, rule, fixed, rng):
+    network = lively(tpl.Network.dense(SIZES, seed=3, **VARIANTS[variant]), 2.5)
+    engines = [engine_for(network, RULES[rule], fixed) for _ in range(2)]
+    before = engines[0].memory["hidden0"].copy()
+    for sample in range(3):
+        events, label = random_events(rng, SIZES[0], 15, 0.3), int(rng.integers(SIZES[-1]))
+        streams = stream_labels(label, SIZES[-1], engines[0].circuit.sizes["k"], 5, sample)
+        for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
+            engine.begin()
+            engine.set_labels([label], streams)
+            run(engine, [events])
+        assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
+    assert engines[0].memory["random_step"][0] == 45
+    assert engines[0].memory["hidden1_total"].sum() > 0
+    assert not np.array_equal(before, engines[0].memory["hidden0"])
+
+
+@pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "float"])
+def test_batch_learning(fixed, rng):
+    network = lively(tpl.Network.dense(SIZES, recurrent=(False, True), seed=3), 2.5)
+    engines = [engine_for(network, tpl.TP(0.5, 0.5), fixed, students=3) for _ in range(2)]
+    events = [random_events(rng, SIZES[0], steps, 0.3) for steps in (12, 9, 12)]
+    for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
+        engine.begin()
+        engine.set_labels([0, 2, 0], [0, 2, 0])
+        run(engine, events)
+    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
+
+
+def test_bias_reaches_the_membrane(rng):
+    network = tpl.Network.dense((4, 3, 2)).with_weights({"bias0": np.array([2.0, 0.0, 0.5])})
+    for fixed in (True, False):
+        engine = engine_for(network, None, fixed)
+        run_on_cpu(engine, [random_events(rng, 4, 5, 0.0)])
+        assert engine.memory["hidden0_total"][0].tolist()[:2] == [5, 0]
+
+
+def test_frozen_layers_do_not_change_and_cost_nothing():
+    network = tpl.Network.dense((6, 5, 4, 3))
+    both = build_circuit(network, tpl.TP((0.1, 0.1), contrast=2))
+    lower, readout_only = build_circuit(network, tpl.TP((0.1, 0.0), contrast=2)), build_circuit(network, tpl.TP(0.0, contrast=2))
+    assert len(both.step) > len(lower.step) > len(readout_only.step)
+    assert [o.weights for o in readout_only.step if hasattr(o, "third")] == ["readout"]
+    assert {o.weights for o in lower.step if hasattr(o, "third")} == {"hidden0", "readout"}
+    assert "hidden1_error" not in lower.buffers
+
+
+def test_counters_are_the_only_random_state():
+    circuit = build_circuit(tpl.Network.dense((6, 5, 3)), tpl.TP(contrast=2))
+    assert set(circuit.names("random")) | {"samples_seen"} == set(COUNTERS)
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "message"),
+    [
+        (tpl.Network.dense((4, 3, 2), neuron=tpl.LIF(threshold=1e5)), {"membrane_frac": 14}, "hidden0: threshold is 100000.0, but a 24-bit membrane with 14"),
+        (tpl.Network.dense((4, 3, 2)), {"weight_exponents": {"hidden0": -30}}, r"hidden0: threshold is 1.0.* or a weight exponent \(now -30\) nearer"),
+        (tpl.Network.dense((4, 3, 2)), {"membrane_frac": 3}, "hidden0: membrane_frac is 3, but its weights have .* use membrane_frac >="),
+        (tpl.Network.dense((4, 3, 2), neuron=tpl.LIF(decay=0.99999)), {}, r"hidden0.decay: decay is 0.99999, which rounds to 4096/4096 in 12 bits"),
+        (tpl.Network.dense((4, 3, 2), trace_decay=0.99999), {}, r"hidden0.trace_decay: decay is 0.99999"),
+    ],
+)
+def test_formats_that_cannot_hold_the_network_are_refused(network, options, message):
+    with pytest.raises(NumberRangeError, match=message):
+        tpl.Learner(network, tpl.TP(contrast=2), tpl.FixedPoint(**options))
+
+
+def test_sums_that_would_overflow_name_layer_value_and_remedy():
+    network = tpl.Network.dense((4, 3000, 2), trace_decay=0.999)
+    with pytest.raises(NumberRangeError, match=r"hidden0_contrast: the sum of 3000 products of traces up to .* needs .* use a smaller trace_decay or fewer neurons"):
+        tpl.Learner(network, tpl.TP(contrast=2), "fixed")
+    many = tpl.Network.dense((4, 3, 300))
+    with pytest.raises(NumberRangeError, match=r"hidden0_third_factor: value .* could reach .* beyond the 32-bit register"):
+        tpl.Learner(many, tpl.TP(contrast="all"), "fixed")
+    tpl.Learner(many, tpl.TP(contrast=128), "fixed")
+
+
+@pytest.mark.parametrize("options", [{"weight_bits": 9}, {"weight_bits": 1}, {"third_factor_range": 0}, {"weight_exponents": {"nope": 0}}])
+def test_impossible_options_are_refused(options):
+    with pytest.raises(tpl.InvalidValueError, match="FixedPoint: .* but must be"):
+        tpl.Learner(tpl.Network.dense((4, 3, 2)), None, tpl.FixedPoint(**options))

@@ -1,0 +1,143 @@
+"""Time per learning step and peak memory at N-MNIST's size: our engine, our Process in Lava, stock Lava's LearningDense.
+
+    uv run python tools/bench.py
+
+2312 inputs x 200 neurons, about 14 input spikes a step. Every form runs in a process of its own, one after the other in
+one run; times are medians over repetitions, so compare them by their ratios. Ours is the whole TP network (target
+streams, contrast, readout, their learning); stock Lava's is one plastic connection with a 2-factor rule.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+N_IN, N_HIDDEN, N_CLASSES, SPIKES_PER_STEP, N_STEPS = 2312, 200, 10, 14, 300
+
+
+def recordings(count: int) -> list:
+    """Poisson events at N-MNIST's rate."""
+    import tp_lava as tpl
+
+    rng = np.random.default_rng(0)
+    dense = (rng.random((N_STEPS, N_IN)) < SPIKES_PER_STEP / N_IN for _ in range(count))
+    return [(tpl.Events.from_dense(spikes), int(rng.integers(N_CLASSES))) for spikes in dense]
+
+
+def network():
+    """2312-200-10, blank."""
+    import tp_lava as tpl
+
+    return tpl.Network.dense((N_IN, N_HIDDEN, N_CLASSES))
+
+
+def engine(precision: str, repetitions: int) -> list[float]:
+    """Seconds per step of Learner.learn, one figure a sample."""
+    import tp_lava as tpl
+
+    learner, samples = tpl.Learner(network(), tpl.TP(), precision), recordings(10)  # type: ignore[arg-type]
+    for sample in samples:
+        learner.learn(*sample)
+    times = []
+    for repetition in range(20 * repetitions):
+        start = time.perf_counter()
+        learner.learn(*samples[repetition % len(samples)])
+        times.append((time.perf_counter() - start) / N_STEPS)
+    return times
+
+
+def in_lava(tag: str, stepwise: bool, repetitions: int) -> list[float]:
+    """Seconds per step of lava.run, without making the network, one figure a run."""
+    import tp_lava as tpl
+
+    samples = recordings(2 if stepwise else 100)
+    runs = [tpl.lava.run(network(), tpl.TP(), samples, tag=tag, stepwise=stepwise) for _ in range(repetitions)]  # type: ignore[arg-type]
+    return [run.seconds / (N_STEPS * len(samples)) for run in runs]
+
+
+def stock(tag: str, repetitions: int) -> list[float]:
+    """Seconds per step of source -> LearningDense -> LIF with pairwise STDP, one figure per 20 steps."""
+    from tp_lava.lava import Session, make_importable
+
+    make_importable()
+    from lava.magma.core.run_configs import Loihi2SimCfg
+    from lava.proc.dense.process import LearningDense
+    from lava.proc.io.source import RingBuffer
+    from lava.proc.learning_rules.stdp_learning_rule import STDPLoihi
+    from lava.proc.lif.process import LIF
+
+    rng = np.random.default_rng(0)
+    spikes = (rng.random((N_IN, N_STEPS)) < SPIKES_PER_STEP / N_IN).astype(int)
+    rule = STDPLoihi(learning_rate=1, A_plus=1, A_minus=-1, tau_plus=10, tau_minus=10, t_epoch=1)
+    weights = rng.integers(-60, 60, (N_HIDDEN, N_IN)) * 2
+    source, dense, lif = RingBuffer(data=spikes), LearningDense(weights=weights, learning_rule=rule), LIF(shape=(N_HIDDEN,), vth=500)
+    source.s_out.connect(dense.s_in)
+    dense.a_out.connect(lif.a_in)
+    lif.s_out.connect(dense.s_in_bap)
+    times = []
+    with Session(dense, Loihi2SimCfg(select_tag=tag), (source, dense, lif)) as session:
+        session.run(5)
+        for _ in range(repetitions):
+            start = time.perf_counter()
+            session.run(20)
+            times.append((time.perf_counter() - start) / 20)
+    return times
+
+
+FORMS: dict[str, Callable[[int], list[float]]] = {
+    "engine, float": lambda n: engine("float", n),
+    "engine, fixed": lambda n: engine("fixed", n),
+    "OnChipLearner in Lava, float, asynchronous": lambda n: in_lava("floating_pt", False, n),
+    "OnChipLearner in Lava, fixed, asynchronous": lambda n: in_lava("fixed_pt", False, n),
+    "OnChipLearner in Lava, float, step by step": lambda n: in_lava("floating_pt", True, n),
+    "OnChipLearner in Lava, fixed, step by step": lambda n: in_lava("fixed_pt", True, n),
+    "stock LearningDense, float": lambda n: stock("floating_pt", n),
+    "stock LearningDense, fixed": lambda n: stock("fixed_pt", n),
+}
+REFERENCE = "stock LearningDense, float"
+
+
+def measure(form: str, repetitions: int) -> dict[str, float]:
+    """In this process: median seconds per step, and the largest process's peak memory in MB."""
+    seconds = statistics.median(FORMS[form](repetitions))
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+    return {"seconds": seconds, "megabytes": peak}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--only", choices=FORMS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:
+        print(json.dumps(measure(options.only, options.repetitions)))
+        return
+    figures = {}
+    for form in FORMS:
+        command = [sys.executable, __file__, "--only", form, "--repetitions", str(options.repetitions)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"{form} failed:\n{done.stderr}")
+        figures[form] = json.loads(done.stdout.splitlines()[-1])
+    print(f"{N_IN} x {N_HIDDEN}, {SPIKES_PER_STEP} input spikes a step\n")
+    print(f"{'form':44} {'µs per step':>12} {'times faster':>13} {'peak MB':>8}")
+    for form, figure in figures.items():
+        ratio = figures[REFERENCE]["seconds"] / figure["seconds"]
+        print(f"{form:44} {figure['seconds'] * 1e6:12.1f} {ratio:13.1f} {figure['megabytes']:8.0f}")
+    print(f"\nfixed : float speed of the engine: {figures['engine, float']['seconds'] / figures['engine, fixed']['seconds']:.2f}")
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Pictures: each function draws on a matplotlib Axes and returns it. Colours are Okabe and Ito's, safe for the colour-blind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tp_lava.learner import Outcome
+
+COLOURS = {"float": "#0072B2", "fixed": "#D55E00", "frozen": "#999999", "before": "#56B4E9", "trace": "#009E73", "spike": "#000000"}
+
+
+def accuracy_over_samples(axes: Axes, curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Axes:
+    """Test accuracy against samples learned. curves: name -> (samples, accuracies); names among COLOURS are coloured so."""
+    for name, (samples, accuracies) in curves.items():
+        axes.plot(samples, accuracies, marker="o", markersize=3, color=COLOURS.get(name), label=name)
+    axes.set(xlabel="samples learned", ylabel="test accuracy", ylim=(0, 1.02))
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", frameon=False)
+    return axes
+
+
+def raster(axes: Axes, outcome: Outcome, layer: int = 0, neurons: int = 40) -> Axes:
+    """Spikes of a layer's most active neurons over their traces. outcome: from infer(..., record=True)."""
+    assert outcome.spikes is not None
+    assert outcome.traces is not None
+    spikes, traces = outcome.spikes[layer], outcome.traces[layer]
+    shown = np.argsort(-spikes.sum(axis=0), kind="stable")[:neurons]
+    axes.imshow(traces[:, shown].T, aspect="auto", cmap="Greens", origin="lower", interpolation="nearest", vmin=0)
+    steps, rows = np.nonzero(spikes[:, shown])
+    axes.plot(steps, rows, "|", color=COLOURS["spike"], markersize=4)
+    axes.set(xlabel="step", ylabel=f"neuron (the {len(shown)} most active)", title="spikes on their traces")
+    return axes
+
+
+def weight_histogram(axes: Axes, before: np.ndarray, after: Mapping[str, np.ndarray], bins: int = 80) -> Axes:
+    """Distribution of weights before and after learning, counts on a logarithmic scale."""
+    largest = max(np.abs(w).max() for w in (before, *after.values()))
+    edges = np.linspace(-largest, largest, bins + 1)
+    axes.hist(before.ravel(), edges, color=COLOURS["before"], alpha=0.6, label="before")
+    for name, weights in after.items():
+        axes.hist(weights.ravel(), edges, histtype="step", color=COLOURS.get(name), linewidth=1.5, label=f"after, {name}")
+    axes.set(xlabel="weight", ylabel="synapses", yscale="log", title="hidden weights")
+    axes.legend(frameon=False)
+    return axes
