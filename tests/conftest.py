@@ -4,7 +4,6 @@ import pathlib
 
 import numpy as np
 import pytest
-
 from hypothesis import HealthCheck, settings
 
 import tp_lava as tpl

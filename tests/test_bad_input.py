@@ -30,7 +30,9 @@ def test_events(arguments, message):
         tpl.Events(*arguments)
 
 
-@pytest.mark.parametrize(("array", "message"), [(np.zeros(5), "of shape"), (np.zeros((0, 3)), "of shape"), (np.full((2, 2), np.nan), "NaN somewhere")])
+@pytest.mark.parametrize(
+    ("array", "message"), [(np.zeros(5), "of shape"), (np.zeros((0, 3)), "of shape"), (np.full((2, 2), np.nan), "NaN somewhere")]
+)
 def test_dense_events(array, message):
     with pytest.raises(tpl.InvalidValueError, match=f"Events: spikes is {message}"):
         tpl.Events.from_dense(array)
@@ -137,7 +139,10 @@ def learner():
         (lambda learner: learner.learn(GOOD, 1, [1]), "sample: contrast_labels is 1 labels, but must be one per target stream, 2"),
         (lambda learner: learner.learn(GOOD, 1, [0, 2]), "sample: contrast_labels is .*, but must be with the sample's own label 1"),
         (lambda learner: learner.learn(GOOD, 1, [1, 3]), r"sample: contrast_labels is 3, but must be an integer in \[0, 3\)"),
-        (lambda learner: learner.learn(np.zeros((4, 6)), 1), "sample: events is of type ndarray, but must be Events; make them with tpl.Events"),
+        (
+            lambda learner: learner.learn(np.zeros((4, 6)), 1),
+            "sample: events is of type ndarray, but must be Events; make them with tpl.Events",
+        ),
         (lambda learner: learner.infer(tpl.Events([], [], 4, 7)), "sample: events is of 7 units, but must be of the network's 6 inputs"),
         (lambda learner: learner.step([6]), "Events: units is 6"),
         (lambda learner: learner.learn_batch([GOOD], [0]), "learn_batch: events is 1 samples and 1 labels, but must be at least two"),
@@ -153,7 +158,9 @@ def test_samples(call, message, learner):
 
 
 def test_learning_without_a_rule():
-    with pytest.raises(tpl.InvalidValueError, match=r"Learner: rule is None, but must be a rule, to learn; make it with tpl.Learner\(network, tpl.TP"):
+    with pytest.raises(
+        tpl.InvalidValueError, match=r"Learner: rule is None, but must be a rule, to learn; make it with tpl.Learner\(network, tpl.TP"
+    ):
         tpl.Learner(NETWORK).learn(GOOD, 1)
 
 

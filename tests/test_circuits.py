@@ -59,7 +59,9 @@ def assert_same(circuit, interpreted, compiled, fixed):
 
 
 @pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "float"])
-@pytest.mark.parametrize(("variant", "rule"), [("plain", "k2"), ("recurrent", "all"), ("lava_like", "trained_target"), ("fast", "all"), ("mixed", "k2")])
+@pytest.mark.parametrize(
+    ("variant", "rule"), [("plain", "k2"), ("recurrent", "all"), ("lava_like", "trained_target"), ("fast", "all"), ("mixed", "k2")]
+)
 def test_streaming_learning(variant, rule, fixed, rng):
     network = lively(tpl.Network.dense(SIZES, seed=3, **VARIANTS[variant]), 2.5)
     engines = [engine_for(network, RULES[rule], fixed) for _ in range(2)]
@@ -115,10 +117,22 @@ def test_counters_are_the_only_random_state():
 @pytest.mark.parametrize(
     ("network", "options", "message"),
     [
-        (tpl.Network.dense((4, 3, 2), neuron=tpl.LIF(threshold=1e5)), {"membrane_frac": 14}, "hidden0: threshold is 100000.0, but a 24-bit membrane with 14"),
-        (tpl.Network.dense((4, 3, 2)), {"weight_exponents": {"hidden0": -30}}, r"hidden0: threshold is 1.0.* or a weight exponent \(now -30\) nearer"),
+        (
+            tpl.Network.dense((4, 3, 2), neuron=tpl.LIF(threshold=1e5)),
+            {"membrane_frac": 14},
+            "hidden0: threshold is 100000.0, but a 24-bit membrane with 14",
+        ),
+        (
+            tpl.Network.dense((4, 3, 2)),
+            {"weight_exponents": {"hidden0": -30}},
+            r"hidden0: threshold is 1.0.* or a weight exponent \(now -30\) nearer",
+        ),
         (tpl.Network.dense((4, 3, 2)), {"membrane_frac": 3}, "hidden0: membrane_frac is 3, but its weights have .* use membrane_frac >="),
-        (tpl.Network.dense((4, 3, 2), neuron=tpl.LIF(decay=0.99999)), {}, r"hidden0.decay: decay is 0.99999, which rounds to 4096/4096 in 12 bits"),
+        (
+            tpl.Network.dense((4, 3, 2), neuron=tpl.LIF(decay=0.99999)),
+            {},
+            r"hidden0.decay: decay is 0.99999, which rounds to 4096/4096 in 12 bits",
+        ),
         (tpl.Network.dense((4, 3, 2), trace_decay=0.99999), {}, r"hidden0.trace_decay: decay is 0.99999"),
     ],
 )
@@ -129,7 +143,10 @@ def test_formats_that_cannot_hold_the_network_are_refused(network, options, mess
 
 def test_sums_that_would_overflow_name_layer_value_and_remedy():
     network = tpl.Network.dense((4, 3000, 2), trace_decay=0.999)
-    with pytest.raises(NumberRangeError, match=r"hidden0_contrast: the sum of 3000 products of traces up to .* needs .* use a smaller trace_decay or fewer neurons"):
+    with pytest.raises(
+        NumberRangeError,
+        match=r"hidden0_contrast: the sum of 3000 products of traces up to .* needs .* use a smaller trace_decay or fewer neurons",
+    ):
         tpl.Learner(network, tpl.TP(contrast=2), "fixed")
     many = tpl.Network.dense((4, 3, 300))
     with pytest.raises(NumberRangeError, match=r"hidden0_third_factor: value .* could reach .* beyond the 32-bit register"):

@@ -200,7 +200,9 @@ def in_new_process(code):
 def test_a_start_method_chosen_before():
     other = in_new_process("import multiprocessing as m; m.set_start_method('spawn'); import tp_lava; tp_lava.lava.make_importable()")
     assert "LavaUnavailableError: multiprocessing's start method is 'spawn', but Lava's processes are forked" in other.stderr
-    same = in_new_process("import multiprocessing as m; m.set_start_method('fork'); import tp_lava; tp_lava.lava.make_importable(); print('fine')")
+    same = in_new_process(
+        "import multiprocessing as m; m.set_start_method('fork'); import tp_lava; tp_lava.lava.make_importable(); print('fine')"
+    )
     assert same.stdout == "fine\n", same.stderr
 
 

@@ -11,7 +11,9 @@ RATE, READOUT_RATE = 0.02, 0.01
 
 
 def network_of(hidden, recurrent, neuron=None, gain=2.5):
-    return lively(tpl.Network.dense((8, *hidden, 4), neuron=neuron or tpl.LIF(0.9, 0.7), trace_decay=0.8, recurrent=recurrent, seed=11), gain)
+    return lively(
+        tpl.Network.dense((8, *hidden, 4), neuron=neuron or tpl.LIF(0.9, 0.7), trace_decay=0.8, recurrent=recurrent, seed=11), gain
+    )
 
 
 def assert_learned(learner, oracle, start):

@@ -331,7 +331,13 @@ class Learner:
 
     def _check_events(self, events: Events) -> None:
         if not isinstance(events, Events):
-            raise invalid("sample", "events", f"of type {type(events).__name__}", "Events", "make them with tpl.Events(times, units, n_steps, n_units)")
+            raise invalid(
+                "sample",
+                "events",
+                f"of type {type(events).__name__}",
+                "Events",
+                "make them with tpl.Events(times, units, n_steps, n_units)",
+            )
         if events.n_units != self._start.n_inputs:
             remedy = "make Events with the network's number of units, or the network with that of the events"
             raise invalid("sample", "events", f"of {events.n_units} units", f"of the network's {self._start.n_inputs} inputs", remedy)

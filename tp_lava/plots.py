@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from tp_lava.errors import invalid
 from tp_lava.learner import Outcome
 
 COLOURS = {"float": "#0072B2", "fixed": "#D55E00", "frozen": "#999999", "before": "#56B4E9", "trace": "#009E73", "spike": "#000000"}
@@ -24,8 +25,8 @@ def accuracy_over_samples(axes: Axes, curves: Mapping[str, tuple[Sequence[int], 
 
 def raster(axes: Axes, outcome: Outcome, layer: int = 0, neurons: int = 40) -> Axes:
     """Spikes of a layer's most active neurons over their traces. outcome: from infer(..., record=True)."""
-    assert outcome.spikes is not None
-    assert outcome.traces is not None
+    if outcome.spikes is None or outcome.traces is None:
+        raise invalid("raster", "outcome", "without spikes and traces", "a recorded one", "use infer(events, record=True)")
     spikes, traces = outcome.spikes[layer], outcome.traces[layer]
     shown = np.argsort(-spikes.sum(axis=0), kind="stable")[:neurons]
     axes.imshow(traces[:, shown].T, aspect="auto", cmap="Greens", origin="lower", interpolation="nearest", vmin=0)
