@@ -1,0 +1,107 @@
+"""The command line: what it prints, what it writes, how it fails."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import tp_lava as tpl
+from tp_lava import cli, demo
+
+SMALL = ("--no-progress", "--epochs", "1", "--train", "40", "--test", "20", "--hidden", "20")
+
+
+def tp_lava(*arguments, cwd):
+    """The console script, in a process of its own, elsewhere than in the repository."""
+    program = "import sys; from tp_lava.cli import main; sys.argv = ['tp-lava', *sys.argv[1:]]; main()"
+    return subprocess.run([sys.executable, "-c", program, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    return folder, tp_lava("demo", *SMALL, cwd=folder)
+
+
+def test_demo_prints_one_table(run):
+    _, done = run
+    assert done.returncode == 0, done.stderr
+    for row in ("before learning", "frozen hidden layer", "TP, float", "TP, fixed point"):
+        assert row in done.stdout
+    assert "K = 4" in done.stdout
+
+
+def test_demo_writes_where_it_says_and_nowhere_else(run):
+    folder, _ = run
+    assert {path.name for path in folder.iterdir()} == {"tp-lava-demo"}
+    written = {path.name: path for path in (folder / "tp-lava-demo").iterdir()}
+    assert set(written) == {"demo.png", "demo.json", "digits_float.safetensors", "digits_fixed.safetensors"}
+    assert written["demo.png"].read_bytes().startswith(b"\x89PNG")
+
+
+def test_demo_writes_the_figures_it_printed(run):
+    folder, done = run
+    figures = json.loads((folder / "tp-lava-demo" / "demo.json").read_text())
+    assert [row["weight_bits"] for row in figures["table"]] == [32, 32, 32, 8]
+    assert [row["trace_bits"] for row in figures["table"]] == [32, 32, 32, 16]
+    for row in figures["table"]:
+        assert f"{row['accuracy']:.3f}" in done.stdout
+    assert figures["settings"]["hidden"] == 20
+    assert figures["curves"]["fixed"]["samples"] == [0, 40]
+
+
+def test_demo_is_what_the_learner_does(run):
+    """The networks it saves are those that Learner learns from the same samples in the same order."""
+    folder, _ = run
+    settings = demo.DemoSettings(hidden=20, epochs=1, n_train=40, n_test=20)
+    train, test = tpl.data.digits(0)
+    order = np.random.default_rng([0, demo._ORDER_PLACE]).permutation(40)
+    rule = tpl.TP(settings.rate, settings.readout_rate, 4)
+    learner = tpl.Learner(tpl.Network.dense((train[0][0].n_units, 20, 10), seed=0), rule, "fixed", 0)
+    for i in order:
+        learner.learn(*train[i])
+    saved = tpl.Learner.load(folder / "tp-lava-demo" / "digits_fixed.safetensors")
+    for name, mantissas in learner.mantissas.items():
+        np.testing.assert_array_equal(saved.mantissas[name], mantissas)
+    figures = json.loads((folder / "tp-lava-demo" / "demo.json").read_text())
+    assert figures["curves"]["fixed"]["accuracies"][-1] == pytest.approx(learner.evaluate(test[:20]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--epochs", "0"), "Invalid value for '--epochs'"),
+        (("--contrast", "1"), "Invalid value for '--contrast'"),
+        (("--contrast", "11"), "Invalid value for '--contrast'"),
+        (("--train", "1401"), "Invalid value for '--train'"),
+        (("--hidden", "many"), "Invalid value for '--hidden'"),
+        (("--colour", "red"), "No such option"),
+    ],
+)
+def test_bad_options(arguments, message):
+    result = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200", "TERM": "dumb"}).invoke(cli.app, ["demo", *arguments])
+    assert result.exit_code == 2
+    assert message in result.output
+
+
+def test_out_is_a_file(tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, ["demo", "--out", str(tmp_path / "taken")])
+    assert result.exit_code == 2
+    assert "is a file; give a folder" in result.output
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_an_error_of_ours_is_one_line(monkeypatch, capsys):
+    def fail(*_):
+        raise tpl.InvalidValueError("Network: sizes is 3, but must be a tuple; give one.", obj="Network", attr="sizes")
+
+    monkeypatch.setattr(demo, "run_demo", fail)
+    monkeypatch.setattr(sys, "argv", ["tp-lava", "demo"])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err == "tp-lava: Network: sizes is 3, but must be a tuple; give one.\n"
