@@ -154,10 +154,8 @@ def test_an_exception_inside_a_model_arrives_with_type_and_text(stepwise, networ
 
 @pytest.mark.parametrize("stepwise", [False, True], ids=["asynchronous", "stepwise"])
 def test_a_run_that_stands_still_is_given_up(stepwise, network, samples):
-    start = time.monotonic()
     with pytest.raises(tpl.LavaRunError, match="Lava run given up: no progress for 0.5 s"):
-        tpl.lava.run(network, RULE, Trouble(samples, lambda: time.sleep(60)), stepwise=stepwise, timeout=0.5)
-    assert time.monotonic() - start < 10
+        tpl.lava.run(network, RULE, Trouble(samples, lambda: time.sleep(3600)), stepwise=stepwise, timeout=0.5)
 
 
 @pytest.mark.parametrize("stepwise", [False, True], ids=["asynchronous", "stepwise"])

@@ -35,7 +35,7 @@ class Task:
     recordings: Path | None = None
 
 
-TASKS = {"digits": Task("digits", 1e-3, 1e-4, 12, 3), "nmnist": Task("nmnist", 2e-3, 3e-5, 10, 5)}
+TASKS = {"digits": Task("digits", 7e-4, 2e-5, 12, 3), "nmnist": Task("nmnist", 2e-3, 3e-5, 10, 5)}
 
 
 @lru_cache(maxsize=1)

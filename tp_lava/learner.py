@@ -234,7 +234,7 @@ class Learner:
         """Learn every sample once an epoch, in an order drawn from the seed. -> accuracy of each epoch, while learning."""
         accuracies = []
         for _ in range(epochs):
-            order = self._order(len(samples)) if shuffle else range(len(samples))
+            order = epoch_order(len(samples), self.seed, self.epochs_done) if shuffle else range(len(samples))
             right = 0
             for index in track(order, len(samples), f"epoch {self.epochs_done + 1}", progress):
                 events, label = samples[int(index)]
@@ -342,14 +342,16 @@ class Learner:
             remedy = "make Events with the network's number of units, or the network with that of the events"
             raise invalid("sample", "events", f"of {events.n_units} units", f"of the network's {self._start.n_inputs} inputs", remedy)
 
-    def _order(self, count: int) -> np.ndarray:
-        return np.random.default_rng([self.seed, _ORDER_PLACE, self.epochs_done]).permutation(count)
-
     def _outcome(self, engine: Engine, row: int, **history) -> Outcome:
         memory = engine.memory
         counts = tuple(memory[f"hidden{number}_total"][row].copy() for number in range(len(self._start.layers)))
         scores = engine.circuit.buffers["score"].decode(memory["score"][row])
         return Outcome(scores, int(np.argmax(memory["score"][row])), counts, **history)
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order in which `count` samples are learned in epoch number `epoch`, 0 the first."""
+    return np.random.default_rng([seed, _ORDER_PLACE, epoch]).permutation(count)
 
 
 def _check_arguments(network: object, rule: object, precision: object) -> None:
