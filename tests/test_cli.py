@@ -93,12 +93,19 @@ def test_out_is_a_file(tmp_path):
     assert (tmp_path / "taken").read_text() == "mine"
 
 
-def test_an_error_of_ours_is_one_line(monkeypatch, capsys):
+def test_out_cannot_be_made(tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, ["demo", "--out", str(tmp_path / "taken" / "below")])
+    assert result.exit_code == 2
+    assert "cannot be made (Not a directory); give another folder" in result.output
+
+
+def test_an_error_of_ours_is_one_line(monkeypatch, capsys, tmp_path):
     def fail(*_):
         raise tpl.InvalidValueError("Network: sizes is 3, but must be a tuple; give one.", obj="Network", attr="sizes")
 
     monkeypatch.setattr(demo, "run_demo", fail)
-    monkeypatch.setattr(sys, "argv", ["tp-lava", "demo"])
+    monkeypatch.setattr(sys, "argv", ["tp-lava", "demo", "--out", str(tmp_path)])
     with pytest.raises(SystemExit) as exit_:
         cli.main()
     assert exit_.value.code == 2

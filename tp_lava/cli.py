@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from tp_lava.errors import TpLavaError
 
-app = typer.Typer(help="On-chip learning for Lava and Loihi-style neuromorphic hardware.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(help="On-chip learning for Lava and Loihi-style neuromorphic hardware.", no_args_is_help=True)
 
 
 @app.callback()
@@ -35,8 +36,7 @@ def demo(
 
     from tp_lava.demo import DemoSettings, rows, run_demo, save
 
-    if out.exists() and not out.is_dir():
-        raise typer.BadParameter(f"{out} is a file; give a folder", param_hint="--out")
+    _make_folder(out)
     settings = DemoSettings(hidden=hidden, epochs=epochs, contrast=contrast, seed=seed, n_train=train, n_test=test)
     lessons = run_demo(settings, progress)
     console = Console()
@@ -50,6 +50,18 @@ def demo(
     console.print(table)
     for file in save(out, settings, lessons):
         console.print(f"wrote {file}", highlight=False)
+
+
+def _make_folder(out: Path) -> None:
+    """Before the work, so that a folder that cannot be written costs no time."""
+    if out.exists() and not out.is_dir():
+        raise typer.BadParameter(f"{out} is a file; give a folder", param_hint="--out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(f"{out} cannot be made ({error.strerror}); give another folder", param_hint="--out") from None
+    if not os.access(out, os.W_OK):
+        raise typer.BadParameter(f"{out} cannot be written; give another folder", param_hint="--out")
 
 
 def main() -> None:
