@@ -6,13 +6,12 @@ import numpy as np
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.variable import Var
 
-from tp_lava.circuit import Buffer, Circuit
+from tp_lava.circuit import Circuit
 from tp_lava.engine import parameters
-from tp_lava.errors import invalid
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.learner import Learner
 from tp_lava.network import Network
-from tp_lava.processes.base import Process
+from tp_lava.processes.base import Process, visible
 from tp_lava.processes.protocol import SAMPLE_SIZE, packet_size
 from tp_lava.rules import Rule
 from tp_lava.wiring import build_circuit
@@ -59,30 +58,4 @@ class OnChipLearner(Process):
     @property
     def learner(self) -> Learner | None:
         """The running learner's twin: same memory, live; None until the run time is made."""
-        return self.proc_params.get("learner")
-
-    def buffer(self, name: str) -> Buffer:
-        """Axes, role and number format of a Var of the running network."""
-        if self.learner is None:
-            raise invalid(
-                "OnChipLearner", "buffer", "asked for before it runs", "asked for once it runs", "call run() or enter a Session first"
-            )
-        return self.learner.buffers[name]
-
-    @property
-    def runtime(self):
-        """Lava's run time."""
-        return self._runtime
-
-    @runtime.setter
-    def runtime(self, runtime) -> None:
-        """Lava sets this after choosing the model and before forking: the moment to compile, so that children find it done."""
-        if runtime is not None and self.learner is None:
-            runtime._executable.proc_builders[self].proc_model.prepare(self.proc_params)
-        self._runtime = runtime
-
-
-def visible(buffer: Buffer) -> bool:
-    """Whether a buffer is a Var: all but event lists, counters and accumulators."""
-    hidden = buffer.index or buffer.role == "random" or buffer.name.endswith(("_input", "_feedback"))
-    return not hidden
+        return self.unit
