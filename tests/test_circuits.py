@@ -158,3 +158,35 @@ def test_sums_that_would_overflow_name_layer_value_and_remedy():
 def test_impossible_options_are_refused(options):
     with pytest.raises(tpl.InvalidValueError, match="FixedPoint: .* but must be"):
         tpl.Learner(tpl.Network.dense((4, 3, 2)), None, tpl.FixedPoint(**options))
+
+
+@pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "float"])
+@pytest.mark.parametrize("layer", ["hidden0", "hidden1", "readout"])
+def test_a_layer_switched_off_keeps_its_weights_and_the_others_learn(layer, fixed, rng):
+    network = lively(tpl.Network.dense(SIZES, seed=3, recurrent=True), 2.5)
+    engines = [engine_for(network, RULES["k2"], fixed) for _ in range(2)]
+    before = {name: engines[0].memory[name].copy() for name in ("hidden0", "recurrent0", "hidden1", "recurrent1", "readout")}
+    events = random_events(rng, SIZES[0], 20, 0.3)
+    for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
+        engine.memory[f"{layer}_learning"][0] = 0
+        engine.set_labels([1], [1, 3])
+        run(engine, [events])
+    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
+    for name, weights in before.items():
+        kept = name in (layer, layer.replace("hidden", "recurrent"))
+        assert np.array_equal(weights, engines[0].memory[name]) == kept, name
+
+
+@pytest.mark.parametrize("precision", ["fixed", "float"])
+def test_fewer_streams_at_run_time_equal_a_rule_with_fewer(precision, rng):
+    network = lively(tpl.Network.dense(SIZES, seed=3, recurrent=(True, False)), 2.5)
+    many, few = (tpl.Learner(network, tpl.TP(0.02, 0.05, count), precision) for count in (4, 2))
+    many.memory["contrast"][0] = 2
+    for _ in range(3):
+        sample = random_events(rng, SIZES[0], 15, 0.3), int(rng.integers(SIZES[-1]))
+        for learner in (many, few):
+            learner.learn(*sample)
+    for name in network.weights:
+        np.testing.assert_array_equal(many.weights[name], few.weights[name])
+    many.memory["contrast"][0] = 99
+    assert np.isfinite(many.learn(*sample).scores).all()

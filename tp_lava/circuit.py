@@ -25,7 +25,8 @@ from tp_lava.numbers import Format
 class Buffer:
     """One array.
 
-    role: weight, parameter, state (zeroed when a sample starts), work, or random (seed and step counter);
+    role: weight, parameter, switch (a whole number that users may change, as parameters), state (zeroed when a
+    sample starts), work, or random (seed and step counter);
     format: None in a real circuit; index: holds unit numbers or counts, in either number system.
     """
 
@@ -79,7 +80,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Learn:
-    """For each row and active presynaptic unit, run a plasticity program on that unit's row of weights.
+    """For each row and active presynaptic unit, run a plasticity program on that unit's row of weights, if `switch` is not 0.
 
     Active are the units of population `events` or, if `trace` is given, those whose trace is not zero.
     """
@@ -87,6 +88,7 @@ class Learn:
     program: Program
     weights: str
     third: str
+    switch: str
     events: str = ""
     trace: str = ""
     place: int = 0

@@ -25,6 +25,7 @@ class Engine:
         self.circuit, self.memory = circuit, memory
         self._compiled = compile_circuit(circuit)
         self._zeroed = circuit.names("state")
+        self._streams = circuit.sizes.get("k")
 
     def begin(self) -> None:
         """Start a sample: membranes, traces, scores and counts are zero."""
@@ -32,18 +33,31 @@ class Engine:
             self.memory[name].fill(0)
 
     def set_labels(self, labels: Sequence[int], streams: Sequence[int] | np.ndarray) -> None:
-        """Set each sample's label and each target stream's label. A circuit without learning has neither."""
+        """Set each sample's label and each target stream's label; fewer streams than there are rows leave the last ones out.
+
+        A circuit without learning has neither.
+        """
         if "sample_label" in self.memory:
             _one_hot(self.memory["sample_label"], labels)
         if "label_spike" in self.memory:
             _one_hot(self.memory["label_spike"], streams)
-            self.memory["label_active"][:, 0] = streams
+            self.memory["label_active"][: len(streams), 0] = streams
             self.memory["label_count"].fill(1)
+            self._streams = len(streams)
 
     def run(self, offsets: np.ndarray, units: np.ndarray, begin: int, end: int) -> None:
         """Steps begin..end-1. offsets: int32 (rows, T + 1); units: int32."""
         memory = self.memory
-        self._compiled.run(begin, end, offsets, units, *[memory[name] for name in self._compiled.arguments])
+        arrays = [memory[name] for name in self._compiled.arguments]
+        if self._streams != self.circuit.sizes.get("k"):
+            axes = [self.circuit.buffers[name].axes for name in self._compiled.arguments]
+            arrays = [_rows_in_use(array, names, self._streams) for array, names in zip(arrays, axes, strict=True)]
+        self._compiled.run(begin, end, offsets, units, *arrays)
+
+
+def _rows_in_use(array: np.ndarray, axes: Sequence[str], streams: int | None) -> np.ndarray:
+    """The part of an array that belongs to the first `streams` target streams."""
+    return array[tuple(slice(streams) if axis == "k" else slice(None) for axis in axes)] if "k" in axes else array
 
 
 def _one_hot(array: np.ndarray, labels: Sequence[int] | np.ndarray) -> None:
@@ -63,16 +77,16 @@ def shared_memory(buffers: Mapping[str, Buffer], weights: Mapping[str, np.ndarra
 
 
 def add_memory(memory: MutableMapping[str, np.ndarray], circuit: Circuit, rule: Rule | None) -> None:
-    """Give a circuit the buffers that `memory` does not have yet: parameters encoded, the rest zero."""
+    """Give a circuit the buffers that `memory` does not have yet: parameters and switches encoded, the rest zero."""
     values = parameters(circuit.network, rule, circuit.sizes["b"])
     for name, array in circuit.allocate().items():
         if name not in memory:
             buffer = circuit.buffers[name]
-            memory[name] = buffer.encode(values[name]) if buffer.role == "parameter" else array
+            memory[name] = buffer.encode(values[name]) if buffer.role in ("parameter", "switch") else array
 
 
 def parameters(network: Network, rule: Rule | None, students: int = 1) -> Mapping[str, object]:
-    """Physical value of every parameter buffer; students share a rate, so that updates are their mean."""
+    """Physical value of every parameter and switch; students share a rate, so that updates are their mean."""
     values: dict[str, object] = {}
     rates = rule.rates(len(network.layers)) if rule else ()
     for number, layer in enumerate(network.layers):
@@ -83,8 +97,9 @@ def parameters(network: Network, rule: Rule | None, students: int = 1) -> Mappin
         values[f"bias{number}"] = network.weights.get(f"bias{number}")
         if rule:
             values[f"{name}_rate"] = rates[number] / students
+            values[f"{name}_learning"] = 1
     if rule:
-        values["readout_rate"] = rule.readout_rate / students
+        values |= {"readout_rate": rule.readout_rate / students, "readout_learning": 1, "contrast": rule.streams(network.n_classes)}
     return values
 
 

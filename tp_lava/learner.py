@@ -168,7 +168,7 @@ class Learner:
             return
         engine, rule = self._learner()
         own = check_label(label, self._start.n_classes)
-        count = rule.streams(self._start.n_classes)
+        count = self._streams(rule)
         if contrast_labels is None:
             streams = stream_labels(own, self._start.n_classes, count, self.seed, self.samples_seen)
         else:
@@ -310,6 +310,11 @@ class Learner:
         if self._learning is None or self._rule is None:
             raise invalid("Learner", "rule", None, "a rule, to learn", "make it with tpl.Learner(network, tpl.TP(...))")
         return self._learning, self._rule
+
+    def _streams(self, rule: Rule) -> int:
+        """Target streams of the sample that begins: as many as the rule has, or fewer if `contrast` was changed in memory."""
+        most = rule.streams(self._start.n_classes)
+        return int(np.clip(self._memory["contrast"][0], 2, most)) if "contrast" in self._memory else most
 
     def _present(self, events: Events) -> Outcome:
         self._current.run(events.offsets[np.newaxis], events.units, 0, events.n_steps)

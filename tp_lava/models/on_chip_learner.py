@@ -23,7 +23,7 @@ from tp_lava.models.register import ASYNC_SUFFIX, found_with
 from tp_lava.processes.on_chip_learner import OnChipLearner
 from tp_lava.processes.protocol import LABEL, NO_LABEL, START, unpack
 
-_BUFFER_NAME = re.compile(r"(hidden|recurrent|target|bias)\d*\w*|readout\w*|score|label_\w+|sample_label")
+_BUFFER_NAME = re.compile(r"(hidden|recurrent|target|bias)\d*\w*|readout\w*|score|label_\w+|sample_label|contrast")
 
 
 class _VarsOfNetwork(ABCMeta):

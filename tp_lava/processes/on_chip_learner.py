@@ -27,7 +27,8 @@ class OnChipLearner(Process):
     Ports: s_in (n_inputs,) spikes; sample_in (3,) start, label or -1, last (see EventSource); packet_in, the same
     asynchronously; score_out (n_classes,) the readout after each step, or after each sample asynchronously.
     Vars: every weight (n_out, n_in), state, third factor, error and parameter by the name of its buffer, for example
-    hidden0, hidden0_membrane, target0_trace, hidden0_rate; learning (1,): 0 switches learning off. Their initial values
+    hidden0, hidden0_membrane, target0_trace, hidden0_rate, hidden0_learning (0: this layer keeps its weights) and
+    contrast (target streams from the next sample on, 2..K); learning (1,): 0 switches all learning off. Initial values
     are physical; once running they are what the target holds: float32, or mantissas in fixed point (`buffer(name)` has
     the format). Hardware: neuro-cores, learning engine and embedded processor together.
     """
@@ -51,7 +52,7 @@ class OnChipLearner(Process):
                 init: object = 0.0
                 if buffer.role == "weight":
                     shape, init = shape[::-1], network.weights[name].astype(np.float64)
-                elif buffer.role == "parameter":
+                elif buffer.role in ("parameter", "switch"):
                     init = np.broadcast_to(np.asarray(values[name], np.float64), shape)
                 setattr(self, name, Var(shape=shape, init=init))
 

@@ -220,10 +220,10 @@ class _CircuitCode:
             case Run(program, bindings, first, place):
                 arrays = [f"{buffer}[0:1]" if port in first else buffer for port, buffer in bindings]
                 return [self._call(compile_program(program), self._key(program, place) + arrays)]
-            case Learn(program, weights, third, events, trace, place):
+            case Learn(program, weights, third, switch, events, trace, place):
                 active = [trace] if trace else [f"{events}_active", f"{events}_count"]
                 learn = _compile_learn(operation, self.number, self.weight)
-                return [self._call(learn, [*self._key(program, place), weights, *active, third])]
+                return [f"if {switch}[0]:", "    " + self._call(learn, [*self._key(program, place), weights, *active, third])]
 
     @staticmethod
     def _key(program: Program, place: int) -> list[str]:

@@ -161,7 +161,7 @@ def interpret_step(circuit: Circuit, memory: MutableMapping[str, Array]) -> None
             case Run(program, bindings, first, place):
                 arrays = {port: memory[buffer][0:1] if port in first else memory[buffer] for port, buffer in bindings}
                 interpret(program, arrays, _key(base, place))
-            case Learn():
+            case Learn(switch=switch) if memory[switch][0]:
                 _learn(operation, memory, _key(base, operation.place))
 
 

@@ -51,6 +51,10 @@ class Wiring:
         """Declare a scalar parameter."""
         return self.buffer(name, (), "parameter", format)
 
+    def switch(self, name: str) -> str:
+        """Declare a switch."""
+        return self.buffer(name, (), "switch", index=True)
+
     def run(self, program: Program, bindings: Mapping[str, str], first: tuple[str, ...] = (), place: int = 0) -> None:
         """Append a program; bindings may name ports it does not have."""
         used = tuple((port.name, bindings[port.name]) for port in program.ports)
@@ -119,10 +123,10 @@ class Wiring:
             bindings["third"] = self.buffer("readout_third", ("b", "class"), "work", formats["third"])
         self.run(program, bindings, place=_READOUT)
         if learns:
-            self.learn("readout", "readout_third", trace=f"{last}_trace", place=_READOUT + 1)
+            self.learn("readout", "readout_third", "readout_learning", trace=f"{last}_trace", place=_READOUT + 1)
 
-    def learn(self, weights: str, third: str, events: str = "", trace: str = "", place: int = 0) -> None:
+    def learn(self, weights: str, third: str, switch: str, events: str = "", trace: str = "", place: int = 0) -> None:
         """Append a plasticity program: spike times third factor with events, trace times third factor with a trace."""
         rule: PlasticityRule = TRACE_TIMES_THIRD if trace else SPIKE_TIMES_THIRD
         program = plasticity_program(rule, self.format(weights), self.format(third), self.format(trace), f"{weights}_plasticity")
-        self.operations.append(Learn(program, weights, third, events, trace, place))
+        self.operations.append(Learn(program, weights, third, self.switch(switch), events, trace, place))

@@ -22,6 +22,8 @@ class TPWiring:
         wiring.sizes["k"] = streams
         if self.top >= 0:
             self._label()
+            if wiring.students == 1:
+                wiring.switch("contrast")
 
     def _label(self) -> None:
         """The label as a population below layer 0: one unit a class, active at every step."""
@@ -90,13 +92,13 @@ class TPWiring:
     def _learn(self, number: int, target_events: str) -> None:
         """Both paths' updates: of the shared weights, of S if it is trained, and of the recurrent weights."""
         w, name, target = self.wiring, f"hidden{number}", f"target{number}"
-        recurrent = w.network.layers[number].recurrent
+        recurrent, switch = w.network.layers[number].recurrent, f"{name}_learning"
         third = self._third(number, name, target, _THIRD)
-        w.learn(name, third, events=f"hidden{number - 1}" if number else "input", place=w.place(number, _LEARN))
+        w.learn(name, third, switch, events=f"hidden{number - 1}" if number else "input", place=w.place(number, _LEARN))
         if self._learns_target(number):
             third_target = self._third(number, target, name, _THIRD_TARGET)
             if number or self.rule.train_target:
-                w.learn(name if number else "target", third_target, events=target_events, place=w.place(number, _LEARN_TARGET))
+                w.learn(name if number else "target", third_target, switch, events=target_events, place=w.place(number, _LEARN_TARGET))
             if recurrent:
-                w.learn(f"recurrent{number}", third, events=name, place=w.place(number, _LEARN_FEEDBACK))
-                w.learn(f"recurrent{number}", third_target, events=target, place=w.place(number, _LEARN_FEEDBACK_TARGET))
+                w.learn(f"recurrent{number}", third, switch, events=name, place=w.place(number, _LEARN_FEEDBACK))
+                w.learn(f"recurrent{number}", third_target, switch, events=target, place=w.place(number, _LEARN_FEEDBACK_TARGET))
