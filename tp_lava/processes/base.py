@@ -62,5 +62,5 @@ class Process(AbstractProcess):
 
 def visible(buffer: Buffer) -> bool:
     """Whether a buffer is a Var: all but event lists, counters and accumulators."""
-    hidden = buffer.index or buffer.role == "random" or buffer.name.endswith(("_input", "_feedback"))
+    hidden = (buffer.index and buffer.role != "switch") or buffer.role == "random" or buffer.name.endswith(("_input", "_feedback"))
     return not hidden
