@@ -55,13 +55,36 @@ def engine(precision: str, repetitions: int) -> list[float]:
     return times
 
 
-def in_lava(tag: str, stepwise: bool, repetitions: int) -> list[float]:
+def in_lava(tag: str, repetitions: int, **form) -> list[float]:
     """Seconds per step of lava.run, without making the network, one figure a run."""
     import tp_lava as tpl
 
-    samples = recordings(2 if stepwise else 100)
-    runs = [tpl.lava.run(network(), tpl.TP(), samples, tag=tag, stepwise=stepwise) for _ in range(repetitions)]  # type: ignore[arg-type]
+    samples = recordings(2 if form else 200)
+    runs = [tpl.lava.run(network(), tpl.TP(), samples, tag=tag, **form) for _ in range(repetitions)]  # type: ignore[arg-type]
     return [run.seconds / (N_STEPS * len(samples)) for run in runs]
+
+
+def synchronisation(repetitions: int) -> list[float]:
+    """Seconds per step of three Processes with the messages of EventSource -> OnChipLearner -> ScoreSink and no work."""
+    from tp_lava.lava import Session, make_importable
+
+    make_importable()
+    from idle.processes import Relay, Sink, Source
+    from lava.magma.core.run_configs import Loihi2SimCfg
+
+    source, relay, sink = Source(N_IN), Relay(N_IN, N_CLASSES), Sink(N_CLASSES)
+    source.s_out.connect(relay.s_in)
+    source.sample_out.connect(relay.sample_in)
+    relay.score_out.connect(sink.score_in)
+    relay.sample_out.connect(sink.sample_in)
+    times = []
+    with Session(relay, Loihi2SimCfg(select_tag="floating_pt"), (source, relay, sink)) as session:
+        session.run(5)
+        for _ in range(repetitions):
+            start = time.perf_counter()
+            session.run(2 * N_STEPS)
+            times.append((time.perf_counter() - start) / (2 * N_STEPS))
+    return times
 
 
 def stock(tag: str, repetitions: int) -> list[float]:
@@ -96,12 +119,30 @@ def stock(tag: str, repetitions: int) -> list[float]:
 FORMS: dict[str, Callable[[int], list[float]]] = {
     "engine, float": lambda n: engine("float", n),
     "engine, fixed": lambda n: engine("fixed", n),
-    "OnChipLearner in Lava, float, asynchronous": lambda n: in_lava("floating_pt", False, n),
-    "OnChipLearner in Lava, fixed, asynchronous": lambda n: in_lava("fixed_pt", False, n),
-    "OnChipLearner in Lava, float, step by step": lambda n: in_lava("floating_pt", True, n),
-    "OnChipLearner in Lava, fixed, step by step": lambda n: in_lava("fixed_pt", True, n),
+    "OnChipLearner in Lava, float, asynchronous": lambda n: in_lava("floating_pt", n),
+    "OnChipLearner in Lava, fixed, asynchronous": lambda n: in_lava("fixed_pt", n),
+    "OnChipLearner in Lava, float, step by step": lambda n: in_lava("floating_pt", n, stepwise=True),
+    "OnChipLearner in Lava, fixed, step by step": lambda n: in_lava("fixed_pt", n, stepwise=True),
+    "Lava's synchronisation, as many Processes": synchronisation,
+    "opened into layers, float": lambda n: in_lava("floating_pt", n, layers=True),
+    "opened into layers, fixed": lambda n: in_lava("fixed_pt", n, layers=True),
     "stock LearningDense, float": lambda n: stock("floating_pt", n),
     "stock LearningDense, fixed": lambda n: stock("fixed_pt", n),
+}
+RATIOS = {
+    "speed of the engine, fixed : float": ("engine, float", "engine, fixed"),
+    "time of asynchronous Lava : engine, float": ("OnChipLearner in Lava, float, asynchronous", "engine, float"),
+    "time of asynchronous Lava : engine, fixed": ("OnChipLearner in Lava, fixed, asynchronous", "engine, fixed"),
+    "time of step by step Lava : its synchronisation, float": (
+        "OnChipLearner in Lava, float, step by step",
+        "Lava's synchronisation, as many Processes",
+    ),
+    "time of step by step Lava : its synchronisation, fixed": (
+        "OnChipLearner in Lava, fixed, step by step",
+        "Lava's synchronisation, as many Processes",
+    ),
+    "time of stock LearningDense : opened into layers, float": ("stock LearningDense, float", "opened into layers, float"),
+    "time of stock LearningDense : opened into layers, fixed": ("stock LearningDense, fixed", "opened into layers, fixed"),
 }
 REFERENCE = "stock LearningDense, float"
 
@@ -117,13 +158,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--forms", help="only those whose name holds this text")
     parser.add_argument("--only", choices=FORMS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
         print(json.dumps(measure(options.only, options.repetitions)))
         return
     figures = {}
-    for form in FORMS:
+    for form in (name for name in FORMS if (options.forms or "") in name):
         command = [sys.executable, __file__, "--only", form, "--repetitions", str(options.repetitions)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -132,9 +174,12 @@ def main() -> None:
     print(f"{N_IN} x {N_HIDDEN}, {SPIKES_PER_STEP} input spikes a step\n")
     print(f"{'form':44} {'µs per step':>12} {'times faster':>13} {'peak MB':>8}")
     for form, figure in figures.items():
-        ratio = figures[REFERENCE]["seconds"] / figure["seconds"]
-        print(f"{form:44} {figure['seconds'] * 1e6:12.1f} {ratio:13.1f} {figure['megabytes']:8.0f}")
-    print(f"\nfixed : float speed of the engine: {figures['engine, float']['seconds'] / figures['engine, fixed']['seconds']:.2f}")
+        ratio = f"{figures[REFERENCE]['seconds'] / figure['seconds']:13.1f}" if REFERENCE in figures else f"{'':13}"
+        print(f"{form:44} {figure['seconds'] * 1e6:12.1f} {ratio} {figure['megabytes']:8.0f}")
+    print()
+    for title, (slower, faster) in RATIOS.items():
+        if {slower, faster} <= set(figures):
+            print(f"{title:66} {figures[slower]['seconds'] / figures[faster]['seconds']:8.2f}")
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 

@@ -105,6 +105,20 @@ class Gather:
 Operation = Deliver | Run | Learn | Gather
 
 
+def touched(operation: Operation) -> tuple[str, ...]:
+    """Names of the buffers an operation reads or writes."""
+    match operation:
+        case Deliver(weights, events, into):
+            return weights, f"{events}_active", f"{events}_count", into
+        case Run(_, bindings):
+            return tuple(buffer for _, buffer in bindings)
+        case Learn(_, weights, third, switch, events, trace):
+            return weights, third, switch, *((trace,) if trace else (f"{events}_active", f"{events}_count"))
+        case Gather(population, total):
+            lists = f"{population}_spike", f"{population}_active", f"{population}_count"
+            return (*lists, total) if total else lists
+
+
 @dataclass(frozen=True)
 class Circuit:
     """sizes: axis -> length; buffers by name; step: the operations of one time step, in order."""

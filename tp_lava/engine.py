@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from tp_lava.errors import invalid
 from tp_lava.network import Network
 from tp_lava.numbers import mix, seed_key
 from tp_lava.rules import Rule
-from tp_lava.targets.cpu import compile_circuit
+from tp_lava.targets.cpu import CompiledCircuit, compile_circuit
 
 _STREAMS_PLACE = 0x6C616273  # keeps the drawing of labels apart from rounding bits
 
@@ -23,9 +24,13 @@ class Engine:
 
     def __init__(self, circuit: Circuit, memory: MutableMapping[str, np.ndarray]) -> None:
         self.circuit, self.memory = circuit, memory
-        self._compiled = compile_circuit(circuit)
         self._zeroed = circuit.names("state")
         self._streams = circuit.sizes.get("k")
+
+    @cached_property
+    def compiled(self) -> CompiledCircuit:
+        """Its code, compiled when it is first asked for."""
+        return compile_circuit(self.circuit)
 
     def begin(self) -> None:
         """Start a sample: membranes, traces, scores and counts are zero."""
@@ -48,14 +53,14 @@ class Engine:
     def run(self, offsets: np.ndarray, units: np.ndarray, begin: int, end: int) -> None:
         """Steps begin..end-1. offsets: int32 (rows, T + 1); units: int32."""
         memory = self.memory
-        arrays = [memory[name] for name in self._compiled.arguments]
+        arrays = [memory[name] for name in self.compiled.arguments]
         if self._streams != self.circuit.sizes.get("k"):
-            axes = [self.circuit.buffers[name].axes for name in self._compiled.arguments]
-            arrays = [_rows_in_use(array, names, self._streams) for array, names in zip(arrays, axes, strict=True)]
-        self._compiled.run(begin, end, offsets, units, *arrays)
+            axes = [self.circuit.buffers[name].axes for name in self.compiled.arguments]
+            arrays = [rows_in_use(array, names, self._streams or 0) for array, names in zip(arrays, axes, strict=True)]
+        self.compiled.run(begin, end, offsets, units, *arrays)
 
 
-def _rows_in_use(array: np.ndarray, axes: Sequence[str], streams: int | None) -> np.ndarray:
+def rows_in_use(array: np.ndarray, axes: Sequence[str], streams: int) -> np.ndarray:
     """The part of an array that belongs to the first `streams` target streams."""
     return array[tuple(slice(streams) if axis == "k" else slice(None) for axis in axes)] if "k" in axes else array
 

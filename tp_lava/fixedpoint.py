@@ -19,6 +19,7 @@ from tp_lava.numbers import (
     RATE_BITS,
     SCORE_BITS,
     STATE_BITS,
+    STOCK_WEIGHT_BITS,
     THIRD_FACTOR_BITS,
     THRESHOLD_BITS,
     TRACE_BITS,
@@ -90,6 +91,28 @@ def plan(network: Network, rule: TP | None, options: FixedPoint, students: int =
             formats |= _rate_formats(f"hidden{number}", rate / students, options.third_factor_range)
         formats |= _rate_formats("readout", rule.readout_rate / students, 1.0)
     return MappingProxyType(formats)
+
+
+def in_stock_engine(formats: Formats) -> Formats:
+    """The formats where Lava's own learning engine holds the weights of the first hidden layer.
+
+    Its weights have one bit more than ours, half our resolution, and its third factors are whole units of them: it would
+    round all synapses of a step by one random number, so the neuron rounds, and leaves it nothing to round.
+    """
+    if not formats:
+        return formats
+    fine = formats["hidden0"].frac + 1
+    membrane = formats["hidden0_membrane"]
+    if membrane.frac < fine:
+        raise NumberRangeError(
+            f"hidden0: membrane_frac is {membrane.frac}, but the learning engine's weights have {fine} fractional bits; "
+            f"use membrane_frac >= {fine}.",
+            obj="hidden0",
+            attr="membrane_frac",
+        )
+    held = {"hidden0": Format(STOCK_WEIGHT_BITS, fine), "hidden0_third": Format(THIRD_FACTOR_BITS, fine)}
+    held["hidden0_input"] = Format(formats["hidden0_input"].bits + 1, fine)
+    return MappingProxyType({**formats, **held})
 
 
 def _range(name: str, network: Network, rule: TP | None) -> float:

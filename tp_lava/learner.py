@@ -261,7 +261,9 @@ class Learner:
         return MappingProxyType(self._memory)
 
     def share(self) -> None:
-        """Move every array into memory that processes forked from now on share with this one."""
+        """Compile, and move every array into memory that processes forked from now on share with this one."""
+        for engine in filter(None, (self._inference, self._learning)):
+            _ = engine.compiled
         for name, array in self._memory.items():
             shared = shared_array(array.shape, array.dtype)
             shared[...] = array

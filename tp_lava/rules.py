@@ -55,6 +55,12 @@ class TP:
             raise invalid("TP", "contrast", self.contrast, f"at most the number of classes, {n_classes}", remedy)
         return self.contrast
 
+    def loihi_rule(self, shift: int = 0):
+        """The rule of the hidden weights for Lava's own learning engine: see tp_lava.lava.learning.loihi_rule."""
+        from tp_lava.lava.learning import loihi_rule
+
+        return loihi_rule(shift)
+
 
 def _check_rate(attr: str, value: object) -> None:
     if not is_number(value, 0):

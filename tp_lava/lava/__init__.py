@@ -1,12 +1,12 @@
 """Lava's run time, tamed: made importable, run without its hangs, and left without a trace.
 
 `run` takes a network, a rule and samples through Lava and brings back what came of it. All that is known of
-lava-nc's rough edges is in this package: `shim` (imports) and `session` (run time).
+lava-nc's rough edges is in this package: `shim` (imports), `session` (run time), with `watched`, `children`, `traces`
+and `ending` for its parts, and `hardware` (where it runs).
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,21 @@ import numpy as np
 from tp_lava.data.events import Events
 from tp_lava.errors import invalid
 from tp_lava.fixedpoint import FixedPoint
+from tp_lava.lava.hardware import TAGS as TAGS
+from tp_lava.lava.hardware import Target as Target
+from tp_lava.lava.hardware import loihi2_available as loihi2_available
+from tp_lava.lava.hardware import run_configuration
+from tp_lava.lava.learning import PERIOD
+from tp_lava.lava.recorder import Recorder as Recorder
 from tp_lava.lava.session import Session as Session
+from tp_lava.lava.session import session as session
 from tp_lava.lava.shim import make_importable as make_importable
+from tp_lava.lava.snapshot import Snapshot as Snapshot
+from tp_lava.lava.traces import all_or_none
 from tp_lava.learner import Learner
 from tp_lava.network import Network
 from tp_lava.progress import follow
 from tp_lava.rules import Rule
-
-TAGS = ("floating_pt", "fixed_pt")
 
 
 @dataclass(frozen=True)
@@ -57,49 +64,56 @@ def run(
     *,
     fixed: FixedPoint | None = None,
     stepwise: bool = False,
+    layers: bool | Literal["stock"] = False,
     timeout: float | None = 60.0,
     progress: bool = False,
+    target: Target = "cpu",
 ) -> LavaResult:
     """Present samples, in order, to a network running in Lava.
 
     rule: None only infers; learn: whether each sample is learned, one bool or one per sample; tag: number system;
     fixed: options of fixed point; stepwise: in Loihi's protocol, one handshake a time step, instead of asynchronously;
-    timeout: seconds without a finished sample after which the run is given up; progress: draw a bar.
+    layers: step by step, opened into one Process per part, or, with "stock", the hidden weights in Lava's LearningDense;
+    timeout: seconds without a finished sample after which the run is given up; progress: draw a bar; target: "cpu", or
+    "loihi2", step by step and in fixed point, where Intel's lava-loihi is installed (not verified on hardware).
     The same seed and samples give the same weights as Learner, bit for bit in fixed point. Always stops the run time;
-    raises LavaRunError with the type and text of an exception inside a model.
+    raises LavaRunError with the type and text of an exception inside a model, LavaUnavailableError where Lava or the
+    target is missing.
     """
     if tag not in TAGS:
         raise invalid("lava.run", "tag", repr(tag), f"one of {', '.join(TAGS)}", 'use tag="fixed_pt" for integers')
-    make_importable()
-    from lava.magma.core.run_configs import Loihi2SimCfg
+    if layers not in (False, True, "stock"):
+        remedy = "use True for our own Processes"
+        raise invalid("lava.run", "layers", repr(layers), 'False, True or "stock"', remedy)
+    stepwise = bool(stepwise or layers or target == "loihi2")
+    configuration = run_configuration(target, tag if stepwise else f"{tag}_async", layers=bool(layers))
+    with all_or_none():
+        source, chip, sink = _processes(network, rule, samples, learn, seed, fixed, stepwise, layers)
+    steps = sum(events.n_steps for events, _ in samples) * source.proc_params["period"] + (chip.lag if layers else 0) if stepwise else 1
+    with (
+        Session(chip, configuration, (source, chip, sink)) as running,
+        follow("in Lava", len(samples), lambda: sink.done, progress),
+    ):
+        start = time.perf_counter()
+        running.run(steps, timeout, lambda: sink.done)
+        seconds = time.perf_counter() - start
+        learner, scores = chip.learner, chip.buffer("score").decode(sink.scores)
+    learner.begin()
+    return LavaResult(sink.predictions, scores, learner, seconds)
 
-    handlers = list(logging.getLogger().handlers)  # every Lava Process adds one
-    source, chip, sink = _processes(network, rule, samples, learn, seed, fixed, stepwise)
-    steps = sum(events.n_steps for events, _ in samples) if stepwise else 1
-    try:
-        with (
-            Session(chip, Loihi2SimCfg(select_tag=tag if stepwise else f"{tag}_async"), (source, chip, sink)) as session,
-            follow("in Lava", len(samples), lambda: sink.done, progress),
-        ):
-            start = time.perf_counter()
-            session.run(steps, timeout, lambda: sink.done)
-            seconds = time.perf_counter() - start
-    finally:
-        logging.getLogger().handlers[:] = handlers
-    chip.learner.begin()
-    return LavaResult(sink.predictions, chip.buffer("score").decode(sink.scores), chip.learner, seconds)
 
-
-def _processes(network, rule, samples, learn, seed, fixed, stepwise):
+def _processes(network, rule, samples, learn, seed, fixed, stepwise, layers):
     """EventSource -> OnChipLearner -> ScoreSink."""
     from tp_lava.processes import EventSource, OnChipLearner, ScoreSink
 
-    source = EventSource(samples, labelled=learn if rule is not None else False)
-    chip = OnChipLearner(network, rule, seed, fixed)
+    stock = layers == "stock"
+    source = EventSource(samples, labelled=learn if rule is not None else False, period=PERIOD if stock else 1)
+    chip = OnChipLearner(network, rule, seed, fixed, stock=stock)
     sink = ScoreSink(network.n_classes, len(samples))
     if stepwise:
         source.s_out.connect(chip.s_in)
-        source.sample_out.connect([chip.sample_in, sink.sample_in])
+        source.sample_out.connect(chip.sample_in)
+        chip.sample_out.connect(sink.sample_in)
     else:
         source.packet_out.connect(chip.packet_in)
     chip.score_out.connect(sink.score_in)

@@ -13,7 +13,7 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from tp_lava.models.register import ASYNC_SUFFIX, STEPWISE_TAGS, found_with
 from tp_lava.processes.event_source import EventSource
-from tp_lava.processes.protocol import NO_LABEL, end_packet, packets
+from tp_lava.processes.protocol import ALL_STREAMS, NO_SAMPLE, end_packet, packets
 
 
 @found_with(EventSource)
@@ -35,14 +35,15 @@ class PyEventSource(PyLoihiProcessModel):
 
     def run_spk(self) -> None:
         """Lava calls this in each spiking phase."""
-        spikes, sample = np.zeros(self.s_out.shape, np.int32), np.array([0, NO_LABEL, 0], np.int32)
-        if self._present is None and self.played[0] < len(self._samples):
+        spikes, sample = np.zeros(self.s_out.shape, np.int32), NO_SAMPLE.copy()
+        silent = (self.time_step - 1) % self.proc_params["period"] > 0
+        if not silent and self._present is None and self.played[0] < len(self._samples):
             self._present, self._step = self._samples[int(self.played[0])], 0
-        if self._present is not None:
+        if not silent and self._present is not None:
             events = self._present[0]
             spikes[events.units[events.offsets[self._step] : events.offsets[self._step + 1]]] = 1
             last = self._step == events.n_steps - 1
-            sample[:] = self._step == 0, EventSource.label(self._present, self._labelled[int(self.played[0])]), last
+            sample[:] = self._step == 0, EventSource.label(self._present, self._labelled[int(self.played[0])]), last, ALL_STREAMS
             self._step += 1
             if last:
                 self._present = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from abc import ABCMeta
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -19,20 +19,19 @@ from tp_lava.data.events import Events
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.learner import Learner
 from tp_lava.models.base import UnitModel
-from tp_lava.models.register import ASYNC_SUFFIX, found_with
+from tp_lava.models.register import ASYNC_SUFFIX, TypesOnDemand, found_with
 from tp_lava.processes.on_chip_learner import OnChipLearner
-from tp_lava.processes.protocol import LABEL, NO_LABEL, START, unpack
+from tp_lava.processes.protocol import IDLE, LABEL, NO_LABEL, START, STREAMS, unpack
 
 _BUFFER_NAME = re.compile(r"(hidden|recurrent|target|bias)\d*\w*|readout\w*|score|label_\w+|sample_label|contrast")
 
 
-class _VarsOfNetwork(ABCMeta):
-    """Which Vars there are depends on the network, while Lava looks for their types on the class: any buffer has one."""
+class _VarsOfNetwork(TypesOnDemand):
+    """Any buffer may be a Var."""
 
-    def __getattr__(cls, name: str):
-        if _BUFFER_NAME.fullmatch(name):
-            return LavaPyType(np.ndarray, float)
-        raise AttributeError(f"type object {cls.__name__!r} has no attribute {name!r}")
+    def lava_type(cls, name: str) -> LavaPyType | None:
+        """See TypesOnDemand."""
+        return LavaPyType(np.ndarray, float) if _BUFFER_NAME.fullmatch(name) else None
 
 
 class _LearnerModel(UnitModel, metaclass=_VarsOfNetwork):
@@ -44,6 +43,7 @@ class _LearnerModel(UnitModel, metaclass=_VarsOfNetwork):
     sample_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, int)
     packet_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
     score_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
+    sample_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
     learning: np.ndarray = LavaPyType(np.ndarray, np.int32)
 
     @classmethod
@@ -60,6 +60,20 @@ class _LearnerModel(UnitModel, metaclass=_VarsOfNetwork):
         self.unit.learning = bool(self.learning[0])
         self.unit.advance(events)
 
+    @staticmethod
+    def position(unit: Learner) -> tuple[int, int, int]:
+        """Whether the present sample is learned, from how many target streams (0: there is no rule), and the seed."""
+        engine = unit._learning
+        return int(unit._labelled), engine._streams or 0 if engine else 0, unit.seed
+
+    @staticmethod
+    def set_position(unit: Learner, position: Sequence[int]) -> None:
+        """The inverse of position."""
+        labelled, streams, unit.seed = position[:3]
+        unit._labelled = bool(labelled)
+        if unit._learning:
+            unit._learning._streams = streams or None
+
     def _send_scores(self) -> None:
         self.score_out.send(self.unit.memory["score"][0])
 
@@ -74,8 +88,10 @@ class _Stepwise(_LearnerModel, PyLoihiProcessModel):
         with self.step():
             if sample[START]:
                 self._begin(int(sample[LABEL]))
-            self._advance(Events.from_counts(np.array([units.size]), units, spikes.size))
+            if sample[STREAMS] != IDLE:
+                self._advance(Events.from_counts(np.array([units.size]), units, spikes.size))
         self._send_scores()
+        self.sample_out.send(sample)
 
 
 class _Asynchronous(_LearnerModel, PyAsyncProcessModel):
@@ -85,10 +101,13 @@ class _Asynchronous(_LearnerModel, PyAsyncProcessModel):
         """Lava calls this once a run."""
         n_inputs = self.s_in.shape[0]
         while (packet := unpack(self.packet_in.recv(), n_inputs)) is not None:
-            with self.step():
-                if packet.start:
-                    self._begin(packet.label)
-                self._advance(packet.events)
+            start = packet.start
+            for events in self.stretches(packet.events):
+                with self.step(events.n_steps):
+                    if start:
+                        self._begin(packet.label)
+                    self._advance(events)
+                start = False
             if packet.last:
                 self._send_scores()
 

@@ -1,8 +1,11 @@
-"""Where Lava looks for models, and the tags it selects them by."""
+"""Where Lava looks for models and for the types of their Vars and ports, and the tags it selects them by."""
 
 from __future__ import annotations
 
 import sys
+from abc import ABCMeta
+
+from lava.magma.core.model.py.type import LavaPyType
 
 STEPWISE_TAGS = ("floating_pt", "fixed_pt")
 ASYNC_SUFFIX = "_async"
@@ -18,3 +21,21 @@ def found_with(process: type):
         return model
 
     return place
+
+
+class TypesOnDemand(ABCMeta):
+    """Metaclass of models whose Vars and ports depend on the network.
+
+    Lava asks the class for the LavaPyType of each Var and port, and refuses classes that have types for what a Process
+    lacks: so they are not attributes, but what `lava_type(name)` says when asked.
+    """
+
+    def lava_type(cls, name: str) -> LavaPyType | None:
+        """The type of a Var or port of that name, if a Process may have one."""
+        return None
+
+    def __getattr__(cls, name: str) -> LavaPyType:
+        found = None if name.startswith("_") else cls.lava_type(name)
+        if found is None:
+            raise AttributeError(f"type object {cls.__name__!r} has no attribute {name!r}")
+        return found

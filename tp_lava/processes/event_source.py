@@ -8,6 +8,7 @@ import numpy as np
 from lava.magma.core.process.ports.ports import OutPort
 from lava.magma.core.process.variable import Var
 
+from tp_lava.checks import is_whole
 from tp_lava.data.events import Events
 from tp_lava.errors import invalid
 from tp_lava.processes.base import Process
@@ -15,17 +16,20 @@ from tp_lava.processes.protocol import NO_LABEL, SAMPLE_SIZE, packet_size
 
 
 class EventSource(Process):
-    """Plays samples one after the other; after the last, silence.
+    """Plays samples one after the other; after the last, nothing happens any more.
 
     samples: sequence of (Events, label), all of n_units units; labelled: whether the label goes with each sample,
-    one bool or one per sample (unlabelled samples are inferred only).
+    one bool or one per sample (unlabelled samples are inferred only); period: Lava steps that a time step takes, of which
+    the first carries it.
 
-    Ports: s_out (n_units,) the spikes of this step; sample_out (3,) start of a sample (0/1), its label or -1, its last
-    step (0/1); packet_out, the same asynchronously, a whole stretch in one message.
+    Ports: s_out (n_units,) the spikes of this step; sample_out (4,) start of a sample (0/1), its label or -1, its last
+    step (0/1), 0 or, where nothing happens, -1; packet_out, the same asynchronously, a whole stretch in one message.
     Var: played (1,), samples played so far. Hardware: embedded processor or host.
     """
 
-    def __init__(self, samples: Sequence[tuple[Events, int]], labelled: bool | Sequence[bool] = True, **parameters) -> None:
+    def __init__(
+        self, samples: Sequence[tuple[Events, int]], labelled: bool | Sequence[bool] = True, period: int = 1, **parameters
+    ) -> None:
         if len(samples) == 0:
             raise invalid("EventSource", "samples", "empty", "at least one sample", "give (Events, label) pairs")
         flags = np.broadcast_to(np.asarray(labelled, bool), (len(samples),)) if np.ndim(labelled) == 0 else np.asarray(labelled, bool)
@@ -34,7 +38,9 @@ class EventSource(Process):
                 "EventSource", "labelled", f"{flags.size} flags", f"one bool or one per sample, {len(samples)}", "match the lengths"
             )
         n_units = samples[0][0].n_units
-        super().__init__(samples=samples, labelled=flags, **parameters)
+        if not is_whole(period, 1):
+            raise invalid("EventSource", "period", repr(period), "an integer of at least 1", "2 is what stock LearningDense needs")
+        super().__init__(samples=samples, labelled=flags, period=int(period), **parameters)
         self.s_out = OutPort(shape=(n_units,))
         self.sample_out = OutPort(shape=(SAMPLE_SIZE,))
         self.packet_out = OutPort(shape=(packet_size(n_units),))

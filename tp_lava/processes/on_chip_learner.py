@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.variable import Var
 
-from tp_lava.circuit import Circuit
+from tp_lava.circuit import Buffer, Circuit
 from tp_lava.engine import parameters
+from tp_lava.errors import invalid
 from tp_lava.fixedpoint import FixedPoint
+from tp_lava.lava.learning import weight_format
 from tp_lava.learner import Learner
 from tp_lava.network import Network
 from tp_lava.processes.base import Process, visible
@@ -21,11 +26,14 @@ class OnChipLearner(Process):
     """Infers and, given a rule, learns, step by step, from spikes and labels.
 
     network, rule, seed: as for Learner, in physical units, once; the tag of the run configuration, "floating_pt" or
-    "fixed_pt", decides the number system; fixed: options of fixed point. The same seed and samples give the same
-    weights as Learner.
+    "fixed_pt", decides the number system; fixed: options of fixed point; stock: where it is opened into layers, hold the
+    hidden weights in Lava's own LearningDense (one hidden layer, not recurrent; two Lava steps a time step, see
+    tp_lava.lava.learning). The same seed and samples give the same weights as Learner, but for stock in fixed point.
 
-    Ports: s_in (n_inputs,) spikes; sample_in (3,) start, label or -1, last (see EventSource); packet_in, the same
-    asynchronously; score_out (n_classes,) the readout after each step, or after each sample asynchronously.
+    Ports: s_in (n_inputs,) spikes; sample_in (4,) start, label or -1, last (see EventSource); packet_in, the same
+    asynchronously; score_out (n_classes,) the readout after each step, or after each sample asynchronously; sample_out
+    (4,) the sample message of the step that score_out tells of. Opened into layers (select_sub_proc_model=True), that is
+    `lag` steps behind sample_in: one for each connection.
     Vars: every weight (n_out, n_in), state, third factor, error and parameter by the name of its buffer, for example
     hidden0, hidden0_membrane, target0_trace, hidden0_rate, hidden0_learning (0: this layer keeps its weights) and
     contrast (target streams from the next sample on, 2..K); learning (1,): 0 switches all learning off. Initial values
@@ -33,13 +41,16 @@ class OnChipLearner(Process):
     the format). Hardware: neuro-cores, learning engine and embedded processor together.
     """
 
-    def __init__(self, network: Network, rule: Rule | None = None, seed: int = 0, fixed: FixedPoint | None = None, **options) -> None:
+    def __init__(
+        self, network: Network, rule: Rule | None = None, seed: int = 0, fixed: FixedPoint | None = None, *, stock: bool = False, **options
+    ) -> None:
         circuit = build_circuit(network, rule)
-        super().__init__(network=network, rule=rule, seed=seed, fixed=fixed or FixedPoint(), **options)
+        super().__init__(network=network, rule=rule, seed=seed, fixed=fixed or FixedPoint(), stock=stock, **options)
         self.s_in = InPort(shape=(network.n_inputs,))
         self.sample_in = InPort(shape=(SAMPLE_SIZE,))
         self.packet_in = InPort(shape=(packet_size(network.n_inputs),))
         self.score_out = OutPort(shape=(network.n_classes,))
+        self.sample_out = OutPort(shape=(SAMPLE_SIZE,))
         self.learning = Var(shape=(1,), init=1)
         self._add_vars(circuit, rule)
 
@@ -54,9 +65,93 @@ class OnChipLearner(Process):
                     shape, init = shape[::-1], network.weights[name].astype(np.float64)
                 elif buffer.role in ("parameter", "switch"):
                     init = np.broadcast_to(np.asarray(values[name], np.float64), shape)
-                setattr(self, name, Var(shape=shape, init=init))
+                setattr(self, name, SharedVar(shape=shape, init=init))
+
+    @property
+    def lag(self) -> int:
+        """Steps from an input spike to its effect on the scores, where opened into layers."""
+        return len(self.proc_params["network"].layers) + 1
 
     @property
     def learner(self) -> Learner | None:
-        """The running learner's twin: same memory, live; None until the run time is made."""
-        return self.unit
+        """The running learner's twin: same memory, live; None until the run time is made.
+
+        Opened into layers: a Learner with the weights and counters as they are now, a copy.
+        """
+        return self.unit if self.unit or not self.layers or self.layers["readout"].unit is None else self._assembled()
+
+    # Opened into layers -----------------------------------------------------------------------
+    @property
+    def layers(self) -> Mapping[str, Any]:
+        """The Processes it was opened into, by name: hidden0, population0, credit0, target, readout...; else empty."""
+        return self.proc_params.get("layers") or {}
+
+    def parts(self) -> Mapping[str, Process]:
+        """See Process."""
+        if self._stock_dense:
+            remedy = "read its Vars, or use stock=False"
+            raise invalid("OnChipLearner", "snapshot or recorder", "asked for with stock=True", "asked for of our own Processes", remedy)
+        return self.layers or super().parts()
+
+    def _ours(self) -> Mapping[str, Any]:
+        return {name: layer for name, layer in self.layers.items() if isinstance(layer, Process)}
+
+    @property
+    def _stock_dense(self) -> Any:
+        """The stock LearningDense it was opened into, if any."""
+        return next((layer for layer in self.layers.values() if not isinstance(layer, Process)), None)
+
+    def open_into(self, layers: Mapping[str, Any]) -> None:
+        """Called by the model that opens it: its Vars become those of the parts."""
+        self.proc_params.overwrite("layers", dict(layers))
+        homes: dict[str, list[Var]] = {}
+        for layer in self._ours().values():
+            for here, name in layer.names.items():
+                homes.setdefault(name, []).append(getattr(layer, here))
+        if self._stock_dense:
+            homes["hidden0"] = [self._stock_dense.weights]
+        if "target" in layers:
+            homes["learning"] = [layers["target"].all_learning]
+        for name, (first, *others) in homes.items():
+            var = getattr(self, name)
+            var.alias(first)
+            if others:
+                var.shared_with = tuple(others)
+
+    def buffer(self, name: str) -> Buffer:
+        """See Process."""
+        for layer in self._ours().values():
+            for here, whole in layer.names.items():
+                if whole == name:
+                    return layer.buffer(here)
+        return super().buffer(name)
+
+    def _assembled(self) -> Learner:
+        given, layers = self.proc_params, self.layers
+        fixed = layers["readout"].buffer("score").format is not None
+        learner = Learner(given["network"], given["rule"], given["fixed"] if fixed else "float", given["seed"])
+        for layer in self._ours().values():
+            for here, name in layer.names.items():
+                if name in learner.memory:
+                    learner.memory[name][...] = layer.unit.memory[here]
+        learner.memory["random_step"][...] = layers["readout"].unit.memory["random_step"]
+        if self._stock_dense:
+            weights = self._stock_dense.weights.get()
+            if fixed:
+                weights = weight_format(given["network"], given["rule"], given["fixed"]).real(weights)
+            learner.memory["hidden0"][...] = learner.buffers["hidden0"].encode(weights)
+        if "target" in layers:
+            learner.memory["samples_seen"][...] = layers["target"].unit.memory["samples_seen"]
+        return learner
+
+
+class SharedVar(Var):
+    """A Var that several parts hold: who sets it sets it in all of them."""
+
+    shared_with: tuple[Var, ...] = ()
+
+    def set(self, value, idx=None) -> None:
+        """As Var.set."""
+        super().set(value, idx)
+        for var in self.shared_with:
+            var.set(value, idx)

@@ -1,6 +1,7 @@
 """What travels between EventSource, OnChipLearner and ScoreSink beside spikes: the layout of their messages.
 
-Step by step, `sample_out` carries (start, label, last) with every time step. Asynchronously, a packet holds a
+Step by step, a sample message goes with every time step: (start, label, last, target streams in use or
+IDLE). Asynchronously, a packet holds a
 stretch of one sample: header, events per step, then the units of all steps.
 """
 
@@ -14,8 +15,19 @@ import numpy as np
 from tp_lava.data.events import Events
 
 NO_LABEL = -1
-START, LABEL, LAST = range(3)  # places in a sample message
-SAMPLE_SIZE = 3
+START, LABEL, LAST, STREAMS = range(4)  # places in a sample message
+SAMPLE_SIZE = 4
+ALL_STREAMS, IDLE = 0, -1  # target streams: as many as there are; nothing happens in this step, all states stay
+
+
+def _message(*values: int) -> np.ndarray:
+    message = np.array(values, np.int32)
+    message.flags.writeable = False
+    return message
+
+
+NO_SAMPLE = _message(0, NO_LABEL, 0, IDLE)  # before, between and after samples
+FREE_RUN = _message(0, NO_LABEL, 0, ALL_STREAMS)  # where nobody sends sample messages: no sample ever starts or is learned
 
 _KIND, _P_LABEL, _P_START, _P_LAST, _P_STEPS, _HEADER = range(6)
 _END, _EVENTS = 0, 1

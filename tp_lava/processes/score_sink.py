@@ -14,7 +14,7 @@ class ScoreSink(Process):
     """Keeps the scores of n_samples samples over n_classes, readable at any time, also while it runs.
 
     Ports: score_in (n_classes,), the readout after each step, or after each sample where it runs asynchronously;
-    sample_in (3,), as EventSource.sample_out. Properties: scores (n_samples, n_classes), in the units the learner
+    sample_in (4,), as EventSource.sample_out. Properties: scores (n_samples, n_classes), in the units the learner
     sends (mantissas in fixed point), predictions (n_samples,) and done, the number of samples so far.
     Hardware: embedded processor or host.
     """

@@ -7,7 +7,7 @@ compiled once a process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from numba import types
 
-from tp_lava.circuit import Circuit, Deliver, Gather, Learn, Operation, Run
+from tp_lava.circuit import Circuit, Deliver, Gather, Learn, Operation, Run, touched
 from tp_lava.dynamics.program import Program
 from tp_lava.numbers import draw, mix
 from tp_lava.targets.cpu_source import program_source
@@ -164,7 +164,7 @@ def _compile_learn(operation: Learn, number: types.Array, weight: types.Array) -
 
 @dataclass(frozen=True)
 class CompiledCircuit:
-    """run(begin, end, offsets, units, *buffers): steps begin..end-1 of one sample per row.
+    """run(begin, end, offsets, units, *buffers): steps begin..end-1 of one sample per row. A stage: run(*buffers).
 
     units: int32, the active inputs of all rows; offsets: int32 (rows, T + 1), where in units each step begins;
     buffers: arrays in the order of `arguments`.
@@ -181,6 +181,15 @@ def compile_circuit(circuit: Circuit) -> CompiledCircuit:
     arrays = tuple(_array(b.dtype, len(b.axes)) for b in circuit.buffers.values())
     argument_types = (types.int64, types.int64, _OFFSETS, _EVENTS, *arrays)
     return CompiledCircuit(arguments, _compile(code.source(arguments), "run", argument_types, code.functions))
+
+
+def compile_stage(circuit: Circuit, operations: Sequence[Operation]) -> CompiledCircuit:
+    """Compile some operations of a circuit, to be carried out once: run(*buffers). They do not count steps."""
+    code = _CircuitCode(circuit)
+    arguments = tuple(dict.fromkeys(name for operation in operations for name in touched(operation)))
+    arguments += tuple(name for name in circuit.names("random") if name not in arguments)
+    arrays = tuple(_array(circuit.buffers[name].dtype, len(circuit.buffers[name].axes)) for name in arguments)
+    return CompiledCircuit(arguments, _compile(code.stage_source(operations, arguments), "run", arrays, code.functions))
 
 
 class _CircuitCode:
@@ -200,6 +209,11 @@ class _CircuitCode:
         body += [line for operation in self.circuit.step for line in self._lines(operation)]
         head = [f"def run(begin, end, offsets, units, {', '.join(arguments)}):", "    for t in range(begin, end):"]
         return "\n".join([*head, *(f"        {line}" for line in body)]) + "\n"
+
+    def stage_source(self, operations: Sequence[Operation], arguments: tuple[str, ...]) -> str:
+        body = ["base = mix(random_seed[0], random_step[0])"]
+        body += [line for operation in operations for line in self._lines(operation)]
+        return "\n".join([f"def run({', '.join(arguments)}):", *(f"    {line}" for line in body)]) + "\n"
 
     def _call(self, function: Callable, arguments: list[str]) -> str:
         name = f"f{len(self.functions)}"

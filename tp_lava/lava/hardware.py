@@ -1,0 +1,56 @@
+"""Where a network runs: simulated on this computer's CPU, or on Loihi 2 through Intel's lava-loihi.
+
+Not verified on hardware: neither lava-loihi nor a Loihi 2 was available to those who wrote this. What is tested is that
+its absence is found and told. Where it is present, Lava's own `Loihi2HwCfg` is chosen, which takes a model for
+neuro-cores or embedded processors where a Process has one, and otherwise its Python model, on the host. The Processes
+of tp_lava have Python models only.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Literal
+
+from tp_lava.errors import LavaUnavailableError, invalid
+from tp_lava.lava.shim import make_importable
+
+Target = Literal["cpu", "loihi2"]
+TARGETS = ("cpu", "loihi2")
+TAGS = ("floating_pt", "fixed_pt")
+ASYNC_TAGS = ("floating_pt_async", "fixed_pt_async")
+
+_NO_LOIHI = """lava-loihi, Intel's extension of Lava for Loihi 2, is not installed, so target="loihi2" cannot be used.
+It is not public: Intel gives it, and access to Loihi 2 systems, to members of the Intel Neuromorphic Research Community
+(INRC); ask there to join. On this computer use target="cpu" with tag="fixed_pt": a simulation that is bit-exact to
+tp_lava's fixed-point semantics (widths, rounding, saturation); it says nothing of the chip's speed or energy."""
+
+
+def loihi2_available() -> bool:
+    """Whether lava-loihi can be imported, by Lava's own test (`lava.utils.loihi.is_installed`).
+
+    True says nothing of a board: Lava finds that out when a network starts. Raises LavaUnavailableError without lava-nc.
+    """
+    make_importable()
+    return bool(importlib.import_module("lava.utils.loihi").is_installed())
+
+
+def run_configuration(target: str, tag: str, layers: bool = False) -> Any:
+    """Lava's run configuration for a target and a tag: Loihi2SimCfg for "cpu", Loihi2HwCfg for "loihi2".
+
+    Loihi 2 takes "fixed_pt" only. layers: hierarchical Processes are opened into their parts. Raises InvalidValueError for
+    what does not exist or does not go together, and LavaUnavailableError for "loihi2" where lava-loihi is not installed.
+    """
+    if target not in TARGETS:
+        raise invalid("lava", "target", repr(target), f"one of {', '.join(TARGETS)}", 'use target="cpu" to simulate')
+    if tag not in TAGS + ASYNC_TAGS:
+        raise invalid("lava", "tag", repr(tag), f"one of {', '.join(TAGS + ASYNC_TAGS)}", "give models of other tags by run_cfg")
+    make_importable()
+    from lava.magma.core.run_configs import Loihi2HwCfg, Loihi2SimCfg
+
+    if target == "cpu":
+        return Loihi2SimCfg(select_tag=tag, select_sub_proc_model=layers)
+    if tag != "fixed_pt":
+        raise invalid("lava", "tag", repr(tag), "'fixed_pt' on Loihi 2", "Loihi 2 has integers only, and keeps time steps")
+    if not loihi2_available():
+        raise LavaUnavailableError(_NO_LOIHI, obj="lava-loihi", attr="installed")
+    return Loihi2HwCfg(select_tag=tag, select_sub_proc_model=layers)
