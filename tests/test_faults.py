@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import multiprocessing
 import os
@@ -177,19 +176,22 @@ def test_ctrl_c(asynchronous):
     assert_next_run_works()
 
 
-def test_ctrl_c_in_a_fork_is_not_lost(monkeypatch):
-    """Python drops what is raised in its callbacks around a fork, and says so on standard error."""
-    from tp_lava.lava import children
+def test_ctrl_c_while_lava_forks_waits_for_it(monkeypatch):
+    """Python drops what is raised in its callbacks around a fork."""
+    from tp_lava.lava.watched import WatchedRuntime
 
-    def dropped():
-        with contextlib.suppress(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+    build, reached = WatchedRuntime._build_processes, []
 
-    guarded = children.guarded
-    monkeypatch.setattr(children, "guarded", lambda: (dropped(), guarded())[1])
+    def interrupted(runtime):
+        os.kill(os.getpid(), signal.SIGINT)
+        build(runtime)
+        reached.append(True)
+
+    monkeypatch.setattr(WatchedRuntime, "_build_processes", interrupted)
     _, session = chain()
     with nothing_left(), pytest.raises(KeyboardInterrupt), session:
         session.run(10**7)
+    assert reached
 
 
 RUNNING = """

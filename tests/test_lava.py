@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from chains import segments
 from conftest import lively, random_samples
 
 import tp_lava as tpl
@@ -40,8 +41,7 @@ def samples(rng):
 
 def leftovers():
     """What a run must not leave behind."""
-    shared = {name for name in os.listdir("/dev/shm") if name.startswith("psm_")}
-    return len(multiprocessing.active_children()), threading.active_count(), shared
+    return len(multiprocessing.active_children()), threading.active_count(), segments()
 
 
 @pytest.fixture(autouse=True)

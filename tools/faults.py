@@ -133,6 +133,7 @@ def inject(count: int, seed: int) -> bool:
             chains.assert_left(before)
         except AssertionError:
             gone = False
+            print({key: value for key, value in chains.belongings().items() if value != before[key]})
         try:
             chains.assert_next_run_works(rng.random() < 0.5)
         except Exception as error:

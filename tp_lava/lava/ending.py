@@ -12,7 +12,7 @@ import atexit
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Protocol
@@ -51,27 +51,32 @@ def closed(session: Endable) -> None:
 
 
 @contextmanager
-def interrupts_kept() -> Iterator[None]:
-    """Ctrl-C in this block ends it, at the latest when it is over.
+def interrupts_kept() -> Iterator[Callable[[], None]]:
+    """Ctrl-C in this block waits for its end, or for a call of what it gives; a second one does not wait.
 
-    Python drops a KeyboardInterrupt that is raised in what it calls around a fork, as logging's locks.
+    For forking: Python drops a KeyboardInterrupt raised in what it calls around a fork, and a child just forked that
+    it does not know yet would survive.
     """
     previous, seen = signal.getsignal(signal.SIGINT), []
-    if threading.current_thread() is not threading.main_thread() or previous is not signal.default_int_handler:
-        yield
-        return
 
     def note(signum: int, frame: FrameType | None) -> None:
         seen.append(signum)
-        signal.default_int_handler(signum, frame)
+        if len(seen) > 1:
+            signal.default_int_handler(signum, frame)
 
+    def raise_now() -> None:
+        if seen:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread() or previous is not signal.default_int_handler:
+        yield raise_now
+        return
     signal.signal(signal.SIGINT, note)
     try:
-        yield
+        yield raise_now
     finally:
         signal.signal(signal.SIGINT, previous)
-    if seen:
-        raise KeyboardInterrupt
+    raise_now()
 
 
 def _on_sigterm(signum: int, frame: object) -> None:

@@ -102,7 +102,7 @@ class Session:
             message = "These Processes were compiled before, and Lava compiles each only once; make new ones."
             raise LavaRunError(message, obj="Session", attr="process")
         self._ours = True
-        with ending.interrupts_kept(), family.guarded(), traces.compiler_log_kept():
+        with family.guarded(), traces.compiler_log_kept():
             create_runtime(self._process, self._run_cfg, lambda: family.check(self._children))
         self._runtime = self._process.runtime
         self._known = self._children

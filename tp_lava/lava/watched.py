@@ -11,6 +11,7 @@ from lava.magma.core.process.message_interface_enum import ActorType
 from lava.magma.runtime.runtime import Runtime
 
 from tp_lava.errors import LavaRunError
+from tp_lava.lava.ending import interrupts_kept
 
 _LOOK_SECONDS = 0.05
 _ANSWER_SECONDS = 5.0  # for the next number of a Var; Lava sends them one by one
@@ -20,10 +21,12 @@ def create_runtime(process: Any, run_cfg: Any, check: Callable[[], None]) -> Non
     """AbstractProcess.create_runtime with a watched run time; check: raises if a child has raised or gone."""
     executable = process.compile(run_cfg)
     runtime = WatchedRuntime(executable, ActorType.MultiProcessing, loglevel=process._log_config.level)
-    runtime.check = check
     process._runtime = runtime
     executable.assign_runtime_to_all_processes(runtime)
-    runtime.initialize()
+    with interrupts_kept() as interrupted:
+        runtime.check = lambda: (interrupted(), check())[1]
+        runtime.initialize()
+    runtime.check = check
 
 
 class WatchedRuntime(Runtime):
