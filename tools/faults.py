@@ -71,8 +71,8 @@ def broken_by_interrupt(rng: random.Random, number: int) -> Outcome:
     """Ctrl-C while it starts, runs or stops."""
     start = time.monotonic()
     _, session = chains.chain(rng.random() < 0.5)
-    in_thread(lambda: os.kill(os.getpid(), signal.SIGINT), rng.uniform(0, 0.5))
     try:
+        in_thread(lambda: os.kill(os.getpid(), signal.SIGINT), rng.uniform(0, 0.5))
         with session:
             session.run(LONG_RUN)
     except KeyboardInterrupt:

@@ -24,7 +24,12 @@ def create_runtime(process: Any, run_cfg: Any, check: Callable[[], None]) -> Non
     process._runtime = runtime
     executable.assign_runtime_to_all_processes(runtime)
     with interrupts_kept() as interrupted:
-        runtime.check = lambda: (interrupted(), check())[1]
+
+        def check_both() -> None:
+            interrupted()
+            check()
+
+        runtime.check = check_both
         runtime.initialize()
     runtime.check = check
 
