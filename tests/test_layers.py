@@ -219,12 +219,29 @@ def test_stock_learning_dense_equals_our_connection_in_float(rng):
     assert np.abs(found.weights["hidden0"] - network.weights["hidden0"]).max() > 0.05
 
 
-def test_stock_learning_dense_learns_the_same_in_fixed_point(rng):
-    """Its rounding is its own, so the changes agree in the mean: they point the same way."""
+def test_stock_learning_dense_in_fixed_point_is_foreseen_bit_for_bit(rng):
     network = lively(tpl.Network.dense((30, 12, 4), seed=3), 2.5)
     rule, samples = tpl.TP(0.01, 0.01, 3), random_samples(rng, 4, 30, 4, n_steps=15, rate=0.3)
-    found, _ = in_layers(network, rule, samples, "fixed_pt", stock=True)
-    expected, _ = in_engine(network, rule, samples, "fixed_pt")
-    changes = [(one.weights["hidden0"] - network.weights["hidden0"]).ravel() for one in (found, expected)]
-    assert np.corrcoef(changes)[0, 1] > 0.7
-    assert 0.7 < np.linalg.norm(changes[0]) / np.linalg.norm(changes[1]) < 1.4
+    result = tpl.lava.run(network, rule, samples, tag="fixed_pt", seed=SEED, layers="stock")
+    expected = tpl.Learner(network, rule, tpl.FixedPoint(stock=True), SEED)
+    scores = [expected.learn(*sample).scores for sample in samples]
+    for name in network.weights:
+        np.testing.assert_array_equal(result.learner.mantissas[name], expected.mantissas[name])
+    np.testing.assert_array_equal(result.scores, scores)
+    assert expected.mantissas["hidden0"].dtype == np.int16
+    assert expected.exponents["hidden0"] == tpl.Learner(network, rule, "fixed").exponents["hidden0"] - 1
+    assert (expected.mantissas["hidden0"] % 2).any()
+    changes = [one.weights["hidden0"] - network.weights["hidden0"] for one in (expected, in_engine(network, rule, samples, "fixed_pt")[0])]
+    assert np.corrcoef(*(change.ravel() for change in changes))[0, 1] > 0.7
+
+
+def test_the_learning_engine_needs_room_in_the_membrane():
+    with pytest.raises(
+        tpl.NumberRangeError, match=r"hidden0: membrane_frac is 9, but the learning engine's weights have 10 fractional bits"
+    ):
+        tpl.Learner(tpl.Network.dense((30, 12, 4)), None, tpl.FixedPoint(membrane_frac=9, stock=True))
+
+
+def test_layers_are_chosen_by_name(rng):
+    with pytest.raises(tpl.InvalidValueError, match="lava.run: layers is 'all', but must be False, True or \"stock\""):
+        tpl.lava.run(tpl.Network.dense((11, 9, 4)), None, random_samples(rng, 1, 11, 4), layers="all")

@@ -18,7 +18,12 @@ import numpy as np
 from tp_lava.dynamics.program import Program
 from tp_lava.fixedpoint import Formats
 from tp_lava.network import Network
-from tp_lava.numbers import Format
+from tp_lava.numbers import WEIGHT_BITS, Format
+
+
+def held_as(weight: Format) -> type:
+    """How weights of a fixed format are stored."""
+    return np.int8 if weight.bits <= WEIGHT_BITS else np.int16
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Buffer:
             return np.int32
         if self.format is None:
             return np.float32
-        return np.int8 if self.role == "weight" else np.int32
+        return held_as(self.format) if self.role == "weight" else np.int32
 
     def encode(self, values: object) -> np.ndarray:
         """Physical values as they are stored: weights transposed to (n_in, n_out), mantissas if fixed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ class Engine:
     def __init__(self, circuit: Circuit, memory: MutableMapping[str, np.ndarray]) -> None:
         self.circuit, self.memory = circuit, memory
         self._zeroed = circuit.names("state")
-        self._streams = circuit.sizes.get("k")
+        self.streams = circuit.sizes.get("k", 0)  # target streams in use
 
     @cached_property
     def compiled(self) -> CompiledCircuit:
@@ -48,15 +48,15 @@ class Engine:
             _one_hot(self.memory["label_spike"], streams)
             self.memory["label_active"][: len(streams), 0] = streams
             self.memory["label_count"].fill(1)
-            self._streams = len(streams)
+            self.streams = len(streams)
 
     def run(self, offsets: np.ndarray, units: np.ndarray, begin: int, end: int) -> None:
         """Steps begin..end-1. offsets: int32 (rows, T + 1); units: int32."""
         memory = self.memory
         arrays = [memory[name] for name in self.compiled.arguments]
-        if self._streams != self.circuit.sizes.get("k"):
+        if self.streams != self.circuit.sizes.get("k", 0):
             axes = [self.circuit.buffers[name].axes for name in self.compiled.arguments]
-            arrays = [rows_in_use(array, names, self._streams or 0) for array, names in zip(arrays, axes, strict=True)]
+            arrays = [rows_in_use(array, names, self.streams) for array, names in zip(arrays, axes, strict=True)]
         self.compiled.run(begin, end, offsets, units, *arrays)
 
 
@@ -110,12 +110,23 @@ def parameters(network: Network, rule: Rule | None, students: int = 1) -> Mappin
 
 def stream_labels(label: int, n_classes: int, streams: int, seed: int, sample: int) -> np.ndarray:
     """The labels of K target streams: the sample's own, then K - 1 others drawn for sample number `sample`. int32."""
-    others = np.delete(np.arange(n_classes, dtype=np.uint32), label)
+    labels = np.empty(streams, np.int32)
+    labels[0], others = label, _others(label, n_classes)
     if streams < n_classes:
-        seed_word, place, number = np.array([[seed_key(seed)], [_STREAMS_PLACE], [sample & 0xFFFFFFFF]], np.uint32)
-        order = np.argsort(mix(mix(mix(seed_word, place), number), others), kind="stable")
-        others = others[order[: streams - 1]]
-    return np.concatenate([[label], others]).astype(np.int32)
+        key = mix(_streams_key(seed), np.array([sample & 0xFFFFFFFF], np.uint32))
+        others = others[np.argsort(mix(key, others), kind="stable")[: streams - 1]]
+    labels[1:] = others
+    return labels
+
+
+@lru_cache(maxsize=1024)
+def _others(label: int, n_classes: int) -> np.ndarray:
+    return np.delete(np.arange(n_classes, dtype=np.uint32), label)
+
+
+@lru_cache(maxsize=64)
+def _streams_key(seed: int) -> np.ndarray:
+    return mix(np.array([seed_key(seed)], np.uint32), np.array([_STREAMS_PLACE], np.uint32))
 
 
 def check_label(label: Any, n_classes: int, attr: str = "label") -> int:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
+import numpy as np
+
 from tp_lava.errors import NumberRangeError, invalid
 from tp_lava.network import Layer, Network
 from tp_lava.numbers import (
@@ -43,13 +45,15 @@ class FixedPoint:
 
     weight_bits: 2..8, sign included; weight_exponents: connection -> e, weight = mantissa * 2**e;
     membrane_frac: bits behind the membrane's binary point; third_factor_range: psi * sum(P * trace) at which
-    the 7-bit third factor saturates. Raises InvalidValueError.
+    the 7-bit third factor saturates; stock: the weights into the first hidden layer are held as Lava's own learning
+    engine holds them (see in_stock_engine). Raises InvalidValueError.
     """
 
     weight_bits: int = WEIGHT_BITS
     weight_exponents: Mapping[str, int] = field(default_factory=dict)
     membrane_frac: int | None = None
     third_factor_range: float = 16.0
+    stock: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.weight_bits, int) or not 2 <= self.weight_bits <= WEIGHT_BITS:
@@ -90,17 +94,16 @@ def plan(network: Network, rule: TP | None, options: FixedPoint, students: int =
         for number, rate in enumerate(rates):
             formats |= _rate_formats(f"hidden{number}", rate / students, options.third_factor_range)
         formats |= _rate_formats("readout", rule.readout_rate / students, 1.0)
-    return MappingProxyType(formats)
+    return in_stock_engine(formats) if options.stock else MappingProxyType(formats)
 
 
-def in_stock_engine(formats: Formats) -> Formats:
+def in_stock_engine(formats: Mapping[str, Format]) -> Formats:
     """The formats where Lava's own learning engine holds the weights of the first hidden layer.
 
-    Its weights have one bit more than ours, half our resolution, and its third factors are whole units of them: it would
-    round all synapses of a step by one random number, so the neuron rounds, and leaves it nothing to round.
+    Its weights have one bit more than ours, half our resolution, and start on ours; its third factors are whole units of
+    them: it would round all synapses of a step by one random number, so the neuron rounds, and leaves it nothing to
+    round. Then it adds and saturates as ours does, but for one value: at -256 where ours stops at -255.
     """
-    if not formats:
-        return formats
     fine = formats["hidden0"].frac + 1
     membrane = formats["hidden0_membrane"]
     if membrane.frac < fine:
@@ -113,6 +116,17 @@ def in_stock_engine(formats: Formats) -> Formats:
     held = {"hidden0": Format(STOCK_WEIGHT_BITS, fine), "hidden0_third": Format(THIRD_FACTOR_BITS, fine)}
     held["hidden0_input"] = Format(formats["hidden0_input"].bits + 1, fine)
     return MappingProxyType({**formats, **held})
+
+
+def start_weights(network: Network, options: FixedPoint | None) -> Mapping[str, np.ndarray]:
+    """The weights a fixed-point network starts with, physical, before they are rounded to their formats.
+
+    Lava's own learning engine takes 8-bit weights at first, whatever it makes of them later. options: resolved.
+    """
+    if options is None or not options.stock:
+        return network.weights
+    first = Format(options.weight_bits, -options.weight_exponents["hidden0"])
+    return {**network.weights, "hidden0": first.real(first.quantise(network.weights["hidden0"]))}
 
 
 def _range(name: str, network: Network, rule: TP | None) -> float:

@@ -19,7 +19,7 @@ from tp_lava.circuit import Buffer
 from tp_lava.data.events import Events
 from tp_lava.engine import COUNTERS, Engine, add_memory, check_label, shared_memory, stream_labels
 from tp_lava.errors import ArchiveError, TpLavaError, invalid
-from tp_lava.fixedpoint import REAL, FixedPoint, plan
+from tp_lava.fixedpoint import REAL, FixedPoint, plan, start_weights
 from tp_lava.network import Network
 from tp_lava.progress import track
 from tp_lava.rules import TP, Rule
@@ -87,7 +87,7 @@ class Learner:
         self._fixed = options.resolved(network, rule) if isinstance(options, FixedPoint) else None
         formats = plan(network, None, self._fixed) if self._fixed else REAL
         self._buffers = {n: Buffer(n, (), "weight", formats.get(n)) for n in network.weights if not n.startswith("bias")}
-        self._memory = shared_memory(self._buffers, network.weights, seed)
+        self._memory = shared_memory(self._buffers, start_weights(network, self._fixed), seed)
         self.epochs_done = 0
         self.learning = True
         self._connect()
@@ -144,7 +144,7 @@ class Learner:
 
     @property
     def mantissas(self) -> Mapping[str, np.ndarray]:
-        """name -> int8 (n_out, n_in); weight = mantissa * 2**exponents[name]; copies. Fixed point only."""
+        """name -> int8 (n_out, n_in), int16 above 8 bits; weight = mantissa * 2**exponents[name]; copies. Fixed point only."""
         if self._fixed is None:
             raise invalid("Learner", "mantissas", "of a float learner", "asked of a fixed-point one", 'use precision="fixed"')
         return _Arrays(tuple(self._buffers), lambda name: np.ascontiguousarray(self._memory[name].T))
@@ -152,7 +152,7 @@ class Learner:
     @property
     def exponents(self) -> Mapping[str, int]:
         """name -> e with weight = mantissa * 2**e. Fixed point only; empty in float."""
-        return dict(self._fixed.weight_exponents) if self._fixed else {}
+        return {name: -buffer.format.frac for name, buffer in self._buffers.items() if buffer.format}
 
     @property
     def samples_seen(self) -> int:
@@ -178,8 +178,14 @@ class Learner:
         engine.set_labels([own], streams)
         self._memory["samples_seen"] += 1
 
-    def step(self, units: Sequence[int] | np.ndarray) -> None:
-        """One time step of the sample begun last. units: the inputs that spike now, each once."""
+    def step(self, units: Sequence[int] | np.ndarray, checked: bool = False) -> None:
+        """One time step of the sample begun last. units: the inputs that spike now, each once.
+
+        checked: they are an int32 array and known to be in range; saves the time to look.
+        """
+        if checked:
+            self._current.run(np.array([[0, len(units)]], np.int32), units, 0, 1)  # type: ignore[arg-type]
+            return
         self.advance(Events(np.zeros(len(units), np.int64), units, 1, self._start.n_inputs))
 
     def advance(self, events: Events) -> None:
@@ -259,6 +265,18 @@ class Learner:
     def memory(self) -> Mapping[str, np.ndarray]:
         """The arrays themselves, live: weights as (n_in, n_out), mantissas if fixed. See Buffer.encode and decode."""
         return MappingProxyType(self._memory)
+
+    @property
+    def position(self) -> tuple[int, int, int]:
+        """What decides how it goes on and is in no array: whether the sample begun is learned, its target streams, the seed."""
+        return int(self._labelled), self._learning.streams if self._learning else 0, self.seed
+
+    @position.setter
+    def position(self, position: tuple[int, int, int]) -> None:
+        labelled, streams, self.seed = position
+        self._labelled = bool(labelled)
+        if self._learning:
+            self._learning.streams = streams
 
     def share(self) -> None:
         """Compile, and move every array into memory that processes forked from now on share with this one."""

@@ -20,9 +20,9 @@ class Events:
     begins), n_steps, n_units. Raises InvalidValueError.
     """
 
-    __slots__ = ("n_steps", "n_units", "offsets", "times", "units")
+    __slots__ = ("_times", "n_steps", "n_units", "offsets", "units")
 
-    times: np.ndarray
+    _times: np.ndarray | None
     units: np.ndarray
     offsets: np.ndarray
     n_steps: int
@@ -39,22 +39,32 @@ class Events:
         key = np.unique(when * np.int64(n_units) + which)
         times_sorted, units_sorted = np.divmod(key, n_units)
         offsets = np.searchsorted(times_sorted, np.arange(n_steps + 1))
-        self._fill(times_sorted, units_sorted, offsets, int(n_steps), int(n_units))
+        self._fill(units_sorted, offsets, int(n_steps), int(n_units))
 
-    def _fill(self, times: np.ndarray, units: np.ndarray, offsets: np.ndarray, n_steps: int, n_units: int) -> None:
-        for name, array in (("times", times), ("units", units), ("offsets", offsets)):
-            column = np.ascontiguousarray(array, np.int32)
-            column.flags.writeable = False
-            object.__setattr__(self, name, column)
-        object.__setattr__(self, "n_steps", n_steps)
-        object.__setattr__(self, "n_units", n_units)
+    def _fill(self, units: np.ndarray, offsets: np.ndarray, n_steps: int, n_units: int) -> None:
+        self._keep("_times", None)
+        for name, array in (("units", units), ("offsets", offsets)):
+            self._keep(name, _read_only(array))
+        self._keep("n_steps", n_steps)
+        self._keep("n_units", n_units)
+
+    def _keep(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    @property
+    def times(self) -> np.ndarray:
+        """Step of each event, int32, ordered."""
+        if self._times is None:
+            self._keep("_times", _read_only(np.repeat(np.arange(self.n_steps), np.diff(self.offsets))))
+        return self._times  # type: ignore[return-value]
 
     @classmethod
     def from_counts(cls, counts: np.ndarray, units: np.ndarray, n_units: int) -> Events:
         """From events that were checked before, as they travel: counts (T,) events per step, units in order of time."""
         events = object.__new__(cls)
-        offsets = np.concatenate([[0], np.cumsum(counts)])
-        events._fill(np.repeat(np.arange(len(counts)), counts), units.copy(), offsets, len(counts), n_units)
+        offsets = np.zeros(len(counts) + 1, np.int32)
+        np.cumsum(counts, out=offsets[1:])
+        events._fill(units.copy(), offsets, len(counts), n_units)
         return events
 
     @classmethod
@@ -102,6 +112,12 @@ class Sample(NamedTuple):
 
     events: Events
     label: int
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    column = np.ascontiguousarray(array, np.int32)
+    column.flags.writeable = False
+    return column
 
 
 def _check_count(name: str, value: object) -> None:

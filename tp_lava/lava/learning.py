@@ -7,16 +7,16 @@ arrive in the first; the activation, and the third factor it leads to, follow in
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD
 from tp_lava.errors import invalid
-from tp_lava.fixedpoint import FixedPoint, in_stock_engine, plan
+from tp_lava.fixedpoint import FixedPoint, plan, start_weights
 from tp_lava.lava.shim import make_importable
 from tp_lava.network import Network
-from tp_lava.numbers import Format
 from tp_lava.rules import Rule
 
 PERIOD = 2  # Lava steps of a time step, and of a learning epoch
@@ -41,17 +41,14 @@ def loihi_rule(shift: int = 0) -> Any:
 def learning_dense(network: Network, rule: Rule, fixed: FixedPoint | None = None, **options: Any) -> Any:
     """A stock LearningDense with the network's weights into its first hidden layer, which learns by the rule.
 
-    fixed: None for a floating_pt run; else its weights are mantissas in the learning engine's units (`weight_format`).
+    fixed: None for a floating_pt run; else its weights are mantissas in the learning engine's units.
     options: as LearningDense's. Connect its s_in_bap, s_in_y1 to s_in_y3 to a LearningTraceLIF.
     """
     learning_rule = rule.loihi_rule()
     from lava.proc.dense.process import LearningDense
 
-    weights = network.weights["hidden0"]
-    held = weight_format(network, rule, fixed).quantise(weights) if fixed else weights.astype(np.float64)
+    held = network.weights["hidden0"].astype(np.float64)
+    if fixed:
+        fixed = replace(fixed, stock=True).resolved(network, rule)
+        held = plan(network, rule, fixed)["hidden0"].quantise(start_weights(network, fixed)["hidden0"])
     return LearningDense(weights=held, learning_rule=learning_rule, name=options.pop("name", "hidden0"), **options)
-
-
-def weight_format(network: Network, rule: Rule, fixed: FixedPoint) -> Format:
-    """What a weight in the learning engine means, in fixed point."""
-    return in_stock_engine(plan(network, rule, fixed.resolved(network, rule)))["hidden0"]

@@ -28,6 +28,7 @@ class UnitModel(AbstractPyProcessModel):
     """
 
     _inside = False
+    _position: tuple[int, ...] = ()
     _restored = 0
 
     @classmethod
@@ -120,8 +121,10 @@ class UnitModel(AbstractPyProcessModel):
         self._door.open()
 
     def _keep_position(self) -> None:
-        position = self.position(self.unit)
-        self._door.position[: len(position)] = position
+        position = tuple(self.position(self.unit))
+        if position != self._position:
+            self._door.position[: len(position)] = position
+            self._position = position
 
     def _finish(self, steps: int) -> None:
         """Count the step, and record what is due."""

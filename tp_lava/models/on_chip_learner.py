@@ -15,7 +15,6 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.async_protocol import AsyncProtocol
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from tp_lava.data.events import Events
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.learner import Learner
 from tp_lava.models.base import UnitModel
@@ -39,7 +38,7 @@ class _LearnerModel(UnitModel, metaclass=_VarsOfNetwork):
 
     precision: ClassVar[Literal["float", "fixed"]]
 
-    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, int)
+    s_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
     sample_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, int)
     packet_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, np.int32)
     score_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, float)
@@ -56,23 +55,16 @@ class _LearnerModel(UnitModel, metaclass=_VarsOfNetwork):
     def _begin(self, label: int) -> None:
         self.unit.begin(None if label == NO_LABEL or not self.learning[0] else label)
 
-    def _advance(self, events: Events) -> None:
-        self.unit.learning = bool(self.learning[0])
-        self.unit.advance(events)
-
     @staticmethod
     def position(unit: Learner) -> tuple[int, int, int]:
-        """Whether the present sample is learned, from how many target streams (0: there is no rule), and the seed."""
-        engine = unit._learning
-        return int(unit._labelled), engine._streams or 0 if engine else 0, unit.seed
+        """See UnitModel."""
+        return unit.position
 
     @staticmethod
     def set_position(unit: Learner, position: Sequence[int]) -> None:
-        """The inverse of position."""
-        labelled, streams, unit.seed = position[:3]
-        unit._labelled = bool(labelled)
-        if unit._learning:
-            unit._learning._streams = streams or None
+        """See UnitModel."""
+        labelled, streams, seed, *_ = position
+        unit.position = labelled, streams, seed
 
     def _send_scores(self) -> None:
         self.score_out.send(self.unit.memory["score"][0])
@@ -84,12 +76,13 @@ class _Stepwise(_LearnerModel, PyLoihiProcessModel):
     def run_spk(self) -> None:
         """Lava calls this in each spiking phase."""
         sample, spikes = self.sample_in.recv(), self.s_in.recv()
-        units = np.flatnonzero(spikes)
+        units = np.flatnonzero(spikes).astype(np.int32)
         with self.step():
             if sample[START]:
                 self._begin(int(sample[LABEL]))
             if sample[STREAMS] != IDLE:
-                self._advance(Events.from_counts(np.array([units.size]), units, spikes.size))
+                self.unit.learning = bool(self.learning[0])
+                self.unit.step(units, checked=True)
         self._send_scores()
         self.sample_out.send(sample)
 
@@ -106,7 +99,8 @@ class _Asynchronous(_LearnerModel, PyAsyncProcessModel):
                 with self.step(events.n_steps):
                     if start:
                         self._begin(packet.label)
-                    self._advance(events)
+                    self.unit.learning = bool(self.learning[0])
+                    self.unit.advance(events)
                 start = False
             if packet.last:
                 self._send_scores()

@@ -12,6 +12,7 @@ they do (`buffer(name)` has the format).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from lava.magma.core.process.ports.ports import InPort, OutPort
@@ -19,7 +20,7 @@ from lava.magma.core.process.variable import Var
 
 from tp_lava.circuit import Circuit
 from tp_lava.errors import invalid
-from tp_lava.fixedpoint import REAL, FixedPoint, in_stock_engine, plan
+from tp_lava.fixedpoint import REAL, FixedPoint, plan
 from tp_lava.network import Network
 from tp_lava.parts import Part, connection, credit, label_projection, population, readout
 from tp_lava.processes.base import Process, visible
@@ -69,8 +70,6 @@ def part_of(process: type[LayerProcess], proc_params, fixed: bool) -> Part:
     """The part in a number system."""
     network, rule = proc_params["network"], proc_params["rule"]
     formats = plan(network, rule, proc_params["fixed"].resolved(network, rule)) if fixed else REAL
-    if proc_params.get("stock"):
-        formats = in_stock_engine(formats)
     return process.make_part(build_circuit(network, rule, formats), proc_params)
 
 
@@ -172,8 +171,8 @@ class LearningTraceLIF(TraceLIF):
 
     error_port = "a_third_factor_in"
 
-    def __init__(self, network: Network, rule: Rule, **options) -> None:
-        super().__init__(network, rule, 0, stock=True, **options)
+    def __init__(self, network: Network, rule: Rule, *, fixed: FixedPoint | None = None, **options) -> None:
+        super().__init__(network, rule, 0, fixed=replace(fixed or FixedPoint(), stock=True), **options)
 
     def _add_ports(self, circuit: Circuit) -> None:
         network, rates = circuit.network, self.proc_params["rule"].rates(len(circuit.network.layers))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from tp_lava.circuit import Buffer, Circuit
 from tp_lava.engine import parameters
 from tp_lava.errors import invalid
 from tp_lava.fixedpoint import FixedPoint
-from tp_lava.lava.learning import weight_format
 from tp_lava.learner import Learner
 from tp_lava.network import Network
 from tp_lava.processes.base import Process, visible
@@ -28,7 +28,8 @@ class OnChipLearner(Process):
     network, rule, seed: as for Learner, in physical units, once; the tag of the run configuration, "floating_pt" or
     "fixed_pt", decides the number system; fixed: options of fixed point; stock: where it is opened into layers, hold the
     hidden weights in Lava's own LearningDense (one hidden layer, not recurrent; two Lava steps a time step, see
-    tp_lava.lava.learning). The same seed and samples give the same weights as Learner, but for stock in fixed point.
+    tp_lava.lava.learning). The same seed and samples give the same weights as Learner, stock in fixed
+    point as Learner with FixedPoint(stock=True).
 
     Ports: s_in (n_inputs,) spikes; sample_in (4,) start, label or -1, last (see EventSource); packet_in, the same
     asynchronously; score_out (n_classes,) the readout after each step, or after each sample asynchronously; sample_out
@@ -45,7 +46,8 @@ class OnChipLearner(Process):
         self, network: Network, rule: Rule | None = None, seed: int = 0, fixed: FixedPoint | None = None, *, stock: bool = False, **options
     ) -> None:
         circuit = build_circuit(network, rule)
-        super().__init__(network=network, rule=rule, seed=seed, fixed=fixed or FixedPoint(), stock=stock, **options)
+        fixed = replace(fixed or FixedPoint(), stock=stock)
+        super().__init__(network=network, rule=rule, seed=seed, fixed=fixed, stock=stock, **options)
         self.s_in = InPort(shape=(network.n_inputs,))
         self.sample_in = InPort(shape=(SAMPLE_SIZE,))
         self.packet_in = InPort(shape=(packet_size(network.n_inputs),))
@@ -136,10 +138,7 @@ class OnChipLearner(Process):
                     learner.memory[name][...] = layer.unit.memory[here]
         learner.memory["random_step"][...] = layers["readout"].unit.memory["random_step"]
         if self._stock_dense:
-            weights = self._stock_dense.weights.get()
-            if fixed:
-                weights = weight_format(given["network"], given["rule"], given["fixed"]).real(weights)
-            learner.memory["hidden0"][...] = learner.buffers["hidden0"].encode(weights)
+            learner.memory["hidden0"][...] = self._stock_dense.weights.get().T
         if "target" in layers:
             learner.memory["samples_seen"][...] = layers["target"].unit.memory["samples_seen"]
         return learner

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from numba import types
 
-from tp_lava.circuit import Circuit, Deliver, Gather, Learn, Operation, Run, touched
+from tp_lava.circuit import Circuit, Deliver, Gather, Learn, Operation, Run, held_as, touched
 from tp_lava.dynamics.program import Program
 from tp_lava.numbers import draw, mix
 from tp_lava.targets.cpu_source import program_source
@@ -87,10 +87,10 @@ def _array(dtype: type, dimensions: int, readonly: bool = False) -> types.Array:
 def compile_program(program: Program) -> Callable:
     """A Numba function f([key,] *arrays), arrays in the order of program.ports; key (uint32) if it draws random bits.
 
-    Arrays are C-contiguous: float32, or int32 in a fixed program, whose weights are int8.
+    Arrays are C-contiguous: float32, or int32 in a fixed program, whose weights are int8 (int16 above 8 bits).
     """
     number = np.int32 if program.fixed else np.float32
-    dtypes = [np.int8 if program.fixed and port.name == "weight" else number for port in program.ports]
+    dtypes = [held_as(port.format) if port.format and port.name == "weight" else number for port in program.ports]
     arrays = tuple(_array(dtype, len(port.axes)) for dtype, port in zip(dtypes, program.ports, strict=True))
     key = (types.uint32,) if program.uses_random else ()
     return _compile(program_source(program), "program", key + arrays, reassociate=program.reduces and not program.fixed)
@@ -198,7 +198,7 @@ class _CircuitCode:
     def __init__(self, circuit: Circuit) -> None:
         self.circuit = circuit
         number = np.int32 if circuit.fixed else np.float32
-        self.number, self.weight = _array(number, 2), _array(np.int8 if circuit.fixed else number, 2)
+        self.number = _array(number, 2)
         self.functions: dict[str, _Pointer] = {}
 
     def source(self, arguments: tuple[str, ...]) -> str:
@@ -220,10 +220,13 @@ class _CircuitCode:
         self.functions[name] = _pointer(function)
         return f"{name}({', '.join(arguments)})"
 
+    def _weights(self, name: str) -> types.Array:
+        return _array(self.circuit.buffers[name].dtype, 2)
+
     def _lines(self, operation: Operation) -> list[str]:
         match operation:
             case Deliver(weights, events, into):
-                deliver = _compile(_DELIVER, "deliver", (self.weight, _UNITS, _COUNTS, self.number))
+                deliver = _compile(_DELIVER, "deliver", (self._weights(weights), _UNITS, _COUNTS, self.number))
                 return [self._call(deliver, [weights, f"{events}_active", f"{events}_count", into])]
             case Gather(population, total):
                 lists = [f"{population}_active", f"{population}_count"]
@@ -236,7 +239,7 @@ class _CircuitCode:
                 return [self._call(compile_program(program), self._key(program, place) + arrays)]
             case Learn(program, weights, third, switch, events, trace, place):
                 active = [trace] if trace else [f"{events}_active", f"{events}_count"]
-                learn = _compile_learn(operation, self.number, self.weight)
+                learn = _compile_learn(operation, self.number, self._weights(weights))
                 return [f"if {switch}[0]:", "    " + self._call(learn, [*self._key(program, place), weights, *active, third])]
 
     @staticmethod
