@@ -60,7 +60,7 @@ def forget(processes: Iterable[Any]) -> None:
 def _drop_handler(process: Any) -> None:
     """Take the handler from the root logger that this Process, or one with the same options, put there."""
     root, options = logging.getLogger(), process._log_config
-    for handler in root.handlers:
+    for handler in reversed(root.handlers):  # the newest: the others may be of Processes that still are
         form = handler.formatter
         if (
             type(handler) is logging.StreamHandler
