@@ -16,7 +16,7 @@ from tp_lava.errors import NumberRangeError as NumberRangeError
 from tp_lava.errors import TpLavaError as TpLavaError
 from tp_lava.fixedpoint import FixedPoint as FixedPoint
 from tp_lava.learner import Learner as Learner
-from tp_lava.learner import Outcome as Outcome
 from tp_lava.network import Layer as Layer
 from tp_lava.network import Network as Network
+from tp_lava.outcome import Outcome as Outcome
 from tp_lava.rules import TP as TP

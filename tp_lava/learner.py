@@ -7,8 +7,7 @@ wiring/, how it is computed in targets/.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
@@ -21,6 +20,7 @@ from tp_lava.engine import COUNTERS, Engine, add_memory, check_label, shared_mem
 from tp_lava.errors import ArchiveError, TpLavaError, invalid
 from tp_lava.fixedpoint import REAL, FixedPoint, plan, start_weights
 from tp_lava.network import Network
+from tp_lava.outcome import Arrays, Outcome
 from tp_lava.progress import track
 from tp_lava.rules import TP, Rule
 from tp_lava.sharing import shared_array
@@ -28,41 +28,6 @@ from tp_lava.wiring import build_circuit
 
 _RECORDED = {"spikes": "spike", "membranes": "membrane", "traces": "trace"}
 _ORDER_PLACE = 0x6F726465  # keeps the order of samples apart from other uses of the seed
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one sample gave.
-
-    scores: (C,) float32, the readout at the end; prediction: its argmax; spike_counts: per hidden layer, (n_l,)
-    spikes of each neuron; if recorded, per hidden layer: spikes (T, n_l) bool, membranes and traces (T, n_l)
-    float32, as they stand at the end of each step.
-    """
-
-    scores: np.ndarray
-    prediction: int
-    spike_counts: tuple[np.ndarray, ...]
-    spikes: tuple[np.ndarray, ...] | None = field(default=None, repr=False)
-    membranes: tuple[np.ndarray, ...] | None = field(default=None, repr=False)
-    traces: tuple[np.ndarray, ...] | None = field(default=None, repr=False)
-
-
-class _Arrays(Mapping):
-    """A read-only view of a learner's weights, made when asked for."""
-
-    def __init__(self, names: Sequence[str], get: Callable[[str], np.ndarray]) -> None:
-        self._names, self._get = tuple(names), get
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self._names:
-            raise KeyError(f"{name!r}; there are {', '.join(self._names)}")
-        return self._get(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
 
 
 class Learner:
@@ -140,14 +105,14 @@ class Learner:
     @property
     def weights(self) -> Mapping[str, np.ndarray]:
         """name -> float32 (n_out, n_in), physical units; copies."""
-        return _Arrays(tuple(self._buffers), lambda name: self._buffers[name].decode(self._memory[name]))
+        return Arrays(tuple(self._buffers), lambda name: self._buffers[name].decode(self._memory[name]))
 
     @property
     def mantissas(self) -> Mapping[str, np.ndarray]:
         """name -> int8 (n_out, n_in), int16 above 8 bits; weight = mantissa * 2**exponents[name]; copies. Fixed point only."""
         if self._fixed is None:
             raise invalid("Learner", "mantissas", "of a float learner", "asked of a fixed-point one", 'use precision="fixed"')
-        return _Arrays(tuple(self._buffers), lambda name: np.ascontiguousarray(self._memory[name].T))
+        return Arrays(tuple(self._buffers), lambda name: np.ascontiguousarray(self._memory[name].T))
 
     @property
     def exponents(self) -> Mapping[str, int]:

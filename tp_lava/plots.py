@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tp_lava.errors import invalid
-from tp_lava.learner import Outcome
+from tp_lava.outcome import Outcome
 
 COLOURS = {"float": "#0072B2", "fixed": "#D55E00", "frozen": "#999999", "before": "#56B4E9", "trace": "#009E73", "spike": "#000000"}
 

@@ -11,6 +11,7 @@ they do (`buffer(name)` has the format).
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -45,12 +46,13 @@ class LayerProcess(Process):
         self._add_vars(self.make_part(circuit, self.proc_params))
 
     @staticmethod
+    @abstractmethod
     def make_part(circuit: Circuit, proc_params) -> Part:
         """What computes behind a Process with these parameters."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _add_ports(self, circuit: Circuit) -> None:
-        raise NotImplementedError
+        """The ports that the network and the rule call for."""
 
     def _add_vars(self, part: Part) -> None:
         """A Var for each array that is this part's own."""
