@@ -142,6 +142,23 @@ def test_states_are_those_of_each_layers_own_step(rng):
             np.testing.assert_allclose(found[0], recorded.membranes[layer][8 - layer - 2])
 
 
+def test_monitor_sees_the_vars_of_an_opened_network(rng):
+    from lava.proc.monitor.process import Monitor
+
+    network = lively(tpl.Network.dense((11, 9, 4), seed=3), 2.5)
+    (events, label), *_ = random_samples(rng, 1, 11, 4, rate=0.3)
+    recorded = tpl.Learner(network, None, "fixed", SEED).infer(events, record=True)
+    source, chip, monitor = EventSource([(events, label)], False), OnChipLearner(network, None, SEED), Monitor()
+    source.s_out.connect(chip.s_in)
+    source.sample_out.connect(chip.sample_in)
+    monitor.probe(chip.hidden0_membrane, events.n_steps)
+    with tpl.lava.session(chip, "fixed_pt", layers=True) as session:
+        session.run(events.n_steps, 20)
+        (seen,) = (variables["hidden0_membrane"] for variables in monitor.get_data().values())
+        found = chip.buffer("hidden0_membrane").format.real(seen[1:, 0])
+    np.testing.assert_allclose(found, recorded.membranes[0][:-1])
+
+
 # Each alone -----------------------------------------------------------------------------------------
 
 
