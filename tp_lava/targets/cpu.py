@@ -71,7 +71,8 @@ def _compile(source: str, name: str, argument_types: tuple, names: Mapping[str, 
     if key not in _functions:
         scope = {**_SCOPE, **names}
         exec(compile(source, f"<tp_lava {name}>", "exec"), scope)
-        jit: Any = numba.njit(types.void(*argument_types), fastmath=_REASSOCIATE if reassociate else False, error_model="numpy")
+        # without the GIL, so that the threads of Lava's channels go on while we compute
+        jit: Any = numba.njit(types.void(*argument_types), nogil=True, fastmath=_REASSOCIATE if reassociate else False, error_model="numpy")
         _functions[key] = jit(scope[name])
     return _functions[key]
 
