@@ -199,3 +199,36 @@ def test_a_process_killed_in_its_step_is_told(network, samples):
                 act(timeout=0.2)
         door.open()
         assert run.chip.snapshot()["samples_seen"] == 1
+
+
+def test_a_position_that_comes_back_after_a_restore_is_kept():
+    """What a unit goes by is told to the door also if the first step after a restore makes it what it was before."""
+    from tp_lava.lava.snapshot import Door
+    from tp_lava.models.base import UnitModel
+
+    class Model(UnitModel):
+        @classmethod
+        def make_unit(cls, proc_params):
+            return proc_params
+
+        @staticmethod
+        def position(unit):
+            return tuple(unit)
+
+        @staticmethod
+        def set_position(unit, position):
+            unit[:] = position[:1]
+
+    Model.__abstractmethods__ = frozenset()  # it is never started
+    model = object.__new__(Model)
+    door = Door(Model.set_position)
+    door.open()
+    model.__dict__.update(unit=[1], _door=door, _tapes=())
+    with model.step():
+        model.unit[:] = [1]
+    assert door.position[0] == 1
+    door.position[0], door.restored[0] = 0, 1
+    with model.step():
+        assert model.unit == [0]
+        model.unit[:] = [1]
+    assert door.position[0] == 1

@@ -112,7 +112,7 @@ class UnitModel(AbstractPyProcessModel):
         self._inside = True
         restored = int(self._door.restored[0])
         if restored != self._restored:
-            self._restored = restored
+            self._restored, self._position = restored, ()  # what the door holds is not what was kept last
             self._door.put_position(self.unit)
 
     def _leave(self) -> None:
