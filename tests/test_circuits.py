@@ -5,6 +5,7 @@ import pytest
 from conftest import lively, random_events
 
 import tp_lava as tpl
+from tp_lava.data.events import side_by_side
 from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory, stream_labels
 from tp_lava.errors import NumberRangeError
 from tp_lava.fixedpoint import REAL, FixedPoint, plan
@@ -27,7 +28,7 @@ def engine_for(network, rule, fixed, students=1, seed=5):
     circuit = build_circuit(network, rule, formats, students)
     weights = {name: circuit.buffers[name] for name in circuit.names("weight")}
     memory = shared_memory(weights, network.weights, seed)
-    add_memory(memory, circuit, rule)
+    add_memory(memory, circuit)
     return Engine(circuit, memory)
 
 
@@ -41,9 +42,7 @@ def run_in_interpreter(engine, events):
 
 
 def run_on_cpu(engine, events):
-    from tp_lava.learner import _side_by_side
-
-    offsets, units = _side_by_side(events)
+    offsets, units = side_by_side(events)
     engine.run(offsets, units, 0, offsets.shape[1] - 1)
 
 

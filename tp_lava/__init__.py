@@ -18,5 +18,12 @@ from tp_lava.fixedpoint import FixedPoint as FixedPoint
 from tp_lava.learner import Learner as Learner
 from tp_lava.network import Layer as Layer
 from tp_lava.network import Network as Network
+from tp_lava.optimisers import SGD as SGD
+from tp_lava.optimisers import Adam as Adam
+from tp_lava.optimisers import Cosine as Cosine
+from tp_lava.optimisers import Plateau as Plateau
 from tp_lava.outcome import Outcome as Outcome
+from tp_lava.readouts import Match as Match
+from tp_lava.readouts import Readout as Readout
+from tp_lava.rules import TESS as TESS
 from tp_lava.rules import TP as TP

@@ -21,11 +21,15 @@ from tp_lava.dynamics.surrogate import ArcTan, FastSigmoid, Triangle
 from tp_lava.errors import ArchiveError, TpLavaError
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.network import Layer, Network
-from tp_lava.rules import TP
+from tp_lava.optimisers import SGD, Adam, Cosine, Plateau
+from tp_lava.readouts import Match, Readout
+from tp_lava.rules import TESS, TP
 
 VERSION = 1
 _KEY = "tp_lava"
-_TYPES = {t.__name__: t for t in (LIF, ArcTan, Triangle, FastSigmoid, Layer, TP, FixedPoint)}
+_TYPES = {
+    t.__name__: t for t in (LIF, ArcTan, Triangle, FastSigmoid, Layer, TP, TESS, Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint)
+}
 
 
 def write(path: str | os.PathLike, kind: str, description: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> None:

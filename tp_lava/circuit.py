@@ -22,16 +22,16 @@ from tp_lava.numbers import WEIGHT_BITS, Format
 
 
 def held_as(weight: Format) -> type:
-    """How weights of a fixed format are stored."""
-    return np.int8 if weight.bits <= WEIGHT_BITS else np.int16
+    """How weights of a fixed format are stored; what they change by is wider."""
+    return np.int8 if weight.bits <= WEIGHT_BITS else np.int16 if weight.bits <= 2 * WEIGHT_BITS else np.int32
 
 
 @dataclass(frozen=True)
 class Buffer:
     """One array.
 
-    role: weight, parameter, switch (a whole number that users may change, as parameters), state (zeroed when a
-    sample starts), work, or random (seed and step counter);
+    role: weight, bias, parameter, switch (a whole number that users may change, as parameters), moment (of an optimiser:
+    kept from sample to sample), state (zeroed when a sample starts), work, or random (seed and step counter);
     format: None in a real circuit; index: holds unit numbers or counts, in either number system.
     """
 
@@ -75,12 +75,17 @@ class Deliver:
 
 @dataclass(frozen=True)
 class Run:
-    """Carry out a program. bindings: port -> buffer; first: ports that see row 0 of their buffer only; place: of random bits."""
+    """Carry out a program. bindings: port -> buffer; first: ports that see row 0 of their buffer only; place: of random bits.
+
+    switch: if given, only where it is not 0; within: if not 0, only in the last so many steps of a sample.
+    """
 
     program: Program
     bindings: tuple[tuple[str, str], ...]
     first: tuple[str, ...] = ()
     place: int = 0
+    switch: str = ""
+    within: int = 0
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ class Learn:
     """For each row and active presynaptic unit, run a plasticity program on that unit's row of weights, if `switch` is not 0.
 
     Active are the units of population `events` or, if `trace` is given, those whose trace is not zero.
+    within: if not 0, only in the last so many steps of a sample.
     """
 
     program: Program
@@ -97,6 +103,7 @@ class Learn:
     events: str = ""
     trace: str = ""
     place: int = 0
+    within: int = 0
 
 
 @dataclass(frozen=True)
@@ -107,7 +114,22 @@ class Gather:
     total: str = ""
 
 
-Operation = Deliver | Run | Learn | Gather
+@dataclass(frozen=True)
+class Scatter:
+    """The inverse: 1 where a population has an event, else 0, into a buffer."""
+
+    population: str
+    into: str
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Count the sample's steps down: after it, STEPS_LEFT has those still to come."""
+
+
+Operation = Deliver | Run | Learn | Gather | Scatter | Clock
+STEPS_LEFT = "steps_left"
+NO_END = 2**30  # steps left of a sample whose length nobody told
 
 
 def touched(operation: Operation) -> tuple[str, ...]:
@@ -115,24 +137,38 @@ def touched(operation: Operation) -> tuple[str, ...]:
     match operation:
         case Deliver(weights, events, into):
             return weights, f"{events}_active", f"{events}_count", into
-        case Run(_, bindings):
-            return tuple(buffer for _, buffer in bindings)
+        case Run(_, bindings, switch=switch):
+            return *(buffer for _, buffer in bindings), *((switch,) if switch else ()), *_clock(operation)
         case Learn(_, weights, third, switch, events, trace):
-            return weights, third, switch, *((trace,) if trace else (f"{events}_active", f"{events}_count"))
+            return weights, third, switch, *((trace,) if trace else (f"{events}_active", f"{events}_count")), *_clock(operation)
+        case Scatter(population, into):
+            return f"{population}_active", f"{population}_count", into
+        case Clock():
+            return (STEPS_LEFT,)
         case Gather(population, total):
             lists = f"{population}_spike", f"{population}_active", f"{population}_count"
             return (*lists, total) if total else lists
 
 
+def _clock(operation: Run | Learn) -> tuple[str, ...]:
+    return (STEPS_LEFT,) if operation.within else ()
+
+
 @dataclass(frozen=True)
 class Circuit:
-    """sizes: axis -> length; buffers by name; step: the operations of one time step, in order."""
+    """sizes: axis -> length; buffers by name; step: the operations of one time step, in order.
+
+    values: physical value of every parameter, switch and weight by buffer name, to start with; rates: buffers that a
+    schedule scales.
+    """
 
     network: Network
     sizes: Mapping[str, int]
     buffers: Mapping[str, Buffer]
     step: tuple[Operation, ...]
     formats: Formats = field(repr=False)
+    values: Mapping[str, object] = field(repr=False)
+    rates: tuple[str, ...] = ()
 
     @property
     def fixed(self) -> bool:
@@ -143,6 +179,11 @@ class Circuit:
     def learns(self) -> bool:
         """Whether its step changes weights."""
         return any(isinstance(operation, Learn) for operation in self.step)
+
+    @property
+    def needs_length(self) -> bool:
+        """Whether it must be told how many steps a sample has."""
+        return STEPS_LEFT in self.buffers
 
     def allocate(self) -> dict[str, np.ndarray]:
         """Zeroed arrays for every buffer; buffers without axes have one element."""

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 
 from tp_lava.checks import is_whole
-from tp_lava.circuit import Buffer, Circuit
+from tp_lava.circuit import NO_END, STEPS_LEFT, Buffer, Circuit
 from tp_lava.errors import invalid
-from tp_lava.network import Network
 from tp_lava.numbers import mix, seed_key
-from tp_lava.rules import Rule
 from tp_lava.targets.cpu import CompiledCircuit, compile_circuit
 
 _STREAMS_PLACE = 0x6C616273  # keeps the drawing of labels apart from rounding bits
@@ -32,10 +30,12 @@ class Engine:
         """Its code, compiled when it is first asked for."""
         return compile_circuit(self.circuit)
 
-    def begin(self) -> None:
-        """Start a sample: membranes, traces, scores and counts are zero."""
+    def begin(self, n_steps: int | None = None) -> None:
+        """Start a sample: membranes, traces, scores and counts are zero. n_steps: its length, where the circuit asks for it."""
         for name in self._zeroed:
             self.memory[name].fill(0)
+        if self.circuit.needs_length:
+            self.memory[STEPS_LEFT][0] = NO_END if n_steps is None else n_steps
 
     def set_labels(self, labels: Sequence[int], streams: Sequence[int] | np.ndarray) -> None:
         """Set each sample's label and each target stream's label; fewer streams than there are rows leave the last ones out.
@@ -49,6 +49,12 @@ class Engine:
             self.memory["label_active"][: len(streams), 0] = streams
             self.memory["label_count"].fill(1)
             self.streams = len(streams)
+
+    def scale_rates(self, factor: float) -> None:
+        """Set every learning rate to `factor` times what it started with."""
+        for name in self.circuit.rates:
+            value = np.asarray(self.circuit.values[name], np.float64)
+            self.memory[name][...] = self.circuit.buffers[name].encode(value * factor)
 
     def run(self, offsets: np.ndarray, units: np.ndarray, begin: int, end: int) -> None:
         """Steps begin..end-1. offsets: int32 (rows, T + 1); units: int32."""
@@ -81,36 +87,18 @@ def shared_memory(buffers: Mapping[str, Buffer], weights: Mapping[str, np.ndarra
     return memory
 
 
-def add_memory(memory: MutableMapping[str, np.ndarray], circuit: Circuit, rule: Rule | None) -> None:
-    """Give a circuit the buffers that `memory` does not have yet: parameters and switches encoded, the rest zero."""
-    values = parameters(circuit.network, rule, circuit.sizes["b"])
+def add_memory(memory: MutableMapping[str, np.ndarray], circuit: Circuit) -> None:
+    """Give a circuit the buffers that `memory` does not have yet: those with a value encoded, the rest zero."""
     for name, array in circuit.allocate().items():
         if name not in memory:
-            buffer = circuit.buffers[name]
-            memory[name] = buffer.encode(values[name]) if buffer.role in ("parameter", "switch") else array
-
-
-def parameters(network: Network, rule: Rule | None, students: int = 1) -> Mapping[str, object]:
-    """Physical value of every parameter and switch; students share a rate, so that updates are their mean."""
-    values: dict[str, object] = {}
-    rates = rule.rates(len(network.layers)) if rule else ()
-    for number, layer in enumerate(network.layers):
-        name = f"hidden{number}"
-        for attr in ("decay", "current_decay", "threshold"):
-            values[f"{name}_{attr}"] = getattr(layer.neuron, attr)
-        values[f"{name}_trace_decay"] = layer.trace_decay
-        values[f"bias{number}"] = network.weights.get(f"bias{number}")
-        if rule:
-            values[f"{name}_rate"] = rates[number] / students
-            values[f"{name}_learning"] = 1
-    if rule:
-        values |= {"readout_rate": rule.readout_rate / students, "readout_learning": 1, "contrast": rule.streams(network.n_classes)}
-    return values
+            memory[name] = circuit.buffers[name].encode(circuit.values[name]) if name in circuit.values else array
 
 
 def stream_labels(label: int, n_classes: int, streams: int, seed: int, sample: int) -> np.ndarray:
     """The labels of K target streams: the sample's own, then K - 1 others drawn for sample number `sample`. int32."""
     labels = np.empty(streams, np.int32)
+    if not streams:
+        return labels
     labels[0], others = label, _others(label, n_classes)
     if streams < n_classes:
         key = mix(_streams_key(seed), np.array([sample & 0xFFFFFFFF], np.uint32))
@@ -127,6 +115,21 @@ def _others(label: int, n_classes: int) -> np.ndarray:
 @lru_cache(maxsize=64)
 def _streams_key(seed: int) -> np.ndarray:
     return mix(np.array([seed_key(seed)], np.uint32), np.array([_STREAMS_PLACE], np.uint32))
+
+
+def given_streams(labels: Sequence[int], own: int, count: int, n_classes: int) -> np.ndarray:
+    """The given labels, the sample's own first."""
+    if not count:
+        raise invalid("sample", "contrast_labels", repr(labels), "left out", "this rule has no target streams")
+    streams = [check_label(label, n_classes, "contrast_labels") for label in labels]
+    if len(streams) != count:
+        raise invalid(
+            "sample", "contrast_labels", f"{len(streams)} labels", f"one per target stream, {count}", "change TP's contrast or the labels"
+        )
+    if own not in streams:
+        raise invalid("sample", "contrast_labels", streams, f"with the sample's own label {own}", "add it")
+    streams.remove(own)
+    return np.array([own, *streams], np.int32)
 
 
 def check_label(label: Any, n_classes: int, attr: str = "label") -> int:

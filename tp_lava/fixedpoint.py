@@ -16,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 
 from tp_lava.errors import NumberRangeError, invalid
-from tp_lava.network import Layer, Network
+from tp_lava.network import Layer, Network, is_bias
 from tp_lava.numbers import (
     RATE_BITS,
     SCORE_BITS,
@@ -30,7 +30,8 @@ from tp_lava.numbers import (
     exponent_to_hold,
     quantise_decay,
 )
-from tp_lava.rules import TP
+from tp_lava.readouts import Readout
+from tp_lava.rules import TP, Gain, Rule
 
 Formats = Mapping[str, Format]
 REAL: Formats = MappingProxyType({})  # no formats: a float network
@@ -61,14 +62,14 @@ class FixedPoint:
         if not self.third_factor_range > 0:
             raise invalid("FixedPoint", "third_factor_range", self.third_factor_range, "> 0", "16 suits traces of decay 0.98")
 
-    def resolved(self, network: Network, rule: TP | None = None) -> FixedPoint:
+    def resolved(self, network: Network, rule: Rule | None = None) -> FixedPoint:
         """These options with every weight exponent decided, so that they hold while the weights change."""
         return replace(self, weight_exponents=weight_exponents(network, rule, self))
 
 
-def weight_exponents(network: Network, rule: TP | None, options: FixedPoint) -> dict[str, int]:
+def weight_exponents(network: Network, rule: Rule | None, options: FixedPoint) -> dict[str, int]:
     """Exponent of each connection: the given one, or the smallest that leaves the weights room to grow."""
-    names = [name for name in network.weights if not name.startswith("bias")]
+    names = [name for name in network.weights if not is_bias(name)]
     unknown = sorted(set(options.weight_exponents) - set(names))
     if unknown:
         raise invalid("FixedPoint", "weight_exponents", unknown, f"for connections among {names}", "rename them")
@@ -76,7 +77,7 @@ def weight_exponents(network: Network, rule: TP | None, options: FixedPoint) -> 
     return wanted | dict(options.weight_exponents)
 
 
-def plan(network: Network, rule: TP | None, options: FixedPoint, students: int = 1) -> Formats:
+def plan(network: Network, rule: Rule | None, options: FixedPoint, students: int = 1) -> Formats:
     """The format of every buffer of a circuit, by buffer name.
 
     students: samples a batch holds (the rate is shared out among them). Raises NumberRangeError, naming layer,
@@ -85,15 +86,17 @@ def plan(network: Network, rule: TP | None, options: FixedPoint, students: int =
     formats = {name: Format(options.weight_bits, -exponent) for name, exponent in weight_exponents(network, rule, options).items()}
     for number, layer in enumerate(network.layers):
         formats |= _layer_formats(number, layer, network.sizes[number], formats, options)
-    formats["score"] = Format(SCORE_BITS, formats["readout"].frac)
+    formats["score"] = formats["readout_bias"] = Format(SCORE_BITS, formats["readout"].frac)
     formats["readout_input"] = _sum_format(formats["readout"], network.sizes[-2])
     formats["label_trace"] = formats["hidden0_trace"]
     formats["target0_input"] = _sum_format(formats["target"], 1)
     if rule is not None:
-        rates = rule.rates(len(network.layers))
-        for number, rate in enumerate(rates):
-            formats |= _rate_formats(f"hidden{number}", rate / students, options.third_factor_range)
-        formats |= _rate_formats("readout", rule.readout_rate / students, 1.0)
+        for name, gain in rule.gains(network).items():
+            formats |= _third_formats(name, gain, students, options.third_factor_range)
+        for name, trace in rule.traces(network).items():
+            formats[name] = Format(trace.bits, trace.bits - _whole_bits(trace.largest), signed=False)
+        if isinstance(rule.readout, Readout):
+            formats |= {"readout_count": Format(TRACE_BITS, 0, signed=False), "readout_gain": scale_format(1 / rule.readout.temperature)}
     return in_stock_engine(formats) if options.stock else MappingProxyType(formats)
 
 
@@ -129,12 +132,12 @@ def start_weights(network: Network, options: FixedPoint | None) -> Mapping[str, 
     return {**network.weights, "hidden0": first.real(first.quantise(network.weights["hidden0"]))}
 
 
-def _range(name: str, network: Network, rule: TP | None) -> float:
+def _range(name: str, network: Network, rule: Rule | None) -> float:
     """The largest weight to be held: room to grow for those that learn, about a quarter of a threshold for blank layers."""
     largest = max(float(abs(network.weights[name]).max(initial=0.0)), 2.0**-20)
     high = Format(WEIGHT_BITS, 0).high
     if name == "target":
-        return largest * (_GROWTH if rule is not None and rule.train_target else 1.0)
+        return largest * (_GROWTH if isinstance(rule, TP) and rule.train_target else 1.0)
     if name == "readout":
         return max(_GROWTH * largest, high / 128)
     layer = network.layers[int(name.removeprefix("hidden").removeprefix("recurrent"))]
@@ -154,9 +157,8 @@ def _layer_formats(number: int, layer: Layer, fan_in: int, formats: Formats, opt
         frac = max(THRESHOLD_BITS - math.ceil(math.log2(threshold)), finest)
     membrane = Format(STATE_BITS, frac)
     _check_membrane(name, threshold, membrane, finest)
-    whole = math.floor(math.log2(1.0 / (1.0 - layer.trace_decay))) + 1
-    trace = Format(TRACE_BITS, TRACE_BITS - whole, signed=False)
-    planned = {f"{name}_membrane": membrane, f"{name}_trace": trace, f"{name}_bias": membrane}
+    trace = Format(TRACE_BITS, TRACE_BITS - _whole_bits(1.0 / (1.0 - layer.trace_decay)), signed=False)
+    planned = {f"{name}_membrane": membrane, f"{name}_trace": trace, f"bias{number}": membrane}
     return planned | sums
 
 
@@ -184,12 +186,25 @@ def _sum_format(weight: Format, fan_in: int) -> Format:
     return Format(weight.bits + fan_in.bit_length(), weight.frac)
 
 
-def _rate_formats(name: str, rate: float, third_factor_range: float) -> dict[str, Format]:
-    """Formats of a rate (13 bits and head-room) and of the third factor it scales (7 bits and sign)."""
-    if rate == 0:
+def scale_format(value: float) -> Format:
+    """A factor to 13 bits, with head-room to be raised eightfold while running."""
+    octave = -math.floor(math.log2(abs(value)))
+    return Format(RATE_BITS, RATE_BITS - 1 - _RATE_HEADROOM_BITS + octave, signed=value < 0)
+
+
+def _third_formats(name: str, gain: Gain, students: int, third_factor_range: float) -> dict[str, Format]:
+    """Formats of a rate and of the third factor it scales (7 bits and sign)."""
+    value = gain.rate * gain.factor / students
+    if value == 0:
         return {}
-    octave = -math.floor(math.log2(rate))
-    rate_format = Format(RATE_BITS, RATE_BITS - 1 - _RATE_HEADROOM_BITS + octave, signed=False)
-    largest = rate * third_factor_range
-    third = Format(THIRD_FACTOR_BITS, -exponent_to_hold(largest, THIRD_FACTOR_BITS))
-    return {f"{name}_rate": rate_format, f"{name}_third": third}
+    largest = abs(value) * (gain.largest or third_factor_range)
+    return {f"{name}_rate": scale_format(value), f"{name}_third": Format(THIRD_FACTOR_BITS, -exponent_to_hold(largest, THIRD_FACTOR_BITS))}
+
+
+def change_format(third: Format) -> Format:
+    """Of the changes summed up for a weight: the third factor's binary point."""
+    return Format(STATE_BITS, third.frac)
+
+
+def _whole_bits(largest: float) -> int:
+    return math.floor(math.log2(largest)) + 1

@@ -14,15 +14,17 @@ from typing import Literal
 import numpy as np
 
 from tp_lava import archive
+from tp_lava.checks import is_whole
 from tp_lava.circuit import Buffer
-from tp_lava.data.events import Events
-from tp_lava.engine import COUNTERS, Engine, add_memory, check_label, shared_memory, stream_labels
+from tp_lava.data.events import Events, Sample, check_events, side_by_side
+from tp_lava.engine import COUNTERS, Engine, add_memory, check_label, given_streams, shared_memory, stream_labels
 from tp_lava.errors import ArchiveError, TpLavaError, invalid
 from tp_lava.fixedpoint import REAL, FixedPoint, plan, start_weights
-from tp_lava.network import Network
+from tp_lava.network import Network, is_bias
+from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
 from tp_lava.outcome import Arrays, Outcome
 from tp_lava.progress import track
-from tp_lava.rules import TP, Rule
+from tp_lava.rules import Rule
 from tp_lava.sharing import shared_array
 from tp_lava.wiring import build_circuit
 
@@ -34,7 +36,9 @@ class Learner:
     """Infers with a network and, given a rule, learns, in float or in fixed point.
 
     network: where it starts; rule: TP(...) or None; precision: "float", "fixed" or FixedPoint(...); seed: of the
-    labels drawn, the order of samples and every rounding. The same seed and samples give the same weights.
+    labels drawn, the order of samples and every rounding. The same seed and samples give the same weights. optimiser:
+    SGD(...) or Adam(...), or one per layer, {"hidden0": ..., "readout": ...}; in fixed point plain SGD(), as on a chip;
+    schedule: Cosine(...) or Plateau(...), by which fit scales all rates from epoch to epoch.
     Attribute learning: set it to False and labelled samples teach nothing, from the next step on.
     Raises InvalidValueError or NumberRangeError, naming what does not fit.
     """
@@ -45,16 +49,22 @@ class Learner:
         rule: Rule | None = None,
         precision: Literal["float", "fixed"] | FixedPoint = "float",
         seed: int = 0,
+        optimiser: Optimiser | Mapping[str, Optimiser] = SGD(),  # noqa: B008 (frozen)
+        schedule: Schedule | None = None,
     ) -> None:
         _check_arguments(network, rule, precision)
+        check_optimiser(optimiser, len(network.layers), precision != "float")
+        check_schedule(schedule)
         options = FixedPoint() if precision == "fixed" else precision
-        self._start, self._rule, self.seed = network, rule, seed
+        self._start, self._rule, self.seed, self._optimiser, self._schedule = network, rule, seed, optimiser, schedule
         self._fixed = options.resolved(network, rule) if isinstance(options, FixedPoint) else None
         formats = plan(network, None, self._fixed) if self._fixed else REAL
-        self._buffers = {n: Buffer(n, (), "weight", formats.get(n)) for n in network.weights if not n.startswith("bias")}
+        self._buffers = {n: Buffer(n, (), "bias" if is_bias(n) else "weight", formats.get(n)) for n in network.weights}
         self._memory = shared_memory(self._buffers, start_weights(network, self._fixed), seed)
         self.epochs_done = 0
+        self._scores: list[float] = []  # of each epoch, for the schedule
         self.learning = True
+        self._learning: Engine | None = None
         self._connect()
 
     # What it is -------------------------------------------------------------------------------
@@ -81,16 +91,25 @@ class Learner:
         self._inference, self._learning, self._memory = inference, learning, memory
         self._labelled = False
         self._batches: dict[int, Engine] = {}
+        self._scale_rates()
 
     def _kept(self) -> dict[str, np.ndarray]:
-        """Weights and counters: what every engine shares and a file holds."""
-        return {name: self._memory[name] for name in (*self._buffers, *COUNTERS)}
+        """Weights, counters and moments: what every engine shares and a file holds."""
+        moments = self._learning.circuit.names("moment") if self._learning else ()
+        return {name: self._memory[name] for name in (*self._buffers, *COUNTERS, *moments)}
 
     def _engine(self, memory: dict[str, np.ndarray], rule: Rule | None, students: int = 1) -> Engine:
         formats = plan(self._start, rule, self._fixed, students) if self._fixed else REAL
-        circuit = build_circuit(self._start, rule, formats, students)
-        add_memory(memory, circuit, rule)
+        circuit = build_circuit(self._start, rule, formats, students, self._optimiser)
+        add_memory(memory, circuit)
         return Engine(circuit, memory)
+
+    def _scale_rates(self) -> None:
+        """Set the learning rates to what the schedule has for this epoch."""
+        if self._schedule is not None:
+            factor = self._schedule.factor(self._scores)
+            for engine in filter(None, (self._learning, *self._batches.values())):
+                engine.scale_rates(factor)
 
     @property
     def precision(self) -> Literal["float", "fixed"]:
@@ -104,12 +123,12 @@ class Learner:
 
     @property
     def weights(self) -> Mapping[str, np.ndarray]:
-        """name -> float32 (n_out, n_in), physical units; copies."""
+        """name -> float32 (n_out, n_in), biases (n,), physical units; copies."""
         return Arrays(tuple(self._buffers), lambda name: self._buffers[name].decode(self._memory[name]))
 
     @property
     def mantissas(self) -> Mapping[str, np.ndarray]:
-        """name -> int8 (n_out, n_in), int16 above 8 bits; weight = mantissa * 2**exponents[name]; copies. Fixed point only."""
+        """name -> int8 (n_out, n_in), wider above 8 bits; weight = mantissa * 2**exponents[name]; copies. Fixed point only."""
         if self._fixed is None:
             raise invalid("Learner", "mantissas", "of a float learner", "asked of a fixed-point one", 'use precision="fixed"')
         return Arrays(tuple(self._buffers), lambda name: np.ascontiguousarray(self._memory[name].T))
@@ -125,21 +144,23 @@ class Learner:
         return int(self._memory["samples_seen"][0])
 
     # One sample, step by step -----------------------------------------------------------------
-    def begin(self, label: int | None = None, contrast_labels: Sequence[int] | None = None) -> None:
-        """Start a sample: all states become zero. With a label the following steps learn; see learn()."""
+    def begin(self, label: int | None = None, contrast_labels: Sequence[int] | None = None, n_steps: int | None = None) -> None:
+        """Start a sample: all states become zero. With a label the following steps learn; see learn().
+
+        n_steps: how many will follow, for rules that do something at a sample's end (update="sequence", learn_last).
+        """
         if label is None:
             self._labelled = False
             self._inference.begin()
             return
         engine, rule = self._learner()
         own = check_label(label, self._start.n_classes)
-        count = self._streams(rule)
-        if contrast_labels is None:
-            streams = stream_labels(own, self._start.n_classes, count, self.seed, self.samples_seen)
-        else:
-            streams = _given_streams(contrast_labels, own, count, self._start.n_classes)
+        if engine.circuit.needs_length and not is_whole(n_steps, 1):
+            remedy = 'give begin(label, n_steps=...), or use update="step" and learn_last=None'
+            raise invalid("sample", "n_steps", repr(n_steps), "the number of steps, for this rule acts at a sample's end", remedy)
+        streams = self._streams(rule, own, contrast_labels)
         self._labelled = True
-        engine.begin()
+        engine.begin(n_steps)
         engine.set_labels([own], streams)
         self._memory["samples_seen"] += 1
 
@@ -176,7 +197,7 @@ class Learner:
         The outcome is what the network said while it learned.
         """
         self._check_events(events)
-        self.begin(label, contrast_labels)
+        self.begin(label, contrast_labels, events.n_steps)
         return self._present(events)
 
     def learn_batch(self, events: Sequence[Events], labels: Sequence[int]) -> list[Outcome]:
@@ -193,28 +214,51 @@ class Learner:
         _, rule = self._learner()
         if len(own) not in self._batches:
             self._batches[len(own)] = self._engine(self._kept(), rule, len(own))
+            self._scale_rates()
         engine = self._batches[len(own)]
-        engine.begin()
+        offsets, units = side_by_side(events)
+        steps = offsets.shape[1] - 1
+        engine.begin(steps)
         engine.set_labels(own, own)
-        offsets, units = _side_by_side(events)
-        engine.run(offsets, units, 0, offsets.shape[1] - 1)
+        engine.run(offsets, units, 0, steps)
         self._memory["samples_seen"] += len(own)
         return [self._outcome(engine, row) for row in range(len(own))]
 
-    def fit(self, samples: Sequence[tuple[Events, int]], epochs: int = 1, progress: bool = False, shuffle: bool = True) -> list[float]:
-        """Learn every sample once an epoch, in an order drawn from the seed. -> accuracy of each epoch, while learning."""
+    def fit(
+        self,
+        samples: Sequence[Sample],
+        epochs: int = 1,
+        progress: bool = False,
+        shuffle: bool = True,
+        *,
+        batch: int = 1,
+        validation: Sequence[Sample] | None = None,
+    ) -> list[float]:
+        """Learn every sample once an epoch, in an order drawn from the seed. -> accuracy of each epoch, while learning.
+
+        batch: samples learned together (see learn_batch), the last ones of an epoch with fewer; validation: samples whose
+        accuracy after each epoch the schedule looks at, and which is then returned, instead of that while learning.
+        """
         accuracies = []
         for _ in range(epochs):
-            order = epoch_order(len(samples), self.seed, self.epochs_done) if shuffle else range(len(samples))
+            order = epoch_order(len(samples), self.seed, self.epochs_done) if shuffle else np.arange(len(samples))
+            groups = [order[begin : begin + batch] for begin in range(0, len(order), batch)]
             right = 0
-            for index in track(order, len(samples), f"epoch {self.epochs_done + 1}", progress):
-                events, label = samples[int(index)]
-                right += self.learn(events, label).prediction == label
+            for group in track(groups, len(groups), f"epoch {self.epochs_done + 1}", progress):
+                right += self._right([samples[int(index)] for index in group])
             self.epochs_done += 1
-            accuracies.append(right / max(1, len(samples)))
+            accuracies.append(self.evaluate(validation) if validation is not None else right / max(1, len(samples)))
+            self._scores.append(accuracies[-1])
+            self._scale_rates()
         return accuracies
 
-    def evaluate(self, samples: Sequence[tuple[Events, int]], progress: bool = False) -> float:
+    def _right(self, group: Sequence[Sample]) -> int:
+        """Learn some samples together. -> how many of them were told right."""
+        events, labels = [sample[0] for sample in group], [sample[1] for sample in group]
+        outcomes = self.learn_batch(events, labels) if len(group) > 1 else [self.learn(events[0], labels[0])]
+        return sum(outcome.prediction == label for outcome, label in zip(outcomes, labels, strict=True))
+
+    def evaluate(self, samples: Sequence[Sample], progress: bool = False) -> float:
         """Share of samples whose prediction is their label."""
         indices = track(range(len(samples)), len(samples), "evaluating", progress)
         return sum(self.infer(events).prediction == label for events, label in (samples[i] for i in indices)) / max(1, len(samples))
@@ -262,6 +306,9 @@ class Learner:
             "fixed": self._fixed,
             "seed": self.seed,
             "epochs_done": self.epochs_done,
+            "optimiser": self._optimiser,
+            "schedule": self._schedule,
+            "scores": self._scores,
         }
         started = {f"start/{name}": array for name, array in self._start.weights.items()}
         archive.write(path, "learner", description, started | self._kept())
@@ -273,7 +320,8 @@ class Learner:
         try:
             started = {name.removeprefix("start/"): array for name, array in arrays.items() if name.startswith("start/")}
             network = archive.network_from(description["network"], started)
-            learner = cls(network, description["rule"], description["fixed"] or "float", description["seed"])
+            how = {"optimiser": description.get("optimiser", SGD()), "schedule": description.get("schedule")}
+            learner = cls(network, description["rule"], description["fixed"] or "float", description["seed"], **how)
             learner._restore(description, arrays)
         except (KeyError, TypeError, ValueError) as error:
             raise ArchiveError(f"{path}: describes something impossible ({error}); save it again.", obj=str(path), attr="file") from None
@@ -285,6 +333,8 @@ class Learner:
                 raise ValueError(f"{name} is {arrays[name].dtype} {arrays[name].shape}, not {array.dtype} {array.shape}")
             array[...] = arrays[name]
         self.epochs_done = int(description["epochs_done"])
+        self._scores = [float(score) for score in description.get("scores", ())]
+        self._scale_rates()
 
     # Inside -----------------------------------------------------------------------------------
     @property
@@ -296,10 +346,15 @@ class Learner:
             raise invalid("Learner", "rule", None, "a rule, to learn", "make it with tpl.Learner(network, tpl.TP(...))")
         return self._learning, self._rule
 
-    def _streams(self, rule: Rule) -> int:
-        """Target streams of the sample that begins: as many as the rule has, or fewer if `contrast` was changed in memory."""
-        most = rule.streams(self._start.n_classes)
-        return int(np.clip(self._memory["contrast"][0], 2, most)) if "contrast" in self._memory else most
+    def _streams(self, rule: Rule, own: int, given: Sequence[int] | None) -> Sequence[int] | np.ndarray:
+        """Labels of the target streams of a sample: as many as the rule has, or fewer if `contrast` was changed in memory."""
+        classes = self._start.n_classes
+        count = rule.streams(classes)
+        if "contrast" in self._memory:
+            count = int(np.clip(self._memory["contrast"][0], 2, count))
+        if given is not None:
+            return given_streams(given, own, count, classes)
+        return stream_labels(own, classes, count, self.seed, self.samples_seen)
 
     def _present(self, events: Events) -> Outcome:
         self._current.run(events.offsets[np.newaxis], events.units, 0, events.n_steps)
@@ -320,17 +375,7 @@ class Learner:
         return self._current.circuit.buffers[name].decode(self._memory[name])[0]
 
     def _check_events(self, events: Events) -> None:
-        if not isinstance(events, Events):
-            raise invalid(
-                "sample",
-                "events",
-                f"of type {type(events).__name__}",
-                "Events",
-                "make them with tpl.Events(times, units, n_steps, n_units)",
-            )
-        if events.n_units != self._start.n_inputs:
-            remedy = "make Events with the network's number of units, or the network with that of the events"
-            raise invalid("sample", "events", f"of {events.n_units} units", f"of the network's {self._start.n_inputs} inputs", remedy)
+        check_events(events, self._start.n_inputs)
 
     def _outcome(self, engine: Engine, row: int, **history) -> Outcome:
         memory = engine.memory
@@ -347,30 +392,8 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
 def _check_arguments(network: object, rule: object, precision: object) -> None:
     if not isinstance(network, Network):
         raise invalid("Learner", "network", repr(network)[:60], "a Network", "make one with tpl.Network.dense(...)")
-    if rule is not None and not isinstance(rule, TP):
+    if rule is not None and not isinstance(rule, Rule):
         raise invalid("Learner", "rule", repr(rule)[:60], "a rule or None", "use for example tpl.TP()")
     if not isinstance(precision, FixedPoint) and precision not in ("float", "fixed"):
         remedy = 'use precision="fixed" for integers'
         raise invalid("Learner", "precision", repr(precision), '"float", "fixed" or tpl.FixedPoint(...)', remedy)
-
-
-def _given_streams(labels: Sequence[int], own: int, count: int, n_classes: int) -> np.ndarray:
-    """The given labels, the sample's own first."""
-    streams = [check_label(label, n_classes, "contrast_labels") for label in labels]
-    if len(streams) != count:
-        raise invalid(
-            "sample", "contrast_labels", f"{len(streams)} labels", f"one per target stream, {count}", "change TP's contrast or the labels"
-        )
-    if own not in streams:
-        raise invalid("sample", "contrast_labels", streams, f"with the sample's own label {own}", "add it")
-    streams.remove(own)
-    return np.array([own, *streams], np.int32)
-
-
-def _side_by_side(events: Sequence[Events]) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets (rows, T + 1) into one list of units; short samples are padded with empty steps."""
-    steps = max(sample.n_steps for sample in events)
-    bases = np.cumsum([0, *(len(sample) for sample in events[:-1])])
-    padded = [np.pad(sample.offsets, (0, steps - sample.n_steps), mode="edge") for sample in events]
-    offsets = np.stack([base + row for base, row in zip(bases, padded, strict=True)]).astype(np.int32)
-    return offsets, np.concatenate([sample.units for sample in events])

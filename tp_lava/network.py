@@ -1,7 +1,8 @@
 """What a network is: layers of neurons and float weights in physical units, checked once, never changed.
 
 Weights are (n_out, n_in) arrays by name: hidden0, hidden1, ... (into each hidden layer), recurrent0, ...
-(within it), bias0, ... (n,), target (label -> first hidden layer, for TP) and readout.
+(within it), bias0, ... (n,), target (label -> first hidden layer, for TP), readout and readout_bias (classes,).
+Biases are optional.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Protocol
 
 import numpy as np
 
@@ -32,6 +34,13 @@ class Layer:
         check_decay("Layer", "trace_decay", self.trace_decay)
 
 
+class HoldsNetwork(Protocol):
+    """Something trained elsewhere, which can give a network back."""
+
+    def network(self) -> Network:
+        """The network as it is now."""
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A feed-forward or recurrent spiking network with an integrating readout. Make one with Network.dense.
@@ -49,7 +58,7 @@ class Network:
         _check_size("Network", self.n_classes, least=2)
         shapes = self.shapes
         checked = {name: _checked(name, array, shapes) for name, array in self.weights.items()}
-        missing = [name for name in shapes if name not in checked and not name.startswith("bias")]
+        missing = [name for name in shapes if name not in checked and not is_bias(name)]
         if missing:
             raise invalid("Network", "weights", f"without {', '.join(missing)}", f"given for {', '.join(shapes)}", "add them")
         object.__setattr__(self, "weights", MappingProxyType(checked))
@@ -85,7 +94,7 @@ class Network:
         rng = np.random.default_rng(seed)
         weights = {}
         for name, shape in shapes.items():
-            if not name.startswith("bias"):
+            if not is_bias(name):
                 bound = 1.0 / np.sqrt(shape[1])
                 weights[name] = rng.uniform(-bound, bound, shape).astype(np.float32)
         return cls(int(sizes[0]), layers, int(sizes[-1]), weights)
@@ -100,9 +109,17 @@ class Network:
         """(inputs, hidden..., classes)."""
         return (self.n_inputs, *(layer.size for layer in self.layers), self.n_classes)
 
-    def with_weights(self, weights: Mapping[str, np.ndarray]) -> Network:
-        """A new network with these arrays replaced. Raises InvalidValueError for an unknown name, a wrong shape, NaN or infinity."""
-        return replace(self, weights={**self.weights, **weights})
+    def with_weights(self, weights: Mapping[str, np.ndarray] | HoldsNetwork) -> Network:
+        """A new network with these arrays replaced, or with all that such a thing as a tp_lava.torch module has trained.
+
+        Raises InvalidValueError for an unknown name, a wrong shape, NaN or infinity, or a module of another shape.
+        """
+        if isinstance(weights, Mapping):
+            return replace(self, weights={**self.weights, **weights})
+        held = weights.network()
+        if held.shapes != self.shapes:
+            raise invalid("Network", "weights", f"of {held!r}", f"of {self!r}", "use the network that the module was made from")
+        return held
 
     def __repr__(self) -> str:
         recurrent = " recurrent" if any(layer.recurrent for layer in self.layers) else ""
@@ -120,7 +137,13 @@ def _shapes(n_inputs: int, layers: Sequence[Layer], n_classes: int) -> dict[str,
         below = layer.size
     shapes["target"] = (layers[0].size, n_classes)
     shapes["readout"] = (n_classes, below)
+    shapes["readout_bias"] = (n_classes,)
     return shapes
+
+
+def is_bias(name: str) -> bool:
+    """Whether the weights of that name are biases: one number a neuron, optional."""
+    return "bias" in name
 
 
 def _check_size(obj: str, value: object, least: int = 1) -> None:

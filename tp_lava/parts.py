@@ -14,10 +14,9 @@ import numpy as np
 
 from tp_lava.circuit import Buffer, Circuit, Deliver, Learn, Operation, Run, touched
 from tp_lava.dynamics.neuron import trace_program
-from tp_lava.engine import parameters, rows_in_use
+from tp_lava.engine import rows_in_use
 from tp_lava.errors import invalid
 from tp_lava.numbers import seed_key
-from tp_lava.rules import Rule
 from tp_lava.sharing import shared_array
 from tp_lava.targets.cpu import compile_stage
 
@@ -33,7 +32,6 @@ class Part:
     def __init__(
         self,
         circuit: Circuit,
-        rule: Rule | None,
         stages: Mapping[str, Sequence[Operation]],
         local: Mapping[str, str],
         seed: int,
@@ -48,7 +46,7 @@ class Part:
         for here, buffer in self.buffers.items():
             self._memory[here] = np.zeros([circuit.sizes[axis] for axis in buffer.axes] or [1], buffer.dtype)
         self._memory["random_seed"][0] = seed_key(seed)
-        for name, value in initial_values(circuit, rule).items():
+        for name, value in circuit.values.items():
             if name in self._local:
                 self._memory[self._local[name]][...] = circuit.buffers[name].encode(value)
         self._circuit, self._operations = circuit, stages
@@ -115,12 +113,6 @@ class Part:
             count[row] = units.size
 
 
-def initial_values(circuit: Circuit, rule: Rule | None) -> dict[str, object]:
-    """Physical value of every weight, parameter and switch of a circuit, by buffer name."""
-    values = {**circuit.network.weights, **parameters(circuit.network, rule)}
-    return {name: values[name] for name in circuit.buffers if name in values}
-
-
 # Which operations make up which part -------------------------------------------------------------
 
 
@@ -141,7 +133,7 @@ def _local(number: int) -> dict[str, str]:
     return names | {f"hidden{number}_{word}": word for word in settings} | {f"bias{number}": "bias"}
 
 
-def connection(circuit: Circuit, rule: Rule | None, weights: str, seed: int = 0) -> Part:
+def connection(circuit: Circuit, weights: str, seed: int = 0) -> Part:
     """Synapses: stages deliver, trace (where the rule takes the presynaptic trace) and learn. weights: name in the network."""
     if weights not in circuit.names("weight"):
         limit = f"one of {', '.join(circuit.names('weight'))}"
@@ -160,10 +152,10 @@ def connection(circuit: Circuit, rule: Rule | None, weights: str, seed: int = 0)
             bindings = {"spike": f"{before}_spike", "trace": operation.trace, "trace_decay": f"{before}_trace_decay"}
             trace = [Run(program, tuple((port.name, bindings[port.name]) for port in program.ports))]
             local |= {bindings["spike"]: "spike", bindings["trace"]: "trace", bindings["trace_decay"]: "trace_decay"}
-    return Part(circuit, rule, _stages(deliver=list(deliver), trace=trace, learn=list(learn)), local, seed)
+    return Part(circuit, _stages(deliver=list(deliver), trace=trace, learn=list(learn)), local, seed)
 
 
-def population(circuit: Circuit, rule: Rule | None, number: int, seed: int = 0) -> Part:
+def population(circuit: Circuit, number: int, seed: int = 0) -> Part:
     """Neurons of a hidden layer: stages student, target (where there are target streams) and third (where it learns)."""
     name, target = f"hidden{number}", f"target{number}"
     stages = _stages(
@@ -171,28 +163,28 @@ def population(circuit: Circuit, rule: Rule | None, number: int, seed: int = 0) 
         target=_programs(circuit, f"{target}_neuron"),
         third=_programs(circuit, f"{name}_third_factor", f"{target}_third_factor"),
     )
-    return Part(circuit, rule, stages, _local(number), seed, switches=(f"{name}_learning",))
+    return Part(circuit, stages, _local(number), seed, switches=(f"{name}_learning",))
 
 
-def credit(circuit: Circuit, rule: Rule, number: int, seed: int = 0) -> Part:
+def credit(circuit: Circuit, number: int, seed: int = 0) -> Part:
     """TP's credit of a hidden layer: stage contrast."""
     below = f"target{number - 1}_trace" if number else "label_trace"
     local = {below: "below", f"hidden{number}_error": "error", f"target{number}_error": "target_error"}
     local |= {f"hidden{number}_trace": "trace", f"target{number}_trace": "target_trace"}
-    return Part(circuit, rule, _stages(contrast=_programs(circuit, f"hidden{number}_contrast")), local, seed)
+    return Part(circuit, _stages(contrast=_programs(circuit, f"hidden{number}_contrast")), local, seed)
 
 
-def label_projection(circuit: Circuit, rule: Rule, seed: int = 0) -> Part:
+def label_projection(circuit: Circuit, seed: int = 0) -> Part:
     """The label's way into the first hidden layer: stages label, deliver and, where it is trained, learn."""
     deliver: list[Operation] = [o for o in circuit.step if isinstance(o, Deliver) and o.weights == "target"]
     learn: list[Operation] = [o for o in circuit.step if isinstance(o, Learn) and o.weights == "target"]
     local = {"target": "weights", "label_trace": "trace", "hidden0_trace_decay": "trace_decay", "target0_third": "target_third"}
     local |= {"target0_input": "accumulator", "hidden0_learning": "learning"}
     stages = _stages(label=_programs(circuit, "label_trace"), deliver=deliver, learn=learn)
-    return Part(circuit, rule, stages, local, seed, switches=("contrast",))
+    return Part(circuit, stages, local, seed, switches=("contrast",))
 
 
-def readout(circuit: Circuit, rule: Rule | None, seed: int = 0) -> Part:
+def readout(circuit: Circuit, seed: int = 0) -> Part:
     """The integrator: stage readout."""
     local = {f"readout_{word}": word for word in ("input", "third", "rate", "learning")}
-    return Part(circuit, rule, _stages(readout=_programs(circuit, "readout")), local, seed, switches=("readout_learning",))
+    return Part(circuit, _stages(readout=_programs(circuit, "readout")), local, seed, switches=("readout_learning",))

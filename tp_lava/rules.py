@@ -1,12 +1,42 @@
-"""Learning rules as data: what a user chooses. How they compute is in dynamics/, how they are wired in circuit.py."""
+"""Learning rules as data: what a user chooses. How they compute is in dynamics/, how they are wired in wiring/."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tp_lava.checks import is_number, is_whole
+from tp_lava.dynamics.basis import BASES
+from tp_lava.dynamics.neuron import LIF, check_decay
+from tp_lava.dynamics.surrogate import Triangle, peak
 from tp_lava.errors import invalid
+from tp_lava.network import Network
+from tp_lava.numbers import PRE_TRACE_BITS, TRACE_BITS
+from tp_lava.readouts import Match, Readout
+
+Update = Literal["step", "sequence"]
+_PEAK_ERROR = 2.0  # a softmax less a label: the largest sum of its absolute values
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What scales a third factor: the learning rate, which schedules change, times a constant of the rule.
+
+    largest: bound of the absolute value of what is scaled; None where there is none.
+    """
+
+    rate: float
+    factor: float = 1.0
+    largest: float | None = None
+
+
+@dataclass(frozen=True)
+class TraceRange:
+    """A trace of a rule's own: its largest value and the bits that hold it."""
+
+    largest: float
+    bits: int = TRACE_BITS
 
 
 @dataclass(frozen=True)
@@ -14,11 +44,12 @@ class TP:
     """Traces Propagation: local, forward-only, supervised learning of every layer.
 
     dW_l = -rate * psi * (sum_k P[k] * g_l[k]) x s_{l-1}          g: target traces, P: contrast of the layer
-    dW_out = -readout_rate * (softmax(m) - label) x e_L            e: trace of the last hidden layer
 
     rate: of the hidden layers, one number or one per layer, >= 0 (0 freezes a layer); readout_rate: >= 0;
     contrast: number of target streams K >= 2, or "all" for one per class: a sample's own label and K - 1
-    others drawn for each sample; train_target: whether the label projection S learns too.
+    others drawn for each sample; train_target: whether the label projection S learns too; update: "step" changes the
+    weights at every step, "sequence" sums the changes up and applies them at the sample's end; readout: how the readout is
+    taught, or Match() for none at all.
     Raises InvalidValueError. Source: arXiv 2509.13053, Neuromorph. Comput. Eng. 6 014002 (2026).
     """
 
@@ -26,25 +57,27 @@ class TP:
     readout_rate: float = 1e-4
     contrast: int | Literal["all"] = 4
     train_target: bool = False
+    update: Update = "step"
+    readout: Readout | Match = field(default_factory=Readout)
 
     def __post_init__(self) -> None:
-        if isinstance(self.rate, list):
-            object.__setattr__(self, "rate", tuple(self.rate))
-        for value in self.rate if isinstance(self.rate, tuple) else (self.rate,):
-            _check_rate("rate", value)
-        _check_rate("readout_rate", self.readout_rate)
+        _check(self)
         if self.contrast != "all" and not is_whole(self.contrast, 2):
             remedy = "a contrast needs the sample's own label and at least one other"
             raise invalid("TP", "contrast", repr(self.contrast), 'an integer of at least 2, or "all"', remedy)
 
     def rates(self, n_layers: int) -> tuple[float, ...]:
         """The rate of each of n_layers hidden layers."""
-        if not isinstance(self.rate, tuple):
-            return (self.rate,) * n_layers
-        if len(self.rate) != n_layers:
-            remedy = "give one number for all layers or one for each"
-            raise invalid("TP", "rate", f"{len(self.rate)} numbers", f"one per hidden layer, {n_layers}", remedy)
-        return self.rate
+        return _per_layer(self, n_layers)
+
+    def gains(self, network: Network) -> Mapping[str, Gain]:
+        """Scale of each third factor, by the name of its population."""
+        gains = {f"hidden{number}": Gain(rate) for number, rate in enumerate(self.rates(len(network.layers)))}
+        return {**gains, **_readout_gain(self)}
+
+    def traces(self, network: Network) -> Mapping[str, TraceRange]:
+        """No traces but the layers' own."""
+        return {}
 
     def streams(self, n_classes: int) -> int:
         """The number K of target streams for a network of n_classes."""
@@ -62,9 +95,108 @@ class TP:
         return loihi_rule(shift)
 
 
-def _check_rate(attr: str, value: object) -> None:
-    if not is_number(value, 0):
-        raise invalid("TP", attr, repr(value), "a finite number >= 0", "0 freezes, 1e-3 is usual")
+@dataclass(frozen=True)
+class TESS:
+    """TESS: temporally and spatially local learning, each layer from an error of its own.
+
+    dW = -rate * sum_t m x (causal * psi[t] x q[t] + acausal * h[t] x x[t])        m = B^T (softmax(B o / temperature) - label)
+    q[t] = pre_decay * q[t-1] + x[t],   h[t+1] = post_decay * h[t] + psi[t],   biases: db = -rate * sum_t m * psi[t]
+
+    x: spikes of the layer below, o: of this layer; B: fixed basis (classes, n) of +-1 / n. rate, readout_rate: as for TP;
+    causal, acausal: weights of the two terms, 0 leaves one out; basis: "square", the published square waves, which give
+    some neurons no signal at all (a warning names them), or "walsh", which teaches every one; learn_last: steps at a
+    sample's end in which is learned (None: all of them); update: "sequence" sums the changes up and applies them at the
+    sample's end, as published, "step" applies each at once; readout: how the readout is taught.
+    The published neuron is TESS.neuron(). Raises InvalidValueError. Source: arXiv 2502.01837, IJCNN 2025.
+    """
+
+    rate: float | tuple[float, ...] = 1e-3
+    readout_rate: float = 1e-4
+    pre_decay: float = 0.5
+    post_decay: float = 0.2
+    causal: float = 1.0
+    acausal: float = 1.0
+    basis: Literal["square", "walsh"] = "square"
+    learn_last: int | None = None
+    update: Update = "sequence"
+    temperature: float = 1.0
+    readout: Readout = field(default_factory=Readout)
+
+    def __post_init__(self) -> None:
+        _check(self)
+        for attr in ("pre_decay", "post_decay"):
+            check_decay("TESS", attr, getattr(self, attr))
+        for attr in ("causal", "acausal"):
+            if not is_number(getattr(self, attr)):
+                raise invalid("TESS", attr, repr(getattr(self, attr)), "a finite number", "1 takes the term in, 0 leaves it out")
+        if self.basis not in BASES:
+            raise invalid("TESS", "basis", repr(self.basis), f"one of {', '.join(BASES)}", '"square" is the published one')
+        if self.learn_last is not None and not is_whole(self.learn_last, 1):
+            raise invalid("TESS", "learn_last", repr(self.learn_last), "an integer of at least 1, or None", "None learns at every step")
+        if not is_number(self.temperature) or self.temperature <= 0:
+            raise invalid("TESS", "temperature", repr(self.temperature), "a number > 0", "1 is the published one")
+        if not isinstance(self.readout, Readout):
+            raise invalid("TESS", "readout", repr(self.readout), "a Readout", "only TP has target traces to be matched")
+
+    def rates(self, n_layers: int) -> tuple[float, ...]:
+        """The rate of each of n_layers hidden layers."""
+        return _per_layer(self, n_layers)
+
+    def gains(self, network: Network) -> Mapping[str, Gain]:
+        """Scale of each third factor, by the name of its population."""
+        gains: dict[str, Gain] = {}
+        for number, (layer, rate) in enumerate(zip(network.layers, self.rates(len(network.layers)), strict=True)):
+            name, largest = f"hidden{number}", _PEAK_ERROR * peak(layer.neuron.surrogate)
+            gains[f"{name}_causal"] = Gain(rate, self.causal / layer.size, largest)
+            gains[f"{name}_acausal"] = Gain(rate, self.acausal / layer.size, largest / (1.0 - self.post_decay))
+            gains[f"{name}_bias"] = Gain(rate, 1.0 / layer.size, largest)
+        return {**gains, **_readout_gain(self)}
+
+    def traces(self, network: Network) -> Mapping[str, TraceRange]:
+        """Presynaptic traces of every connection, postsynaptic ones of every layer."""
+        traces: dict[str, TraceRange] = {}
+        for number, layer in enumerate(network.layers):
+            for weights in (f"hidden{number}", f"recurrent{number}"):
+                traces[f"{weights}_pre_trace"] = TraceRange(1.0 / (1.0 - self.pre_decay), PRE_TRACE_BITS)
+            traces[f"hidden{number}_post_trace"] = TraceRange(peak(layer.neuron.surrogate) / (1.0 - self.post_decay))
+        return traces
+
+    def streams(self, n_classes: int) -> int:
+        """No target streams."""
+        return 0
+
+    @staticmethod
+    def neuron(decay: float = 0.5, threshold: float = 0.6) -> LIF:
+        """The published neuron: strict comparison, subtracting reset, triangular surrogate; a threshold below 0.5 counts as 0.5."""
+        return LIF(decay, max(threshold, 0.5), ">", surrogate=Triangle())
 
 
-Rule = TP
+Rule = TP | TESS
+
+
+def _readout_gain(rule: Rule) -> Mapping[str, Gain]:
+    return {"readout": Gain(rule.readout_rate, 1.0, 1.0)} if isinstance(rule.readout, Readout) else {}
+
+
+def _check(rule: Rule) -> None:
+    """What all rules have."""
+    obj = type(rule).__name__
+    if isinstance(rule.rate, list):
+        object.__setattr__(rule, "rate", tuple(rule.rate))
+    rates = rule.rate if isinstance(rule.rate, tuple) else (rule.rate,)
+    for attr, value in (("readout_rate", rule.readout_rate), *(("rate", rate) for rate in rates)):
+        if not is_number(value, 0):
+            raise invalid(obj, attr, repr(value), "a finite number >= 0", "0 freezes, 1e-3 is usual")
+    if rule.update not in ("step", "sequence"):
+        raise invalid(obj, "update", repr(rule.update), '"step" or "sequence"', '"step" changes the weights at every step')
+    if not isinstance(rule.readout, Readout | Match):
+        raise invalid(obj, "readout", repr(rule.readout), "a Readout or, with TP, Match()", "use for example tpl.Readout()")
+
+
+def _per_layer(rule: Rule, n_layers: int) -> tuple[float, ...]:
+    if not isinstance(rule.rate, tuple):
+        return (rule.rate,) * n_layers
+    if len(rule.rate) != n_layers:
+        remedy = "give one number for all layers or one for each"
+        raise invalid(type(rule).__name__, "rate", f"{len(rule.rate)} numbers", f"one per hidden layer, {n_layers}", remedy)
+    return rule.rate

@@ -145,3 +145,22 @@ def _check_range(name: str, values: np.ndarray, limit: int, remedy: str) -> None
         first = int(outside[0])
         found = f"{int(values[first])} at event {first} ({outside.size} such)"
         raise invalid("Events", name, found, f"in [0, {limit})", remedy)
+
+
+def check_events(events: object, n_units: int) -> None:
+    """Refuse what is not Events of so many units."""
+    if not isinstance(events, Events):
+        remedy = "make them with tpl.Events(times, units, n_steps, n_units)"
+        raise invalid("sample", "events", f"of type {type(events).__name__}", "Events", remedy)
+    if events.n_units != n_units:
+        remedy = "make Events with the network's number of units, or the network with that of the events"
+        raise invalid("sample", "events", f"of {events.n_units} units", f"of the network's {n_units} inputs", remedy)
+
+
+def side_by_side(samples: Sequence[Events]) -> tuple[np.ndarray, np.ndarray]:
+    """Samples as rows: offsets (rows, T + 1) into one list of units; short samples are padded with empty steps."""
+    steps = max(sample.n_steps for sample in samples)
+    bases = np.cumsum([0, *(len(sample) for sample in samples[:-1])])
+    padded = [np.pad(sample.offsets, (0, steps - sample.n_steps), mode="edge") for sample in samples]
+    offsets = np.stack([base + row for base, row in zip(bases, padded, strict=True)]).astype(np.int32)
+    return offsets, np.concatenate([sample.units for sample in samples])

@@ -27,10 +27,12 @@ from tp_lava.dynamics.symbols import (
     select,
     total,
 )
-from tp_lava.numbers import REGISTER_BITS, Format
+from tp_lava.numbers import REGISTER_BITS, SCORE_BITS, Format
 
 POWER = Format(17, 15, signed=False)  # 2**-f in (1/2, 1]; also probabilities
 LOGARITHM = Format(REGISTER_BITS, 12)  # results of log2, arguments of exp2
+LOGIT = Format(SCORE_BITS, 12)  # scaled arguments of softmax
+RECIPROCAL = Format(30, 28, signed=False)  # of whole numbers
 _OCTAVE_BITS = 13  # mantissa bits that index the log2 table
 _SEGMENTS = 10
 _MAX_COUNT = 31  # largest shift by a register
@@ -40,6 +42,7 @@ _SOFTMAX_FLOOR = -24.0  # exp(-24) is below the resolution of a probability
 EXP2_ERROR = 2.0**-11  # relative, of exp2 in fixed point, down to the resolution of its result
 LOG2_ERROR = 2.0**-10  # absolute
 SQRT_ERROR = 2.0**-9  # relative, down to the resolution of its result
+RECIPROCAL_ERROR = 2.0**-9  # relative
 
 
 @lru_cache
@@ -98,6 +101,11 @@ def sqrt(x: Symbol, into: Format | None) -> Symbol:
     half = _relabel(log2(x), Format(REGISTER_BITS, LOGARITHM.frac + 1))
     root = exp2(fit(half, LOGARITHM), into)
     return select(x.equals(0.0), 0.0, root)
+
+
+def reciprocal(x: Symbol) -> Symbol:
+    """1 / x for whole numbers x >= 1, as 2**-log2(x). Fixed result: RECIPROCAL."""
+    return exp2(-log2(x), RECIPROCAL) if x.trace.fixed else 1.0 / x
 
 
 def softmax(x: Symbol, axis: str) -> Symbol:

@@ -25,6 +25,7 @@ from tp_lava.errors import invalid
 from tp_lava.numbers import DECAY_BITS, REGISTER_BITS, Format
 
 DECAY = Format(DECAY_BITS, DECAY_BITS, signed=False)
+FADED = 2.0**-20  # of a spike
 COMPARISONS = (">=", ">")
 RESETS = ("subtract", "zero")
 
@@ -139,10 +140,22 @@ def _within_register(arriving: Symbol, membrane: Format | None) -> Symbol:
     return saturate(arriving, Format(REGISTER_BITS - 2 - lift, arriving.format.frac))
 
 
-def trace_program(format: Format | None = None, name: str = "trace") -> Program:
-    """A spike trace alone, over axes (row, n): ports spike (input), trace (state), trace_decay (parameter)."""
+def trace_program(format: Format | None = None, name: str = "trace", *, fades: bool = False) -> Program:
+    """A spike trace alone, over axes (row, n): ports spike (input), trace (state), trace_decay (parameter).
+
+    fades: a real trace below FADED becomes zero, as a fixed one does below its resolution: so that a synapse whose neuron
+    has long been silent costs nothing.
+    """
     t = Trace(name, fixed=format is not None, axes={"row": 1, "n": 1})
     event = t.read("spike", "input", ("row", "n"), Format(1, 0, signed=False))
     trace = t.read("trace", "state", ("row", "n"), format)
-    t.write("trace", spike_trace(trace, event, t.read("trace_decay", "parameter", (), DECAY)))
+    after = spike_trace(trace, event, t.read("trace_decay", "parameter", (), DECAY))
+    t.write("trace", select(after < FADED, 0.0, after) if fades and not t.fixed else after)
+    return t.program()
+
+
+def count_program(format: Format | None = None, name: str = "count") -> Program:
+    """Spikes so far, over axes (row, n): ports spike (input), count (state)."""
+    t = Trace(name, fixed=format is not None, axes={"row": 1, "n": 1})
+    t.write("count", t.read("count", "state", ("row", "n"), format) + t.read("spike", "input", ("row", "n"), Format(1, 0, signed=False)))
     return t.program()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tp_lava.dynamics.program import Program
-from tp_lava.dynamics.symbols import Symbol, Trace, multiply, saturate
+from tp_lava.dynamics.symbols import Symbol, Trace, multiply, saturate, total
 from tp_lava.numbers import REGISTER_BITS, Format
 
 
@@ -83,4 +83,14 @@ def plasticity_program(
     x = {"x1": t.read("x1", "input", (), trace)} if rule.uses_trace else {}
     y = {name: t.read(name, "input", ("n",), post) for name in dict.fromkeys(term.post for term in rule.terms)}
     t.write("weight", plasticity(rule, w, x, y, weight))
+    return t.program()
+
+
+def bias_program(rows: int, weight: Format | None = None, post: Format | None = None, name: str = "bias_plasticity") -> Program:
+    """db = sum over rows of y1: the weight of a unit that is always active. Over axes (r, n); state weight (n), input y1 (r, n)."""
+    t = Trace(name, fixed=weight is not None, axes={"r": rows, "n": 1})
+    bias = t.read("weight", "state", ("n",), weight)
+    change = total(t.read("y1", "input", ("r", "n"), post), "r")
+    unit = t.constant(1, Format(1, 0, signed=False))
+    t.write("weight", saturate(bias + multiply(change, unit, _unclamped(weight), rounding="stochastic"), weight))
     return t.program()

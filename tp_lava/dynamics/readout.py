@@ -1,36 +1,70 @@
 """The readout: an integrator without threshold, and the error of its softmax.
 
-m[t] = m[t-1] + input            prediction: argmax of m at the end of a sample
-y[c] = -rate * (softmax(m)[c] - label[c])      third factor of the delta rule dW_out = y * trace
+m[t] = m[t-1] + input + bias                    scores; prediction: argmax of m at the end of a sample
+p[t] = decay * p[t-1] + input + bias            potential; decay 1: p is m
+y[c] = -rate * (softmax(p / temperature)[c] - label[c])      third factor; normalised: p divided by the steps so far
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tp_lava.dynamics.contrast import ERROR
-from tp_lava.dynamics.functions import softmax
+from tp_lava.dynamics.functions import LOGIT, reciprocal, softmax
+from tp_lava.dynamics.neuron import DECAY
 from tp_lava.dynamics.program import Program
-from tp_lava.dynamics.symbols import Trace, fit, multiply, saturate
+from tp_lava.dynamics.symbols import Symbol, Trace, fit, multiply, saturate
 from tp_lava.numbers import Format
+from tp_lava.readouts import Readout
+
+_STEPS = Format(24, 0, signed=False)
+_NO_FORMATS: Mapping[str, Format | None] = {}
 
 
 def readout_program(
     classes: int,
-    input: Format | None = None,
-    score: Format | None = None,
-    rate: Format | None = None,
-    result: Format | None = None,
+    formats: Mapping[str, Format | None] = _NO_FORMATS,
+    readout: Readout | None = None,
     *,
-    learns: bool = True,
+    bias: bool = False,
     name: str = "readout",
 ) -> Program:
-    """Over axes (b, c). Inputs input, label (one-hot) (b, c); state score (b, c); with learns: parameter rate, output third (b, c)."""
-    t = Trace(name, fixed=input is not None, axes={"b": 1, "c": classes})
-    arriving = t.read("input", "input", ("b", "c"), input)
+    """Over axes (b, c). Input input (b, c); state score (b, c); bias (c), if there is one.
+
+    formats: of input, score, rate, third and, if the temperature is not 1, gain; {} for a real program. readout: how it
+    learns, or None: then also input label (one-hot) (b, c), parameters rate, decay, gain, states potential (b, c) and
+    elapsed () as far as they are needed, output third (b, c).
+    """
+    t = Trace(name, fixed=bool(formats), axes={"b": 1, "c": classes})
+    score = formats.get("score")
+    arriving = t.read("input", "input", ("b", "c"), formats.get("input"))
+    if bias:
+        arriving = arriving + t.read("bias", "parameter", ("c",), formats.get("bias"))
     integral = saturate(t.read("score", "state", ("b", "c"), score) + arriving, score)
     t.write("score", integral)
-    if learns:
+    if readout:
+        logits = _logits(t, readout, integral if readout.decay == 1 else _potential(t, readout, arriving, score), formats.get("gain"))
         label = t.read("label", "input", ("b", "c"), Format(1, 0, signed=False))
-        error = fit(softmax(integral, "c") - label, ERROR)
-        third = multiply(-error, t.read("rate", "parameter", (), rate), result, rounding="stochastic")
-        t.write("third", third, ("b", "c"), result)
+        error = fit(softmax(logits, "c") - label, ERROR)
+        third = multiply(-error, t.read("rate", "parameter", (), formats.get("rate")), formats.get("third"), rounding="stochastic")
+        t.write("third", third, ("b", "c"), formats.get("third"))
     return t.program()
+
+
+def _potential(t: Trace, readout: Readout, arriving: Symbol, format: Format | None) -> Symbol:
+    if readout.decay == 0:
+        return arriving
+    decayed = t.read("potential", "state", ("b", "c"), format) * t.read("decay", "parameter", (), DECAY)
+    potential = saturate(decayed + arriving, format)
+    t.write("potential", potential)
+    return potential
+
+
+def _logits(t: Trace, readout: Readout, potential: Symbol, gain: Format | None) -> Symbol:
+    if readout.temperature != 1:
+        potential = multiply(potential, t.read("gain", "parameter", (), gain), LOGIT)
+    if readout.normalised:
+        elapsed = t.read("elapsed", "state", (), _STEPS) + 1.0
+        t.write("elapsed", elapsed)
+        potential = multiply(potential, reciprocal(elapsed), LOGIT if t.fixed else None)
+    return potential

@@ -83,6 +83,11 @@ class FastSigmoid:
 Surrogate = ArcTan | Triangle | FastSigmoid
 
 
+def peak(surrogate: Surrogate) -> float:
+    """psi at the threshold, its largest value."""
+    return float(surrogate.profile(np.zeros(1))[0])
+
+
 @lru_cache
 def surrogate_table(surrogate: Surrogate) -> Piecewise:
     """The fixed-point form: 10 segments up to where the profile has faded."""

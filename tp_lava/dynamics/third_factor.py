@@ -2,8 +2,8 @@
 
     y[r,n] = -rate * psi[r,n] * sum_c coefficient[c,n] * error[r,c]
 
-A neuron knows psi and its own coefficients (TP: its traces; TESS: its fixed bits); the error is a short
-vector broadcast to the layer. Fixed point: sign and 7 bits, rounded stochastically, so that rates far
+A neuron knows psi and its own coefficients (TP: its traces; TESS: its fixed bits, see tess.py); the error is a
+short vector broadcast to the layer. Fixed point: sign and 7 bits, rounded stochastically, so that rates far
 below a weight's resolution still act in the mean. On Loihi a signed factor takes two unsigned rails.
 """
 
@@ -15,14 +15,21 @@ from tp_lava.dynamics.surrogate import SURROGATE
 from tp_lava.dynamics.symbols import Symbol, Trace, multiply, total
 from tp_lava.numbers import REGISTER_BITS, Format
 
+_FRAC = 16  # least fractional bits of signal times factor
 
-def third_factor(coefficient: Symbol, error: Symbol, surrogate: Symbol, rate: Symbol, format: Format | None) -> Symbol:
-    """y[r,n]; format: of the result (fixed)."""
-    fixed = format is not None
+
+def learning_signal(coefficient: Symbol, error: Symbol) -> Symbol:
+    """sum_c coefficient[c,n] * error[r,c], exact."""
+    fixed = coefficient.trace.fixed
     exact = Format(REGISTER_BITS, coefficient.format.frac + error.format.frac) if fixed else None
-    drive = total(multiply(coefficient, error, exact), "c")
-    gated = multiply(drive, surrogate, Format(REGISTER_BITS, drive.format.frac) if fixed else None)
-    return multiply(-gated, rate, format, rounding="stochastic")
+    return total(multiply(coefficient, error, exact), "c")
+
+
+def gated(signal: Symbol, factor: Symbol, rate: Symbol, format: Format | None) -> Symbol:
+    """-rate * signal * factor; format: of the result (fixed)."""
+    fine = Format(REGISTER_BITS, max(signal.format.frac, _FRAC)) if format else None
+    product = multiply(signal, factor, fine)
+    return multiply(-product, rate, format, rounding="stochastic")
 
 
 def third_factor_program(
@@ -37,11 +44,7 @@ def third_factor_program(
     Inputs coefficient (c, n), error (r, c), surrogate (r, n); parameter rate; output third (r, n).
     """
     t = Trace(name, fixed=coefficient is not None, axes={"r": 1, "c": sources, "n": 1})
-    terms = (
-        t.read("coefficient", "input", ("c", "n"), coefficient),
-        t.read("error", "input", ("r", "c"), ERROR),
-        t.read("surrogate", "input", ("r", "n"), SURROGATE),
-        t.read("rate", "parameter", (), rate),
-    )
-    t.write("third", third_factor(*terms, result), ("r", "n"), result)
+    signal = learning_signal(t.read("coefficient", "input", ("c", "n"), coefficient), t.read("error", "input", ("r", "c"), ERROR))
+    psi, scale = t.read("surrogate", "input", ("r", "n"), SURROGATE), t.read("rate", "parameter", (), rate)
+    t.write("third", gated(signal, psi, scale, result), ("r", "n"), result)
     return t.program()

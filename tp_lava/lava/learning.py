@@ -44,7 +44,7 @@ def learning_dense(network: Network, rule: Rule, fixed: FixedPoint | None = None
     fixed: None for a floating_pt run; else its weights are mantissas in the learning engine's units.
     options: as LearningDense's. Connect its s_in_bap, s_in_y1 to s_in_y3 to a LearningTraceLIF.
     """
-    learning_rule = rule.loihi_rule()
+    learning_rule = rule.loihi_rule()  # type: ignore[union-attr]
     from lava.proc.dense.process import LearningDense
 
     held = network.weights["hidden0"].astype(np.float64)

@@ -96,14 +96,14 @@ class PlasticDense(LayerProcess):
     @staticmethod
     def make_part(circuit: Circuit, proc_params) -> Part:
         """See LayerProcess."""
-        return connection(circuit, proc_params["rule"], proc_params["connection"], proc_params["seed"])
+        return connection(circuit, proc_params["connection"], proc_params["seed"])
 
     def _add_ports(self, circuit: Circuit) -> None:
         weights = self.proc_params["connection"]
         if weights not in circuit.buffers:
             remedy = "use TargetProjection for the label's weights"
             raise invalid("PlasticDense", "weights", repr(weights), f"one of {', '.join(circuit.names('weight'))}", remedy)
-        part = connection(circuit, self.proc_params["rule"], weights)
+        part = connection(circuit, weights)
         n_in, n_out = (circuit.sizes[axis] for axis in circuit.buffers[weights].axes)
         rows = delivered_rows(part)
         self._ports(InPort, {"s_in": (n_in,)} | ({"target_s_in": (rows, n_in)} if rows else {}))
@@ -143,12 +143,12 @@ class TraceLIF(LayerProcess):
     @staticmethod
     def make_part(circuit: Circuit, proc_params) -> Part:
         """See LayerProcess."""
-        return population(circuit, proc_params["rule"], proc_params["layer"], proc_params["seed"])
+        return population(circuit, proc_params["layer"], proc_params["seed"])
 
     def _add_ports(self, circuit: Circuit) -> None:
         number = _checked_layer("TraceLIF", self.proc_params["layer"], circuit.network)
         n, recurrent = circuit.sizes[f"hidden{number}"], circuit.network.layers[number].recurrent
-        part = population(circuit, self.proc_params["rule"], number)
+        part = population(circuit, number)
         self._ports(InPort, {"a_in": (n,), "sample_in": (SAMPLE_SIZE,)} | ({"feedback_in": (n,)} if recurrent else {}))
         self._ports(OutPort, {"s_out": (n,), "sample_out": (SAMPLE_SIZE,)})
         if part.has("target"):
@@ -205,7 +205,7 @@ class Contrast(LayerProcess):
     @staticmethod
     def make_part(circuit: Circuit, proc_params) -> Part:
         """See LayerProcess."""
-        return credit(circuit, proc_params["rule"], proc_params["layer"], proc_params["seed"])
+        return credit(circuit, proc_params["layer"], proc_params["seed"])
 
     def _add_ports(self, circuit: Circuit) -> None:
         number = _checked_layer("Contrast", self.proc_params["layer"], circuit.network)
@@ -235,7 +235,7 @@ class TargetProjection(LayerProcess):
     @staticmethod
     def make_part(circuit: Circuit, proc_params) -> Part:
         """See LayerProcess."""
-        return label_projection(circuit, proc_params["rule"], proc_params["seed"])
+        return label_projection(circuit, proc_params["seed"])
 
     def _add_ports(self, circuit: Circuit) -> None:
         if "k" not in circuit.sizes:
@@ -243,7 +243,7 @@ class TargetProjection(LayerProcess):
         rows = (circuit.sizes["k"], circuit.sizes["hidden0"])
         self._ports(InPort, {"sample_in": (SAMPLE_SIZE,)})
         self._ports(OutPort, {"sample_out": (SAMPLE_SIZE,)})
-        part = label_projection(circuit, self.proc_params["rule"])
+        part = label_projection(circuit)
         if part.has("label"):
             self._ports(OutPort, {"a_out": rows, "trace_out": (rows[0], circuit.sizes["class"])})
         if part.has("learn"):
@@ -263,7 +263,7 @@ class Readout(LayerProcess):
     @staticmethod
     def make_part(circuit: Circuit, proc_params) -> Part:
         """See LayerProcess."""
-        return readout(circuit, proc_params["rule"], proc_params["seed"])
+        return readout(circuit, proc_params["seed"])
 
     def _add_ports(self, circuit: Circuit) -> None:
         classes = (circuit.sizes["class"],)

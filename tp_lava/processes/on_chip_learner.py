@@ -11,7 +11,6 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.variable import Var
 
 from tp_lava.circuit import Buffer, Circuit
-from tp_lava.engine import parameters
 from tp_lava.errors import invalid
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.learner import Learner
@@ -54,19 +53,17 @@ class OnChipLearner(Process):
         self.score_out = OutPort(shape=(network.n_classes,))
         self.sample_out = OutPort(shape=(SAMPLE_SIZE,))
         self.learning = Var(shape=(1,), init=1)
-        self._add_vars(circuit, rule)
+        self._add_vars(circuit)
 
-    def _add_vars(self, circuit: Circuit, rule: Rule | None) -> None:
-        network = circuit.network
-        values = parameters(network, rule)
+    def _add_vars(self, circuit: Circuit) -> None:
         for name, buffer in circuit.buffers.items():
             if visible(buffer):
                 shape = tuple(circuit.sizes[axis] for axis in buffer.axes) or (1,)
                 init: object = 0.0
                 if buffer.role == "weight":
-                    shape, init = shape[::-1], network.weights[name].astype(np.float64)
-                elif buffer.role in ("parameter", "switch"):
-                    init = np.broadcast_to(np.asarray(values[name], np.float64), shape)
+                    shape = shape[::-1]
+                if name in circuit.values:
+                    init = np.broadcast_to(np.asarray(circuit.values[name], np.float64), shape)
                 setattr(self, name, SharedVar(shape=shape, init=init))
 
     @property

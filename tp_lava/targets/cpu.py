@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from numba import types
 
-from tp_lava.circuit import Circuit, Deliver, Gather, Learn, Operation, Run, held_as, touched
+from tp_lava.circuit import STEPS_LEFT, Circuit, Clock, Deliver, Gather, Learn, Operation, Run, Scatter, held_as, touched
 from tp_lava.dynamics.program import Program
 from tp_lava.numbers import draw, mix
 from tp_lava.targets.cpu_source import program_source
@@ -88,7 +88,7 @@ def _array(dtype: type, dimensions: int, readonly: bool = False) -> types.Array:
 def compile_program(program: Program) -> Callable:
     """A Numba function f([key,] *arrays), arrays in the order of program.ports; key (uint32) if it draws random bits.
 
-    Arrays are C-contiguous: float32, or int32 in a fixed program, whose weights are int8 (int16 above 8 bits).
+    Arrays are C-contiguous: float32, or int32 in a fixed program, whose weights are int8 (see held_as).
     """
     number = np.int32 if program.fixed else np.float32
     dtypes = [held_as(port.format) if port.format and port.name == "weight" else number for port in program.ports]
@@ -126,6 +126,13 @@ def gather(spikes, active, count):
                 active[r, found] = j
                 found += 1
         count[r] = found
+"""
+_SCATTER = """
+def scatter(active, count, into):
+    into[...] = 0
+    for r in range(into.shape[0]):
+        for q in range(count[r]):
+            into[r, active[r, q]] = 1
 """
 _COUNT = """
 def count_up(active, count, total):
@@ -237,11 +244,22 @@ class _CircuitCode:
                 return lines + ([self._call(count_up, [*lists, total])] if total else [])
             case Run(program, bindings, first, place):
                 arrays = [f"{buffer}[0:1]" if port in first else buffer for port, buffer in bindings]
-                return [self._call(compile_program(program), self._key(program, place) + arrays)]
-            case Learn(program, weights, third, switch, events, trace, place):
+                return self._guarded(operation, self._call(compile_program(program), self._key(program, place) + arrays))
+            case Learn(program, weights, third, _, events, trace, place):
                 active = [trace] if trace else [f"{events}_active", f"{events}_count"]
                 learn = _compile_learn(operation, self.number, self._weights(weights))
-                return [f"if {switch}[0]:", "    " + self._call(learn, [*self._key(program, place), weights, *active, third])]
+                return self._guarded(operation, self._call(learn, [*self._key(program, place), weights, *active, third]))
+            case Scatter(population, into):
+                scatter = _compile(_SCATTER, "scatter", (_UNITS, _COUNTS, self.number))
+                return [self._call(scatter, [f"{population}_active", f"{population}_count", into])]
+            case Clock():
+                return [f"{STEPS_LEFT}[0] -= 1"]
+
+    @staticmethod
+    def _guarded(operation: Run | Learn, line: str) -> list[str]:
+        conditions = [f"{operation.switch}[0] != 0"] if operation.switch else []
+        conditions += [f"{STEPS_LEFT}[0] < {operation.within}"] if operation.within else []
+        return [f"if {' and '.join(conditions)}:", f"    {line}"] if conditions else [line]
 
     @staticmethod
     def _key(program: Program, place: int) -> list[str]:

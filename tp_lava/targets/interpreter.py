@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 
 import numpy as np
 
-from tp_lava.circuit import Circuit, Deliver, Gather, Learn, Run
+from tp_lava.circuit import STEPS_LEFT, Circuit, Clock, Deliver, Gather, Learn, Run, Scatter
 from tp_lava.dynamics.program import Instruction, Program, Value
 from tp_lava.numbers import REGISTER_BITS, draw, mix
 
@@ -158,11 +158,24 @@ def interpret_step(circuit: Circuit, memory: MutableMapping[str, Array]) -> None
                     memory[into][row] = memory[weights][units].sum(axis=0, dtype=memory[into].dtype)
             case Gather(population, total):
                 _gather(memory, population, total)
+            case Run() | Learn() if not _happens(operation, memory):
+                continue
             case Run(program, bindings, first, place):
                 arrays = {port: memory[buffer][0:1] if port in first else memory[buffer] for port, buffer in bindings}
                 interpret(program, arrays, _key(base, place))
-            case Learn(switch=switch) if memory[switch][0]:
+            case Learn():
                 _learn(operation, memory, _key(base, operation.place))
+            case Scatter(population, into):
+                memory[into].fill(0)
+                for row, units in enumerate(_events(memory, population)):
+                    memory[into][row, units] = 1
+            case Clock():
+                memory[STEPS_LEFT] -= 1
+
+
+def _happens(operation: Run | Learn, memory: Mapping[str, Array]) -> bool:
+    on = not operation.switch or memory[operation.switch][0] != 0
+    return bool(on and (not operation.within or memory[STEPS_LEFT][0] < operation.within))
 
 
 def _key(base: int, word: int) -> int:

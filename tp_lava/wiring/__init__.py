@@ -1,32 +1,49 @@
 """Wiring: from a network and a rule to a circuit. Here is the order of things within a time step.
 
 Per hidden layer: deliver events and step the neurons; let the rule assign credit and change the layer's
-weights; gather the new events. Then the readout. `builder` has what every circuit is made of, and each rule
-has a module of its own (`tp`).
+weights; gather the new events. Then the readout. `builder` has what every circuit is made of, each rule
+has a module of its own (`tp`, `tess`), and so has the readout.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tp_lava.circuit import Circuit
 from tp_lava.fixedpoint import REAL, Formats
 from tp_lava.network import Network
-from tp_lava.rules import TP
+from tp_lava.optimisers import SGD, Optimiser
+from tp_lava.rules import TESS, TP, Rule
 from tp_lava.wiring.builder import Wiring
+from tp_lava.wiring.readout import wire_readout
+from tp_lava.wiring.tess import TESSWiring
 from tp_lava.wiring.tp import TPWiring
 
+_WIRINGS = {TP: TPWiring, TESS: TESSWiring}
 
-def build_circuit(network: Network, rule: TP | None = None, formats: Formats = REAL, students: int = 1) -> Circuit:
+
+def build_circuit(
+    network: Network,
+    rule: Rule | None = None,
+    formats: Formats = REAL,
+    students: int = 1,
+    optimiser: Optimiser | Mapping[str, Optimiser] = SGD(),  # noqa: B008 (frozen)
+) -> Circuit:
     """The circuit of a network that infers (rule None) or learns.
 
-    formats: from fixedpoint.plan, or REAL. students: samples presented together; one is contrasted with the
-    rule's target streams (its own label first), several with each other.
+    formats: from fixedpoint.plan, or REAL. students: samples presented together, whose mean change is learned; under TP
+    one is contrasted with the rule's target streams (its own label first), several with each other. optimiser: one for
+    all layers, or one per layer; in fixed point plain SGD.
     """
-    wiring = Wiring(network, formats, students)
-    credit = TPWiring(wiring, rule) if rule is not None else None
+    wiring = Wiring(network, rule, formats, students, optimiser)
+    credit = _WIRINGS[type(rule)](wiring, rule) if rule is not None else None
     for number in range(len(network.layers)):
+        if credit:
+            credit.before(number)
         wiring.student_path(number, surrogate=credit is not None and credit.learns(number))
         if credit:
             credit.layer(number)
         wiring.gather(f"hidden{number}", "b", total=True)
-    wiring.readout(rule.readout_rate if rule else 0.0)
-    return Circuit(network, wiring.sizes, wiring.buffers, tuple(wiring.operations), formats)
+    wire_readout(wiring, rule)
+    wiring.finish()
+    return wiring.circuit()

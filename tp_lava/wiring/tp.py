@@ -23,7 +23,7 @@ class TPWiring:
         if self.top >= 0:
             self._label()
             if wiring.students == 1:
-                wiring.switch("contrast")
+                wiring.switch("contrast", streams)
 
     def _label(self) -> None:
         """The label as a population below layer 0: one unit a class, active at every step."""
@@ -33,9 +33,12 @@ class TPWiring:
         bindings = {
             "spike": w.buffer("label_spike", ("k", "class"), "work", SPIKE),
             "trace": w.buffer("label_trace", ("k", "class"), "state", format),
-            "trace_decay": w.parameter("hidden0_trace_decay", DECAY),
+            "trace_decay": w.parameter("hidden0_trace_decay", DECAY, w.network.layers[0].trace_decay),
         }
         w.run(trace_program(format, "label_trace"), bindings)
+
+    def before(self, number: int) -> None:
+        """Called before the student path of a layer."""
 
     def layer(self, number: int) -> None:
         """Called after the student path of a layer, before its events are gathered."""
@@ -83,7 +86,7 @@ class TPWiring:
             "coefficient": f"{other}_trace",
             "error": f"{population}_error",
             "surrogate": f"{population}_surrogate",
-            "rate": w.parameter(f"{name}_rate", rate),
+            "rate": w.rate(name, name),
             "third": w.buffer(f"{population}_third", (row, name), "work", result),
         }
         w.run(program, bindings, place=w.place(number, part))
@@ -92,13 +95,13 @@ class TPWiring:
     def _learn(self, number: int, target_events: str) -> None:
         """Both paths' updates: of the shared weights, of S if it is trained, and of the recurrent weights."""
         w, name, target = self.wiring, f"hidden{number}", f"target{number}"
-        recurrent, switch = w.network.layers[number].recurrent, f"{name}_learning"
+        recurrent = w.network.layers[number].recurrent
         third = self._third(number, name, target, _THIRD)
-        w.learn(name, third, switch, events=f"hidden{number - 1}" if number else "input", place=w.place(number, _LEARN))
+        w.learn(name, third, name, events=f"hidden{number - 1}" if number else "input", place=w.place(number, _LEARN))
         if self._learns_target(number):
             third_target = self._third(number, target, name, _THIRD_TARGET)
             if number or self.rule.train_target:
-                w.learn(name if number else "target", third_target, switch, events=target_events, place=w.place(number, _LEARN_TARGET))
+                w.learn(name if number else "target", third_target, name, events=target_events, place=w.place(number, _LEARN_TARGET))
             if recurrent:
-                w.learn(f"recurrent{number}", third, switch, events=name, place=w.place(number, _LEARN_FEEDBACK))
-                w.learn(f"recurrent{number}", third_target, switch, events=target, place=w.place(number, _LEARN_FEEDBACK_TARGET))
+                w.learn(f"recurrent{number}", third, name, events=name, place=w.place(number, _LEARN_FEEDBACK))
+                w.learn(f"recurrent{number}", third_target, name, events=target, place=w.place(number, _LEARN_FEEDBACK_TARGET))
