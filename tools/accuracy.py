@@ -43,15 +43,7 @@ def samples(task: Task) -> tuple[list, list]:
     """(train, test)."""
     if task.recordings is None:
         return tpl.data.digits()
-    archive = np.load(task.recordings)
-    step = archive["dt_lo"] | (archive["dt_hi"].astype(np.uint16) << 8)
-    unit = archive["addr_lo"] | (archive["addr_hi"].astype(np.uint16) << 8)
-    ends = np.cumsum(archive["count"], dtype=np.int64)
-    parts: tuple[list, list] = ([], [])
-    for begin, end, split, label in zip(ends - archive["count"], ends, archive["split"], archive["label"], strict=True):
-        when = np.minimum(np.cumsum(step[begin:end], dtype=np.int64) // 1000, 299)
-        parts[int(split != 0)].append((tpl.Events(when, unit[begin:end].astype(np.int64), 300, 2312), int(label)))
-    return parts
+    return tpl.data.from_nmnist(task.recordings)
 
 
 def accuracies(task: Task, precision: str, seed: int) -> list[float]:

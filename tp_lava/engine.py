@@ -42,9 +42,9 @@ class Engine:
 
         A circuit without learning has neither.
         """
-        if "sample_label" in self.memory:
+        if "sample_label" in self.circuit.buffers:
             _one_hot(self.memory["sample_label"], labels)
-        if "label_spike" in self.memory:
+        if "label_spike" in self.circuit.buffers:
             _one_hot(self.memory["label_spike"], streams)
             self.memory["label_active"][: len(streams), 0] = streams
             self.memory["label_count"].fill(1)

@@ -87,7 +87,7 @@ class Learner:
         """Make the engines of the present rule: one infers, one learns, on the same memory; batches come when asked for."""
         memory = self._kept()
         learning = self._engine(memory, self._rule) if self._rule is not None else None
-        inference = self._engine(memory, None)
+        inference = self._engine(memory, self._rule.to_infer() if self._rule is not None else None)
         self._inference, self._learning, self._memory = inference, learning, memory
         self._labelled = False
         self._batches: dict[int, Engine] = {}
@@ -152,6 +152,7 @@ class Learner:
         if label is None:
             self._labelled = False
             self._inference.begin()
+            self._inference.set_labels([], range(self._start.n_classes))
             return
         engine, rule = self._learner()
         own = check_label(label, self._start.n_classes)

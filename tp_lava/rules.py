@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from tp_lava.checks import is_number, is_whole
@@ -88,6 +88,12 @@ class TP:
             raise invalid("TP", "contrast", self.contrast, f"at most the number of classes, {n_classes}", remedy)
         return self.contrast
 
+    def to_infer(self) -> TP | None:
+        """The rule of a network that only infers: matching needs the target path, a readout nothing."""
+        if not isinstance(self.readout, Match):
+            return None
+        return replace(self, rate=0.0, contrast="all", train_target=False, update="step")
+
     def loihi_rule(self, shift: int = 0):
         """The rule of the hidden weights for Lava's own learning engine: see tp_lava.lava.learning.loihi_rule."""
         from tp_lava.lava.learning import loihi_rule
@@ -99,15 +105,18 @@ class TP:
 class TESS:
     """TESS: temporally and spatially local learning, each layer from an error of its own.
 
-    dW = -rate * sum_t m x (causal * psi[t] x q[t] + acausal * h[t] x x[t])        m = B^T (softmax(B o / temperature) - label)
+    dW = -rate * sum_t m x (causal * psi[t] x q[t] + acausal * h[t] x x[t])        m = B^T (softmax(B a / temperature) - label)
     q[t] = pre_decay * q[t-1] + x[t],   h[t+1] = post_decay * h[t] + psi[t],   biases: db = -rate * sum_t m * psi[t]
 
-    x: spikes of the layer below, o: of this layer; B: fixed basis (classes, n) of +-1 / n. rate, readout_rate: as for TP;
-    causal, acausal: weights of the two terms, 0 leaves one out; basis: "square", the published square waves, which give
-    some neurons no signal at all (a warning names them), or "walsh", which teaches every one; learn_last: steps at a
-    sample's end in which is learned (None: all of them); update: "sequence" sums the changes up and applies them at the
-    sample's end, as published, "step" applies each at once; readout: how the readout is taught.
-    The published neuron is TESS.neuron(). Raises InvalidValueError. Source: arXiv 2502.01837, IJCNN 2025.
+    x: spikes of the layer below; a: this layer's spikes or, with activity="trace", its spike traces; B: fixed basis
+    (classes, n) of +-1 / n.
+    rate, readout_rate: as for TP; causal, acausal: weights of the two terms, 0 leaves one out; basis: "square", the published
+    square waves, which give some neurons no signal at all (a warning names them), or "walsh", which teaches every one;
+    learn_last: steps at a sample's end in which is learned (None: all); update: "sequence" sums the changes up and applies
+    them at the sample's end, as published, "step" applies each at once; temperature, activity: at the published 1 and
+    "spike" the softmax is nearly uniform whatever the layer does; around 0.1 and with "trace" the error falls as a sample is
+    learned, and far more is; readout: how the readout is taught. The published neuron is TESS.neuron().
+    Raises InvalidValueError. Source: arXiv 2502.01837, IJCNN 2025.
     """
 
     rate: float | tuple[float, ...] = 1e-3
@@ -120,6 +129,7 @@ class TESS:
     learn_last: int | None = None
     update: Update = "sequence"
     temperature: float = 1.0
+    activity: Literal["spike", "trace"] = "spike"
     readout: Readout = field(default_factory=Readout)
 
     def __post_init__(self) -> None:
@@ -135,6 +145,8 @@ class TESS:
             raise invalid("TESS", "learn_last", repr(self.learn_last), "an integer of at least 1, or None", "None learns at every step")
         if not is_number(self.temperature) or self.temperature <= 0:
             raise invalid("TESS", "temperature", repr(self.temperature), "a number > 0", "1 is the published one")
+        if self.activity not in ("spike", "trace"):
+            raise invalid("TESS", "activity", repr(self.activity), '"spike" or "trace"', '"spike" is the published one')
         if not isinstance(self.readout, Readout):
             raise invalid("TESS", "readout", repr(self.readout), "a Readout", "only TP has target traces to be matched")
 
@@ -164,6 +176,9 @@ class TESS:
     def streams(self, n_classes: int) -> int:
         """No target streams."""
         return 0
+
+    def to_infer(self) -> None:
+        """A network that only infers needs no rule."""
 
     @staticmethod
     def neuron(decay: float = 0.5, threshold: float = 0.6) -> LIF:

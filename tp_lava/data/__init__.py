@@ -4,4 +4,7 @@ from tp_lava.data.camera import EventCamera as EventCamera
 from tp_lava.data.digits import digits as digits
 from tp_lava.data.events import Events as Events
 from tp_lava.data.events import Sample as Sample
+from tp_lava.data.recordings import Recordings as Recordings
+from tp_lava.data.recordings import from_nmnist as from_nmnist
+from tp_lava.data.recordings import from_shd as from_shd
 from tp_lava.data.tonic import from_tonic as from_tonic

@@ -52,14 +52,14 @@ def contrast_program(sizes: Mapping[str, int], trace: Format | None = None, belo
     g = t.read("target_trace", "input", ("k", "n"), trace)
     own = t.read("own_below", "input", ("b", "m"), below)
     others = t.read("below", "input", ("k", "m"), below)
-    formats = (_sum_format(name, trace, sizes["n"]), _sum_format(name, below, sizes["m"])) if trace and below else (None, None)
+    formats = (sum_format(name, trace, sizes["n"]), sum_format(name, below, sizes["m"])) if trace and below else (None, None)
     error = contrast(e, g, own, others, formats)
     t.write("error", error, ("b", "k"), ERROR)
     t.write("error_t", error, ("k", "b"), ERROR)
     return t.program()
 
 
-def _sum_format(name: str, trace: Format, size: int) -> Format:
+def sum_format(name: str, trace: Format, size: int) -> Format:
     """The format in which a sum of `size` products of two traces fits a register, with up to _FRAC fractional bits."""
     whole = (size * trace.high**2).bit_length() - 2 * trace.frac
     frac = min(_FRAC, REGISTER_BITS - 2 - whole, 2 * trace.frac)

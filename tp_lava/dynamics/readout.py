@@ -62,9 +62,17 @@ def _potential(t: Trace, readout: Readout, arriving: Symbol, format: Format | No
 
 def _logits(t: Trace, readout: Readout, potential: Symbol, gain: Format | None) -> Symbol:
     if readout.temperature != 1:
-        potential = multiply(potential, t.read("gain", "parameter", (), gain), LOGIT)
+        potential = _scaled(potential, t.read("gain", "parameter", (), gain))
     if readout.normalised:
         elapsed = t.read("elapsed", "state", (), _STEPS) + 1.0
         t.write("elapsed", elapsed)
-        potential = multiply(potential, reciprocal(elapsed), LOGIT if t.fixed else None)
+        potential = _scaled(potential, reciprocal(elapsed))
     return potential
+
+
+def _scaled(potential: Symbol, factor: Symbol) -> Symbol:
+    """potential * factor as a logit; the potential saturates where the product could leave the register."""
+    if not potential.trace.fixed:
+        return potential * factor
+    room = LOGIT.bits + potential.format.frac + factor.format.frac - LOGIT.frac - factor.interval[1].bit_length()
+    return multiply(saturate(potential, Format(room, potential.format.frac)), factor, LOGIT)

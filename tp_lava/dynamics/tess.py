@@ -1,11 +1,12 @@
 """TESS: the error of a layer, seen through a fixed basis, and the third factors it leads to.
 
-    error[b,c] = softmax_c(gain * sum_n B[c,n] * o[b,n]) - label[b,c]         B: +-1, gain: 1 / (n * temperature)
+    error[b,c] = softmax_c(gain * sum_n B[c,n] * a[b,n]) - label[b,c]         B: +-1, gain: 1 / (n * temperature)
     m[b,n] = sum_c B[c,n] * error[b,c]                                        learning signal
     causal = -rate1 * m * psi,   acausal = -rate2 * m * h,   bias = -rate3 * m * psi
     h[t+1] = post_decay * h[t] + psi[t]                                       h excludes the present step's psi
 
-The causal factor meets the presynaptic trace, the acausal one the presynaptic spike. Source: arXiv 2502.01837.
+a: the layer's spikes, or its spike traces. The causal factor meets the presynaptic trace, the acausal one the presynaptic
+spike. Source: arXiv 2502.01837.
 """
 
 from __future__ import annotations
@@ -24,14 +25,18 @@ from tp_lava.numbers import REGISTER_BITS, Format
 
 BASIS = Format(2, 0)
 _SPIKE = Format(1, 0, signed=False)
-_WHOLE = Format(REGISTER_BITS, 0)
 
 
-def error_program(classes: int, size: int, gain: Format | None = None, *, fixed: bool = False, name: str = "basis_error") -> Program:
-    """Over axes (b, c, n). Inputs spike (b, n), basis (c, n), label (b, c); parameter gain; output error (b, c)."""
-    t = Trace(name, fixed=fixed, axes={"b": 1, "c": classes, "n": size})
-    basis, spike = t.read("basis", "parameter", ("c", "n"), BASIS), t.read("spike", "input", ("b", "n"), _SPIKE)
-    agreement = total(multiply(basis, spike, _WHOLE), "n")
+def error_program(
+    sizes: Mapping[str, int], activity: Format | None = None, gain: Format | None = None, *, fixed: bool = False, name: str = "basis_error"
+) -> Program:
+    """sizes: largest b, c, n; activity: format of a, a spike's or a trace's.
+
+    Inputs activity (b, n), label (b, c); parameters basis (c, n), gain; output error (b, c).
+    """
+    t = Trace(name, fixed=fixed, axes={axis: sizes[axis] for axis in "bcn"})
+    basis, a = t.read("basis", "parameter", ("c", "n"), BASIS), t.read("activity", "input", ("b", "n"), activity)
+    agreement = total(multiply(basis, a, Format(REGISTER_BITS, activity.frac) if activity else None), "n")
     logit = multiply(agreement, t.read("gain", "parameter", (), gain), LOGIT)
     error = fit(softmax(logit, "c") - t.read("label", "input", ("b", "c"), _SPIKE), ERROR)
     t.write("error", error, ("b", "c"), ERROR)

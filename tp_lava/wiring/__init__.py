@@ -13,6 +13,7 @@ from tp_lava.circuit import Circuit
 from tp_lava.fixedpoint import REAL, Formats
 from tp_lava.network import Network
 from tp_lava.optimisers import SGD, Optimiser
+from tp_lava.readouts import Match
 from tp_lava.rules import TESS, TP, Rule
 from tp_lava.wiring.builder import Wiring
 from tp_lava.wiring.readout import wire_readout
@@ -44,6 +45,9 @@ def build_circuit(
         if credit:
             credit.layer(number)
         wiring.gather(f"hidden{number}", "b", total=True)
-    wire_readout(wiring, rule)
+    if isinstance(credit, TPWiring) and isinstance(credit.rule.readout, Match):
+        credit.match()
+    else:
+        wire_readout(wiring, rule)
     wiring.finish()
     return wiring.circuit()

@@ -156,7 +156,7 @@ class Wiring:
         factor = gain.factor / self.students
         if of_layer(self.optimiser, layer) == SGD():
             return self.learning_rate(f"{third}_rate", format, gain.rate * factor)
-        return self.parameter(f"{third}_gain", format, factor)
+        return self.parameter(f"{third}_scale", format, factor)
 
     def learn(
         self, weights: str, third: str, layer: str, *, events: str = "", trace: str = "", place: int = 0, last: int | None = None

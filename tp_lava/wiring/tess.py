@@ -74,13 +74,14 @@ class TESSWiring:
         scale = 1.0 / (size * self.rule.temperature)
         gain = scale_format(scale) if w.formats else None
         bindings = {
-            "spike": f"{name}_spike",
+            "activity": f"{name}_{self.rule.activity}",
             "basis": w.parameter(f"{name}_basis", BASIS, signs, ("class", name)),
             "label": w.buffer("sample_label", ("b", "class"), "work", SPIKE),
             "gain": w.parameter(f"{name}_error_gain", gain, scale),
             "error": w.buffer(f"{name}_error", ("b", "class"), "work", ERROR),
         }
-        w.run(error_program(classes, size, gain, fixed=bool(w.formats), name=f"{name}_error"), bindings)
+        sizes = {"b": w.students, "c": classes, "n": size}
+        w.run(error_program(sizes, w.buffers[bindings["activity"]].format, gain, fixed=bool(w.formats), name=f"{name}_error"), bindings)
 
     def _thirds(self, number: int) -> dict[str, str]:
         """Third factors of a layer: those that anything learns by -> their buffers."""

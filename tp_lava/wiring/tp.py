@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tp_lava.dynamics.contrast import ERROR, contrast_program
+from tp_lava.dynamics.match import VOTES, match_program
 from tp_lava.dynamics.neuron import DECAY, trace_program
 from tp_lava.dynamics.third_factor import third_factor_program
+from tp_lava.readouts import Match
 from tp_lava.rules import TP
 from tp_lava.wiring.builder import SPIKE, Wiring
 
@@ -17,9 +19,12 @@ class TPWiring:
     def __init__(self, wiring: Wiring, rule: TP) -> None:
         self.wiring, self.rule = wiring, rule
         self.rates = rule.rates(len(wiring.network.layers))
-        self.top = max((number for number, rate in enumerate(self.rates) if rate > 0), default=-1)
-        streams = rule.streams(wiring.network.n_classes) if wiring.students == 1 else wiring.students
-        wiring.sizes["k"] = streams
+        classes, matches = wiring.network.n_classes, isinstance(rule.readout, Match)
+        learning = (number for number, rate in enumerate(self.rates) if rate > 0)
+        self.top = len(self.rates) - 1 if matches else max(learning, default=-1)  # of the layers with a target path
+        streams = rule.streams(classes)
+        rows = classes if matches else streams  # to infer by matching takes a stream of every class
+        wiring.sizes["k"] = rows if wiring.students == 1 else wiring.students
         if self.top >= 0:
             self._label()
             if wiring.students == 1:
@@ -52,6 +57,14 @@ class TPWiring:
             self._learn(number, events)
         if number < self.top or w.network.layers[number].recurrent:
             w.gather(f"target{number}", "k")
+
+    def match(self) -> None:
+        """In place of a readout: see dynamics/match.py."""
+        w, last = self.wiring, len(self.rates) - 1
+        name, trace = f"hidden{last}", w.format(f"hidden{last}_trace")
+        sizes = {"b": w.students, "k": w.sizes["k"], "c": w.sizes["class"], "n": w.sizes[name]}
+        bindings = {"trace": f"{name}_trace", "target_trace": f"target{last}_trace", "label": "label_spike"}
+        w.run(match_program(sizes, trace), bindings | {"score": w.buffer("score", ("b", "class"), "state", VOTES)})
 
     def learns(self, number: int) -> bool:
         """Whether a layer's weights change."""

@@ -1,0 +1,85 @@
+"""Recordings in files: spikes in SHD's HDF5 layout, and N-MNIST in a compact NumPy archive. Nothing is downloaded or executed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tp_lava.data.events import Events, Sample
+from tp_lava.errors import ArchiveError, TpLavaError
+
+_CAMERA_UNITS = 34 * 34 * 2  # N-MNIST's sensor
+_SHD_UNITS = 700
+
+
+class Recordings(NamedTuple):
+    """Samples, and who spoke each, (N,) int; zeros where the file does not say."""
+
+    samples: list[Sample]
+    speakers: np.ndarray
+
+
+def from_shd(path: str | os.PathLike, step: float | None = None, n_units: int | None = None) -> Recordings:
+    """A file in the layout of the Spiking Heidelberg Digits: spikes/times (seconds), spikes/units, labels.
+
+    step: seconds a step, by default the file's attribute step_s or 5 ms; n_units: by default the file's attribute n_units or
+    700; extra/steps (N,) and extra/speaker (N,) are used where they are. Needs h5py (`pip install "tp-lava[hdf5]"`).
+    Raises FileNotFoundError, ArchiveError for a file of another layout. Source: Cramer et al. 2022.
+    """
+    import h5py
+
+    _present(path)
+    try:
+        with h5py.File(path) as file:
+            seconds = float(step or file.attrs.get("step_s", 0.005))
+            units = int(n_units or file.attrs.get("n_units", _SHD_UNITS))
+            times, which, labels = (file[name][:] for name in ("spikes/times", "spikes/units", "labels"))
+            lengths = file["extra/steps"][:] if "extra/steps" in file and step is None else [None] * len(labels)
+            speakers = file["extra/speaker"][:] if "extra/speaker" in file else np.zeros(len(labels))
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise _refuse(path, "SHD's layout (spikes/times, spikes/units, labels)", error) from None
+    try:
+        rows = zip(times, which, lengths, labels, strict=True)
+        samples = [Sample(_events(t, u, seconds, n, units), int(label)) for t, u, n, label in rows]
+    except (TpLavaError, ValueError) as error:
+        raise _refuse(path, "SHD's layout", error) from None
+    return Recordings(samples, np.asarray(speakers, np.int64))
+
+
+def _events(times: np.ndarray, units: np.ndarray, step: float, n_steps: int | None, n_units: int) -> Events:
+    when = np.floor(np.asarray(times, np.float64) / step).astype(np.int64)
+    return Events(when, np.asarray(units, np.int64), int(n_steps or (when.max(initial=0) + 1)), n_units)
+
+
+def from_nmnist(path: str | os.PathLike, n_steps: int = 300, step: int = 1000) -> tuple[list[Sample], list[Sample]]:
+    """N-MNIST recordings in one .npz archive -> (train, test), 2312 units.
+
+    Arrays: count, label, split (0: train) of each recording; of each event dt_lo, dt_hi (microseconds since the one before,
+    low and high byte) and addr_lo, addr_hi (p * 1156 + y * 34 + x). step: microseconds; events after n_steps steps count to
+    the last. Raises FileNotFoundError, ArchiveError. Source of the recordings: Orchard et al. 2015.
+    """
+    _present(path)
+    parts: tuple[list[Sample], list[Sample]] = ([], [])
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            apart, unit = (archive[f"{name}_lo"] | (archive[f"{name}_hi"].astype(np.uint16) << 8) for name in ("dt", "addr"))
+            counts, splits, labels = archive["count"], archive["split"], archive["label"]
+        ends = np.cumsum(counts, dtype=np.int64)
+        for begin, end, split, label in zip(ends - counts, ends, splits, labels, strict=True):
+            when = np.minimum(np.cumsum(apart[begin:end], dtype=np.int64) // step, n_steps - 1)
+            parts[int(split != 0)].append(Sample(Events(when, unit[begin:end].astype(np.int64), n_steps, _CAMERA_UNITS), int(label)))
+    except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
+        raise _refuse(path, "the layout of from_nmnist", error) from None
+    return parts
+
+
+def _present(path: str | os.PathLike) -> None:
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+
+
+def _refuse(path: object, layout: str, error: Exception) -> ArchiveError:
+    return ArchiveError(f"{path}: is not in {layout} ({error}); convert it, or use from_tonic.", obj=str(path), attr="file")
