@@ -13,6 +13,7 @@ from tp_lava.errors import InvalidValueError as InvalidValueError
 from tp_lava.errors import LavaRunError as LavaRunError
 from tp_lava.errors import LavaUnavailableError as LavaUnavailableError
 from tp_lava.errors import NumberRangeError as NumberRangeError
+from tp_lava.errors import TorchUnavailableError as TorchUnavailableError
 from tp_lava.errors import TpLavaError as TpLavaError
 from tp_lava.fixedpoint import FixedPoint as FixedPoint
 from tp_lava.learner import Learner as Learner

@@ -1,4 +1,4 @@
-"""The command line: `tp-lava demo`."""
+"""The command line: `tp-lava demo`, `tp-lava compare-rules`."""
 
 from __future__ import annotations
 
@@ -49,6 +49,36 @@ def demo(
         table.add_row(*map(str, cells), f"{speed:.1f}" if speed else "")
     console.print(table)
     for file in save(out, settings, lessons):
+        console.print(f"wrote {file}", highlight=False)
+
+
+@app.command("compare-rules")
+def compare_rules(
+    data: Annotated[str, typer.Option(help="digits (embedded), nmnist or spoken (they need --recordings).")] = "digits",
+    recordings: Annotated[
+        Path | None, typer.Option(help="nmnist: .npz, see tp_lava.data.from_nmnist; spoken: .h5 in SHD's layout.")
+    ] = None,
+    form: Annotated[list[str] | None, typer.Option(help="Only forms whose name holds this text; may be given several times.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each form, with seeds 0, 1, ...")] = 3,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Times each sample is learned; by default what suits the data.")] = None,
+    train: Annotated[int | None, typer.Option(min=2, help="At most so many training samples.")] = None,
+    test: Annotated[int | None, typer.Option(min=1, help="At most so many test samples.")] = None,
+    processes: Annotated[int | None, typer.Option(min=1, help="Runs at a time; by default one per core.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the table and the picture.")] = Path("tp-lava-compare"),
+    progress: Annotated[bool, typer.Option(help="Draw a progress bar.")] = True,
+) -> None:
+    """Compare learning rules - TP, TESS, backpropagation through time, a frozen hidden layer - on the same network, data and epochs."""
+    from rich.console import Console
+
+    from tp_lava.comparison import compare
+    from tp_lava.comparison.report import chosen_forms, chosen_task, save, table
+
+    task, forms = chosen_task(data, recordings, epochs, train, test), chosen_forms(form or [])
+    _make_folder(out)
+    rows = compare(task, forms, seeds, processes or os.cpu_count() or 1, progress)
+    console = Console()
+    console.print(table(task, rows, seeds))
+    for file in save(out, task, rows):
         console.print(f"wrote {file}", highlight=False)
 
 

@@ -31,6 +31,10 @@ class LavaUnavailableError(TpLavaError, ImportError):
     """lava-nc cannot be imported here."""
 
 
+class TorchUnavailableError(TpLavaError, ImportError):
+    """PyTorch cannot be imported here."""
+
+
 class LavaRunError(TpLavaError, RuntimeError):
     """A Lava run failed: an exception inside a ProcessModel, a lost process or a time-out."""
 

@@ -86,7 +86,8 @@ def plan(network: Network, rule: Rule | None, options: FixedPoint, students: int
     formats = {name: Format(options.weight_bits, -exponent) for name, exponent in weight_exponents(network, rule, options).items()}
     for number, layer in enumerate(network.layers):
         formats |= _layer_formats(number, layer, network.sizes[number], formats, options)
-    formats["score"] = formats["readout_bias"] = Format(SCORE_BITS, formats["readout"].frac)
+    formats["score"] = Format(SCORE_BITS, formats["readout"].frac)
+    formats["readout_bias"] = Format(STATE_BITS, formats["readout"].frac)
     formats["readout_input"] = _sum_format(formats["readout"], network.sizes[-2])
     formats["label_trace"] = formats["hidden0_trace"]
     formats["target0_input"] = _sum_format(formats["target"], 1)

@@ -46,3 +46,18 @@ def weight_histogram(axes: Axes, before: np.ndarray, after: Mapping[str, np.ndar
     axes.set(xlabel="weight", ylabel="synapses", yscale="log", title="hidden weights")
     axes.legend(frameon=False)
     return axes
+
+
+def accuracy_against_memory(axes: Axes, rows: Mapping[str, tuple[Sequence[float], int]]) -> Axes:
+    """Accuracy of each form, a dot per seed and their mean as a line, its learning memory beside its name.
+
+    rows: name -> (accuracy of each seed, numbers that learning a sample remembers).
+    """
+    for place, (accuracies, _) in enumerate(rows.values()):
+        axes.plot(accuracies, [place] * len(accuracies), "o", markersize=4, alpha=0.6, color=COLOURS["float"])
+        axes.plot(np.mean(accuracies), place, "|", markersize=16, markeredgewidth=2, color=COLOURS["fixed"])
+    axes.set_yticks(range(len(rows)), [f"{name}  ({numbers:,})" for name, (_, numbers) in rows.items()])
+    axes.invert_yaxis()
+    axes.set(xlabel="test accuracy", title="in brackets: numbers that learning a sample remembers, hidden layers")
+    axes.grid(axis="x", alpha=0.3)
+    return axes

@@ -1,0 +1,88 @@
+"""Rules compared: the table, its figures' meaning, what is chosen by name, and the command."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import tp_lava as tpl
+from tp_lava.cli import app
+from tp_lava.comparison import FORMS, TASKS, Row, compare, form_named
+from tp_lava.comparison.memory import by_counting, by_formula
+from tp_lava.comparison.report import chosen_forms, chosen_task
+from tp_lava.network import Network
+
+SMALL = {"epochs": 1, "train": 30, "test": 20}
+
+
+@pytest.mark.filterwarnings("ignore:.*basis gives:UserWarning")
+@pytest.mark.parametrize("sizes", [(30, 12, 4), (30, 12, 9, 4)], ids=["1 layer", "2 layers"])
+@pytest.mark.parametrize("form", [form for form in FORMS if form.kind in ("frozen", "tp", "tess", "batch")], ids=lambda form: form.name)
+def test_formulas_count_what_the_circuit_holds(form, sizes):
+    network, batch = Network.dense(sizes), 5 if form.kind == "batch" else 1
+    rule = form.rule_for(TASKS["digits"])
+    assert by_formula(form, rule, network, 20, batch) == by_counting(form, rule, network, batch)
+
+
+def test_backpropagation_keeps_about_what_the_formula_says():
+    pytest.importorskip("torch")
+    from tp_lava.comparison.measure import _saved
+    from tp_lava.data import digits
+
+    samples, network = digits()[0][:20], Network.dense((512, 200, 10))
+    (formula,) = by_formula(form_named(FORMS[-1].name), None, network, 60, 20)
+    assert _saved(network, samples)[0] == pytest.approx(formula, rel=0.1)
+
+
+def test_runs_are_gathered_by_form():
+    task = chosen_task("digits", None, **SMALL)
+    forms = [form_named("TP, K = 2"), form_named("TESS, walsh, step")]
+    rows = compare(task, forms, seeds=2, processes=2)
+    assert [row.form for row in rows] == ["TP, K = 2", "TESS, walsh, step"]
+    for row, form in zip(rows, forms, strict=True):
+        train, test = task.samples(1)
+        learner = tpl.Learner(task.network(512, 10, 1, tess=form.kind == "tess"), form.rule_for(task), seed=1, schedule=tpl.Cosine(1))
+        learner.fit(train)
+        assert row.accuracies[1] == learner.evaluate(test)
+        assert row.milliseconds > 0
+        assert 50 < row.megabytes < 2000
+    assert rows[0].formula == rows[0].counted == (200 * 5 + 2 * 10 + 10 * 200,)
+
+
+def test_a_row_sums_up():
+    row = Row("any", (0.5, 0.7), 1.0, 2.0, (3,), (4,))
+    assert (row.mean, row.std) == (pytest.approx(0.6), pytest.approx(0.1))
+    assert row.to_dict()["mean"] == row.mean
+
+
+def test_the_command(tmp_path):
+    options = ["--epochs", "1", "--train", "20", "--test", "10", "--seeds", "1", "--no-progress", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["compare-rules", "--form", "frozen", *options])
+    assert done.exit_code == 0, done.output
+    assert "frozen hidden layer"[:6] in done.output
+    written = json.loads((tmp_path / "out" / "digits.json").read_text())
+    assert written["rows"][0]["form"] == "frozen hidden layer"
+    assert (tmp_path / "out" / "digits.md").read_text().count("\n") == 3
+    assert (tmp_path / "out" / "digits.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("choose", "message"),
+    [
+        (lambda: chosen_task("mnist", None, 1, None, None), "compare-rules: data is 'mnist', but must be one of digits, nmnist, spoken"),
+        (lambda: chosen_task("nmnist", None, 1, None, None), "compare-rules: recordings is None, but must be the file of nmnist"),
+        (lambda: TASKS["spoken"].samples(0), "compare-rules: recordings is None, but must be the file of spoken"),
+        (lambda: chosen_forms(["hebb"]), "compare-rules: form is hebb, but must be part of a form's name; the forms are frozen"),
+        (lambda: form_named("hebb"), "compare-rules: form is 'hebb', but must be one of frozen hidden layer"),
+    ],
+)
+def test_impossible_choices(choose, message):
+    with pytest.raises(tpl.InvalidValueError, match=message):
+        choose()
+
+
+def test_without_torch_its_forms_are_left_out(monkeypatch):
+    monkeypatch.setattr("tp_lava.comparison.report.find_spec", lambda name: None)
+    assert not any(form.in_torch for form in chosen_forms([]))
+    with pytest.raises(tpl.InvalidValueError, match=r'install PyTorch: pip install "tp-lava\[torch\]"'):
+        chosen_forms(["bptt"])

@@ -1,0 +1,93 @@
+"""Files of recordings: what is read from them, and that a file of another kind is told from its reason."""
+
+import numpy as np
+import pytest
+from conftest import SHARED
+
+import tp_lava as tpl
+from tp_lava.data import from_nmnist, from_shd
+
+h5py = pytest.importorskip("h5py")
+
+
+@pytest.fixture
+def shd(tmp_path):
+    """Two recordings in SHD's layout."""
+    with h5py.File(tmp_path / "shd.h5", "w") as file:
+        kinds = {"times": np.float32, "units": np.uint16}
+        columns = {"times": ([0.0, 0.0049, 0.021], [0.001]), "units": ([5, 6, 5], [699])}
+        for name, kind in kinds.items():
+            data = file.create_dataset(f"spikes/{name}", 2, h5py.vlen_dtype(kind))
+            data[...] = np.array([np.array(column, kind) for column in columns[name]], object)
+        file["labels"] = np.array([3, 1])
+        file["extra/speaker"] = np.array([7, 2])
+    return tmp_path / "shd.h5"
+
+
+def test_shd(shd):
+    samples, speakers = from_shd(shd)
+    assert samples[0] == (tpl.Events([0, 0, 4], [5, 6, 5], 5, 700), 3)
+    assert samples[1] == (tpl.Events([0], [699], 1, 700), 1)
+    assert speakers.tolist() == [7, 2]
+    assert from_shd(shd, step=0.01).samples[0].events.n_steps == 3
+
+
+def test_steps_and_units_that_the_file_tells(shd):
+    with h5py.File(shd, "a") as file:
+        file.attrs["n_units"], file.attrs["step_s"] = 800, 0.002
+        file["extra/steps"] = np.array([20, 30])
+    assert from_shd(shd).samples[0] == (tpl.Events([0, 2, 10], [5, 6, 5], 20, 800), 3)
+
+
+def test_a_file_of_another_layout(shd, tmp_path):
+    with pytest.raises(tpl.ArchiveError, match=r"shd.h5: is not in SHD's layout \(Events: units is 699 at event 0"):
+        from_shd(shd, n_units=600)
+    with h5py.File(shd, "a") as file:
+        del file["labels"]
+    with pytest.raises(tpl.ArchiveError, match=r"is not in SHD's layout \(spikes/times, spikes/units, labels\)"):
+        from_shd(shd)
+    (tmp_path / "text").write_text("no HDF5")
+    with pytest.raises(tpl.ArchiveError, match="is not in SHD's layout"):
+        from_shd(tmp_path / "text")
+    with pytest.raises(FileNotFoundError, match="nowhere: no such file"):
+        from_shd(tmp_path / "nowhere")
+
+
+def compact(path, **changed):
+    """Two N-MNIST recordings, the second for testing."""
+    arrays = {
+        "count": np.array([2, 1]),
+        "label": np.array([4, 9]),
+        "split": np.array([0, 1]),
+        "dt_lo": np.array([232, 232, 0], np.uint8),
+        "dt_hi": np.array([3, 7, 255], np.uint8),
+        "addr_lo": np.array([1, 0, 7], np.uint8),
+        "addr_hi": np.array([0, 9, 0], np.uint8),
+    }
+    np.savez(path, **{name: array for name, array in (arrays | changed).items() if array is not None})
+    return path
+
+
+def test_nmnist(tmp_path):
+    train, test = from_nmnist(compact(tmp_path / "n.npz"), n_steps=20)
+    assert train == [(tpl.Events([1, 3], [1, 2304], 20, 2312), 4)]
+    assert test == [(tpl.Events([19], [7], 20, 2312), 9)]  # 65 ms: counts to the last step
+
+
+def test_a_damaged_archive(tmp_path):
+    for name, changed in {"missing": {"label": None}, "beyond": {"addr_hi": np.array([255, 0, 0], np.uint8)}}.items():
+        with pytest.raises(tpl.ArchiveError, match="is not in the layout of from_nmnist"):
+            from_nmnist(compact(tmp_path / f"{name}.npz", **changed))
+    (tmp_path / "text.npz").write_text("no archive")
+    with pytest.raises(tpl.ArchiveError, match="is not in the layout of from_nmnist"):
+        from_nmnist(tmp_path / "text.npz")
+    with pytest.raises(FileNotFoundError, match=r"nowhere.npz: no such file"):
+        from_nmnist(tmp_path / "nowhere.npz")
+
+
+def test_real_recordings(nmnist):
+    train, test = from_nmnist(SHARED / "nmnist_small.npz")
+    assert (len(train), len(test)) == (1000, 100)
+    events, label = nmnist.nmnist("test")[3]
+    unit = events["p"] * 1156 + events["y"] * 34 + events["x"]
+    assert test[3] == (tpl.Events(np.minimum(events["t"] // 1000, 299), unit, 300, 2312), label)

@@ -1,0 +1,52 @@
+"""The readout of a batch and its delta rule: tp_lava.readouts says what it means."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear, one_hot
+
+from tp_lava.readouts import Readout
+from tp_lava.torch.module import SpikingNetwork
+from tp_lava.torch.trainer import Gradients
+
+
+class DeltaRule:
+    """Scores of one batch, from step to step, and the gradients that its error asks for.
+
+    labels: (B,); steps: of the batch; gradients: of "readout" and "readout_bias" if they learn. The bias learns as a weight
+    whose feature is always 1. Attribute scores (B, n_classes).
+    """
+
+    def __init__(self, module: SpikingNetwork, readout: Readout, labels: Tensor, steps: int, gradients: Gradients) -> None:
+        self._readout, self._gradients, self._steps = readout, gradients, steps
+        self._weights, self._bias = module.weights["readout"], module.weights.get("readout_bias")
+        self._labels = one_hot(labels, module.n_classes).to(module.dtype)
+        self._feature_decay = {"trace": module.layers[-1].trace_decay, "count": 1.0, "spike": 0.0}[readout.features]
+        self._features: Tensor | float = 0.0
+        self._elapsed = 0
+        self.scores = torch.zeros_like(self._labels)
+        self._potential = self.scores
+
+    def step(self, spikes: Tensor) -> None:
+        """spikes: of the last layer, (B, n)."""
+        readout = self._readout
+        arriving = linear(spikes, self._weights, self._bias)
+        self.scores = self.scores + arriving
+        self._potential = self.scores if readout.decay == 1 else self._potential * readout.decay + arriving
+        self._features = spikes + self._features * self._feature_decay
+        self._elapsed += 1
+        if "readout" in self._gradients and within_last(readout.learn_last, self._elapsed - 1, self._steps):
+            self._learn(self._features)
+
+    def _learn(self, features: Tensor) -> None:
+        scale = self._readout.temperature * (self._elapsed if self._readout.normalised else 1)
+        error = (torch.softmax(self._potential / scale, dim=1) - self._labels) / len(self._labels)
+        self._gradients.add_product("readout", error, features)
+        if self._bias is not None:
+            self._gradients.add("readout_bias", error.sum(dim=0))
+
+
+def within_last(count: int | None, step: int, steps: int) -> bool:
+    """Whether step number `step`, 0 the first, is among the last `count` of `steps` (None: all)."""
+    return count is None or step >= steps - count

@@ -1,0 +1,91 @@
+"""The neuron of tp_lava.dynamics.neuron over tensors, differentiable through its surrogate.
+
+The equations are those of that module; here they are written for automatic differentiation, as a witness of their own.
+Surrogates are not: their one definition is called with an array that computes in torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from numpy.lib.mixins import NDArrayOperatorsMixin
+from torch import Tensor
+
+from tp_lava.dynamics.neuron import LIF
+from tp_lava.dynamics.surrogate import Surrogate
+
+
+class _Array(NDArrayOperatorsMixin):
+    """A tensor that NumPy's functions take for an array: each is torch's function of that name, on any device."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any) -> _Array:
+        operands = (x.tensor if isinstance(x, _Array) else torch.as_tensor(x, dtype=self.tensor.dtype) for x in inputs)
+        return _Array(getattr(torch, ufunc.__name__)(*operands))
+
+
+def pseudo_derivative(surrogate: Surrogate, excess: Tensor) -> Tensor:
+    """psi of membranes that are `excess` = v - theta above their threshold; any shape."""
+    return surrogate.profile(_Array(excess.abs())).tensor
+
+
+class _Fire(torch.autograd.Function):
+    """The step function, whose derivative is a surrogate."""
+
+    @staticmethod
+    def forward(ctx: Any, excess: Tensor, surrogate: Surrogate, strict: bool) -> Tensor:
+        ctx.save_for_backward(excess)
+        ctx.surrogate = surrogate
+        return _step(excess, strict)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (excess,) = ctx.saved_tensors
+        return gradients[0] * pseudo_derivative(ctx.surrogate, excess), None, None
+
+
+def _step(excess: Tensor, strict: bool) -> Tensor:
+    return (excess > 0 if strict else excess >= 0).to(excess.dtype)
+
+
+class Neurons:
+    """A population over (rows, n), silent at first. A row is one sample or one target stream.
+
+    decay, threshold: numbers, or scalars to be differentiated; detach_reset: keep the reset out of the derivative.
+    Attributes membrane (rows, n), after the last step's reset; excess (rows, n): the last step's pre - threshold.
+    """
+
+    def __init__(self, neuron: LIF, decay: Tensor | float, threshold: Tensor | float, silence: Tensor, detach_reset: bool = False) -> None:
+        self._neuron, self._decay, self._threshold, self._detach_reset = neuron, decay, threshold, detach_reset
+        self.membrane = self.excess = self._current = silence
+
+    def step(self, drive: Tensor, bias: Tensor | None = None) -> Tensor:
+        """One step. drive: weighted spikes (rows, n); bias: (n,). -> spikes (rows, n) of 0 and 1."""
+        neuron = self._neuron
+        if neuron.current_decay > 0:
+            self._current = drive = self._current * neuron.current_decay + drive
+        if bias is not None:
+            drive = drive + bias
+        pre = self.membrane * self._decay + drive
+        self.excess = pre - self._threshold
+        spikes = self._fired()
+        reset = spikes.detach() if self._detach_reset else spikes
+        self.membrane = pre - reset * self._threshold if neuron.reset == "subtract" else pre - reset * pre
+        return spikes
+
+    def detach(self) -> None:
+        """Make the state a constant for what follows."""
+        self.membrane, self.excess, self._current = self.membrane.detach(), self.excess.detach(), self._current.detach()
+
+    def pseudo_derivative(self) -> Tensor:
+        """psi of the last step, (rows, n)."""
+        return pseudo_derivative(self._neuron.surrogate, self.excess)
+
+    def _fired(self) -> Tensor:
+        strict = self._neuron.comparison == ">"
+        if self.excess.requires_grad:
+            return _Fire.apply(self.excess, self._neuron.surrogate, strict)
+        return _step(self.excess, strict)

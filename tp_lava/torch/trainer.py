@@ -1,0 +1,122 @@
+"""What all trainers share: torch's optimisers made from ours, rates that schedules change, and one batch at a time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tp_lava.errors import invalid
+from tp_lava.optimisers import Optimiser, check_optimiser, of_layer
+from tp_lava.rules import TESS, TP
+from tp_lava.torch.inputs import checked_labels, checked_spikes
+from tp_lava.torch.module import SpikingNetwork
+from tp_lava.torch.torch_optimisers import Group, torch_optimiser
+
+
+class Trainer(ABC):
+    """Changes a module batch by batch.
+
+    Attributes module; accuracies: of each epoch that fit() has done with it, which decide orders and schedules of those to come.
+    """
+
+    def __init__(self, module: SpikingNetwork, optimiser: Optimiser | Mapping[str, Optimiser]) -> None:
+        if not isinstance(module, SpikingNetwork):
+            remedy = "make one with SpikingNetwork(network)"
+            raise invalid(type(self).__name__, "module", f"of type {type(module).__name__}", "a SpikingNetwork", remedy)
+        check_optimiser(optimiser, len(module.layers), fixed=False)
+        self.module, self._kinds = module, optimiser
+        self.accuracies: list[float] = []
+        self._optimisers: list[torch.optim.Optimizer] = []
+        self._learning: dict[str, nn.Parameter] = {}
+
+    def _learn(self, rates: Mapping[str, float]) -> None:
+        """Make the optimisers of the layers, "hidden0", ..., "readout", whose rate is above zero."""
+        groups: dict[Optimiser, list[Group]] = {}
+        for layer, rate in rates.items():
+            if rate > 0:
+                learned = self._learned(layer)
+                self._learning |= learned
+                groups.setdefault(of_layer(self._kinds, layer), []).append(Group(rate, tuple(learned.values())))
+        self._optimisers = [torch_optimiser(kind, members) for kind, members in groups.items()]
+
+    @abstractmethod
+    def learn_batch(self, spikes: Tensor, labels: Tensor | Sequence[int]) -> Tensor:
+        """Learn a batch: its one update, or one at every step, of means over the batch.
+
+        spikes: (T, B, n_inputs) of 0 and 1; labels: (B,). -> scores (B, n_classes) at the end, as they were while it learned.
+        Raises InvalidValueError, and changes nothing, for other shapes and labels.
+        """
+
+    @abstractmethod
+    def _learned(self, layer: str) -> dict[str, nn.Parameter]:
+        """The parameters that change with a layer."""
+
+    def scale_rates(self, factor: float) -> None:
+        """Set every rate to `factor` times the one given at the start."""
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+
+    def _checked(self, spikes: Tensor, labels: Tensor | Sequence[int], least: int = 1) -> tuple[Tensor, Tensor]:
+        module = self.module
+        spikes = checked_spikes(spikes, module.n_inputs, module.device)
+        if spikes.shape[1] < least:
+            found = f"{spikes.shape[1]} sample"
+            raise invalid("learn_batch", "spikes", found, f"at least {least}", "TP contrasts the samples of a batch with each other")
+        return spikes, checked_labels(labels, spikes.shape[1], module.n_classes, module.device)
+
+    def _named(self, *names: str) -> dict[str, nn.Parameter]:
+        """The module's parameters of those names, as far as it has them."""
+        parameters = dict(self.module.named_parameters())
+        return {name: parameters[name] for name in names if name in parameters}
+
+    def _apply(self, gradients: Gradients | None = None) -> None:
+        """Change the parameters and forget their gradients; those without one change by what their optimisers remember."""
+        if gradients is not None:
+            gradients.complete()
+        for optimiser in self._optimisers:
+            optimiser.step()
+            optimiser.zero_grad()
+
+
+class Gradients:
+    """The summed gradients of some parameters of one batch, added up in the same memory step after step."""
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        self._parameters = parameters
+        self._sums = {name: torch.empty_like(parameter) for name, parameter in parameters.items()}
+        for parameter in parameters.values():
+            parameter.grad = None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._parameters
+
+    def add_product(self, name: str, post: Tensor, pre: Tensor) -> None:
+        """Add the sum over rows of post (rows, n_out) x pre (rows, n_in)."""
+        parameter = self._parameters[name]
+        if parameter.grad is None:
+            parameter.grad = torch.mm(post.T, pre, out=self._sums[name])
+        else:
+            parameter.grad.addmm_(post.T, pre)
+
+    def complete(self) -> None:
+        """A zero for every parameter that nothing was added to."""
+        for name, parameter in self._parameters.items():
+            if parameter.grad is None:
+                parameter.grad = self._sums[name].zero_()
+
+    def add(self, name: str, gradient: Tensor) -> None:
+        """Add an array of the parameter's shape."""
+        parameter = self._parameters[name]
+        if parameter.grad is None:
+            parameter.grad = self._sums[name].copy_(gradient)
+        else:
+            parameter.grad += gradient
+
+
+def rates_of(rule: TP | TESS, layers: int) -> dict[str, float]:
+    """A rule's rate of each layer."""
+    return {f"hidden{number}": rate for number, rate in enumerate(rule.rates(layers))} | {"readout": rule.readout_rate}
