@@ -10,8 +10,8 @@ import tp_lava as tpl
 def test_digits_are_learned_and_the_hidden_layer_helps(precision):
     train, test = tpl.data.digits()
     network = tpl.Network.dense((512, 200, 10), seed=0)
-    learner = tpl.Learner(network, tpl.TP(rate=7e-4, readout_rate=2e-5, contrast=4), precision)
-    frozen = tpl.Learner(network, tpl.TP(rate=0.0, readout_rate=2e-5, contrast=4), precision)
+    learner = tpl.Learner(network, tpl.TP(rate=7e-4, contrast=4), precision)
+    frozen = tpl.Learner(network, tpl.TP(rate=0.0, contrast=4), precision)
     assert learner.evaluate(test) < 0.3
     for one in (learner, frozen):
         one.fit(train, epochs=4)

@@ -8,6 +8,7 @@ from oracle import OracleTP
 import tp_lava as tpl
 
 RATE, READOUT_RATE = 0.02, 0.01
+PUBLISHED = tpl.Readout()
 
 
 def network_of(hidden, recurrent, neuron=None, gain=2.5):
@@ -27,7 +28,7 @@ def assert_learned(learner, oracle, start):
 @pytest.mark.parametrize("hidden", [(9,), (9, 7), (9, 7, 6)], ids=["1", "2", "3"])
 def test_streaming(hidden, recurrent, rng):
     network = network_of(hidden, recurrent)
-    learner = tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, 3))
+    learner = tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, 3, readout=PUBLISHED))
     oracle = OracleTP(network, RATE, READOUT_RATE)
     for _ in range(4):
         events, streams = random_events(rng, 8, 15, 0.3), rng.permutation(4)[:3]
@@ -42,7 +43,7 @@ def test_streaming(hidden, recurrent, rng):
 @pytest.mark.parametrize("hidden", [(9,), (9, 7), (9, 7, 6)], ids=["1", "2", "3"])
 def test_batch(hidden, recurrent, rng):
     network = network_of(hidden, recurrent)
-    learner = tpl.Learner(network, tpl.TP(0.2, 0.1))
+    learner = tpl.Learner(network, tpl.TP(0.2, 0.1, readout=PUBLISHED))
     oracle = OracleTP(network, 0.2, 0.1)
     for _ in range(3):
         samples = [random_events(rng, 8, 15, 0.3) for _ in range(5)]
@@ -61,7 +62,7 @@ def test_batch(hidden, recurrent, rng):
 )
 def test_other_neurons(neuron, rng):
     network = network_of((9, 7), True, neuron, gain=5.0)
-    learner = tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, "all"))
+    learner = tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, "all", readout=PUBLISHED))
     oracle = OracleTP(network, RATE, READOUT_RATE)
     for _ in range(3):
         events, label = random_events(rng, 8, 15, 0.3), int(rng.integers(4))
@@ -72,7 +73,7 @@ def test_other_neurons(neuron, rng):
 
 def test_trained_target_projection(rng):
     network = network_of((9,), False)
-    learner = tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, "all", train_target=True))
+    learner = tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, "all", train_target=True, readout=PUBLISHED))
     oracle = OracleTP(network, RATE, READOUT_RATE, train_target=True)
     for _ in range(3):
         events, label = random_events(rng, 8, 15, 0.3), int(rng.integers(4))
@@ -86,7 +87,7 @@ def test_streams_of_all_classes_and_one_sample_equal_the_batch_equations_with_b_
     """The streaming form is the batch form with one row of students: so says the oracle with B = 1 and K columns."""
     network = network_of((9, 7), False)
     events, label = random_events(rng, 8, 20, 0.3), 2
-    a, b = tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, "all")), tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, 4))
+    a, b = (tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, k, readout=PUBLISHED)) for k in ("all", 4))
     a.learn(events, label)
     b.learn(events, label, contrast_labels=[0, 1, 2, 3])
     for name in a.weights:

@@ -1,16 +1,19 @@
-"""Time per learning step and peak memory at N-MNIST's size: our engine, our Process in Lava, stock Lava's LearningDense.
+"""Time per learning step and memory at N-MNIST's size: our engine, our Process in Lava, stock Lava, batch TP in PyTorch.
 
     uv run python tools/bench.py
+    uv run --extra torch python tools/bench.py --forms PyTorch
 
 2312 inputs x 200 neurons, about 14 input spikes a step. Every form runs in a process of its own, one after the other in
 one run; times are the shortest of several repetitions, since other work on a machine only adds; compare them by their
 ratios. Ours is the whole TP network (target streams, contrast, readout, their learning); stock Lava's is one plastic
-connection with a 2-factor rule.
+connection with a 2-factor rule; PyTorch's is batch TP as published, 100 samples together with Adam, its time divided by 100.
+Memory is what learning takes beyond imports, compiled code and recordings.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import resource
 import statistics
@@ -18,11 +21,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 N_IN, N_HIDDEN, N_CLASSES, SPIKES_PER_STEP, N_STEPS, N_SAMPLES, PASSES = 2312, 200, 10, 14, 300, 200, 4
+BATCH, TORCH_THREADS = 100, 2
 
 
 def recordings(count: int) -> list:
@@ -53,6 +58,26 @@ def engine(precision: str, repetitions: int) -> list[float]:
         for sample in samples:
             learner.learn(*sample)
         times.append((time.perf_counter() - start) / (N_STEPS * len(samples)))
+    return times
+
+
+def in_torch(gradient: str, repetitions: int) -> list[float]:
+    """Seconds per step and sample of batch TP in PyTorch."""
+    import torch
+
+    import tp_lava as tpl
+    from tp_lava.torch import SpikingNetwork, TPTrainer, dense
+
+    torch.set_num_threads(TORCH_THREADS)
+    trainer = TPTrainer(SpikingNetwork(network()), tpl.TP(1e-4, 1e-4), tpl.Adam(), gradient)  # type: ignore[arg-type]
+    samples = recordings(BATCH)
+    spikes, labels = dense([events for events, _ in samples]), [label for _, label in samples]
+    trainer.learn_batch(spikes[:10], labels)
+    times = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        trainer.learn_batch(spikes, labels)
+        times.append((time.perf_counter() - start) / (N_STEPS * BATCH))
     return times
 
 
@@ -129,6 +154,8 @@ FORMS: dict[str, Callable[[int], list[float]]] = {
     "opened into layers, fixed": lambda n: in_lava("fixed_pt", n, layers=True),
     "stock LearningDense, float": lambda n: stock("floating_pt", n),
     "stock LearningDense, fixed": lambda n: stock("fixed_pt", n),
+    "batch TP in PyTorch, closed form": lambda n: in_torch("closed", n),
+    "batch TP in PyTorch, autograd": lambda n: in_torch("autograd", n),
 }
 # Measured in pairs, one right after the other in one process: what a machine does elsewhere meanwhile cancels.
 PAIRS: dict[str, tuple[Callable[[int], list[float]], Callable[[int], list[float]]]] = {
@@ -141,6 +168,8 @@ PAIRS: dict[str, tuple[Callable[[int], list[float]], Callable[[int], list[float]
         lambda n: stock("floating_pt", n),
         lambda n: in_lava("floating_pt", n, layers=True),
     ),
+    "batch TP in PyTorch, closed form : engine, float": (lambda n: in_torch("closed", n), lambda n: engine("float", n)),
+    "batch TP in PyTorch, autograd : engine, float": (lambda n: in_torch("autograd", n), lambda n: engine("float", n)),
 }
 REFERENCE = "stock LearningDense, float"
 
@@ -150,6 +179,45 @@ def measure(form: str, repetitions: int) -> dict[str, float]:
     seconds = min(FORMS[form](repetitions))
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
     return {"seconds": seconds, "megabytes": peak}
+
+
+def memory(form: str, repetitions: int) -> dict[str, float]:
+    """In this process: MB that learning takes, beyond what there is once everything is compiled and forgotten again."""
+    learn, blank, samples = MEMORY[form], network(), recordings(BATCH)
+    learn(blank, samples[:2])
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is the present size
+    before = _resident("VmRSS")
+    learn(blank, samples)
+    return {"megabytes": _resident("VmHWM") - before}
+
+
+def _resident(line: str) -> float:
+    fields = dict(row.split(":", 1) for row in Path("/proc/self/status").read_text().splitlines())
+    return int(fields[line].split()[0]) / 1024
+
+
+def _learn_in_engine(precision: str, network, samples) -> None:
+    import tp_lava as tpl
+
+    learner = tpl.Learner(network, tpl.TP(contrast=2), precision)  # type: ignore[arg-type]
+    for sample in samples:
+        learner.learn(*sample)
+
+
+def _learn_in_torch(network, samples) -> None:
+    import tp_lava as tpl
+    from tp_lava.torch import SpikingNetwork, TPTrainer, dense
+
+    trainer = TPTrainer(SpikingNetwork(network), tpl.TP(1e-4, 1e-4), tpl.Adam())
+    trainer.learn_batch(dense([events for events, _ in samples]), [label for _, label in samples])
+
+
+MEMORY: dict[str, Callable[..., None]] = {
+    "memory of engine, float": lambda *what: _learn_in_engine("float", *what),
+    "memory of engine, fixed": lambda *what: _learn_in_engine("fixed", *what),
+    "memory of batch TP in PyTorch": _learn_in_torch,
+}
 
 
 def ratio(pair: str, repetitions: int) -> dict[str, float]:
@@ -173,22 +241,28 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument("--forms", default="", help="only forms and pairs whose name holds this text")
-    parser.add_argument("--only", choices=[*FORMS, *PAIRS], help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=[*FORMS, *PAIRS, *MEMORY], help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
-        measure_it = measure if options.only in FORMS else ratio
+        measure_it = measure if options.only in FORMS else ratio if options.only in PAIRS else memory
         print(json.dumps(measure_it(options.only, options.repetitions)))
         return
-    figures = {form: measured(form, options.repetitions) for form in FORMS if options.forms in form}
+    has_torch = find_spec("torch") is not None
+    wanted = [name for name in (*FORMS, *PAIRS, *MEMORY) if options.forms in name and (has_torch or "PyTorch" not in name)]
+    figures = {form: measured(form, options.repetitions) for form in FORMS if form in wanted}
     print(f"{N_IN} x {N_HIDDEN}, {SPIKES_PER_STEP} input spikes a step\n")
     print(f"{'form':44} {'µs per step':>12} {'times faster':>13} {'peak MB':>8}")
     for form, figure in figures.items():
         faster = f"{figures[REFERENCE]['seconds'] / figure['seconds']:13.1f}" if REFERENCE in figures else f"{'':13}"
         print(f"{form:44} {figure['seconds'] * 1e6:12.1f} {faster} {figure['megabytes']:8.0f}")
     print("\nratios of times, measured in pairs")
-    for pair in (name for name in PAIRS if options.forms in name):
+    for pair in (name for name in PAIRS if name in wanted):
         figures[pair] = measured(pair, options.repetitions)
         print(f"{pair:50} {figures[pair]['ratio']:8.2f}", flush=True)
+    print("\nMB of learning")
+    for form in (name for name in MEMORY if name in wanted):
+        figures[form] = measured(form, options.repetitions)
+        print(f"{form:50} {figures[form]['megabytes']:8.1f}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 

@@ -61,7 +61,7 @@ def equal(networks: int, seed: int) -> bool:
 
 def stock(count: int, hidden: int, epochs: int, seeds: int) -> bool:
     train, test = tpl.data.digits()
-    rule, held = tpl.TP(rate=7e-4, readout_rate=2e-5), tpl.FixedPoint(stock=True)
+    rule, held = tpl.TP(rate=7e-4), tpl.FixedPoint(stock=True)
     network, start = tpl.Network.dense((512, hidden, 10)), time.perf_counter()
     result = tpl.lava.run(network, rule, train[:count], tag="fixed_pt", layers="stock", timeout=600)
     foreseen = tpl.Learner(network, rule, held)

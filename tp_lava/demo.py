@@ -25,7 +25,7 @@ class DemoSettings:
     epochs: int = 12
     contrast: int = 4
     rate: float = 7e-4
-    readout_rate: float = 2e-5
+    readout_rate: float = 5e-4
     seed: int = 0
     n_train: int = 1400
     n_test: int = 397

@@ -40,6 +40,10 @@ class Readout:
             raise invalid("Readout", "learn_last", repr(self.learn_last), "an integer of at least 1, or None", "1 learns once per sample")
 
 
+LEAKY = Readout(decay=0.98)  # TP's default: see README, "Readouts"
+LINEAR = Readout(decay=0.0, features="spike")  # published with TESS
+
+
 @dataclass(frozen=True)
 class Match:
     """No readout: the prediction is the class whose target trace the last layer's trace matches best.

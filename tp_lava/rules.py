@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from tp_lava.checks import is_number, is_whole
@@ -13,7 +13,7 @@ from tp_lava.dynamics.surrogate import Triangle, peak
 from tp_lava.errors import invalid
 from tp_lava.network import Network
 from tp_lava.numbers import PRE_TRACE_BITS, TRACE_BITS
-from tp_lava.readouts import Match, Readout
+from tp_lava.readouts import LEAKY, LINEAR, Match, Readout
 
 Update = Literal["step", "sequence"]
 _PEAK_ERROR = 2.0  # a softmax less a label: the largest sum of its absolute values
@@ -49,16 +49,17 @@ class TP:
     contrast: number of target streams K >= 2, or "all" for one per class: a sample's own label and K - 1
     others drawn for each sample; train_target: whether the label projection S learns too; update: "step" changes the
     weights at every step, "sequence" sums the changes up and applies them at the sample's end; readout: how the readout is
-    taught, or Match() for none at all.
+    taught, by default from a leaky potential, which suits short and long samples alike with one rate; Readout() is the
+    published one, Match() none at all.
     Raises InvalidValueError. Source: arXiv 2509.13053, Neuromorph. Comput. Eng. 6 014002 (2026).
     """
 
     rate: float | tuple[float, ...] = 1e-3
-    readout_rate: float = 1e-4
+    readout_rate: float = 5e-4
     contrast: int | Literal["all"] = 4
     train_target: bool = False
     update: Update = "step"
-    readout: Readout | Match = field(default_factory=Readout)
+    readout: Readout | Match = LEAKY
 
     def __post_init__(self) -> None:
         _check(self)
@@ -115,7 +116,7 @@ class TESS:
     learn_last: steps at a sample's end in which is learned (None: all); update: "sequence" sums the changes up and applies
     them at the sample's end, as published, "step" applies each at once; temperature, activity: at the published 1 and
     "spike" the softmax is nearly uniform whatever the layer does; around 0.1 and with "trace" the error falls as a sample is
-    learned, and far more is; readout: how the readout is taught. The published neuron is TESS.neuron().
+    learned, and far more is; readout: how the readout is taught, by default as published. The published neuron is TESS.neuron().
     Raises InvalidValueError. Source: arXiv 2502.01837, IJCNN 2025.
     """
 
@@ -130,7 +131,7 @@ class TESS:
     update: Update = "sequence"
     temperature: float = 1.0
     activity: Literal["spike", "trace"] = "spike"
-    readout: Readout = field(default_factory=Readout)
+    readout: Readout = LINEAR
 
     def __post_init__(self) -> None:
         _check(self)

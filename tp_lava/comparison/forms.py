@@ -36,8 +36,7 @@ class Form:
         return replace(self.rule, rate=0.0 if self.kind == "frozen" else rates[0], readout_rate=rates[1])
 
 
-_LINEAR = Readout(decay=0.0, features="spike")  # TESS's own
-_TESS = TESS(temperature=0.1, activity="trace", readout=_LINEAR)
+_TESS = TESS(temperature=0.05, activity="trace")
 
 FORMS: tuple[Form, ...] = (
     Form("frozen hidden layer", "frozen", TP()),
@@ -51,7 +50,7 @@ FORMS: tuple[Form, ...] = (
     Form("TESS, walsh, sequence, fixed point", "tess", replace(_TESS, basis="walsh", update="sequence"), "fixed"),
     Form("TESS, square, sequence", "tess", replace(_TESS, basis="square", update="sequence")),
     Form("TESS, square, step", "tess", replace(_TESS, basis="square", update="step")),
-    Form("TESS as published", "tess", TESS(readout=_LINEAR)),
+    Form("TESS as published", "tess", TESS()),
     Form("BPTT, batch of 100, Adam (PyTorch)", "bptt"),
 )
 
