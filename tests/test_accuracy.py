@@ -1,4 +1,4 @@
-"""The main job: a blank network learns real handwritten digits, one sample at a time; tools/accuracy.py measures how well."""
+"""The main job: a blank network learns real handwritten digits, one sample at a time; `tp-lava compare-rules` measures how well."""
 
 import numpy as np
 import pytest

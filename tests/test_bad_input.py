@@ -97,11 +97,72 @@ def test_missing_weights_and_read_only_arrays():
         ({"rate": -1e-3}, "TP: rate is -0.001, but must be a finite number >= 0"),
         ({"rate": float("nan")}, "TP: rate is nan"),
         ({"readout_rate": float("inf")}, "TP: readout_rate is inf"),
+        ({"rate": (0.1, -1)}, "TP: rate is -1, but must be a finite number >= 0; 0 freezes, 1e-3 is usual"),
+        ({"update": "epoch"}, """TP: update is 'epoch', but must be "step" or "sequence"; "step" changes the weights at every step"""),
+        ({"readout": None}, r"TP: readout is None, but must be a Readout or, with TP, Match\(\); use for example tpl.Readout\(\)"),
     ],
 )
 def test_rules(options, message):
     with pytest.raises(tpl.InvalidValueError, match=message):
         tpl.TP(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rate": -1}, "TESS: rate is -1, but must be a finite number >= 0"),
+        ({"readout_rate": "fast"}, "TESS: readout_rate is 'fast', but must be a finite number >= 0"),
+        ({"update": None}, 'TESS: update is None, but must be "step" or "sequence"'),
+        ({"pre_decay": 1}, r"TESS: pre_decay is 1, but must be a number in \[0, 1\); a time constant tau gives exp\(-1 / tau\)"),
+        ({"post_decay": -0.1}, "TESS: post_decay is -0.1, but must be a number in"),
+        ({"causal": float("nan")}, "TESS: causal is nan, but must be a finite number; 1 takes the term in, 0 leaves it out"),
+        ({"acausal": None}, "TESS: acausal is None, but must be a finite number"),
+        ({"basis": "sine"}, """TESS: basis is 'sine', but must be one of square, walsh; "square" is the published one"""),
+        ({"learn_last": 0}, "TESS: learn_last is 0, but must be an integer of at least 1, or None; None learns at every step"),
+        ({"learn_last": 2.5}, "TESS: learn_last is 2.5"),
+        ({"temperature": 0}, "TESS: temperature is 0, but must be a number > 0; 1 is the published one"),
+        ({"temperature": float("inf")}, "TESS: temperature is inf"),
+        ({"activity": "rate"}, """TESS: activity is 'rate', but must be "spike" or "trace"; "spike" is the published one"""),
+        ({"readout": tpl.Match()}, r"TESS: readout is Match\(\), but must be a Readout; only TP has target traces to be matched"),
+        ({"readout": "none"}, "TESS: readout is 'none', but must be a Readout"),
+    ],
+)
+def test_tess(options, message):
+    with pytest.raises(tpl.InvalidValueError, match=message):
+        tpl.TESS(**options)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: tpl.TESS.neuron(1.0), "LIF: decay is 1.0, but must be a number in"),
+        (lambda: tpl.Readout(decay=1.1), r"Readout: decay is 1.1, but must be a number in \[0, 1\]; 1 integrates, 0 sees the step alone"),
+        (lambda: tpl.Readout(decay=-0.1), "Readout: decay is -0.1"),
+        (lambda: tpl.Readout(decay="slow"), "Readout: decay is 'slow'"),
+        (lambda: tpl.Readout(temperature=0), "Readout: temperature is 0, but must be a number > 0; 1 is the published one"),
+        (
+            lambda: tpl.Readout(features="psi"),
+            """Readout: features is 'psi', but must be one of trace, count, spike; "trace" is the published one""",
+        ),
+        (
+            lambda: tpl.Readout(learn_last=0),
+            "Readout: learn_last is 0, but must be an integer of at least 1, or None; 1 learns once per sample",
+        ),
+        (lambda: tpl.SGD(1.0), r"SGD: momentum is 1.0, but must be a number in \[0, 1\); leave it out for the usual value"),
+        (lambda: tpl.SGD(-0.1), "SGD: momentum is -0.1"),
+        (lambda: tpl.Adam(beta1=1), r"Adam: beta1 is 1, but must be a number in \[0, 1\)"),
+        (lambda: tpl.Adam(beta2=float("nan")), "Adam: beta2 is nan"),
+        (lambda: tpl.Adam(epsilon=0), "Adam: epsilon is 0, but must be a number > 0; 1e-8 is usual"),
+        (lambda: tpl.Cosine(0), "Cosine: epochs is 0, but must be an integer of at least 1; give the number of epochs you will learn"),
+        (lambda: tpl.Cosine(3, floor=1.0), r"Cosine: floor is 1.0, but must be a number in \[0, 1\)"),
+        (lambda: tpl.Plateau(reduce=2), r"Plateau: reduce is 2, but must be a number in \[0, 1\)"),
+        (lambda: tpl.Plateau(patience=0), "Plateau: patience is 0, but must be an integer of at least 1; 3 epochs are usual"),
+        (lambda: tpl.Plateau(least=-1), "Plateau: least is -1, but must be a finite number >= 0; 0 takes any rise"),
+    ],
+)
+def test_readouts_optimisers_and_schedules(make, message):
+    with pytest.raises(tpl.InvalidValueError, match=message):
+        make()
 
 
 def test_rules_that_do_not_suit_the_network():
@@ -118,6 +179,29 @@ def test_rules_that_do_not_suit_the_network():
         ((NETWORK, "TP"), "Learner: rule is 'TP', but must be a rule or None"),
         ((NETWORK, None, "double"), "Learner: precision is 'double', but must be"),
         ((NETWORK, None, "float", -1), "seed: value is -1"),
+        (
+            (NETWORK, None, "float", 0, "adam"),
+            r"Learner: optimiser is 'adam', but must be SGD\(...\) or Adam\(...\), or one of them per layer; use for example tpl.Adam\(\)",
+        ),
+        ((NETWORK, None, "float", 0, {"readout": 0.9}), r"Learner: optimiser is 0.9, but must be SGD\(...\) or Adam"),
+        (
+            (NETWORK, None, "float", 0, {"hidden1": tpl.Adam()}),
+            "Learner: optimiser is 'hidden1', but must be for layers among hidden0, readout; rename it",
+        ),
+        (
+            (NETWORK, None, "fixed", 0, tpl.Adam()),
+            r"Learner: optimiser is Adam\(.*\), but must be SGD\(\) in fixed point; "
+            r'a chip has no memory for moments: use tpl.SGD\(\), or precision="float"',
+        ),
+        (
+            (NETWORK, None, tpl.FixedPoint(), 0, {"hidden0": tpl.SGD(0.9)}),
+            r"Learner: optimiser is SGD\(momentum=0.9\), but must be SGD\(\)",
+        ),
+        (
+            (NETWORK, None, "float", 0, tpl.SGD(), "cosine"),
+            r"Learner: schedule is 'cosine', but must be Cosine\(...\), Plateau\(...\) or None; use for example tpl.Cosine\(epochs\)",
+        ),
+        ((NETWORK, tpl.TESS((0.1, 0.2))), "TESS: rate is 2 numbers, but must be one per hidden layer, 1"),
     ],
 )
 def test_learners(arguments, message):
@@ -155,6 +239,64 @@ def test_samples(call, message, learner):
     with pytest.raises(tpl.InvalidValueError, match=message):
         call(learner)
     assert all(np.array_equal(before[name], array) for name, array in learner.memory.items())
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        tpl.TP(contrast=2, update="sequence"),
+        tpl.TP(contrast=2, readout=tpl.Readout(learn_last=1)),
+        tpl.TESS(basis="walsh"),
+        tpl.TESS(basis="walsh", update="step", learn_last=3),
+    ],
+    ids=["TP sequence", "TP, readout at the end", "TESS sequence", "TESS, late"],
+)
+def test_rules_that_act_at_the_end_of_a_sample_ask_for_its_length(rule):
+    learner = tpl.Learner(NETWORK, rule)
+    for n_steps in (None, 0, 2.5):
+        with pytest.raises(
+            tpl.InvalidValueError,
+            match=f"sample: n_steps is {n_steps}, but must be the number of steps, for this rule acts at a sample's end; "
+            r'give begin\(label, n_steps=...\), or use update="step" and learn_last=None',
+        ):
+            learner.begin(1, n_steps=n_steps)
+    assert learner.samples_seen == 0
+    learner.begin(1, n_steps=3)
+    learner.begin()
+
+
+@pytest.mark.parametrize("batch", [0, -1, 1.5])
+def test_impossible_batches(batch):
+    with pytest.raises(tpl.InvalidValueError, match=f"fit: batch is {batch}, but must be an integer of at least 1"):
+        tpl.Learner(NETWORK, tpl.TP(contrast=2)).fit([(GOOD, 1)] * 4, batch=batch)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (tpl.TESS(basis="walsh", pre_decay=0.99999), "TESS.pre_decay: decay is 0.99999, which rounds to 4096/4096"),
+        (tpl.TESS(basis="walsh", pre_decay=0.9998), "hidden0_pre_trace: reaches 5000, 12 bits hold 4095; use a smaller decay"),
+        (tpl.TP(contrast=2, readout=tpl.Readout(decay=0.99999)), "Readout: decay is 0.99999, which rounds to 4096/4096"),
+    ],
+)
+def test_decays_that_fixed_point_cannot_hold(rule, message):
+    tpl.Learner(NETWORK, rule)
+    with pytest.raises(tpl.NumberRangeError, match=message):
+        tpl.Learner(NETWORK, rule, "fixed")
+
+
+def test_rules_without_an_end_need_no_length():
+    for rule in (tpl.TP(contrast=2), tpl.TESS(basis="walsh", update="step")):
+        tpl.Learner(NETWORK, rule).begin(1)
+
+
+def test_only_contrasts_have_labels():
+    learner = tpl.Learner(NETWORK, tpl.TESS(basis="walsh"))
+    with pytest.raises(
+        tpl.InvalidValueError, match=r"sample: contrast_labels is \[1, 2\], but must be left out; this rule has no target streams"
+    ):
+        learner.learn(GOOD, 1, [1, 2])
+    assert learner.samples_seen == 0
 
 
 def test_learning_without_a_rule():

@@ -20,12 +20,17 @@ VARIANTS = {
     "fast": {"neuron": tpl.LIF(0.5, 0.6, surrogate=tpl.FastSigmoid(4.0)), "trace_decay": 0.7},
     "mixed": {"recurrent": (True, False), "trace_decay": (0.9, 0.5)},
 }
-RULES = {"k2": tpl.TP(0.02, 0.05, 2), "all": tpl.TP(0.02, 0.05, "all"), "trained_target": tpl.TP(0.03, 0.01, 3, train_target=True)}
+RULES = {
+    "k2": tpl.TP(0.02, 0.05, 2),
+    "all": tpl.TP(0.02, 0.05, "all"),
+    "trained_target": tpl.TP(0.03, 0.01, 3, train_target=True),
+    "sequence": tpl.TP(0.02, 0.05, 2, update="sequence"),
+}
 
 
-def engine_for(network, rule, fixed, students=1, seed=5):
+def engine_for(network, rule, fixed, students=1, seed=5, optimiser=tpl.SGD()):  # noqa: B008 (frozen)
     formats = plan(network, rule, FixedPoint().resolved(network, rule), students) if fixed else REAL
-    circuit = build_circuit(network, rule, formats, students)
+    circuit = build_circuit(network, rule, formats, students, optimiser)
     weights = {name: circuit.buffers[name] for name in circuit.names("weight")}
     memory = shared_memory(weights, network.weights, seed)
     add_memory(memory, circuit)
@@ -59,7 +64,8 @@ def assert_same(circuit, interpreted, compiled, fixed):
 
 @pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "float"])
 @pytest.mark.parametrize(
-    ("variant", "rule"), [("plain", "k2"), ("recurrent", "all"), ("lava_like", "trained_target"), ("fast", "all"), ("mixed", "k2")]
+    ("variant", "rule"),
+    [("plain", "k2"), ("recurrent", "all"), ("lava_like", "trained_target"), ("fast", "all"), ("mixed", "k2"), ("recurrent", "sequence")],
 )
 def test_streaming_learning(variant, rule, fixed, rng):
     network = lively(tpl.Network.dense(SIZES, seed=3, **VARIANTS[variant]), 2.5)
@@ -69,7 +75,7 @@ def test_streaming_learning(variant, rule, fixed, rng):
         events, label = random_events(rng, SIZES[0], 15, 0.3), int(rng.integers(SIZES[-1]))
         streams = stream_labels(label, SIZES[-1], engines[0].circuit.sizes["k"], 5, sample)
         for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin()
+            engine.begin(15)
             engine.set_labels([label], streams)
             run(engine, [events])
         assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
@@ -84,7 +90,7 @@ def test_batch_learning(fixed, rng):
     engines = [engine_for(network, tpl.TP(0.5, 0.5), fixed, students=3) for _ in range(2)]
     events = [random_events(rng, SIZES[0], steps, 0.3) for steps in (12, 9, 12)]
     for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-        engine.begin()
+        engine.begin(12)
         engine.set_labels([0, 2, 0], [0, 2, 0])
         run(engine, events)
     assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
@@ -160,14 +166,15 @@ def test_impossible_options_are_refused(options):
 
 
 @pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "float"])
-@pytest.mark.parametrize("layer", ["hidden0", "hidden1", "readout"])
-def test_a_layer_switched_off_keeps_its_weights_and_the_others_learn(layer, fixed, rng):
+@pytest.mark.parametrize(("layer", "rule"), [("hidden0", "k2"), ("hidden1", "k2"), ("readout", "k2"), ("hidden1", "sequence")])
+def test_a_layer_switched_off_keeps_its_weights_and_the_others_learn(layer, rule, fixed, rng):
     network = lively(tpl.Network.dense(SIZES, seed=3, recurrent=True), 2.5)
-    engines = [engine_for(network, RULES["k2"], fixed) for _ in range(2)]
+    engines = [engine_for(network, RULES[rule], fixed) for _ in range(2)]
     before = {name: engines[0].memory[name].copy() for name in ("hidden0", "recurrent0", "hidden1", "recurrent1", "readout")}
     events = random_events(rng, SIZES[0], 20, 0.3)
     for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
         engine.memory[f"{layer}_learning"][0] = 0
+        engine.begin(20)
         engine.set_labels([1], [1, 3])
         run(engine, [events])
     assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)

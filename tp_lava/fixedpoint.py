@@ -31,7 +31,7 @@ from tp_lava.numbers import (
     quantise_decay,
 )
 from tp_lava.readouts import Readout
-from tp_lava.rules import TP, Gain, Rule
+from tp_lava.rules import TP, Gain, Rule, TraceRange
 
 Formats = Mapping[str, Format]
 REAL: Formats = MappingProxyType({})  # no formats: a float network
@@ -94,9 +94,12 @@ def plan(network: Network, rule: Rule | None, options: FixedPoint, students: int
     if rule is not None:
         for name, gain in rule.gains(network).items():
             formats |= _third_formats(name, gain, students, options.third_factor_range)
-        for name, trace in rule.traces(network).items():
-            formats[name] = Format(trace.bits, trace.bits - _whole_bits(trace.largest), signed=False)
+        for name, decay in rule.decays().items():
+            quantise_decay(decay, f"{type(rule).__name__}.{name}")
+        formats |= {name: _trace_format(name, trace) for name, trace in rule.traces(network).items()}
         if isinstance(rule.readout, Readout):
+            if rule.readout.decay < 1:
+                quantise_decay(rule.readout.decay, "Readout")
             formats |= {"readout_count": Format(TRACE_BITS, 0, signed=False), "readout_gain": scale_format(1 / rule.readout.temperature)}
     return in_stock_engine(formats) if options.stock else MappingProxyType(formats)
 
@@ -205,6 +208,15 @@ def _third_formats(name: str, gain: Gain, students: int, third_factor_range: flo
 def change_format(third: Format) -> Format:
     """Of the changes summed up for a weight: the third factor's binary point."""
     return Format(STATE_BITS, third.frac)
+
+
+def _trace_format(name: str, trace: TraceRange) -> Format:
+    frac = trace.bits - _whole_bits(trace.largest)
+    if frac < 0:
+        raise NumberRangeError(
+            f"{name}: reaches {trace.largest:.0f}, {trace.bits} bits hold {2**trace.bits - 1}; use a smaller decay.", obj=name, attr="decay"
+        )
+    return Format(trace.bits, frac, signed=False)
 
 
 def _whole_bits(largest: float) -> int:

@@ -177,7 +177,7 @@ class Learner:
 
     def advance(self, events: Events) -> None:
         """The next events.n_steps time steps of the sample begun last."""
-        self._check_events(events)
+        check_events(events, self._start.n_inputs)
         self._current.run(events.offsets[np.newaxis], events.units, 0, events.n_steps)
 
     def outcome(self) -> Outcome:
@@ -187,7 +187,7 @@ class Learner:
     # Whole samples ----------------------------------------------------------------------------
     def infer(self, events: Events, record: bool = False) -> Outcome:
         """Present a sample; nothing is learned. record: keep every step's spikes, membranes and traces."""
-        self._check_events(events)
+        check_events(events, self._start.n_inputs)
         self.begin()
         return self._recorded(events) if record else self._present(events)
 
@@ -197,7 +197,7 @@ class Learner:
         contrast_labels: labels of the K target streams, the sample's own among them; drawn from the seed if not given.
         The outcome is what the network said while it learned.
         """
-        self._check_events(events)
+        check_events(events, self._start.n_inputs)
         self.begin(label, contrast_labels, events.n_steps)
         return self._present(events)
 
@@ -210,7 +210,7 @@ class Learner:
             found = f"{len(events)} samples and {len(labels)} labels"
             raise invalid("learn_batch", "events", found, "at least two samples and a label for each", "use learn for one sample")
         for sample in events:
-            self._check_events(sample)
+            check_events(sample, self._start.n_inputs)
         own = [check_label(label, self._start.n_classes) for label in labels]
         _, rule = self._learner()
         if len(own) not in self._batches:
@@ -240,6 +240,8 @@ class Learner:
         batch: samples learned together (see learn_batch), the last ones of an epoch with fewer; validation: samples whose
         accuracy after each epoch the schedule looks at, and which is then returned, instead of that while learning.
         """
+        if not is_whole(batch, 1):
+            raise invalid("fit", "batch", repr(batch), "an integer of at least 1", "1 learns sample by sample")
         accuracies = []
         for _ in range(epochs):
             order = epoch_order(len(samples), self.seed, self.epochs_done) if shuffle else np.arange(len(samples))
@@ -374,9 +376,6 @@ class Learner:
 
     def _read(self, name: str) -> np.ndarray:
         return self._current.circuit.buffers[name].decode(self._memory[name])[0]
-
-    def _check_events(self, events: Events) -> None:
-        check_events(events, self._start.n_inputs)
 
     def _outcome(self, engine: Engine, row: int, **history) -> Outcome:
         memory = engine.memory

@@ -82,8 +82,8 @@ class Plateau:
         """What the rates are multiplied by in the epoch that follows `scores`, one per epoch so far."""
         factor, best, waited = 1.0, -math.inf, 0
         for score in scores:
-            waited = 0 if score > best + self.least else waited + 1
-            best = max(best, score)
+            risen = score > best + self.least
+            best, waited = (score, 0) if risen else (best, waited + 1)
             if waited == self.patience:
                 factor, waited = factor * self.reduce, 0
         return factor

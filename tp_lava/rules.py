@@ -76,6 +76,10 @@ class TP:
         gains = {f"hidden{number}": Gain(rate) for number, rate in enumerate(self.rates(len(network.layers)))}
         return {**gains, **_readout_gain(self)}
 
+    def decays(self) -> Mapping[str, float]:
+        """No decays but the layers' own."""
+        return {}
+
     def traces(self, network: Network) -> Mapping[str, TraceRange]:
         """No traces but the layers' own."""
         return {}
@@ -140,7 +144,7 @@ class TESS:
         for attr in ("causal", "acausal"):
             if not is_number(getattr(self, attr)):
                 raise invalid("TESS", attr, repr(getattr(self, attr)), "a finite number", "1 takes the term in, 0 leaves it out")
-        if self.basis not in BASES:
+        if self.basis not in tuple(BASES):
             raise invalid("TESS", "basis", repr(self.basis), f"one of {', '.join(BASES)}", '"square" is the published one')
         if self.learn_last is not None and not is_whole(self.learn_last, 1):
             raise invalid("TESS", "learn_last", repr(self.learn_last), "an integer of at least 1, or None", "None learns at every step")
@@ -164,6 +168,10 @@ class TESS:
             gains[f"{name}_acausal"] = Gain(rate, self.acausal / layer.size, largest / (1.0 - self.post_decay))
             gains[f"{name}_bias"] = Gain(rate, 1.0 / layer.size, largest)
         return {**gains, **_readout_gain(self)}
+
+    def decays(self) -> Mapping[str, float]:
+        """Decays of its own."""
+        return {"pre_decay": self.pre_decay, "post_decay": self.post_decay}
 
     def traces(self, network: Network) -> Mapping[str, TraceRange]:
         """Presynaptic traces of every connection, postsynaptic ones of every layer."""

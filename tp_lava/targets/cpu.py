@@ -258,7 +258,7 @@ class _CircuitCode:
     @staticmethod
     def _guarded(operation: Run | Learn, line: str) -> list[str]:
         conditions = [f"{operation.switch}[0] != 0"] if operation.switch else []
-        conditions += [f"{STEPS_LEFT}[0] < {operation.within}"] if operation.within else []
+        conditions += [f"0 <= {STEPS_LEFT}[0] < {operation.within}"] if operation.within else []
         return [f"if {' and '.join(conditions)}:", f"    {line}"] if conditions else [line]
 
     @staticmethod

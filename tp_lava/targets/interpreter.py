@@ -175,7 +175,7 @@ def interpret_step(circuit: Circuit, memory: MutableMapping[str, Array]) -> None
 
 def _happens(operation: Run | Learn, memory: Mapping[str, Array]) -> bool:
     on = not operation.switch or memory[operation.switch][0] != 0
-    return bool(on and (not operation.within or memory[STEPS_LEFT][0] < operation.within))
+    return bool(on and (not operation.within or 0 <= memory[STEPS_LEFT][0] < operation.within))
 
 
 def _key(base: int, word: int) -> int:

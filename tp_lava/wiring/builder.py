@@ -167,22 +167,22 @@ class Wiring:
         learned. What changes is the weight, or a sum that is applied later.
         """
         rule: PlasticityRule = TRACE_TIMES_THIRD if trace else SPIKE_TIMES_THIRD
-        factor, changed = self.buffers[third].format, self._changed(weights, third, layer)
+        factor, changed = self.buffers[third].format, self._changed(weights, third, layer, last)
         program = plasticity_program(rule, self.buffers[changed].format, factor, self.format(trace), f"{weights}_plasticity")
         self.operations.append(Learn(program, changed, third, self._switch(layer), events, trace, place, self.within(last)))
 
     def learn_bias(self, bias: str, third: str, layer: str, *, place: int = 0, last: int | None = None) -> None:
         """The same for a bias, the weight of a unit that is always active."""
-        changed = self._changed(bias, third, layer)
+        changed = self._changed(bias, third, layer, last)
         program = bias_program(self.students, self.buffers[changed].format, self.buffers[third].format, f"{bias}_plasticity")
         self.run(program, {"weight": changed, "y1": third}, place=place, switch=self._switch(layer), last=last)
 
     def _switch(self, layer: str) -> str:
         return self.switch(f"{layer}_learning")
 
-    def _changed(self, weights: str, third: str, layer: str) -> str:
+    def _changed(self, weights: str, third: str, layer: str, last: int | None) -> str:
         factor = self.buffers[third].format
-        return self.changes.of(weights, layer, self._switch(layer), change_format(factor) if factor else None)
+        return self.changes.of(weights, layer, self._switch(layer), change_format(factor) if factor else None, last)
 
     def finish(self) -> None:
         """Append what comes last in a step, and first."""

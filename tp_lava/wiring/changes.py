@@ -17,11 +17,12 @@ _PLACE = 1 << 16  # random bits: beyond the layers' own
 
 @dataclass(frozen=True)
 class _Sum:
-    """The summed changes of some weights. layer: whose optimiser applies them, as long as `switch` is on."""
+    """The summed changes of some weights. layer: whose optimiser applies them, as long as `switch` is on, in the `last` steps."""
 
     weights: str
     layer: str
     switch: str
+    last: int | None
 
 
 class Changes:
@@ -31,12 +32,15 @@ class Changes:
         self._wiring = wiring
         self._sums: dict[str, _Sum] = {}
 
-    def of(self, weights: str, layer: str, switch: str, format: Format | None) -> str:
-        """The buffer that a plasticity program changes: the weights, or the sum of their changes in `format`."""
+    def of(self, weights: str, layer: str, switch: str, format: Format | None, last: int | None) -> str:
+        """The buffer that a plasticity program changes: the weights, or the sum of their changes in `format`.
+
+        last: steps at a sample's end in which it is changed.
+        """
         w = self._wiring
         if w.update == "step" and of_layer(w.optimiser, layer) == SGD():
             return weights
-        self._sums.setdefault(weights, _Sum(weights, layer, w.switch(switch)))
+        self._sums.setdefault(weights, _Sum(weights, layer, w.switch(switch), 1 if w.update == "sequence" else last))
         return w.buffer(f"{weights}_change", w.buffers[weights].axes, "state", format)
 
     def apply(self) -> None:
@@ -55,4 +59,4 @@ class Changes:
         for port in program.ports:
             if port.name not in bindings:
                 bindings[port.name] = w.buffer(f"{weights}_{port.name}", buffer.axes if port.axes else (), "moment")
-        w.run(program, bindings, place=place, switch=total.switch, last=1 if w.update == "sequence" else None)
+        w.run(program, bindings, place=place, switch=total.switch, last=total.last)
