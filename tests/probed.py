@@ -10,14 +10,15 @@ import tp_lava as tpl
 from tp_lava.lava import Session, make_importable
 
 make_importable()
-from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 from lava.proc.lif.process import LIF as LIF  # noqa: E402
 from lava.proc.monitor.process import Monitor as Monitor  # noqa: E402
 
+from tp_lava.lava.hardware import run_configuration  # noqa: E402
 from tp_lava.processes import EventSource, OnChipLearner, ScoreSink  # noqa: E402
 
 SIZES, STEPS, SEED = (10, 8, 4), 12, 5
 RULE = tpl.TP(0.02, 0.02, 3)
+AT_THE_END = tpl.TESS(0.1, 0.02, basis="walsh", readout=tpl.Readout(0.5, features="count"))  # changes are summed up
 PRECISION = {"floating_pt": "float", "fixed_pt": "fixed"}
 TAGS = list(PRECISION)
 FORMS = {"argnames": "stepwise", "argvalues": [False, True], "ids": ["asynchronous", "stepwise"]}
@@ -48,23 +49,23 @@ class Chip:
             source.packet_out.connect(self.chip.packet_in)
         self.chip.score_out.connect(sink.score_in)
         self.processes, self.sink = [source, self.chip, sink], sink
-        self.configuration = Loihi2SimCfg(select_tag=tag if stepwise else f"{tag}_async", select_sub_proc_model=layers)
+        self.configuration = run_configuration("cpu", tag if stepwise else f"{tag}_async", layers)
 
     def session(self, *others):
         return Session(self.chip, self.configuration, (*self.processes, *others))
 
 
-def history(network, samples, precision, names, seed=SEED):
+def history(network, samples, precision, names, seed=SEED, rule=RULE):
     """What the Learner holds after each step: name -> (steps, ...), as Vars are seen; and how each is decoded."""
-    learner = tpl.Learner(network, RULE, precision, seed)
+    learner = tpl.Learner(network, rule, precision, seed)
     kept = {name: [] for name in names}
     for events, label in samples:
-        learner.begin(label)
+        learner.begin(label, n_steps=events.n_steps)
         for step in range(events.n_steps):
             learner.step(events.units[events.offsets[step] : events.offsets[step + 1]])
             for name in names:
                 array = learner.memory[name]
-                kept[name].append(array.T.copy() if learner.buffers[name].role == "weight" else array.copy())
+                kept[name].append(array.T.copy() if learner.buffers[name].turned else array.copy())
     return {name: np.stack(arrays) for name, arrays in kept.items()}, learner.buffers
 
 

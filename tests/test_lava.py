@@ -19,12 +19,20 @@ from tp_lava.lava import Session, make_importable, shim
 
 make_importable()
 from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
+from lava.proc.io.source import RingBuffer  # noqa: E402
 from lava.proc.monitor.process import Monitor  # noqa: E402
 
 from tp_lava.processes import EventSource, OnChipLearner, ScoreSink  # noqa: E402
+from tp_lava.processes.protocol import LABEL, LAST_STEP, LEFT, SAMPLE_SIZE, START  # noqa: E402
 
 SIZES = (10, 8, 6, 4)
 RULE = tpl.TP(0.02, 0.02, 3)
+AT_THE_END = tpl.TESS(0.1, 0.02, basis="walsh", learn_last=5)
+OTHER_RULES = {
+    "TESS at a sample's end": AT_THE_END,
+    "TESS at each step": tpl.TESS(0.1, 0.02, basis="walsh", update="step", readout=tpl.Readout(0.9, 2.0, True, "count", 8)),
+    "TP at a sample's end, matching": tpl.TP(0.02, contrast=3, update="sequence", readout=tpl.Match()),
+}
 PRECISION = {"floating_pt": "float", "fixed_pt": "fixed"}
 TAGS = list(PRECISION)
 
@@ -55,9 +63,10 @@ def nothing_is_left():
     logging.getLogger().handlers[:] = handlers
 
 
-def learned(network, samples, tag, seed=5):
-    learner = tpl.Learner(network, RULE, PRECISION[tag], seed)
-    return learner, [learner.learn(*sample) for sample in samples]
+def learned(network, samples, tag, seed=5, rule=RULE, learn=True):
+    learner = tpl.Learner(network, rule, PRECISION[tag], seed)
+    flags = np.broadcast_to(learn, len(samples))
+    return learner, [learner.learn(*sample) if flag else learner.infer(sample[0]) for sample, flag in zip(samples, flags, strict=True)]
 
 
 def assert_equal(result, learner, outcomes, tag):
@@ -82,9 +91,37 @@ def test_a_run_equals_the_learner(tag, stepwise, network, samples):
 @pytest.mark.parametrize("stepwise", [False, True], ids=["asynchronous", "stepwise"])
 def test_some_samples_are_only_inferred(stepwise, network, samples):
     learn = [True, False, True, False, False, True, False]
-    learner = tpl.Learner(network, RULE, "fixed", 5)
-    outcomes = [learner.learn(*sample) if flag else learner.infer(sample[0]) for sample, flag in zip(samples, learn, strict=True)]
+    learner, outcomes = learned(network, samples, "fixed_pt", learn=learn)
     assert_equal(tpl.lava.run(network, RULE, samples, learn, seed=5, stepwise=stepwise), learner, outcomes, "fixed_pt")
+
+
+@pytest.mark.parametrize("tag", TAGS)
+@pytest.mark.parametrize("case", OTHER_RULES)
+def test_other_rules_equal_the_learner(case, tag, network, samples, rng):
+    """Also with a sample so long that it travels in two packets, and one that is not learned."""
+    network = network.with_weights({name: rng.normal(0, 0.1, network.shapes[name]) for name in ("bias0", "bias1", "readout_bias")})
+    samples = [*samples[:3], *random_samples(rng, 1, SIZES[0], SIZES[-1], n_steps=2500, rate=0.3), samples[3]]
+    rule, learn = OTHER_RULES[case], [True, False, True, True, True]
+    learner, outcomes = learned(network, samples, tag, rule=rule, learn=learn)
+    for stepwise in (False, True):
+        assert_equal(tpl.lava.run(network, rule, samples, learn, tag=tag, seed=5, stepwise=stepwise), learner, outcomes, tag)
+    assert np.any(learner.weights["hidden0"] != tpl.Learner(network, None, PRECISION[tag]).weights["hidden0"])
+
+
+def test_a_sample_whose_length_is_told_at_its_end(network, samples):
+    """A source of one's own may not know it before: then only what is done at the very end is done."""
+    (events, label), rule = samples[0], tpl.TESS(0.1, 0.02, basis="walsh")
+    messages = np.zeros((SAMPLE_SIZE, events.n_steps), int)
+    messages[LABEL], messages[START, 0], messages[LEFT, -1] = label, 1, LAST_STEP
+    spikes, told, chip = RingBuffer(data=events.to_dense().T.astype(int)), RingBuffer(data=messages), OnChipLearner(network, rule, 5)
+    spikes.s_out.connect(chip.s_in)
+    told.s_out.connect(chip.sample_in)
+    with Session(chip, Loihi2SimCfg(select_tag="fixed_pt"), (spikes, told, chip)) as session:
+        session.run(events.n_steps)
+        learner, _ = learned(network, samples[:1], "fixed_pt", rule=rule)
+        for name in learner.mantissas:
+            np.testing.assert_array_equal(chip.learner.mantissas[name], learner.mantissas[name])
+    assert np.any(learner.weights["readout"] != tpl.Learner(network, None, "fixed").weights["readout"])
 
 
 def test_without_a_rule_nothing_is_learned(network, samples):
@@ -324,7 +361,6 @@ def test_asynchronous_models_are_found_by_tag_too(network, samples):
 def test_equals_a_stock_network_of_dense_and_bit_accurate_lif(rng):
     """Stock Dense and LIF in Lava, and our fixed-point engine: same spikes and membranes, one step apart (Dense's delay)."""
     from lava.proc.dense.process import Dense
-    from lava.proc.io.source import RingBuffer
     from lava.proc.lif.process import LIF
 
     steps, n_in, n = 60, 12, 7

@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 from probed import (
+    AT_THE_END,
     FORMS,
     LIF,
     PRECISION,
@@ -50,10 +51,17 @@ def samples(rng):
 
 # Monitor ----------------------------------------------------------------------------------------
 
+TESS_VARS = {
+    *("hidden0_causal_rate", "hidden0_acausal_rate", "hidden0_bias_rate", "pre_decay", "post_decay", "hidden0_basis", "hidden0_error_gain"),
+    *("hidden0_pre_trace", "recurrent0_pre_trace", "hidden0_post_trace", "hidden0_causal_third", "hidden0_error", "readout_count"),
+    *("hidden0_change", "recurrent0_change", "bias0_change", "readout_change", "readout_potential", "readout_decay"),
+}
 
-@pytest.mark.parametrize("tag", TAGS)
-def test_stock_monitor_works_on_every_var(tag, network, samples):
-    run = Chip(network, samples, tag)
+
+@pytest.mark.parametrize(("tag", "rule"), [*((tag, RULE) for tag in TAGS), ("fixed_pt", AT_THE_END)])
+def test_stock_monitor_works_on_every_var(tag, rule, network, samples):
+    network = network.with_weights({"bias0": np.full(SIZES[1], 0.1)})
+    run = Chip(network, samples, tag, rule=rule)
     names, steps = run.chip.vars.member_names, STEPS + 2
     monitors = {name: Monitor() for name in names}
     for name, monitor in monitors.items():
@@ -62,8 +70,9 @@ def test_stock_monitor_works_on_every_var(tag, network, samples):
         session.run(steps)
         seen = {name: monitor.get_data()[run.chip.name][name] for name, monitor in monitors.items()}
     np.testing.assert_array_equal(seen.pop("learning"), 1)
-    expected, _ = history(network, samples[:2], PRECISION[tag], list(seen))
-    assert {"hidden0", "recurrent0", "readout", "hidden0_membrane", "target0_trace", "hidden0_rate"} <= set(seen)
+    expected, _ = history(network, samples[:2], PRECISION[tag], list(seen), rule=rule)
+    own = {"target0_trace", "hidden0_rate"} if rule is RULE else TESS_VARS
+    assert {"hidden0", "recurrent0", "readout", "hidden0_membrane", "bias0", *own} <= set(seen)
     for name, values in seen.items():
         np.testing.assert_array_equal(values.reshape(steps, -1), expected[name][:steps].reshape(steps, -1), err_msg=name)
     assert np.any(seen["hidden0"][0] != seen["hidden0"][-1])

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from probed import FORMS, RULE, SEED, STEPS, Chip, in_background, lively_network, long_samples, short_samples, until_done
+from probed import AT_THE_END, FORMS, RULE, SEED, STEPS, Chip, in_background, lively_network, long_samples, short_samples, until_done
 
 import tp_lava as tpl
 from tp_lava.lava.snapshot import Snapshot, take
@@ -37,18 +37,28 @@ def assert_same(a, b):
         np.testing.assert_array_equal(array, b[name], err_msg=name)
 
 
-@pytest.mark.parametrize(("tag", "layers"), [("floating_pt", False), ("fixed_pt", False), ("fixed_pt", True)])
-def test_restored_and_gone_on_is_never_having_stopped(tag, layers, network, samples):
+@pytest.mark.parametrize(
+    ("tag", "layers", "rule"),
+    [
+        ("floating_pt", False, RULE),
+        ("fixed_pt", False, RULE),
+        ("fixed_pt", True, RULE),
+        ("fixed_pt", False, AT_THE_END),
+        ("fixed_pt", True, AT_THE_END),
+    ],
+)
+def test_restored_and_gone_on_is_never_having_stopped(tag, layers, rule, network, samples):
     """Also in the middle of a sample, into a network that was elsewhere, and had another seed and a sample not to be learned.
 
     Layers hear the label and the seed's draws anew in each step and sample: there both are the same.
     """
     middle, rest = STEPS + 5, 3 * STEPS
-    first = Chip(network, samples, tag, layers=layers)
+    first, rate = Chip(network, samples, tag, layers=layers, rule=rule), "hidden0_rate" if rule is RULE else "hidden0_causal_rate"
     with first.session() as session:
         session.run(1)
-        first.chip.contrast.set(np.full(1, 2))
-        first.chip.hidden0_rate.set(first.chip.hidden0_rate.get() / 2)
+        if rule is RULE:
+            first.chip.contrast.set(np.full(1, 2))
+        getattr(first.chip, rate).set(getattr(first.chip, rate).get() / 2)
         session.run(middle - 1)
         taken = first.chip.snapshot()
         session.run(rest)
@@ -56,7 +66,7 @@ def test_restored_and_gone_on_is_never_having_stopped(tag, layers, network, samp
         fixed = first.chip.learner._fixed  # the formats are chosen by the network: take the same
     other = lively_network(9)
     labelled, seed = [True, layers, True, True, True, True], SEED if layers else 77
-    second = Chip(other, samples, tag, seed=seed, labelled=labelled, fixed=fixed, layers=layers)
+    second = Chip(other, samples, tag, seed=seed, labelled=labelled, fixed=fixed, layers=layers, rule=rule)
     with second.session() as session:
         session.run(middle)
         assert any(np.any(second.chip.snapshot()[name] != taken[name]) for name in taken)

@@ -20,7 +20,7 @@ import numpy as np
 
 import tp_lava as tpl
 
-SHOTS, HELD_BACK, PER_DIGIT = (1, 5, 10), 10, 50
+SPEAKERS, SHOTS, HELD_BACK = 3, (1, 5, 10), 10
 EPOCHS, ADAPTING_EPOCHS, RATE, ADAPTING_RATE = 20, 20, 3e-3, 1e-3
 Precision = Literal["float", "fixed"]
 
@@ -34,7 +34,8 @@ def by_digit(path: Path, speaker: int, seed: int) -> list[list]:
     """The speaker's recordings of each digit, in an order drawn from the seed."""
     samples, speakers = recordings(path)
     rng = np.random.default_rng([seed, speaker])
-    chosen = [samples[index] for index in rng.permutation(np.flatnonzero(speakers == speaker))]
+    number = np.unique(speakers)[speaker]
+    chosen = [samples[index] for index in rng.permutation(np.flatnonzero(speakers == number))]
     return [[sample for sample in chosen if sample.label == digit] for digit in range(10)]
 
 
@@ -46,7 +47,7 @@ def learned(network: tpl.Network, rate: float, epochs: int, samples: list, preci
 
 def accuracies(path: Path, precision: Precision, seed: int, new: int) -> list[list[float]]:
     """Rows: before, 1, 5, 10 recordings. Columns: the new speaker, without the others first, the others."""
-    others = [digit for speaker in range(3) if speaker != new for digit in by_digit(path, speaker, seed)]
+    others = [digit for speaker in range(SPEAKERS) if speaker != new for digit in by_digit(path, speaker, seed)]
     known = [sample for digit in others for sample in digit[HELD_BACK:]]
     old = [sample for digit in others for sample in digit[:HELD_BACK]]
     digits = by_digit(path, new, seed)
@@ -69,10 +70,10 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=os.cpu_count())
     options = parser.parse_args()
     precisions: tuple[Precision, ...] = ("float", "fixed")
-    jobs = [(options.recordings, p, seed, new) for p in precisions for seed in range(options.seeds) for new in range(3)]
+    jobs = [(options.recordings, p, seed, new) for p in precisions for seed in range(options.seeds) for new in range(SPEAKERS)]
     with ProcessPoolExecutor(options.processes) as pool:
         results = list(pool.map(accuracies, *zip(*jobs, strict=True)))
-    print(f"mean over {options.seeds} seeds x 3 new speakers; {EPOCHS} epochs, then {ADAPTING_EPOCHS} of the new speaker")
+    print(f"mean over {options.seeds} seeds x {SPEAKERS} new speakers; {EPOCHS} epochs, then {ADAPTING_EPOCHS} of the new speaker")
     for precision in precisions:
         mean = np.mean([rows for (_, p, _, _), rows in zip(jobs, results, strict=True) if p == precision], axis=0)
         print(f"\n{precision:24} new speaker   without the others first   the others")

@@ -52,16 +52,21 @@ class Buffer:
             return np.float32
         return held_as(self.format) if self.role == "weight" else np.int32
 
+    @property
+    def turned(self) -> bool:
+        """Whether it is stored as (n_in, n_out) and seen as (n_out, n_in): weights, and what they are to change by."""
+        return self.role == "weight" or (self.name.endswith("_change") and len(self.axes) == 2)
+
     def encode(self, values: object) -> np.ndarray:
         """Physical values as they are stored: weights transposed to (n_in, n_out), mantissas if fixed."""
         array = np.asarray(values, np.float64)
-        array = array.T if self.role == "weight" else np.atleast_1d(array)
+        array = array.T if self.turned else np.atleast_1d(array)
         return np.ascontiguousarray(self.format.quantise(array) if self.format else array, self.dtype)
 
     def decode(self, array: np.ndarray) -> np.ndarray:
         """The inverse of encode, a float32 copy (exact for weights)."""
         values = self.format.real(array) if self.format else array
-        return np.array(values.T if self.role == "weight" else values, np.float32, order="C")
+        return np.array(values.T if self.turned else values, np.float32, order="C")
 
 
 @dataclass(frozen=True)

@@ -7,26 +7,30 @@ behind ports.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 
-from tp_lava.circuit import Buffer, Circuit, Deliver, Learn, Operation, Run, touched
+from tp_lava.circuit import STEPS_LEFT, Buffer, Circuit, Deliver, Learn, Operation, Run, Scatter, touched
 from tp_lava.dynamics.neuron import trace_program
+from tp_lava.dynamics.readout import readout_program
 from tp_lava.engine import rows_in_use
 from tp_lava.errors import invalid
 from tp_lava.numbers import seed_key
 from tp_lava.sharing import shared_array
 from tp_lava.targets.cpu import compile_stage
 
+_SHORT = ((r"bias\d+|readout_bias", "bias"), (r"target\d+_", "target_"), (r"(?:hidden|recurrent)\d+_|readout_", ""))
+
 
 class Part:
     """Operations of a circuit in stages, and their arrays.
 
-    stages: name -> operations; local: name of a buffer in the circuit -> its name here; switches: buffers that no
-    operation here touches, but who runs the part looks at. Random bits are the engine's, as long as count_step() is
-    called once for each step that learns.
+    stages: name -> operations; local: name of a buffer in the circuit -> its name here, for those that do not just leave
+    out the layer's; switches: buffers that no operation here touches, but who runs the part looks at. Random bits are the
+    engine's, as long as count_step() is called once for each step that learns.
     """
 
     def __init__(
@@ -40,7 +44,7 @@ class Part:
         names = dict.fromkeys(name for operations in stages.values() for operation in operations for name in touched(operation))
         names |= dict.fromkeys([*circuit.names("random"), *(name for name in switches if name in circuit.buffers)])
         self.sizes = circuit.sizes
-        self._local: dict[str, str] = {name: local.get(name, name) for name in names}
+        self._local: dict[str, str] = {name: local.get(name) or _short(circuit.buffers[name]) for name in names}
         self.buffers: Mapping[str, Buffer] = {here: circuit.buffers[name] for name, here in self._local.items()}
         self._memory = dict[str, np.ndarray]()
         for here, buffer in self.buffers.items():
@@ -84,11 +88,16 @@ class Part:
         """Whether the part has such a stage."""
         return stage in self._operations
 
-    def begin(self) -> None:
-        """Start a sample: every state is zero."""
+    def begin(self, events: bool = True) -> None:
+        """Start a sample: every state is zero. events: lists of events too."""
         for name, buffer in self.buffers.items():
-            if buffer.role == "state":
+            if buffer.role == "state" and (events or not buffer.index):
                 self._memory[name].fill(0)
+
+    def tell_steps_left(self, steps: int) -> None:
+        """How many steps of the sample are left, this one among them: for what is done at a sample's end."""
+        if STEPS_LEFT in self._memory:
+            self._memory[STEPS_LEFT][0] = steps - 1  # as the circuit's clock has it
 
     def run(self, stage: str, streams: int | None = None) -> None:
         """Carry out a stage. streams: target streams in use, all if not given."""
@@ -116,75 +125,107 @@ class Part:
 # Which operations make up which part -------------------------------------------------------------
 
 
+def _short(buffer: Buffer) -> str:
+    """A buffer's name within a part of its layer. Lists of events keep theirs, as a part may have those of two layers."""
+    if not buffer.index or buffer.role == "switch":
+        for pattern, short in _SHORT:
+            name, found = re.subn(f"^(?:{pattern})", short, buffer.name)
+            if found:
+                return name
+    return buffer.name
+
+
 def _programs(circuit: Circuit, *names: str) -> list[Operation]:
     return [operation for operation in circuit.step if isinstance(operation, Run) and operation.program.name in names]
 
 
-def _stages(**stages: list[Operation]) -> dict[str, list[Operation]]:
+def _stages(**stages: Sequence[Operation]) -> dict[str, Sequence[Operation]]:
     """Those that have anything to do."""
     return {name: operations for name, operations in stages.items() if operations}
 
 
-def _local(number: int) -> dict[str, str]:
-    """Names of a layer's buffers within a part of that layer."""
-    words = ("input", "feedback", "membrane", "current", "trace", "spike", "surrogate", "error", "third")
-    names = {f"hidden{number}_{word}": word for word in words} | {f"target{number}_{word}": f"target_{word}" for word in words}
-    settings = ("decay", "current_decay", "threshold", "trace_decay", "rate", "learning")
-    return names | {f"hidden{number}_{word}": word for word in settings} | {f"bias{number}": "bias"}
+def _learning(circuit: Circuit, weights: str) -> list[Learn]:
+    """What changes some weights, or sums up what they are to change by."""
+    return [o for o in circuit.step if isinstance(o, Learn) and o.weights in (weights, f"{weights}_change")]
 
 
 def connection(circuit: Circuit, weights: str, seed: int = 0) -> Part:
-    """Synapses: stages deliver, trace (where the rule takes the presynaptic trace) and learn. weights: name in the network."""
+    """Synapses: stages deliver, trace (where the rule takes the neurons' own trace) and learn. weights: name in the network."""
     if weights not in circuit.names("weight"):
         limit = f"one of {', '.join(circuit.names('weight'))}"
         raise invalid("connection", "weights", repr(weights), limit, "use a name of the network's weights")
     deliver = [o for o in circuit.step if isinstance(o, Deliver) and o.weights == weights]
-    learn = [o for o in circuit.step if isinstance(o, Learn) and o.weights == weights]
-    trace: list[Operation] = []
-    local = {weights: "weights"}
-    local |= {o.into: "target_accumulator" if o.into.startswith("target") else "accumulator" for o in deliver}
-    for operation in learn:
-        target = operation.third.startswith("target")
-        local |= {operation.third: "target_third" if target else "third", operation.switch: "learning"}
-        if operation.trace:
-            before = operation.trace.removesuffix("_trace")
-            program = trace_program(circuit.buffers[operation.trace].format, "presynaptic_trace")
-            bindings = {"spike": f"{before}_spike", "trace": operation.trace, "trace_decay": f"{before}_trace_decay"}
-            trace = [Run(program, tuple((port.name, bindings[port.name]) for port in program.ports))]
-            local |= {bindings["spike"]: "spike", bindings["trace"]: "trace", bindings["trace_decay"]: "trace_decay"}
-    return Part(circuit, _stages(deliver=list(deliver), trace=trace, learn=list(learn)), local, seed)
+    learn = _learning(circuit, weights)
+    neurons_trace, own_trace = list[Operation](), list[Operation]()
+    for name in dict.fromkeys(o.trace for o in learn if o.trace):
+        if circuit.buffers[name].name.startswith(weights):
+            own_trace += _own_trace(circuit, name, deliver[0].events)
+        else:
+            neurons_trace.append(_neurons_trace(circuit, name))
+    local = {weights: "weights"} | {o.into: "target_accumulator" if o.into.startswith("target") else "accumulator" for o in deliver}
+    stages = _stages(deliver=deliver, trace=neurons_trace, learn=[*own_trace, *learn, *_programs(circuit, f"{weights}_optimiser")])
+    return Part(circuit, stages, local, seed)
+
+
+def _own_trace(circuit: Circuit, trace: str, events: str) -> list[Operation]:
+    """A presynaptic trace that a connection keeps where it learns."""
+    runs = _programs(circuit, trace)
+    read = {buffer for run in runs if isinstance(run, Run) for _, buffer in run.bindings}
+    scatters = dict.fromkeys(o for o in circuit.step if isinstance(o, Scatter) and o.population == events and o.into in read)
+    return [*scatters, *runs]
+
+
+def _neurons_trace(circuit: Circuit, trace: str) -> Operation:
+    """The trace of the neurons below, which a connection keeps a second time."""
+    before = trace.removesuffix("_trace")
+    program = trace_program(circuit.buffers[trace].format, "presynaptic_trace")
+    bindings = {"spike": f"{before}_spike", "trace": trace, "trace_decay": f"{before}_trace_decay"}
+    return Run(program, tuple((port.name, bindings[port.name]) for port in program.ports))
 
 
 def population(circuit: Circuit, number: int, seed: int = 0) -> Part:
     """Neurons of a hidden layer: stages student, target (where there are target streams) and third (where it learns)."""
-    name, target = f"hidden{number}", f"target{number}"
+    name, target, bias = f"hidden{number}", f"target{number}", f"bias{number}"
+    thirds = (f"{name}_third_factor", f"{target}_third_factor", f"{name}_third_factors")
     stages = _stages(
         student=_programs(circuit, f"{name}_neuron"),
         target=_programs(circuit, f"{target}_neuron"),
-        third=_programs(circuit, f"{name}_third_factor", f"{target}_third_factor"),
+        third=_programs(circuit, *thirds, f"{bias}_plasticity", f"{bias}_optimiser"),
     )
-    return Part(circuit, stages, _local(number), seed, switches=(f"{name}_learning",))
+    return Part(circuit, stages, {}, seed, switches=(f"{name}_learning",))
 
 
 def credit(circuit: Circuit, number: int, seed: int = 0) -> Part:
-    """TP's credit of a hidden layer: stage contrast."""
-    below = f"target{number - 1}_trace" if number else "label_trace"
-    local = {below: "below", f"hidden{number}_error": "error", f"target{number}_error": "target_error"}
-    local |= {f"hidden{number}_trace": "trace", f"target{number}_trace": "target_trace"}
-    return Part(circuit, _stages(contrast=_programs(circuit, f"hidden{number}_contrast")), local, seed)
+    """The credit of a hidden layer: stage contrast (TP) or error (TESS)."""
+    name = f"hidden{number}"
+    contrast, error = _programs(circuit, f"{name}_contrast"), _programs(circuit, f"{name}_error")
+    local = {f"target{number - 1}_trace" if number else "label_trace": "below"}
+    local |= {buffer: port for run in error if isinstance(run, Run) for port, buffer in run.bindings if port == "activity"}
+    return Part(circuit, _stages(contrast=contrast, error=error), local, seed)
 
 
 def label_projection(circuit: Circuit, seed: int = 0) -> Part:
     """The label's way into the first hidden layer: stages label, deliver and, where it is trained, learn."""
-    deliver: list[Operation] = [o for o in circuit.step if isinstance(o, Deliver) and o.weights == "target"]
-    learn: list[Operation] = [o for o in circuit.step if isinstance(o, Learn) and o.weights == "target"]
-    local = {"target": "weights", "label_trace": "trace", "hidden0_trace_decay": "trace_decay", "target0_third": "target_third"}
-    local |= {"target0_input": "accumulator", "hidden0_learning": "learning"}
+    deliver = [o for o in circuit.step if isinstance(o, Deliver) and o.weights == "target"]
+    learn = [*_learning(circuit, "target"), *_programs(circuit, "target_optimiser")]
+    local = {"target": "weights", "target_change": "change", "label_trace": "trace", "target0_input": "accumulator"}
     stages = _stages(label=_programs(circuit, "label_trace"), deliver=deliver, learn=learn)
     return Part(circuit, stages, local, seed, switches=("contrast",))
 
 
+def gate(circuit: Circuit, seed: int = 0) -> Part:
+    """What says which samples are learned, and has nothing to compute."""
+    return Part(circuit, {}, {}, seed)
+
+
 def readout(circuit: Circuit, seed: int = 0) -> Part:
-    """The integrator: stage readout."""
-    local = {f"readout_{word}": word for word in ("input", "third", "rate", "learning")}
-    return Part(circuit, _stages(readout=_programs(circuit, "readout")), local, seed, switches=("readout_learning",))
+    """The integrator: stages readout, learn (of its bias) and infer, where what only learning needs has states of its own."""
+    (run,) = (operation for operation in _programs(circuit, "readout") if isinstance(operation, Run))
+    buffers = {port: circuit.buffers[buffer] for port, buffer in run.bindings}
+    infer: list[Operation] = []
+    if any(buffer.role == "state" for port, buffer in buffers.items() if port != "score"):
+        formats = {port: buffer.format for port, buffer in buffers.items()} if circuit.fixed else {}
+        program = readout_program(circuit.sizes["class"], formats, bias="bias" in buffers)
+        infer.append(Run(program, tuple((port.name, buffers[port.name].name) for port in program.ports)))
+    learn = _programs(circuit, "readout_bias_plasticity", "readout_bias_optimiser")
+    return Part(circuit, _stages(readout=[run], learn=learn, infer=infer), {}, seed, switches=("readout_learning",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,7 @@ from tp_lava.errors import ArchiveError, TpLavaError
 
 _CAMERA_UNITS = 34 * 34 * 2  # N-MNIST's sensor
 _SHD_UNITS = 700
+_SLACK = 1e-3  # of a step: times are stored as float32, a little below the step they mean
 
 
 class Recordings(NamedTuple):
@@ -26,7 +28,8 @@ def from_shd(path: str | os.PathLike, step: float | None = None, n_units: int | 
     """A file in the layout of the Spiking Heidelberg Digits: spikes/times (seconds), spikes/units, labels.
 
     step: seconds a step, by default the file's attribute step_s or 5 ms; n_units: by default the file's attribute n_units or
-    700; extra/steps (N,) and extra/speaker (N,) are used where they are. Needs h5py (`pip install "tp-lava[hdf5]"`).
+    700; extra/steps (N,), the length of each recording in steps of step_s, and extra/speaker (N,) are used where they are.
+    Needs h5py (`pip install "tp-lava[hdf5]"`).
     Raises FileNotFoundError, ArchiveError for a file of another layout. Source: Cramer et al. 2022.
     """
     import h5py
@@ -37,7 +40,7 @@ def from_shd(path: str | os.PathLike, step: float | None = None, n_units: int | 
             seconds = float(step or file.attrs.get("step_s", 0.005))
             units = int(n_units or file.attrs.get("n_units", _SHD_UNITS))
             times, which, labels = (file[name][:] for name in ("spikes/times", "spikes/units", "labels"))
-            lengths = file["extra/steps"][:] if "extra/steps" in file and step is None else [None] * len(labels)
+            lengths = file["extra/steps"][:] * float(file.attrs["step_s"]) if "extra/steps" in file else np.zeros(len(labels))
             speakers = file["extra/speaker"][:] if "extra/speaker" in file else np.zeros(len(labels))
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise _refuse(path, "SHD's layout (spikes/times, spikes/units, labels)", error) from None
@@ -49,17 +52,19 @@ def from_shd(path: str | os.PathLike, step: float | None = None, n_units: int | 
     return Recordings(samples, np.asarray(speakers, np.int64))
 
 
-def _events(times: np.ndarray, units: np.ndarray, step: float, n_steps: int | None, n_units: int) -> Events:
-    when = np.floor(np.asarray(times, np.float64) / step).astype(np.int64)
-    return Events(when, np.asarray(units, np.int64), int(n_steps or (when.max(initial=0) + 1)), n_units)
+def _events(times: np.ndarray, units: np.ndarray, step: float, length: float, n_units: int) -> Events:
+    """length: seconds, if it is longer than the last spike's."""
+    when = np.floor(np.asarray(times, np.float64) / step + _SLACK).astype(np.int64)
+    n_steps = max(int(when.max(initial=0)) + 1, math.ceil(length / step - _SLACK))
+    return Events(when, np.asarray(units, np.int64), n_steps, n_units)
 
 
 def from_nmnist(path: str | os.PathLike, n_steps: int = 300, step: int = 1000) -> tuple[list[Sample], list[Sample]]:
     """N-MNIST recordings in one .npz archive -> (train, test), 2312 units.
 
     Arrays: count, label, split (0: train) of each recording; of each event dt_lo, dt_hi (microseconds since the one before,
-    low and high byte) and addr_lo, addr_hi (p * 1156 + y * 34 + x). step: microseconds; events after n_steps steps count to
-    the last. Raises FileNotFoundError, ArchiveError. Source of the recordings: Orchard et al. 2015.
+    low and high byte) and addr_lo, addr_hi (p * 1156 + y * 34 + x). step: microseconds; events after n_steps steps are left
+    out: 100 steps of 1 ms are the first saccade. Raises FileNotFoundError, ArchiveError. Source of the recordings: Orchard et al. 2015.
     """
     _present(path)
     parts: tuple[list[Sample], list[Sample]] = ([], [])
@@ -69,8 +74,10 @@ def from_nmnist(path: str | os.PathLike, n_steps: int = 300, step: int = 1000) -
             counts, splits, labels = archive["count"], archive["split"], archive["label"]
         ends = np.cumsum(counts, dtype=np.int64)
         for begin, end, split, label in zip(ends - counts, ends, splits, labels, strict=True):
-            when = np.minimum(np.cumsum(apart[begin:end], dtype=np.int64) // step, n_steps - 1)
-            parts[int(split != 0)].append(Sample(Events(when, unit[begin:end].astype(np.int64), n_steps, _CAMERA_UNITS), int(label)))
+            when = np.cumsum(apart[begin:end], dtype=np.int64) // step
+            kept = when < n_steps
+            events = Events(when[kept], unit[begin:end][kept].astype(np.int64), n_steps, _CAMERA_UNITS)
+            parts[int(split != 0)].append(Sample(events, int(label)))
     except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
         raise _refuse(path, "the layout of from_nmnist", error) from None
     return parts

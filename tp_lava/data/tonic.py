@@ -43,7 +43,8 @@ class _Binned(Sequence):
             raise invalid("from_tonic", "events", f"with fields {events.dtype.names}", "with fields t and x", "rename the fields")
         width, height = self._sensor_size[0], self._sensor_size[1] if len(self._sensor_size) > 1 else 1
         unit = events["x"].astype(np.int64)
-        for field, stride in (("y", width), ("p", width * height)):
+        polarities = self._sensor_size[2] if len(self._sensor_size) > 2 else 1  # tonic numbers a single one 1
+        for field, stride in (("y", width), *((("p", width * height),) if polarities > 1 else ())):
             if field in (events.dtype.names or ()):
                 unit = unit + events[field].astype(np.int64) * stride
         time = events["t"].astype(np.float64)

@@ -110,6 +110,8 @@ def _processes(network, rule, samples, learn, seed, fixed, stepwise, layers):
     source = EventSource(samples, labelled=learn if rule is not None else False, period=PERIOD if stock else 1)
     chip = OnChipLearner(network, rule, seed, fixed, stock=stock)
     sink = ScoreSink(network.n_classes, len(samples))
+    if layers:
+        chip.check_parts()
     if stepwise:
         source.s_out.connect(chip.s_in)
         source.sample_out.connect(chip.sample_in)

@@ -9,6 +9,7 @@ of tp_lava have Python models only.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any, Literal
 
 from tp_lava.errors import LavaUnavailableError, invalid
@@ -34,6 +35,36 @@ def loihi2_available() -> bool:
     return bool(importlib.import_module("lava.utils.loihi").is_installed())
 
 
+class _OurModels(dict):
+    """Lava's map of exceptions, Process -> model, which has ours: Lava, to find models, executes every file beside a Process, often."""
+
+    def __init__(self, tag: str, layers: bool) -> None:
+        super().__init__()
+        self._tag, self._layers = tag, layers
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, process: object) -> bool:
+        return self._model(process) is not None
+
+    def __getitem__(self, process: object) -> Any:
+        return self._model(process)
+
+    def _model(self, process: object) -> Any:
+        """What Lava would choose for a Process of ours; None for others, and where there is none."""
+        from lava.magma.core.model.sub.model import AbstractSubProcessModel
+
+        kind = type(process)
+        if not kind.__module__.startswith("tp_lava."):
+            return None
+        beside = [each for each in vars(sys.modules[kind.__module__]).values() if getattr(each, "implements_process", None) is kind]
+        fitting = [model for model in beside if self._tag in model.tags]
+        opened = [model for model in fitting if issubclass(model, AbstractSubProcessModel)]
+        whole = [model for model in fitting if model not in opened]
+        return next(iter(opened if opened and self._layers else whole), None)
+
+
 def run_configuration(target: str, tag: str, layers: bool = False) -> Any:
     """Lava's run configuration for a target and a tag: Loihi2SimCfg for "cpu", Loihi2HwCfg for "loihi2".
 
@@ -48,7 +79,8 @@ def run_configuration(target: str, tag: str, layers: bool = False) -> Any:
     from lava.magma.core.run_configs import Loihi2HwCfg, Loihi2SimCfg
 
     if target == "cpu":
-        return Loihi2SimCfg(select_tag=tag, select_sub_proc_model=layers)
+        known: Any = _OurModels(tag, layers)
+        return Loihi2SimCfg(select_tag=tag, select_sub_proc_model=layers, exception_proc_model_map=known)
     if tag != "fixed_pt":
         raise invalid("lava", "tag", repr(tag), "'fixed_pt' on Loihi 2", "Loihi 2 has integers only, and keeps time steps")
     if not loihi2_available():

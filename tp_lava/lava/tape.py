@@ -48,7 +48,7 @@ def _field(column: Column, unit: Any, variables: Mapping[str, np.ndarray]) -> _F
     """Weights are recorded as the unit has them, which makes the copy fast."""
     name = column.owner.name
     buffer, array = unit.buffers.get(name), unit.memory[name] if name in unit.memory else variables[name]
-    turned = buffer is not None and buffer.role == "weight"
+    turned = buffer is not None and buffer.turned
     shape = column.shape[::-1] if turned else column.shape
     return _Field(column.key, name, column.index, array.dtype, shape, turned, buffer.format if buffer else None)
 

@@ -13,7 +13,7 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from tp_lava.models.register import ASYNC_SUFFIX, STEPWISE_TAGS, found_with
 from tp_lava.processes.event_source import EventSource
-from tp_lava.processes.protocol import ALL_STREAMS, NO_SAMPLE, end_packet, packets
+from tp_lava.processes.protocol import ALL_STREAMS, LAST_STEP, NO_SAMPLE, end_packet, packets
 
 
 @found_with(EventSource)
@@ -42,10 +42,10 @@ class PyEventSource(PyLoihiProcessModel):
         if not silent and self._present is not None:
             events = self._present[0]
             spikes[events.units[events.offsets[self._step] : events.offsets[self._step + 1]]] = 1
-            last = self._step == events.n_steps - 1
-            sample[:] = self._step == 0, EventSource.label(self._present, self._labelled[int(self.played[0])]), last, ALL_STREAMS
+            left = events.n_steps - self._step
+            sample[:] = self._step == 0, EventSource.label(self._present, self._labelled[int(self.played[0])]), left, ALL_STREAMS
             self._step += 1
-            if last:
+            if left == LAST_STEP:
                 self._present = None
                 self.played += 1
         self.s_out.send(spikes)

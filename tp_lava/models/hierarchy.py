@@ -1,8 +1,8 @@
 """OnChipLearner opened into the parts that hardware has.
 
 source -> hidden0 -> population 0 -> hidden1 -> population 1 -> ... -> readout weights -> readout
-label  -> projection -> (target streams of population 0 -> hidden1 -> ...)
-each population <-> its credit; population -> (third factor) -> its connections
+label  -> projection -> (target streams of population 0 -> hidden1 -> ...), or a gate where the rule has no target streams
+each population <-> its credit; population -> (third factors) -> its connections
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from tp_lava.lava.learning import learning_dense
 from tp_lava.models.register import found_with
-from tp_lava.processes.layers import Contrast, LayerProcess, LearningTraceLIF, PlasticDense, Readout, TargetProjection, TraceLIF
+from tp_lava.processes.credits import BasisError, Contrast
+from tp_lava.processes.labels import LabelGate, TargetProjection
+from tp_lava.processes.layers import LayerProcess, LearningTraceLIF, PlasticDense, Readout, TraceLIF
 from tp_lava.processes.on_chip_learner import OnChipLearner
+from tp_lava.rules import TESS
 
 
 class _Opened(AbstractSubProcessModel):
@@ -25,6 +28,7 @@ class _Opened(AbstractSubProcessModel):
     fixed: ClassVar[bool]
 
     def __init__(self, proc: OnChipLearner) -> None:
+        proc.check_parts()
         self._outside = (proc,)  # not an attribute by itself, or Lava would take it for a sub-process
         given = proc.proc_params
         self._network, self._rule = given["network"], given["rule"]
@@ -42,13 +46,13 @@ class _Opened(AbstractSubProcessModel):
 
     def _wire(self) -> None:
         (proc,) = self._outside
-        first = self._make("target", TargetProjection) if self._rule else None
+        first = self._first() if self._rule else None
         if first:
             proc.sample_in.connect(first.sample_in)
         sample_from: Any = first
         spikes_from, target_from, below = proc.s_in, None, first
         for number in range(len(self._network.layers)):
-            layer = self._layer(number, spikes_from, target_from, first if number == 0 else None, below)
+            layer = self._layer(number, spikes_from, target_from, below)
             if sample_from is None:
                 proc.sample_in.connect(layer.sample_in)
             else:
@@ -56,7 +60,12 @@ class _Opened(AbstractSubProcessModel):
             sample_from, spikes_from, target_from, below = layer, layer.s_out, getattr(layer, "target_s_out", None), layer
         self._readout(sample_from)
 
-    def _layer(self, number: int, spikes, target_spikes, projection, below) -> TraceLIF:
+    def _first(self) -> LayerProcess:
+        """What the label comes to first."""
+        has_streams = self._rule.streams(self._network.n_classes) > 0
+        return self._make("target", TargetProjection) if has_streams else self._make("gate", LabelGate)
+
+    def _layer(self, number: int, spikes, target_spikes, below) -> TraceLIF:
         if self._stock:
             population = self._make("population0", LearningTraceLIF)
             self._connect_stock(population, spikes)
@@ -64,10 +73,10 @@ class _Opened(AbstractSubProcessModel):
             population = self._make(f"population{number}", TraceLIF, number)
             forward = self._make(f"hidden{number}", PlasticDense, f"hidden{number}")
             self._connect_weights(forward, population, spikes, target_spikes, "a_in")
-        if projection and hasattr(population, "target_a_in"):
-            projection.a_out.connect(population.target_a_in)
-            if hasattr(projection, "target_third_in"):
-                population.target_third_out.connect(projection.target_third_in)
+        if number == 0 and hasattr(population, "target_a_in"):
+            below.a_out.connect(population.target_a_in)
+            if hasattr(below, "target_third_in"):
+                population.target_third_out.connect(below.target_third_in)
         if hasattr(population, "feedback_in"):
             feedback = self._make(f"recurrent{number}", PlasticDense, f"recurrent{number}")
             self._connect_weights(feedback, population, population.s_out, getattr(population, "target_s_out", None), "feedback_in")
@@ -92,18 +101,23 @@ class _Opened(AbstractSubProcessModel):
         if hasattr(weights, "target_s_in"):
             target_spikes.connect(weights.target_s_in)
             weights.target_a_out.connect(getattr(population, f"target_{into}"))
-        if hasattr(weights, "third_in"):
-            population.third_out.connect(weights.third_in)
+        if hasattr(weights, "sample_in"):
             population.sample_out.connect(weights.sample_in)
-        if hasattr(weights, "target_third_in"):
-            population.target_third_out.connect(weights.target_third_in)
+        for port in weights.in_ports.members:
+            if port.name.endswith("third_in"):
+                getattr(population, port.name.replace("_in", "_out")).connect(port)
 
     def _connect_credit(self, number: int, population: TraceLIF, below) -> None:
-        credit = self._make(f"credit{number}", Contrast, number)
+        credit: Any
+        if isinstance(self._rule, TESS):
+            credit = self._make(f"credit{number}", BasisError, number)
+            (population.trace_out if self._rule.activity == "trace" else population.s_out).connect(credit.activity_in)
+        else:
+            credit = self._make(f"credit{number}", Contrast, number)
+            population.trace_out.connect(credit.trace_in)
+            population.target_trace_out.connect(credit.target_trace_in)
+            (below.target_trace_out if number else below.trace_out).connect(credit.below_in)
         population.sample_out.connect(credit.sample_in)
-        population.trace_out.connect(credit.trace_in)
-        population.target_trace_out.connect(credit.target_trace_in)
-        (below.target_trace_out if number else below.trace_out).connect(credit.below_in)
         credit.error_out.connect(getattr(population, population.error_port))
 
     def _readout(self, last: TraceLIF) -> None:

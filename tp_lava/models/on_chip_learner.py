@@ -15,14 +15,15 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.async_protocol import AsyncProtocol
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
+from tp_lava.circuit import STEPS_LEFT
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.learner import Learner
 from tp_lava.models.base import UnitModel
 from tp_lava.models.register import ASYNC_SUFFIX, TypesOnDemand, found_with
 from tp_lava.processes.on_chip_learner import OnChipLearner
-from tp_lava.processes.protocol import IDLE, LABEL, NO_LABEL, START, STREAMS, unpack
+from tp_lava.processes.protocol import IDLE, LABEL, LEFT, NO_LABEL, START, STREAMS, UNKNOWN, steps_left, unpack
 
-_BUFFER_NAME = re.compile(r"(hidden|recurrent|target|bias)\d*\w*|readout\w*|score|label_\w+|sample_label|contrast")
+_BUFFER_NAME = re.compile(r"(hidden|recurrent|target|bias)\d*\w*|readout\w*|score|label_\w+|sample_label|contrast|(pre|post)_decay")
 
 
 class _VarsOfNetwork(TypesOnDemand):
@@ -52,8 +53,14 @@ class _LearnerModel(UnitModel, metaclass=_VarsOfNetwork):
         return Learner(proc_params["network"], proc_params["rule"], precision, proc_params["seed"])
 
     # What arrives -------------------------------------------------------------------------------
-    def _begin(self, label: int) -> None:
-        self.unit.begin(None if label == NO_LABEL or not self.learning[0] else label)
+    def _begin(self, label: int, left: int) -> None:
+        self.unit.begin(None if label == NO_LABEL or not self.learning[0] else label, n_steps=steps_left(left))
+
+    def _before_steps(self, left: int) -> None:
+        """Whether the next steps learn, and how many the sample has left, these among them: also after a pause in learning."""
+        self.unit.learning = bool(self.learning[0])
+        if left != UNKNOWN and STEPS_LEFT in self.unit.memory:
+            self.unit.memory[STEPS_LEFT][0] = left
 
     @staticmethod
     def position(unit: Learner) -> tuple[int, int, int]:
@@ -79,9 +86,9 @@ class _Stepwise(_LearnerModel, PyLoihiProcessModel):
         units = np.flatnonzero(spikes).astype(np.int32)
         with self.step():
             if sample[START]:
-                self._begin(int(sample[LABEL]))
+                self._begin(int(sample[LABEL]), int(sample[LEFT]))
             if sample[STREAMS] != IDLE:
-                self.unit.learning = bool(self.learning[0])
+                self._before_steps(int(sample[LEFT]))
                 self.unit.step(units, checked=True)
         self._send_scores()
         self.sample_out.send(sample)
@@ -94,14 +101,14 @@ class _Asynchronous(_LearnerModel, PyAsyncProcessModel):
         """Lava calls this once a run."""
         n_inputs = self.s_in.shape[0]
         while (packet := unpack(self.packet_in.recv(), n_inputs)) is not None:
-            start = packet.start
+            start, left = packet.start, packet.left
             for events in self.stretches(packet.events):
                 with self.step(events.n_steps):
                     if start:
-                        self._begin(packet.label)
-                    self.unit.learning = bool(self.learning[0])
+                        self._begin(packet.label, left)
+                    self._before_steps(left)
                     self.unit.advance(events)
-                start = False
+                start, left = False, left - events.n_steps
             if packet.last:
                 self._send_scores()
 

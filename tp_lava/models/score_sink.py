@@ -11,7 +11,7 @@ from lava.magma.core.sync.protocols.async_protocol import AsyncProtocol
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from tp_lava.models.register import ASYNC_SUFFIX, STEPWISE_TAGS, found_with
-from tp_lava.processes.protocol import LAST
+from tp_lava.processes.protocol import LAST_STEP, LEFT
 from tp_lava.processes.score_sink import ScoreSink
 
 
@@ -35,7 +35,7 @@ class PyScoreSink(PyLoihiProcessModel):
     def run_spk(self) -> None:
         """Lava calls this in each spiking phase."""
         scores, sample = self.score_in.recv(), self.sample_in.recv()
-        if sample[LAST]:
+        if sample[LEFT] == LAST_STEP:
             _keep(self, scores)
 
 

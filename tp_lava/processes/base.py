@@ -118,6 +118,6 @@ class Process(AbstractProcess):
 
 
 def visible(buffer: Buffer) -> bool:
-    """Whether a buffer is a Var: all but event lists, counters and accumulators."""
-    hidden = (buffer.index and buffer.role != "switch") or buffer.role == "random" or buffer.name.endswith(("_input", "_feedback"))
-    return not hidden
+    """Whether a buffer is a Var: all but events, counters and accumulators."""
+    hidden = (buffer.index and buffer.role != "switch") or buffer.role == "random"
+    return not hidden and not buffer.name.endswith(("_input", "_feedback", "_events"))

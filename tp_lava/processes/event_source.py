@@ -22,8 +22,9 @@ class EventSource(Process):
     one bool or one per sample (unlabelled samples are inferred only); period: Lava steps that a time step takes, of which
     the first carries it.
 
-    Ports: s_out (n_units,) the spikes of this step; sample_out (4,) start of a sample (0/1), its label or -1, its last
-    step (0/1), 0 or, where nothing happens, -1; packet_out, the same asynchronously, a whole stretch in one message.
+    Ports: s_out (n_units,) the spikes of this step; sample_out (4,) start of a sample (0/1), its label or -1, its steps
+    left (1: this is the last), 0 or, where nothing happens, -1; packet_out, the same asynchronously, a whole stretch in one
+    message.
     Var: played (1,), samples played so far. Hardware: embedded processor or host.
     """
 

@@ -1,4 +1,4 @@
-"""The parts of a network as Processes: connection, population, credit, label projection, readout.
+"""The parts of a network as Processes: connection, population, readout. Credits are in `credits`, what labels do in `labels`.
 
 Each is one part of a `Network` that learns by a rule, and works alone in any Lava network. Time: a connection hands
 on what arrived the step before, as Lava's and the hardware's do, so a population acts on the sample message of the
@@ -23,7 +23,7 @@ from tp_lava.circuit import Circuit
 from tp_lava.errors import invalid
 from tp_lava.fixedpoint import REAL, FixedPoint, plan
 from tp_lava.network import Network
-from tp_lava.parts import Part, connection, credit, label_projection, population, readout
+from tp_lava.parts import Part, connection, population, readout
 from tp_lava.processes.base import Process, visible
 from tp_lava.processes.protocol import SAMPLE_SIZE
 from tp_lava.rules import Rule
@@ -68,6 +68,11 @@ class LayerProcess(Process):
             setattr(self, name, kind(shape=shape))
 
 
+def thirds_of(part: Part) -> tuple[str, ...]:
+    """The third factors that a population sends to its connections, or that arrive at one."""
+    return tuple(name for name in part.buffers if name.endswith("third") and name != "bias_third")
+
+
 def part_of(process: type[LayerProcess], proc_params, fixed: bool) -> Part:
     """The part in a number system."""
     network, rule = proc_params["network"], proc_params["rule"]
@@ -78,17 +83,19 @@ def part_of(process: type[LayerProcess], proc_params, fixed: bool) -> Part:
 class PlasticDense(LayerProcess):
     """Synapses from all to all: delivers spikes and, if the rule changes these weights, learns.
 
-        a_out[t] = W s_in[t-1]         dW = x0 * y1 with y1 = third_in (readout: x1 * y1)
+        a_out[t] = W s_in[t-1]         TP: dW = x0 * third_in         TESS: dW = x1 * causal_third_in + x0 * acausal_third_in
 
+    x0: spike of the step; x1: its trace, kept here. The readout's is dW = x * third_in, x as its rule has it.
     weights: which of the network's, for example "hidden0", "recurrent0" or "readout".
     Ports: s_in (n_in,), a_out (n_out,); for the target streams, through the same weights: target_s_in (K, n_in),
-    target_a_out (K, n_out); if it learns: third_in (n_out,), target_third_in (K, n_out) and sample_in (4,), from the
-    population it feeds, in the same step.
-    Vars: weights (n_out, n_in), learning (0: it keeps its weights), trace and trace_decay (readout).
+    target_a_out (K, n_out); if it learns, from the population it feeds, in the same step: sample_in (4,), third_in (n_out,),
+    target_third_in (K, n_out) or causal_third_in, acausal_third_in (n_out,).
+    Vars: weights (n_out, n_in), learning (0: it keeps its weights), change (n_out, n_in), what it is to change by at the
+    sample's end (update="sequence"), pre_trace and pre_decay (TESS), trace and trace_decay or count (readout).
     Hardware: synaptic memory and learning engine of neuro-cores.
     """
 
-    RECEIVED = frozenset(("third", "target_third", "spike"))
+    RECEIVED = frozenset(("third", "target_third", "causal_third", "acausal_third", "spike"))
 
     def __init__(self, network: Network, rule: Rule | None = None, weights: str = "hidden0", **options) -> None:
         super().__init__(network, rule, connection=weights, **options)
@@ -109,9 +116,8 @@ class PlasticDense(LayerProcess):
         self._ports(InPort, {"s_in": (n_in,)} | ({"target_s_in": (rows, n_in)} if rows else {}))
         self._ports(OutPort, {"a_out": (n_out,)} | ({"target_a_out": (rows, n_out)} if rows else {}))
         if part.has("learn"):
-            self._ports(InPort, {"sample_in": (SAMPLE_SIZE,), "third_in": (n_out,)})
-            if "target_third" in part.buffers:
-                self._ports(InPort, {"target_third_in": (rows, n_out)})
+            self._ports(InPort, {"sample_in": (SAMPLE_SIZE,)})
+            self._ports(InPort, {f"{third}_in": (rows, n_out) if third.startswith("target") else (n_out,) for third in thirds_of(part)})
 
 
 def delivered_rows(part: Part) -> int:
@@ -120,17 +126,20 @@ def delivered_rows(part: Part) -> int:
 
 
 class TraceLIF(LayerProcess):
-    """Leaky integrate-and-fire neurons with spike traces, for the sample and for the target streams, and their third factor.
+    """Leaky integrate-and-fire neurons with spike traces, for the sample and for the target streams, and their third factors.
 
-        third = -rate * psi * sum_k error[k] * target_trace[k]
+        TP:    third = -rate * psi * sum_k error[k] * target_trace[k]
+        TESS:  causal_third = -rate * psi * m, acausal_third = -rate * post_trace * m, m = sum_c error[c] * basis[c]
 
-    layer: number of the hidden layer. See tp_lava.dynamics.neuron and third_factor for the equations.
+    layer: number of the hidden layer. See tp_lava.dynamics.neuron, third_factor and tess for the equations.
     Ports: a_in (n,), s_out (n,), sample_in (4,), acted on one step later, sample_out (4,), of the step computed;
     recurrent layers: feedback_in (n,) from their own connection; with target streams: target_a_in, target_s_out (K, n),
-    target_feedback_in; if it learns: trace_out (n,), target_trace_out (K, n) to the credit, error_in (K,) from it,
-    third_out (n,), target_third_out (K, n) to the connections.
-    Vars: membrane, trace, target_membrane, target_trace, third, threshold, decay, trace_decay, rate, learning (0: the third
-    factor sent is zero), current and current_decay, bias where there are any. Hardware: microcode of neuro-cores.
+    target_feedback_in; if it learns: trace_out (n,), target_trace_out (K, n) to the credit, error_in (K or classes,) from
+    it; to the connections third_out (n,), target_third_out (K, n) (TP), causal_third_out, acausal_third_out (n,) (TESS).
+    Vars: membrane, trace, target_membrane, target_trace, threshold, decay, trace_decay, learning (0: the third factors
+    sent are zero), current and current_decay, bias where there are any; third, rate (TP); causal_third, causal_rate,
+    acausal_third, acausal_rate, bias_third, bias_rate, bias_change, post_trace, post_decay, basis (TESS).
+    Hardware: microcode of neuro-cores.
     """
 
     RECEIVED = frozenset(("error", "target_error"))
@@ -146,7 +155,7 @@ class TraceLIF(LayerProcess):
         return population(circuit, proc_params["layer"], proc_params["seed"])
 
     def _add_ports(self, circuit: Circuit) -> None:
-        number = _checked_layer("TraceLIF", self.proc_params["layer"], circuit.network)
+        number = checked_layer("TraceLIF", self.proc_params["layer"], circuit.network)
         n, recurrent = circuit.sizes[f"hidden{number}"], circuit.network.layers[number].recurrent
         part = population(circuit, number)
         self._ports(InPort, {"a_in": (n,), "sample_in": (SAMPLE_SIZE,)} | ({"feedback_in": (n,)} if recurrent else {}))
@@ -156,10 +165,9 @@ class TraceLIF(LayerProcess):
             self._ports(InPort, {"target_a_in": rows} | ({"target_feedback_in": rows} if recurrent else {}))
             self._ports(OutPort, {"target_s_out": rows, "target_trace_out": rows})
         if part.has("third"):
-            self._ports(InPort, {self.error_port: (rows[0],)})
-            self._ports(OutPort, {"trace_out": (n,), "third_out": (n,)})
-            if "target_third" in part.buffers:
-                self._ports(OutPort, {"target_third_out": rows})
+            self._ports(InPort, {self.error_port: part.memory["error"].shape[1:]})
+            self._ports(OutPort, {"trace_out": (n,)})
+            self._ports(OutPort, {f"{third}_out": rows if third.startswith("target") else (n,) for third in thirds_of(part)})
 
 
 class LearningTraceLIF(TraceLIF):
@@ -187,77 +195,15 @@ class LearningTraceLIF(TraceLIF):
         self._ports(OutPort, dict.fromkeys(("s_out_bap", "s_out_y1", "s_out_y2", "s_out_y3"), n))
 
 
-class Contrast(LayerProcess):
-    """TP's credit of one layer: how far it tells the target streams apart as the layer below does.
-
-        error = softmax_k(trace . target_trace[k]) - softmax_k(-|below[0] - below[k]|)
-
-    layer: number of the hidden layer. Ports: trace_in (n,), target_trace_in (K, n) and sample_in (4,) from its population,
-    below_in (K, m): target traces of the layer below (the label's for layer 0), error_out (K,).
-    Var: error (K,). Hardware: embedded processor.
-    """
-
-    RECEIVED = frozenset(("trace", "target_trace", "below"))
-
-    def __init__(self, network: Network, rule: Rule, layer: int = 0, **options) -> None:
-        super().__init__(network, rule, layer=layer, **options)
-
-    @staticmethod
-    def make_part(circuit: Circuit, proc_params) -> Part:
-        """See LayerProcess."""
-        return credit(circuit, proc_params["layer"], proc_params["seed"])
-
-    def _add_ports(self, circuit: Circuit) -> None:
-        number = _checked_layer("Contrast", self.proc_params["layer"], circuit.network)
-        if f"hidden{number}_error" not in circuit.buffers:
-            raise invalid("Contrast", "rule", self.proc_params["rule"], f"one by which layer {number} learns", "give it a rate above 0")
-        k, n, m = (circuit.sizes[axis] for axis in ("k", f"hidden{number}", f"hidden{number - 1}" if number else "class"))
-        self._ports(InPort, {"trace_in": (n,), "target_trace_in": (k, n), "below_in": (k, m), "sample_in": (SAMPLE_SIZE,)})
-        self._ports(OutPort, {"error_out": (k,)})
-
-
-class TargetProjection(LayerProcess):
-    """The label's way in: K target streams, each a label, its trace and its projection S to the first hidden layer.
-
-    It draws the labels of a sample's streams (its own first) and says in sample_out how many there are.
-    Ports: sample_in (4,) from the source, sample_out (4,), the same with the label as it counts (-1: nothing is learned);
-    one step later a_out (K, n) and trace_out (K, classes); target_third_in (K, n) where S is trained.
-    Vars: weights (n, classes), trace (K, classes), trace_decay, contrast (streams of the next sample, 2..K), all_learning
-    (0: samples count as unlabelled). Hardware: synaptic memory; the drawing, embedded processor.
-    """
-
-    RECEIVED = frozenset(("target_third",))
-
-    def __init__(self, network: Network, rule: Rule, **options) -> None:
-        super().__init__(network, rule, **options)
-        self.all_learning = Var(shape=(1,), init=1)
-
-    @staticmethod
-    def make_part(circuit: Circuit, proc_params) -> Part:
-        """See LayerProcess."""
-        return label_projection(circuit, proc_params["seed"])
-
-    def _add_ports(self, circuit: Circuit) -> None:
-        if "k" not in circuit.sizes:
-            raise invalid("TargetProjection", "rule", None, "a rule that learns by target streams", "use for example tpl.TP()")
-        rows = (circuit.sizes["k"], circuit.sizes["hidden0"])
-        self._ports(InPort, {"sample_in": (SAMPLE_SIZE,)})
-        self._ports(OutPort, {"sample_out": (SAMPLE_SIZE,)})
-        part = label_projection(circuit)
-        if part.has("label"):
-            self._ports(OutPort, {"a_out": rows, "trace_out": (rows[0], circuit.sizes["class"])})
-        if part.has("learn"):
-            self._ports(InPort, {"target_third_in": rows})
-
-
 class Readout(LayerProcess):
     """The integrator without threshold and its error.
 
-        score = score + a_in         third = -rate * (softmax(score) - label)
+        score = score + a_in + bias         third = -rate * (softmax(potential) - label)
 
+    The potential is as the rule's `readout` has it, the score itself if nothing else is said; only TP's Match() has none.
     Ports: a_in (classes,), sample_in (4,), acted on one step later, sample_out (4,), of the step computed, score_out
-    (classes,); if it learns: third_out (classes,). Vars: score (classes,), third, rate, learning.
-    Hardware: neuro-core, softmax on the embedded processor.
+    (classes,); if it learns: third_out (classes,). Vars: score (classes,), third, rate, learning, bias and bias_change,
+    potential, decay, gain and elapsed where there are any. Hardware: neuro-core, softmax on the embedded processor.
     """
 
     @staticmethod
@@ -266,6 +212,9 @@ class Readout(LayerProcess):
         return readout(circuit, proc_params["seed"])
 
     def _add_ports(self, circuit: Circuit) -> None:
+        if "readout" not in circuit.buffers:
+            remedy = "use a tpl.Readout(), or Learner or OnChipLearner not opened into layers, which match"
+            raise invalid("Readout", "rule", "one that learns by Match()", "one with a Readout", remedy)
         classes = (circuit.sizes["class"],)
         self._ports(InPort, {"a_in": classes, "sample_in": (SAMPLE_SIZE,)})
         self._ports(OutPort, {"score_out": classes, "sample_out": (SAMPLE_SIZE,)})
@@ -273,7 +222,8 @@ class Readout(LayerProcess):
             self._ports(OutPort, {"third_out": classes})
 
 
-def _checked_layer(obj: str, number: int, network: Network) -> int:
+def checked_layer(obj: str, number: int, network: Network) -> int:
+    """The number of a hidden layer of the network."""
     if not 0 <= number < len(network.layers):
         raise invalid(obj, "layer", number, f"in [0, {len(network.layers)})", "number the hidden layers from 0")
     return number

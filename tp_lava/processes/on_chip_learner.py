@@ -17,6 +17,7 @@ from tp_lava.learner import Learner
 from tp_lava.network import Network
 from tp_lava.processes.base import Process, visible
 from tp_lava.processes.protocol import SAMPLE_SIZE, packet_size
+from tp_lava.readouts import Match
 from tp_lava.rules import Rule
 from tp_lava.wiring import build_circuit
 
@@ -30,7 +31,7 @@ class OnChipLearner(Process):
     tp_lava.lava.learning). The same seed and samples give the same weights as Learner, stock in fixed
     point as Learner with FixedPoint(stock=True).
 
-    Ports: s_in (n_inputs,) spikes; sample_in (4,) start, label or -1, last (see EventSource); packet_in, the same
+    Ports: s_in (n_inputs,) spikes; sample_in (4,) start, label or -1, steps left (see EventSource); packet_in, the same
     asynchronously; score_out (n_classes,) the readout after each step, or after each sample asynchronously; sample_out
     (4,) the sample message of the step that score_out tells of. Opened into layers (select_sub_proc_model=True), that is
     `lag` steps behind sample_in: one for each connection.
@@ -60,7 +61,7 @@ class OnChipLearner(Process):
             if visible(buffer):
                 shape = tuple(circuit.sizes[axis] for axis in buffer.axes) or (1,)
                 init: object = 0.0
-                if buffer.role == "weight":
+                if buffer.turned:
                     shape = shape[::-1]
                 if name in circuit.values:
                     init = np.broadcast_to(np.asarray(circuit.values[name], np.float64), shape)
@@ -80,9 +81,16 @@ class OnChipLearner(Process):
         return self.unit if self.unit or not self.layers or self.layers["readout"].unit is None else self._assembled()
 
     # Opened into layers -----------------------------------------------------------------------
+    def check_parts(self) -> None:
+        """Raise InvalidValueError for a network that cannot be opened into layers."""
+        rule = self.proc_params["rule"]
+        if rule is not None and isinstance(rule.readout, Match):
+            remedy = "match with the whole network in one Process, or give the rule a readout: tpl.Readout()"
+            raise invalid("OnChipLearner", "rule.readout", "Match()", "a Readout where it is opened into layers", remedy)
+
     @property
     def layers(self) -> Mapping[str, Any]:
-        """The Processes it was opened into, by name: hidden0, population0, credit0, target, readout...; else empty."""
+        """The Processes it was opened into, by name: hidden0, population0, credit0, target or gate, readout...; else empty."""
         return self.proc_params.get("layers") or {}
 
     def parts(self) -> Mapping[str, Process]:
@@ -100,6 +108,11 @@ class OnChipLearner(Process):
         """The stock LearningDense it was opened into, if any."""
         return next((layer for layer in self.layers.values() if not isinstance(layer, Process)), None)
 
+    @property
+    def _gate(self) -> Any:
+        """What says which samples are learned, if the network learns."""
+        return self.layers.get("target") or self.layers.get("gate")
+
     def open_into(self, layers: Mapping[str, Any]) -> None:
         """Called by the model that opens it: its Vars become those of the parts."""
         self.proc_params.overwrite("layers", dict(layers))
@@ -109,8 +122,8 @@ class OnChipLearner(Process):
                 homes.setdefault(name, []).append(getattr(layer, here))
         if self._stock_dense:
             homes["hidden0"] = [self._stock_dense.weights]
-        if "target" in layers:
-            homes["learning"] = [layers["target"].all_learning]
+        if self._gate:
+            homes["learning"] = [self._gate.all_learning]
         for name, (first, *others) in homes.items():
             var = getattr(self, name)
             var.alias(first)
@@ -136,8 +149,8 @@ class OnChipLearner(Process):
         learner.memory["random_step"][...] = layers["readout"].unit.memory["random_step"]
         if self._stock_dense:
             learner.memory["hidden0"][...] = self._stock_dense.weights.get().T
-        if "target" in layers:
-            learner.memory["samples_seen"][...] = layers["target"].unit.memory["samples_seen"]
+        if self._gate:
+            learner.memory["samples_seen"][...] = self._gate.unit.memory["samples_seen"]
         return learner
 
 

@@ -7,6 +7,7 @@ compiled once a process.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -197,7 +198,10 @@ def compile_stage(circuit: Circuit, operations: Sequence[Operation]) -> Compiled
     arguments = tuple(dict.fromkeys(name for operation in operations for name in touched(operation)))
     arguments += tuple(name for name in circuit.names("random") if name not in arguments)
     arrays = tuple(_array(circuit.buffers[name].dtype, len(circuit.buffers[name].axes)) for name in arguments)
-    return CompiledCircuit(arguments, _compile(code.stage_source(operations, arguments), "run", arrays, code.functions))
+    source = code.stage_source(operations, arguments)
+    for position, name in enumerate(arguments):  # so that the same stages of two layers are the same code
+        source = re.sub(rf"\b{name}\b", f"a{position}", source)
+    return CompiledCircuit(arguments, _compile(source, "run", arrays, code.functions))
 
 
 class _CircuitCode:

@@ -1,0 +1,54 @@
+"""What tests of networks opened into layers share: the same samples through Lava's parts and through the engine."""
+
+import numpy as np
+
+import tp_lava as tpl
+from tp_lava.lava import Session, make_importable
+
+make_importable()
+from lava.magma.core.run_configs import Loihi2SimCfg as Loihi2SimCfg  # noqa: E402
+
+from tp_lava.lava.hardware import run_configuration  # noqa: E402
+from tp_lava.processes import EventSource, OnChipLearner, ScoreSink  # noqa: E402
+
+SEED = 7
+SKIPPED = 1  # the sample that is not learned
+PRECISIONS = {"fixed_pt": "fixed", "floating_pt": "float"}
+
+
+def in_layers(network, rule, samples, tag, change=None, *, learn=True, stock=False):
+    """The learner's twin and the scores after all samples, from Lava. change: what to do with the chip before the first step."""
+    source = EventSource(samples, learn if rule else False, period=2 if stock else 1)
+    chip, sink = OnChipLearner(network, rule, SEED, stock=stock), ScoreSink(network.n_classes, len(samples))
+    source.s_out.connect(chip.s_in)
+    source.sample_out.connect(chip.sample_in)
+    chip.score_out.connect(sink.score_in)
+    chip.sample_out.connect(sink.sample_in)
+    steps = sum(events.n_steps for events, _ in samples) * (2 if stock else 1) + chip.lag
+    with Session(chip, run_configuration("cpu", tag, layers=True), (source, chip, sink)) as session:
+        if change:
+            session.run(0, 20)
+            change(chip)
+        session.run(steps, 60)
+        return chip.learner, chip.buffer("score").decode(sink.scores)
+
+
+def in_engine(network, rule, samples, tag, change=None, learn=True):
+    learner = tpl.Learner(network, rule, PRECISIONS[tag], SEED)
+    if change:
+        change(learner)
+    flags = np.broadcast_to(learn, len(samples)) if rule else [False] * len(samples)
+    outcomes = [learner.learn(*sample) if flag else learner.infer(sample[0]) for sample, flag in zip(samples, flags, strict=True)]
+    return learner, np.array([outcome.scores for outcome in outcomes])
+
+
+def assert_same_memory(found, expected, tag):
+    """Every weight, state, parameter and counter; what is left over from one step to the next is not compared."""
+    for name, buffer in expected.buffers.items():
+        if (buffer.role in ("weight", "bias", "state", "parameter", "random") and not buffer.index) or buffer.role == "switch":
+            a, b = found.memory[name], expected.memory[name]
+            if tag == "fixed_pt":
+                np.testing.assert_array_equal(a, b, name)
+            else:
+                np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6, err_msg=name)
+    assert found.samples_seen == expected.samples_seen

@@ -1,0 +1,151 @@
+"""The per-layer form of what is not TP's published rule: TESS, changes applied at a sample's end, other readouts."""
+
+import numpy as np
+import pytest
+from conftest import lively, random_samples
+from opened import PRECISIONS, SEED, SKIPPED, Loihi2SimCfg, assert_same_memory, in_engine, in_layers
+
+import tp_lava as tpl
+from tp_lava.lava import Session
+from tp_lava.processes import BasisError, EventSource, LabelGate, OnChipLearner, Readout, ScoreSink, TargetProjection
+
+SIZES = (11, 9, 9, 4)
+STEPWISE = tpl.TESS(
+    0.1, 0.05, basis="walsh", update="step", activity="trace", temperature=0.2, readout=tpl.Readout(0.9, 2.0, True, "count", 8)
+)
+CASES = {
+    "as published": tpl.TESS(0.2, 0.05, basis="walsh"),
+    "each step, from traces": STEPWISE,
+    "last steps, one layer, against its own spikes": tpl.TESS(
+        (0.2, 0.0), 0.05, causal=-1.0, acausal=0.0, basis="walsh", learn_last=5, readout=tpl.Readout(learn_last=1)
+    ),
+    "acausal alone, readout frozen": tpl.TESS(0.1, 0.0, causal=0.0, basis="walsh", update="step"),
+    "TP at a sample's end": tpl.TP(0.02, 0.05, 3, True, "sequence", tpl.Readout(0.5, features="count")),
+}
+FROZEN = {
+    "last steps, one layer, against its own spikes": {"hidden1", "bias1"},
+    "acausal alone, readout frozen": {"readout", "readout_bias"},
+}
+
+
+@pytest.fixture
+def network(rng):
+    """Two layers, the first recurrent, with biases."""
+    dense = lively(tpl.Network.dense(SIZES, tpl.TESS.neuron(), recurrent=(True, False), seed=3), 2.5)
+    return dense.with_weights({name: rng.normal(0, 0.1, dense.shapes[name]) for name in ("bias0", "bias1", "readout_bias")})
+
+
+@pytest.fixture
+def samples(rng):
+    return random_samples(rng, 4, SIZES[0], SIZES[-1], rate=0.3)
+
+
+@pytest.mark.parametrize("tag", PRECISIONS)
+@pytest.mark.parametrize("case", CASES)
+def test_layers_equal_the_engine(case, tag, network, samples):
+    rule, learn = CASES[case], [index != SKIPPED for index in range(len(samples))]
+    found, scores = in_layers(network, rule, samples, tag, learn=learn)
+    expected, expected_scores = in_engine(network, rule, samples, tag, learn=learn)
+    assert_same_memory(found, expected, tag)
+    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5, atol=1e-5)
+    start = tpl.Learner(network, None, PRECISIONS[tag])
+    kept = {name for name, weights in start.weights.items() if np.array_equal(found.weights[name], weights)}
+    unlearned = {"bias0", "bias1"} if isinstance(rule, tpl.TP) else {"target"}
+    assert kept == unlearned | FROZEN.get(case, set())
+
+
+CHANGES = {
+    "rates": {name: lambda buffer: buffer.encode(0.004) for name in ("hidden0_causal_rate", "hidden1_acausal_rate", "hidden0_bias_rate")},
+    "decays": {name: lambda buffer: buffer.encode(0.8) for name in ("pre_decay", "post_decay", "readout_decay")},
+    "basis": {
+        "hidden0_basis": lambda buffer: buffer.encode(np.where(np.eye(4, 9) > 0, 1.0, -1.0)),
+        "hidden1_error_gain": lambda buffer: buffer.encode(0.9),
+    },
+    "switches": {"hidden0_learning": lambda _: [0], "readout_learning": lambda _: [0]},
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+def test_what_is_changed_while_running_acts_as_in_the_engine(changes, network, samples):
+    def in_lava(chip):
+        for name, value in CHANGES[changes].items():
+            getattr(chip, name).set(np.asarray(value(chip.buffer(name)), float))
+
+    def in_memory(learner):
+        for name, value in CHANGES[changes].items():
+            learner.memory[name][...] = value(learner.buffers[name])
+
+    found, _ = in_layers(network, STEPWISE, samples, "fixed_pt", in_lava)
+    expected, _ = in_engine(network, STEPWISE, samples, "fixed_pt", in_memory)
+    assert_same_memory(found, expected, "fixed_pt")
+    unchanged, _ = in_engine(network, STEPWISE, samples, "fixed_pt")
+    assert any(not np.array_equal(unchanged.weights[w], found.weights[w]) for w in network.weights)
+
+
+def test_learning_switched_off_for_a_while(network, samples):
+    """In the middle of a sample: what only learning needs stands still meanwhile."""
+    (events, label), off, on = samples[0], 4, 9
+    source, chip, sink = EventSource([(events, label)]), OnChipLearner(network, STEPWISE, SEED), ScoreSink(SIZES[-1], 1)
+    source.s_out.connect(chip.s_in)
+    source.sample_out.connect(chip.sample_in)
+    chip.score_out.connect(sink.score_in)
+    chip.sample_out.connect(sink.sample_in)
+    with Session(chip, Loihi2SimCfg(select_tag="fixed_pt", select_sub_proc_model=True), (source, chip, sink)) as session:
+        session.run(off, 20)
+        chip.learning.set(np.zeros(1))
+        session.run(on - off, 20)
+        chip.learning.set(np.ones(1))
+        session.run(events.n_steps - on + chip.lag, 20)
+        found, scores = chip.learner, chip.buffer("score").decode(sink.scores[0])
+    expected = tpl.Learner(network, STEPWISE, "fixed", SEED)
+    expected.begin(label, n_steps=events.n_steps)
+    for step in range(events.n_steps):
+        expected.learning = not off <= step < on
+        expected.memory["steps_left"][0] = events.n_steps - step
+        expected.step(events.units[events.offsets[step] : events.offsets[step + 1]])
+    assert_same_memory(found, expected, "fixed_pt")
+    np.testing.assert_array_equal(scores, expected.outcome().scores)
+
+
+def test_learning_switched_off_leaves_samples_unlearned(network, samples):
+    rule = CASES["as published"]
+    found, scores = in_layers(network, rule, samples, "fixed_pt", lambda chip: chip.learning.set(np.zeros(1)))
+    expected, expected_scores = in_engine(network, rule, samples, "fixed_pt", learn=False)
+    np.testing.assert_array_equal(scores, expected_scores)
+    for name in network.weights:
+        np.testing.assert_array_equal(found.mantissas[name], expected.mantissas[name])
+    assert found.samples_seen == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda n: BasisError(n, tpl.TP(contrast=2)), "BasisError: rule is TP.* but must be a TESS by which layer 0 learns"),
+        (lambda n: BasisError(n, tpl.TESS((0.1, 0.0), basis="walsh"), 1), "but must be a TESS by which layer 1 learns"),
+        (lambda n: TargetProjection(n, tpl.TESS(basis="walsh")), "must be a rule that learns by target streams; .* or LabelGate"),
+        (lambda n: Readout(n, tpl.TP(contrast=2, readout=tpl.Match())), "Readout: rule is one that learns by Match"),
+        (
+            lambda n: tpl.lava.run(n, tpl.TP(contrast=2, readout=tpl.Match()), [(tpl.Events([0], [0], 1, 11), 0)], layers=True),
+            r"OnChipLearner: rule.readout is Match\(\), but must be a Readout where it is opened into layers",
+        ),
+    ],
+)
+def test_impossible_parts(make, message, network):
+    with pytest.raises(tpl.InvalidValueError, match=message):
+        make(network)
+
+
+def test_a_label_that_does_not_exist_is_told(network, samples):
+    with pytest.raises(tpl.LavaRunError, match="sample: label is 77"):
+        tpl.lava.run(network, STEPWISE, [(samples[0][0], 77)], layers=True)
+
+
+def test_a_gate_alone_counts_what_it_lets_through(samples):
+    gate = LabelGate(tpl.Network.dense((11, 9, 4)), tpl.TESS(basis="walsh"))
+    source = EventSource(samples, [True, False, True, True])
+    source.sample_out.connect(gate.sample_in)
+    with Session(gate, Loihi2SimCfg(select_tag="floating_pt"), (source, gate)) as session:
+        session.run(3 * samples[0][0].n_steps, 20)
+        gate.all_learning.set(np.zeros(1))
+        session.run(samples[0][0].n_steps, 20)
+        assert gate.unit.memory["samples_seen"] == 2
