@@ -1,13 +1,15 @@
 """The per-layer form of what is not TP's published rule: TESS, changes applied at a sample's end, other readouts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import lively, random_samples
-from opened import PRECISIONS, SEED, SKIPPED, Loihi2SimCfg, assert_same_memory, in_engine, in_layers
+from opened import PRECISIONS, SEED, SKIPPED, Loihi2SimCfg, Monitor, assert_same_memory, in_engine, in_layers
 
 import tp_lava as tpl
 from tp_lava.lava import Session
-from tp_lava.processes import BasisError, EventSource, LabelGate, OnChipLearner, Readout, ScoreSink, TargetProjection
+from tp_lava.processes import BasisError, EventSource, LabelGate, LearningTraceLIF, OnChipLearner, Readout, ScoreSink, TargetProjection
 
 SIZES = (11, 9, 9, 4)
 STEPWISE = tpl.TESS(
@@ -40,8 +42,7 @@ def samples(rng):
     return random_samples(rng, 4, SIZES[0], SIZES[-1], rate=0.3)
 
 
-@pytest.mark.parametrize("tag", PRECISIONS)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "tag"), [(case, tag) for tag in PRECISIONS for case in CASES if tag == "fixed_pt" or case not in FROZEN])
 def test_layers_equal_the_engine(case, tag, network, samples):
     rule, learn = CASES[case], [index != SKIPPED for index in range(len(samples))]
     found, scores = in_layers(network, rule, samples, tag, learn=learn)
@@ -149,3 +150,97 @@ def test_a_gate_alone_counts_what_it_lets_through(samples):
         gate.all_learning.set(np.zeros(1))
         session.run(samples[0][0].n_steps, 20)
         assert gate.unit.memory["samples_seen"] == 2
+
+
+# Lava's own learning engine ---------------------------------------------------------------------------
+
+IN_STOCK = tpl.TESS(0.2, 0.05, basis="walsh", update="step")
+
+
+@pytest.fixture
+def shallow(rng):
+    network = lively(tpl.Network.dense((30, 12, 4), tpl.TESS.neuron(), seed=3), 2.5)
+    return network.with_weights({"bias0": rng.normal(0, 0.1, 12)})
+
+
+def test_the_rule_in_lavas_syntax():
+    rule = IN_STOCK.loihi_rule()
+    assert rule.dw_str == "2^0*u0*x1*y1 - 2^0*u0*x1*y2 + 2^0*x0*(y3-64)"
+    assert (rule.t_epoch, rule.y1_tau, rule.y2_tau, rule.y3_tau) == (2, 1e18, 1e18, 1e18)
+    decay = np.exp(-1 / rule.x1_tau)
+    np.testing.assert_allclose([decay**2, rule.x1_impulse * decay], [0.5, 1.0])  # twice a time step, once before it acts
+    assert IN_STOCK.loihi_rule(-3, 5).x1_impulse == 45
+    assert replace(IN_STOCK, acausal=0).loihi_rule(2).dw_str == "2^-2*u0*x1*y1 - 2^-2*u0*x1*y2"
+    for other in ({"causal": 0}, {"pre_decay": 0}):
+        assert replace(IN_STOCK, **other).loihi_rule().dw_str == tpl.TP().loihi_rule().dw_str
+    with pytest.raises(tpl.InvalidValueError, match=r"loihi_rule: shift is 8, but must be an integer in \[-8, 8\)"):
+        IN_STOCK.loihi_rule(8)
+
+
+@pytest.mark.parametrize("other", [{"learn_last": 8}, {"pre_decay": 0.0}], ids=str)
+def test_stock_learning_dense_equals_our_connection_in_float(other, shallow, rng):
+    rule, samples = replace(IN_STOCK, **other), random_samples(rng, 4, 30, 4, n_steps=15, rate=0.3)
+    learn = [index != SKIPPED for index in range(len(samples))]
+    found, scores = in_layers(shallow, rule, samples, "floating_pt", learn=learn, stock=True)
+    expected, expected_scores = in_engine(shallow, rule, samples, "floating_pt", learn=learn)
+    for name in shallow.weights:
+        np.testing.assert_allclose(found.weights[name], expected.weights[name], rtol=1e-5, atol=2e-6)
+    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5, atol=1e-5)
+    assert np.abs(found.weights["hidden0"] - shallow.weights["hidden0"]).max() > 0.03
+
+
+def test_stock_learning_dense_in_fixed_point_learns_the_same_in_the_mean(shallow, rng):
+    """As near to real numbers as our engine with weights of as many bits, for all its traces of 7 bits and shared random numbers."""
+    samples = random_samples(rng, 12, 30, 4, n_steps=15, rate=0.3)
+    ours = tpl.Learner(shallow, IN_STOCK, tpl.FixedPoint(stock=True), SEED)
+    for sample in samples:
+        ours.learn(*sample)
+    found = (
+        tpl.lava.run(shallow, IN_STOCK, samples, seed=SEED, layers="stock"),
+        in_engine(shallow, IN_STOCK, samples, "floating_pt")[0],
+        ours,
+    )
+    stock, real, engine = ((each.weights["hidden0"] - shallow.weights["hidden0"]).ravel() for each in found)
+    assert np.corrcoef(stock, real)[0, 1] > 0.9
+    assert np.corrcoef(stock, engine)[0, 1] > 0.85
+    assert 0.85 < stock @ real / (real @ real) < 1.15
+
+
+def test_without_a_trace_stock_learning_dense_is_foreseen_bit_for_bit(shallow, rng):
+    rule, samples = replace(IN_STOCK, causal=0.0), random_samples(rng, 4, 30, 4, n_steps=15, rate=0.3)
+    result = tpl.lava.run(shallow, rule, samples, seed=SEED, layers="stock")
+    expected = tpl.Learner(shallow, rule, tpl.FixedPoint(stock=True), SEED)
+    scores = [expected.learn(*sample).scores for sample in samples]
+    for name in shallow.weights:
+        np.testing.assert_array_equal(result.learner.mantissas[name], expected.mantissas[name])
+    np.testing.assert_array_equal(result.scores, scores)
+
+
+@pytest.mark.parametrize("rule", [tpl.TESS(basis="walsh"), tpl.TP(contrast=2, update="sequence")], ids=["TESS", "TP"])
+def test_stock_learning_dense_sums_nothing_up(rule, shallow, rng):
+    with pytest.raises(
+        tpl.InvalidValueError, match='rule.update is \'sequence\', but must be "step"; .* use update="step", or layers=True'
+    ):
+        tpl.lava.run(shallow, rule, random_samples(rng, 1, 30, 4), layers="stock")
+    with pytest.raises(tpl.InvalidValueError, match="LearningTraceLIF: rule.update"):
+        LearningTraceLIF(shallow, rule)
+
+
+def test_a_trace_too_slow_for_the_learning_engine_is_told(shallow):
+    with pytest.raises(tpl.NumberRangeError, match=r"TESS: pre_decay is 0.995, a trace of up to 200, but the learning engine's holds 127"):
+        tpl.Learner(shallow, replace(IN_STOCK, pre_decay=0.995), tpl.FixedPoint(stock=True))
+
+
+def test_a_pause_between_samples(samples):
+    source, gate = EventSource(samples[:2], pause=3), LabelGate(tpl.Network.dense((11, 9, 4)), tpl.TESS(basis="walsh"))
+    monitor = Monitor()
+    source.sample_out.connect(gate.sample_in)
+    steps = samples[0][0].n_steps
+    assert source.steps == 2 * steps + 3
+    monitor.probe(source.played, source.steps)
+    with tpl.lava.session(gate, "fixed_pt", processes=(source, gate, monitor)) as session:
+        session.run(source.steps)
+        played = np.ravel(monitor.get_data()[source.name]["played"])
+    np.testing.assert_array_equal(np.flatnonzero(np.diff(played, prepend=0)), [steps - 1, 2 * steps + 2])
+    with pytest.raises(tpl.InvalidValueError, match="EventSource: pause is -1, but must be an integer of at least 0"):
+        EventSource(samples, pause=-1)

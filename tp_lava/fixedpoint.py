@@ -21,6 +21,7 @@ from tp_lava.numbers import (
     RATE_BITS,
     SCORE_BITS,
     STATE_BITS,
+    STOCK_TRACE_BITS,
     STOCK_WEIGHT_BITS,
     THIRD_FACTOR_BITS,
     THRESHOLD_BITS,
@@ -31,12 +32,13 @@ from tp_lava.numbers import (
     quantise_decay,
 )
 from tp_lava.readouts import Readout
-from tp_lava.rules import TP, Gain, Rule, TraceRange
+from tp_lava.rules import TESS, TP, Gain, Rule, TraceRange
 
 Formats = Mapping[str, Format]
 REAL: Formats = MappingProxyType({})  # no formats: a float network
 
 _GROWTH = 2.0  # learned weights may grow to so many times their largest
+_STOCK_SHIFTS = 10  # bits that the learning engine can shift a product with a trace to the right: 7, and 3 that it always does
 _RATE_HEADROOM_BITS = 3  # a rate may be raised eightfold while running
 
 
@@ -101,15 +103,16 @@ def plan(network: Network, rule: Rule | None, options: FixedPoint, students: int
             if rule.readout.decay < 1:
                 quantise_decay(rule.readout.decay, "Readout")
             formats |= {"readout_count": Format(TRACE_BITS, 0, signed=False), "readout_gain": scale_format(1 / rule.readout.temperature)}
-    return in_stock_engine(formats) if options.stock else MappingProxyType(formats)
+    return in_stock_engine(formats, rule) if options.stock else MappingProxyType(formats)
 
 
-def in_stock_engine(formats: Mapping[str, Format]) -> Formats:
+def in_stock_engine(formats: Mapping[str, Format], rule: Rule | None) -> Formats:
     """The formats where Lava's own learning engine holds the weights of the first hidden layer.
 
     Its weights have one bit more than ours, half our resolution, and start on ours; its third factors are whole units of
     them: it would round all synapses of a step by one random number, so the neuron rounds, and leaves it nothing to
     round. Then it adds and saturates as ours does, but for one value: at -256 where ours stops at -255.
+    TESS's causal factor meets a trace, so there is something to round; it is as fine as the engine's shifts reach.
     """
     fine = formats["hidden0"].frac + 1
     membrane = formats["hidden0_membrane"]
@@ -120,9 +123,27 @@ def in_stock_engine(formats: Mapping[str, Format]) -> Formats:
             obj="hidden0",
             attr="membrane_frac",
         )
-    held = {"hidden0": Format(STOCK_WEIGHT_BITS, fine), "hidden0_third": Format(THIRD_FACTOR_BITS, fine)}
-    held["hidden0_input"] = Format(formats["hidden0_input"].bits + 1, fine)
+    held = {"hidden0": Format(STOCK_WEIGHT_BITS, fine), "hidden0_input": Format(formats["hidden0_input"].bits + 1, fine)}
+    held |= dict.fromkeys(("hidden0_third", "hidden0_causal_third", "hidden0_acausal_third"), Format(THIRD_FACTOR_BITS, fine))
+    if isinstance(rule, TESS) and rule.pre_decay > 0 and "hidden0_causal_third" in formats:
+        finest = fine - stock_trace_frac(rule.pre_decay) + _STOCK_SHIFTS
+        held["hidden0_causal_third"] = Format(THIRD_FACTOR_BITS, min(formats["hidden0_causal_third"].frac, finest))
+        held["hidden0_acausal_third"] = Format(THIRD_FACTOR_BITS - 1, fine)  # its rail is offset
     return MappingProxyType({**formats, **held})
+
+
+def stock_trace_frac(decay: float) -> int:
+    """Bits behind the binary point of the learning engine's 7-bit trace, which is largest in the middle of an epoch of two steps."""
+    high = 2**STOCK_TRACE_BITS - 1
+    frac = math.floor(math.log2(high * (1.0 - decay) * math.sqrt(decay)))
+    if frac < 0:
+        raise NumberRangeError(
+            f"TESS: pre_decay is {decay}, a trace of up to {1 / (1 - decay):.0f}, but the learning engine's holds {high}; use a smaller "
+            "pre_decay, or layers=True.",
+            obj="TESS",
+            attr="pre_decay",
+        )
+    return frac
 
 
 def start_weights(network: Network, options: FixedPoint | None) -> Mapping[str, np.ndarray]:

@@ -17,6 +17,7 @@ REGISTER_BITS = 32  # every intermediate value; only products are wider
 PRODUCT_BITS = 64  # inside multiply-and-shift
 WEIGHT_BITS = 8  # sign and 7 bits, as Loihi's synapses and Lava's Dense hold
 STOCK_WEIGHT_BITS = 9  # in the learning engine of Lava's LearningDense
+STOCK_TRACE_BITS = 7  # unsigned traces there
 STATE_BITS = 24  # membrane and synaptic current, as Loihi's u and v
 DECAY_BITS = 12  # decay factors, as Loihi's du and dv
 TRACE_BITS = 16  # unsigned spike traces

@@ -189,6 +189,12 @@ class TESS:
     def to_infer(self) -> None:
         """A network that only infers needs no rule."""
 
+    def loihi_rule(self, shift: int = 0, trace_frac: int | None = None):
+        """The rule of the hidden weights for Lava's own learning engine: see tp_lava.lava.learning.tess_loihi_rule."""
+        from tp_lava.lava.learning import tess_loihi_rule
+
+        return tess_loihi_rule(self, shift, trace_frac)
+
     @staticmethod
     def neuron(decay: float = 0.5, threshold: float = 0.6) -> LIF:
         """The published neuron: strict comparison, subtracting reset, triangular surrogate; a threshold below 0.5 counts as 0.5."""

@@ -21,7 +21,7 @@ from tp_lava.lava.hardware import TAGS as TAGS
 from tp_lava.lava.hardware import Target as Target
 from tp_lava.lava.hardware import loihi2_available as loihi2_available
 from tp_lava.lava.hardware import run_configuration
-from tp_lava.lava.learning import PERIOD
+from tp_lava.lava.learning import PERIOD, pause
 from tp_lava.lava.recorder import Recorder as Recorder
 from tp_lava.lava.session import Session as Session
 from tp_lava.lava.session import session as session
@@ -89,7 +89,7 @@ def run(
     configuration = run_configuration(target, tag if stepwise else f"{tag}_async", layers=bool(layers))
     with all_or_none():
         source, chip, sink = _processes(network, rule, samples, learn, seed, fixed, stepwise, layers)
-    steps = sum(events.n_steps for events, _ in samples) * source.proc_params["period"] + (chip.lag if layers else 0) if stepwise else 1
+    steps = (source.steps + chip.lag if layers else source.steps) if stepwise else 1
     with (
         Session(chip, configuration, (source, chip, sink)) as running,
         follow("in Lava", len(samples), lambda: sink.done, progress),
@@ -107,7 +107,8 @@ def _processes(network, rule, samples, learn, seed, fixed, stepwise, layers):
     from tp_lava.processes import EventSource, OnChipLearner, ScoreSink
 
     stock = layers == "stock"
-    source = EventSource(samples, labelled=learn if rule is not None else False, period=PERIOD if stock else 1)
+    timing = {"period": PERIOD, "pause": pause(rule)} if stock else {}
+    source = EventSource(samples, labelled=learn if rule is not None else False, **timing)
     chip = OnChipLearner(network, rule, seed, fixed, stock=stock)
     sink = ScoreSink(network.n_classes, len(samples))
     if layers:

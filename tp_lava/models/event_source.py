@@ -31,12 +31,14 @@ class PyEventSource(PyLoihiProcessModel):
     def __init__(self, proc_params=None) -> None:
         super().__init__(proc_params)
         self._samples, self._labelled = proc_params["samples"], proc_params["labelled"]
-        self._step, self._present = 0, None
+        self._step, self._rest, self._present = 0, 0, None
 
     def run_spk(self) -> None:
         """Lava calls this in each spiking phase."""
         spikes, sample = np.zeros(self.s_out.shape, np.int32), NO_SAMPLE.copy()
         silent = (self.time_step - 1) % self.proc_params["period"] > 0
+        if not silent and self._rest > 0:
+            self._rest, silent = self._rest - 1, True
         if not silent and self._present is None and self.played[0] < len(self._samples):
             self._present, self._step = self._samples[int(self.played[0])], 0
         if not silent and self._present is not None:
@@ -46,7 +48,7 @@ class PyEventSource(PyLoihiProcessModel):
             sample[:] = self._step == 0, EventSource.label(self._present, self._labelled[int(self.played[0])]), left, ALL_STREAMS
             self._step += 1
             if left == LAST_STEP:
-                self._present = None
+                self._present, self._rest = None, self.proc_params["pause"]
                 self.played += 1
         self.s_out.send(spikes)
         self.sample_out.send(sample)

@@ -86,7 +86,7 @@ class _Opened(AbstractSubProcessModel):
 
     def _connect_stock(self, population: LearningTraceLIF, spikes) -> None:
         """Hidden weights in Lava's own learning engine."""
-        dense = learning_dense(self._network, self._rule, self._options["fixed"] if self.fixed else None)
+        dense = learning_dense(self._network, self._rule, self._options["fixed"] if self.fixed else None, self._options["seed"])
         self.part_hidden0 = dense
         self._made["hidden0"] = dense
         spikes.connect(dense.s_in)

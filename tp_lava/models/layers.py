@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from tp_lava.lava.learning import rails
 from tp_lava.models.part import PartModel, define, is_active, is_labelled
 from tp_lava.processes.layers import LearningTraceLIF, PlasticDense, Readout, TraceLIF, thirds_of
-from tp_lava.processes.protocol import START
+from tp_lava.processes.protocol import LEFT, START, steps_left
 
 
 class _PlasticDense(PartModel):
@@ -120,26 +121,28 @@ class _TraceLIF(PartModel):
                     part.memory["target_error"][:, 0] = error
                 self.run_stage("third", sample)
                 part.count_step()
-        self._send_thirds(labelled and not self.is_off(), is_active(sample))
+        self._send_thirds(sample, labelled and not self.is_off())
 
-    def _send_thirds(self, taught: bool, active: bool) -> None:
+    def _send_thirds(self, sample: np.ndarray, taught: bool) -> None:
         for third in self._thirds:
             rows = self.unit.memory[third] if third.startswith("target") else self.row(third)
             getattr(self, f"{third}_out").send(rows * taught)
 
 
 class _LearningTraceLIF(_TraceLIF):
-    """The same, with the third factor on two rails."""
+    """The same, with the third factors on rails, and zero where a connection of ours would not learn."""
 
     process: ClassVar[type[TraceLIF]] = LearningTraceLIF
 
-    def _send_thirds(self, taught: bool, active: bool) -> None:
-        super()._send_thirds(taught, active)
-        third = self.row("third") * taught
-        self.s_out_bap.send(self.row("spike") * active)
-        self.s_out_y1.send(np.maximum(third, 0))
-        self.s_out_y2.send(np.maximum(-third, 0))
-        self.s_out_y3.send(np.zeros_like(third))
+    def _send_thirds(self, sample: np.ndarray, taught: bool) -> None:
+        super()._send_thirds(sample, taught)
+        rule = self.proc_params["rule"]
+        last = getattr(rule, "learn_last", None)
+        taught = taught and (last is None or steps_left(int(sample[LEFT])) <= last)
+        thirds = {third: self.row(third) * taught for third in self._thirds if not third.startswith("target")}
+        self.s_out_bap.send(self.row("spike") * is_active(sample))
+        for number, rail in enumerate(rails(rule, thirds), 1):
+            getattr(self, f"s_out_y{number}").send(rail)
 
 
 class _Readout(PartModel):

@@ -50,7 +50,8 @@ class _TypesOfPart(TypesOnDemand):
         kind = PyInPort if name.endswith("_in") else PyOutPort if name.endswith("_out") or name.startswith("s_out_") else None
         if kind is None:
             return LavaPyType(np.ndarray, float) if name in _VARS else None
-        number = np.int32 if cls.fixed or name.startswith("sample") else np.float32
+        real = float if name.startswith("s_out_") else np.float32  # Lava's learning engine takes float64
+        number = np.int32 if cls.fixed or name.startswith("sample") else real
         return LavaPyType(kind.VEC_DENSE, number)
 
 

@@ -20,7 +20,7 @@ class EventSource(Process):
 
     samples: sequence of (Events, label), all of n_units units; labelled: whether the label goes with each sample,
     one bool or one per sample (unlabelled samples are inferred only); period: Lava steps that a time step takes, of which
-    the first carries it.
+    the first carries it; pause: time steps between two samples in which nothing happens (not asynchronously).
 
     Ports: s_out (n_units,) the spikes of this step; sample_out (4,) start of a sample (0/1), its label or -1, its steps
     left (1: this is the last), 0 or, where nothing happens, -1; packet_out, the same asynchronously, a whole stretch in one
@@ -29,7 +29,7 @@ class EventSource(Process):
     """
 
     def __init__(
-        self, samples: Sequence[tuple[Events, int]], labelled: bool | Sequence[bool] = True, period: int = 1, **parameters
+        self, samples: Sequence[tuple[Events, int]], labelled: bool | Sequence[bool] = True, period: int = 1, pause: int = 0, **parameters
     ) -> None:
         if len(samples) == 0:
             raise invalid("EventSource", "samples", "empty", "at least one sample", "give (Events, label) pairs")
@@ -41,11 +41,19 @@ class EventSource(Process):
         n_units = samples[0][0].n_units
         if not is_whole(period, 1):
             raise invalid("EventSource", "period", repr(period), "an integer of at least 1", "2 is what stock LearningDense needs")
-        super().__init__(samples=samples, labelled=flags, period=int(period), **parameters)
+        if not is_whole(pause, 0):
+            raise invalid("EventSource", "pause", repr(pause), "an integer of at least 0", "0 presents one sample right after the other")
+        super().__init__(samples=samples, labelled=flags, period=int(period), pause=int(pause), **parameters)
         self.s_out = OutPort(shape=(n_units,))
         self.sample_out = OutPort(shape=(SAMPLE_SIZE,))
         self.packet_out = OutPort(shape=(packet_size(n_units),))
         self.played = Var(shape=(1,), init=0)
+
+    @property
+    def steps(self) -> int:
+        """Lava steps that all samples take, the pauses between them included."""
+        samples, given = self.proc_params["samples"], self.proc_params
+        return (sum(events.n_steps for events, _ in samples) + given["pause"] * (len(samples) - 1)) * given["period"]
 
     @staticmethod
     def label(sample: tuple[Events, int], labelled: bool) -> int:

@@ -22,6 +22,7 @@ from lava.magma.core.process.variable import Var
 from tp_lava.circuit import Circuit
 from tp_lava.errors import invalid
 from tp_lava.fixedpoint import REAL, FixedPoint, plan
+from tp_lava.lava.learning import check_stock
 from tp_lava.network import Network
 from tp_lava.parts import Part, connection, population, readout
 from tp_lava.processes.base import Process, visible
@@ -173,10 +174,11 @@ class TraceLIF(LayerProcess):
 class LearningTraceLIF(TraceLIF):
     """A TraceLIF that speaks Lava's LearningNeuron protocol, for a first hidden layer whose connection is a stock LearningDense.
 
-    Ports beside those of TraceLIF: a_third_factor_in (K,), the credit's error, in place of error_in; s_out_bap (n,) its
-    spikes; s_out_y1 and s_out_y2 (n,), the positive and the negative rail of the third factor; s_out_y3 (n,), zero.
-    Time: two Lava steps a time step (EventSource(period=2)); see tp_lava.lava.learning. In fixed point its input and its
-    rails are in units of the learning engine's weights.
+    Ports beside those of TraceLIF: a_third_factor_in (K or classes,), the credit's error, in place of error_in; s_out_bap
+    (n,) its spikes; s_out_y1 and s_out_y2 (n,), the positive and the negative rail of the third factor (TESS: the causal one);
+    s_out_y3 (n,), zero (TESS: the acausal one plus 64).
+    Time: two Lava steps a time step, and with TESS a pause between samples (EventSource(period=2, pause=...)); see
+    tp_lava.lava.learning. In fixed point its input and its rails are in units of the learning engine's weights.
     """
 
     error_port = "a_third_factor_in"
@@ -185,11 +187,7 @@ class LearningTraceLIF(TraceLIF):
         super().__init__(network, rule, 0, fixed=replace(fixed or FixedPoint(), stock=True), **options)
 
     def _add_ports(self, circuit: Circuit) -> None:
-        network, rates = circuit.network, self.proc_params["rule"].rates(len(circuit.network.layers))
-        if len(network.layers) > 1 or network.layers[0].recurrent or rates[0] == 0:
-            found = f"{network!r}, rates {rates}"
-            remedy = "deeper layers share their weights with the target streams, which one LearningDense cannot serve; use PlasticDense"
-            raise invalid("LearningTraceLIF", "network", found, "with one hidden layer, not recurrent, that learns", remedy)
+        check_stock(circuit.network, self.proc_params["rule"])
         super()._add_ports(circuit)
         n = (circuit.sizes["hidden0"],)
         self._ports(OutPort, dict.fromkeys(("s_out_bap", "s_out_y1", "s_out_y2", "s_out_y3"), n))

@@ -13,6 +13,7 @@ from lava.magma.core.process.variable import Var
 from tp_lava.circuit import Buffer, Circuit
 from tp_lava.errors import invalid
 from tp_lava.fixedpoint import FixedPoint
+from tp_lava.lava.learning import check_stock
 from tp_lava.learner import Learner
 from tp_lava.network import Network
 from tp_lava.processes.base import Process, visible
@@ -57,8 +58,9 @@ class OnChipLearner(Process):
         self._add_vars(circuit)
 
     def _add_vars(self, circuit: Circuit) -> None:
+        in_stock = ("hidden0_pre_trace", "pre_decay") if self.proc_params["stock"] else ()  # Vars x1 and x1_tau of LearningDense
         for name, buffer in circuit.buffers.items():
-            if visible(buffer):
+            if visible(buffer) and name not in in_stock:
                 shape = tuple(circuit.sizes[axis] for axis in buffer.axes) or (1,)
                 init: object = 0.0
                 if buffer.turned:
@@ -87,6 +89,8 @@ class OnChipLearner(Process):
         if rule is not None and isinstance(rule.readout, Match):
             remedy = "match with the whole network in one Process, or give the rule a readout: tpl.Readout()"
             raise invalid("OnChipLearner", "rule.readout", "Match()", "a Readout where it is opened into layers", remedy)
+        if self.proc_params["stock"]:
+            check_stock(self.proc_params["network"], rule)
 
     @property
     def layers(self) -> Mapping[str, Any]:
