@@ -1,6 +1,9 @@
 """What several tests need: both targets side by side, small networks and samples, the recordings if they are there."""
 
+import os
 import pathlib
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's: the tests themselves share out the cores
 
 import numpy as np
 import pytest

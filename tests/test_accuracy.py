@@ -10,8 +10,9 @@ import tp_lava as tpl
 def test_digits_are_learned_and_the_hidden_layer_helps(precision):
     train, test = tpl.data.digits()
     network = tpl.Network.dense((512, 200, 10), seed=0)
-    learner = tpl.Learner(network, tpl.TP(rate=7e-4, contrast=4), precision)
-    frozen = tpl.Learner(network, tpl.TP(rate=0.0, contrast=4), precision)
+    published = tpl.Readout()  # so slow a readout shows what the hidden layer adds within four epochs
+    learner = tpl.Learner(network, tpl.TP(7e-4, 2e-5, 4, readout=published), precision)
+    frozen = tpl.Learner(network, tpl.TP(0.0, 2e-5, 4, readout=published), precision)
     assert learner.evaluate(test) < 0.3
     for one in (learner, frozen):
         one.fit(train, epochs=4)

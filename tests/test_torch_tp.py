@@ -57,7 +57,7 @@ def assert_moved(trainer, start, names):
 @pytest.mark.parametrize("hidden", [(9,), (9, 7, 6)], ids=["1", "3"])
 def test_oracle(hidden, recurrent, train_target, rng):
     network = network_of(hidden, recurrent)
-    trainers = trainers_of(network, tpl.TP(RATE, READOUT_RATE, train_target=train_target))
+    trainers = trainers_of(network, tpl.TP(RATE, READOUT_RATE, train_target=train_target, readout=tpl.Readout()))
     oracle = OracleTP(network, RATE, READOUT_RATE, train_target)
     for dense, labels in batches(rng):
         expected = oracle.learn(dense, labels, labels, np.arange(len(labels)))
@@ -75,7 +75,7 @@ def test_oracle(hidden, recurrent, train_target, rng):
 )
 def test_other_neurons(neuron, rng):
     network = network_of(neuron=neuron, gain=5.0)
-    trainers, oracle = trainers_of(network, tpl.TP(RATE, READOUT_RATE)), OracleTP(network, RATE, READOUT_RATE)
+    trainers, oracle = trainers_of(network, tpl.TP(RATE, READOUT_RATE, readout=tpl.Readout())), OracleTP(network, RATE, READOUT_RATE)
     for dense, labels in batches(rng):
         oracle.learn(dense, labels, labels, np.arange(len(labels)))
         for trainer in trainers:
@@ -86,7 +86,7 @@ def test_other_neurons(neuron, rng):
 
 def test_update_at_the_end_of_the_sequence(rng):
     network = network_of()
-    trainers, oracle = trainers_of(network, tpl.TP(0.02, 0.01, update="sequence")), OracleTP(network, 0.02, 0.01)
+    trainers, oracle = trainers_of(network, tpl.TP(0.02, 0.01, update="sequence", readout=tpl.Readout())), OracleTP(network, 0.02, 0.01)
     oracle.weights = Summed(oracle.weights)
     for dense, labels in batches(rng):
         oracle.learn(dense, labels, labels, np.arange(len(labels)))
@@ -102,7 +102,7 @@ def test_optimisers_at_every_step(rng):
     """One for each layer."""
     network = network_of()
     optimiser = {"hidden0": tpl.Adam(0.8, 0.9, 1e-6), "hidden1": tpl.SGD(0.6)}
-    trainers, oracle = trainers_of(network, tpl.TP(0.02, 0.02), optimiser=optimiser), OracleTP(network, 0.02, 0.02)
+    trainers, oracle = trainers_of(network, tpl.TP(0.02, 0.02, readout=tpl.Readout()), optimiser=optimiser), OracleTP(network, 0.02, 0.02)
     adams = {name: adam(0.8, 0.9, 1e-6) for name in ("hidden0", "recurrent0")}
     oracle.weights = Optimised(oracle.weights, 0.02, **adams, hidden1=momentum(0.6), recurrent1=momentum(0.6))
     for dense, labels in batches(rng, count=2):
@@ -136,9 +136,11 @@ def test_both_gradients_agree(update, optimiser, rng):
 def test_frozen_layers(rates, moved, rng):
     """A layer below one that learns hands targets on; one above all that learn needs none."""
     network = network_of()
-    whole = tpl.TP(RATE, READOUT_RATE)
+    whole = tpl.TP(RATE, READOUT_RATE, readout=tpl.Readout())
     dense, labels = next(batches(rng))
-    for frozen, learning in zip(trainers_of(network, tpl.TP(rates, READOUT_RATE)), trainers_of(network, whole), strict=True):
+    for frozen, learning in zip(
+        trainers_of(network, tpl.TP(rates, READOUT_RATE, readout=tpl.Readout())), trainers_of(network, whole), strict=True
+    ):
         frozen.learn_batch(as_input(dense[:, :1]), labels)
         learning.learn_batch(as_input(dense[:, :1]), labels)
         for name in moved:
@@ -150,7 +152,7 @@ def test_frozen_layers(rates, moved, rng):
 
 def test_frozen_readout(rng):
     network = network_of()
-    for trainer in trainers_of(network, tpl.TP(RATE, 0.0)):
+    for trainer in trainers_of(network, tpl.TP(RATE, 0.0, readout=tpl.Readout())):
         for dense, labels in batches(rng):
             trainer.learn_batch(as_input(dense), labels)
         assert_moved(trainer, network, {"hidden0", "recurrent0", "hidden1", "recurrent1"})
@@ -158,8 +160,8 @@ def test_frozen_readout(rng):
 
 def test_learner(rng):
     network = network_of((9,))
-    learner = tpl.Learner(network, tpl.TP(RATE, READOUT_RATE))
-    trainer = tt.TPTrainer(tt.SpikingNetwork(network), tpl.TP(RATE, READOUT_RATE))
+    learner = tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, readout=tpl.Readout()))
+    trainer = tt.TPTrainer(tt.SpikingNetwork(network), tpl.TP(RATE, READOUT_RATE, readout=tpl.Readout()))
     for _ in range(3):
         samples, labels = [random_events(rng, 8, steps, 0.3) for steps in (15, 12, 15, 9, 15)], rng.integers(4, size=5).tolist()
         expected = [outcome.scores for outcome in learner.learn_batch(samples, labels)]
@@ -170,7 +172,7 @@ def test_learner(rng):
 
 def test_one_label_alone_teaches_the_readout_only(rng):
     network = network_of()
-    for trainer in trainers_of(network, tpl.TP(RATE, READOUT_RATE)):
+    for trainer in trainers_of(network, tpl.TP(RATE, READOUT_RATE, readout=tpl.Readout())):
         dense, labels = next(batches(rng))
         trainer.learn_batch(as_input(dense), np.full_like(labels, 2))
         assert_moved(trainer, network, {"readout"})

@@ -8,7 +8,7 @@ from torch.nn.functional import linear, one_hot
 
 from tp_lava.readouts import Readout
 from tp_lava.torch.module import SpikingNetwork
-from tp_lava.torch.trainer import Gradients
+from tp_lava.torch.trainer import Gradients, within_last
 
 
 class DeltaRule:
@@ -45,8 +45,3 @@ class DeltaRule:
         self._gradients.add_product("readout", error, features)
         if self._bias is not None:
             self._gradients.add("readout_bias", error.sum(dim=0))
-
-
-def within_last(count: int | None, step: int, steps: int) -> bool:
-    """Whether step number `step`, 0 the first, is among the last `count` of `steps` (None: all)."""
-    return count is None or step >= steps - count

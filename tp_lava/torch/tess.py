@@ -12,9 +12,9 @@ from tp_lava.dynamics.basis import basis
 from tp_lava.errors import invalid
 from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.rules import TESS
-from tp_lava.torch.delta_rule import DeltaRule, within_last
+from tp_lava.torch.delta_rule import DeltaRule
 from tp_lava.torch.module import SpikingNetwork
-from tp_lava.torch.trainer import Gradients, Trainer, rates_of
+from tp_lava.torch.trainer import Gradients, Trainer, rates_of, within_last
 
 
 class TESSTrainer(Trainer):
@@ -45,7 +45,7 @@ class TESSTrainer(Trainer):
                     below = layer.step(below, within_last(rule.learn_last, step, steps))
                 readout.step(below)
                 if rule.update == "step":
-                    self._apply(gradients)
+                    self._apply(gradients, self._at_rest(rule, step, steps))
             if rule.update == "sequence":
                 self._apply(gradients)
         return readout.scores

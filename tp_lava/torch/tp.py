@@ -60,10 +60,10 @@ class TPTrainer(Trainer):
             gradients = Gradients(self._learning)
             layers = self._layers(own, gradients)
             readout = DeltaRule(self.module, self._readout, own, len(spikes), gradients)
-            for inputs in spikes:
+            for step, inputs in enumerate(spikes):
                 readout.step(self._step(layers, inputs.to(self.module.dtype), len(own)))
                 if self.rule.update == "step":
-                    self._apply(gradients)
+                    self._apply(gradients, self._at_rest(self.rule, step, len(spikes)))
             if self.rule.update == "sequence":
                 self._apply(gradients)
         return readout.scores

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from tp_lava.errors import invalid
 from tp_lava.optimisers import Optimiser, check_optimiser, of_layer
+from tp_lava.readouts import Readout
 from tp_lava.rules import TESS, TP
 from tp_lava.torch.inputs import checked_labels, checked_spikes
 from tp_lava.torch.module import SpikingNetwork
@@ -73,10 +74,16 @@ class Trainer(ABC):
         parameters = dict(self.module.named_parameters())
         return {name: parameters[name] for name in names if name in parameters}
 
-    def _apply(self, gradients: Gradients | None = None) -> None:
-        """Change the parameters and forget their gradients; those without one change by what their optimisers remember."""
+    def _at_rest(self, rule: TP | TESS, step: int, steps: int) -> set[str]:
+        """Parameters that do not learn in step number `step` of `steps`."""
+        lasts = {"readout": rule.readout.learn_last if isinstance(rule.readout, Readout) else None}
+        hidden = rule.learn_last if isinstance(rule, TESS) else None
+        return {name for name in self._learning if not within_last(lasts.get(name.split("_")[0], hidden), step, steps)}
+
+    def _apply(self, gradients: Gradients | None = None, at_rest: Container[str] = ()) -> None:
+        """Change the parameters but those at rest and forget their gradients; without one they change by what optimisers remember."""
         if gradients is not None:
-            gradients.complete()
+            gradients.complete(at_rest)
         for optimiser in self._optimisers:
             optimiser.step()
             optimiser.zero_grad()
@@ -102,10 +109,10 @@ class Gradients:
         else:
             parameter.grad.addmm_(post.T, pre)
 
-    def complete(self) -> None:
-        """A zero for every parameter that nothing was added to."""
+    def complete(self, at_rest: Container[str] = ()) -> None:
+        """A zero for every parameter that nothing was added to, except those at rest."""
         for name, parameter in self._parameters.items():
-            if parameter.grad is None:
+            if parameter.grad is None and name not in at_rest:
                 parameter.grad = self._sums[name].zero_()
 
     def add(self, name: str, gradient: Tensor) -> None:
@@ -115,6 +122,11 @@ class Gradients:
             parameter.grad = self._sums[name].copy_(gradient)
         else:
             parameter.grad += gradient
+
+
+def within_last(count: int | None, step: int, steps: int) -> bool:
+    """Whether step number `step`, 0 the first, is among the last `count` of `steps` (None: all)."""
+    return count is None or step >= steps - count
 
 
 def rates_of(rule: TP | TESS, layers: int) -> dict[str, float]:
