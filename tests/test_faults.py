@@ -167,6 +167,15 @@ def test_a_child_that_does_not_answer(monkeypatch):
 # Signals --------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """Processes started in the background ignore SIGINT, and so would the tests there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["stepped", "asynchronous"])
 def test_ctrl_c(asynchronous):
     _, session = chain(asynchronous)
@@ -176,6 +185,7 @@ def test_ctrl_c(asynchronous):
     assert_next_run_works()
 
 
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_while_lava_forks_waits_for_it(monkeypatch):
     """Python drops what is raised in its callbacks around a fork."""
     from tp_lava.lava.watched import WatchedRuntime

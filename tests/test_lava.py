@@ -257,8 +257,10 @@ def test_an_interrupted_run_leaves_nothing(tmp_path):
     script = tmp_path / "interrupted.py"
     script.write_text(
         "import os, signal, threading, time, tp_lava as tpl\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "events = tpl.Events([0], [0], 2000, 4)\n"
         "network = tpl.Network.dense((4, 3, 2))\n"
+        "tpl.lava.run(network, tpl.TP(contrast=2), [(tpl.Events([0], [0], 5, 4), 0)], stepwise=True)  # compiled from now on\n"
         "threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
         "try:\n"
         "    tpl.lava.run(network, tpl.TP(contrast=2), [(events, 0)] * 10**6, stepwise=True)\n"

@@ -222,7 +222,7 @@ def test_a_sample_ten_times_as_long_takes_the_same_memory(precision, rng):
         learner.learn(events, 3)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] < peaks[0] + 2000
+    assert peaks[1] < peaks[0] + 20_000  # one more row of hidden states alone would be 360 000
 
 
 def test_silent_and_empty_samples(network):
