@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 import tp_lava as tpl
 from tp_lava.targets.cpu import compile_program
+from tp_lava.targets.cpu_source import scratch_of
 from tp_lava.targets.interpreter import interpret
 
 settings.register_profile("tp_lava", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -42,7 +43,9 @@ def run_both(program, arrays, key=0):
     by_cpu = {name: array.copy() for name, array in arrays.items()}
     interpret(program, by_interpreter, key)
     ports = [by_cpu[port.name] for port in program.ports]
-    compile_program(program)(*([np.uint32(key)] if program.uses_random else []), *ports)
+    sizes = {axis: length for port in program.ports for axis, length in zip(port.axes, by_cpu[port.name].shape, strict=False)}
+    scratch = [np.full([sizes[axis] for axis in s.axes], 77, s.dtype.rstrip("_")) for s in scratch_of(program)]
+    compile_program(program)(*([np.uint32(key)] if program.uses_random else []), *ports, *scratch)
     return by_interpreter, by_cpu
 
 

@@ -36,12 +36,12 @@ def test_backpropagation_keeps_about_what_the_formula_says():
 
 def test_runs_are_gathered_by_form():
     task = chosen_task("digits", None, **SMALL)
-    forms = [form_named("TP, K = 2"), form_named("TESS, walsh, step")]
+    forms = [form_named("TP, K = 2"), form_named(FORMS[0].name)]
     rows = compare(task, forms, seeds=2, processes=2)
-    assert [row.form for row in rows] == ["TP, K = 2", "TESS, walsh, step"]
+    assert [row.form for row in rows] == ["TP, K = 2", "frozen hidden layer"]
     for row, form in zip(rows, forms, strict=True):
         train, test = task.samples(1)
-        learner = tpl.Learner(task.network(512, 10, 1, tess=form.kind == "tess"), form.rule_for(task), seed=1, schedule=tpl.Cosine(1))
+        learner = tpl.Learner(task.network(512, 10, 1), form.rule_for(task), seed=1, schedule=tpl.Cosine(1))
         learner.fit(train)
         assert row.accuracies[1] == learner.evaluate(test)
         assert row.milliseconds > 0

@@ -109,11 +109,15 @@ def reciprocal(x: Symbol) -> Symbol:
 
 
 def softmax(x: Symbol, axis: str) -> Symbol:
-    """exp(x) / sum over `axis` of exp(x), as 2**(a - log2(sum of 2**a)) with a = (x - max x) / ln 2. Fixed result: POWER."""
+    """exp(x) / sum over `axis` of exp(x), as powers of two of a = (x - max x) / ln 2.
+
+    Fixed, where a division is dear: 2**(a - log2(sum of 2**a)); result: POWER.
+    """
     below = minimum(x - largest(x, axis), 0.0)
-    if x.trace.fixed:
-        below = maximum(below, _SOFTMAX_FLOOR)
-    exponent = multiply(below, x.trace.constant(math.log2(math.e), _LOG2E), LOGARITHM)
+    if not x.trace.fixed:
+        power = exp2(multiply(below, x.trace.constant(math.log2(math.e)), None))
+        return power * reciprocal(total(power, axis))
+    exponent = multiply(maximum(below, _SOFTMAX_FLOOR), x.trace.constant(math.log2(math.e), _LOG2E), LOGARITHM)
     return exp2(exponent - log2(total(exp2(exponent), axis)))
 
 

@@ -20,7 +20,7 @@ from numba import types
 from tp_lava.circuit import STEPS_LEFT, Circuit, Clock, Deliver, Gather, Learn, Operation, Run, Scatter, held_as, touched
 from tp_lava.dynamics.program import Program
 from tp_lava.numbers import draw, mix
-from tp_lava.targets.cpu_source import program_source
+from tp_lava.targets.cpu_source import program_source, scratch_of
 
 _REASSOCIATE = {"reassoc", "nsz"}  # lets LLVM vectorise float sums; results stay the same on one machine
 _inlined = numba.njit(forceinline=True, error_model="numpy")
@@ -66,15 +66,28 @@ _functions: dict[tuple, Callable] = {}
 _pointers: dict[Callable, _Pointer] = {}
 
 
-def _compile(source: str, name: str, argument_types: tuple, names: Mapping[str, object] = _NO_NAMES, reassociate: bool = False) -> Callable:
-    """Compile the function `name` of a source for one signature, once."""
-    key = (source, argument_types, reassociate, *names.items())
+def _compile(
+    source: str,
+    name: str,
+    argument_types: tuple,
+    names: Mapping[str, object] = _NO_NAMES,
+    *,
+    reassociate: bool = False,
+    from_python: bool = False,
+) -> Callable:
+    """Compile the function `name` of a source for one signature, once; to be called from Python, or else by pointer."""
+    key = (source, argument_types, reassociate, from_python, *names.items())
     if key not in _functions:
         scope = {**_SCOPE, **names}
         exec(compile(source, f"<tp_lava {name}>", "exec"), scope)
-        # without the GIL, so that the threads of Lava's channels go on while we compute
-        jit: Any = numba.njit(types.void(*argument_types), nogil=True, fastmath=_REASSOCIATE if reassociate else False, error_model="numpy")
-        _functions[key] = jit(scope[name])
+        options: dict[str, Any] = {
+            "nogil": True,  # so that the threads of Lava's channels go on while we compute
+            "fastmath": _REASSOCIATE if reassociate else False,
+            "error_model": "numpy",
+            "no_cpython_wrapper": not from_python,
+            "no_cfunc_wrapper": from_python,
+        }
+        _functions[key] = numba.njit(types.void(*argument_types), **options)(scope[name])
     return _functions[key]
 
 
@@ -86,16 +99,23 @@ def _array(dtype: type, dimensions: int, readonly: bool = False) -> types.Array:
     return types.Array(numba.from_dtype(np.dtype(dtype)), max(1, dimensions), "C", readonly=readonly)
 
 
-def compile_program(program: Program) -> Callable:
-    """A Numba function f([key,] *arrays), arrays in the order of program.ports; key (uint32) if it draws random bits.
+def compile_program(program: Program, *, from_python: bool = True) -> Callable:
+    """A Numba function f([key,] *arrays, *scratch), arrays in the order of program.ports; key (uint32) if it draws random bits.
 
-    Arrays are C-contiguous: float32, or int32 in a fixed program, whose weights are int8 (see held_as).
+    Arrays are C-contiguous: float32, or int32 in a fixed program, whose weights are int8 (see held_as); scratch: as scratch_of
+    says, allocated by the caller, since a step is too short to do so.
     """
     number = np.int32 if program.fixed else np.float32
     dtypes = [held_as(port.format) if port.format and port.name == "weight" else number for port in program.ports]
     arrays = tuple(_array(dtype, len(port.axes)) for dtype, port in zip(dtypes, program.ports, strict=True))
+    arrays += _scratch_types(program)
     key = (types.uint32,) if program.uses_random else ()
-    return _compile(program_source(program), "program", key + arrays, reassociate=program.reduces and not program.fixed)
+    reassociate = program.reduces and not program.fixed
+    return _compile(program_source(program), "program", key + arrays, reassociate=reassociate, from_python=from_python)
+
+
+def _scratch_types(program: Program) -> tuple[types.Array, ...]:
+    return tuple(_array(getattr(np, scratch.dtype), len(scratch.axes)) for scratch in scratch_of(program))
 
 
 # Event-driven work -------------------------------------------------------------------------------
@@ -111,21 +131,26 @@ def load(offsets, units, t, active, count):
 _DELIVER = """
 def deliver(weights, active, count, into):
     into[...] = 0
+    n = into.shape[1]
     for r in range(into.shape[0]):
-        row = into[r]
-        for q in range(count[r]):
-            fan_out = weights[active[r, q]]
-            for j in range(row.shape[0]):
-                row[j] += fan_out[j]
+        q = 0
+        while q + 4 <= count[r]:  # by four, in the same order: a sum is loaded and stored a quarter as often
+            a, b, c, d = active[r, q], active[r, q + 1], active[r, q + 2], active[r, q + 3]
+            for j in range(n):
+                into[r, j] = into[r, j] + weights[a, j] + weights[b, j] + weights[c, j] + weights[d, j]
+            q += 4
+        for p in range(q, count[r]):
+            a = active[r, p]
+            for j in range(n):
+                into[r, j] += weights[a, j]
 """
 _GATHER = """
 def gather(spikes, active, count):
     for r in range(spikes.shape[0]):
         found = 0
-        for j in range(spikes.shape[1]):
-            if spikes[r, j] != 0:
-                active[r, found] = j
-                found += 1
+        for j in range(spikes.shape[1]):  # without a branch: whether a neuron spikes is hard to predict
+            active[r, found] = j
+            found += 1 if spikes[r, j] != 0 else 0
         count[r] = found
 """
 _SCATTER = """
@@ -142,18 +167,18 @@ def count_up(active, count, total):
             total[r, active[r, q]] += 1
 """
 _LEARN_EVENTS = """
-def learn({key}weights, active, count, third):
+def learn({key}weights, active, count, third{scratch}):
     for r in range(third.shape[0]):
         for q in range(count[r]):
             i = active[r, q]
-            program({row_key}weights[i], third[r])
+            program({row_key}weights[i], third[r]{scratch})
 """
 _LEARN_TRACE = """
-def learn({key}weights, trace, third):
+def learn({key}weights, trace, third{scratch}):
     for r in range(third.shape[0]):
         for i in range(weights.shape[0]):
             if trace[r, i] != 0:
-                program({row_key}weights[i], trace[r, i : i + 1], third[r])
+                program({row_key}weights[i], trace[r, i : i + 1], third[r]{scratch})
 """
 _ROW_KEY = "mix(key, u32(r * weights.shape[0] + i)), "
 _COUNTS, _UNITS = _array(np.int32, 1), _array(np.int32, 2)
@@ -162,10 +187,12 @@ _OFFSETS, _EVENTS = _array(np.int32, 2, readonly=True), _array(np.int32, 1, read
 
 def _compile_learn(operation: Learn, number: types.Array, weight: types.Array) -> Callable:
     random, traced = operation.program.uses_random, bool(operation.trace)
-    source = (_LEARN_TRACE if traced else _LEARN_EVENTS).format(key="key, " if random else "", row_key=_ROW_KEY if random else "")
+    scratch = "".join(f", {scratch.name}" for scratch in scratch_of(operation.program))
+    template = _LEARN_TRACE if traced else _LEARN_EVENTS
+    source = template.format(key="key, " if random else "", row_key=_ROW_KEY if random else "", scratch=scratch)
     pre = (number,) if traced else (_UNITS, _COUNTS)
-    arguments = ((types.uint32,) if random else ()) + (weight, *pre, number)
-    return _compile(source, "learn", arguments, {"program": compile_program(operation.program)})
+    arguments = ((types.uint32,) if random else ()) + (weight, *pre, number, *_scratch_types(operation.program))
+    return _compile(source, "learn", arguments, {"program": compile_program(operation.program, from_python=False)})
 
 
 # Circuits ----------------------------------------------------------------------------------------
@@ -189,7 +216,7 @@ def compile_circuit(circuit: Circuit) -> CompiledCircuit:
     arguments = tuple(circuit.buffers)
     arrays = tuple(_array(b.dtype, len(b.axes)) for b in circuit.buffers.values())
     argument_types = (types.int64, types.int64, _OFFSETS, _EVENTS, *arrays)
-    return CompiledCircuit(arguments, _compile(code.source(arguments), "run", argument_types, code.functions))
+    return CompiledCircuit(arguments, _compile(code.source(arguments), "run", argument_types, code.functions, from_python=True))
 
 
 def compile_stage(circuit: Circuit, operations: Sequence[Operation]) -> CompiledCircuit:
@@ -201,7 +228,7 @@ def compile_stage(circuit: Circuit, operations: Sequence[Operation]) -> Compiled
     source = code.stage_source(operations, arguments)
     for position, name in enumerate(arguments):  # so that the same stages of two layers are the same code
         source = re.sub(rf"\b{name}\b", f"a{position}", source)
-    return CompiledCircuit(arguments, _compile(source, "run", arrays, code.functions))
+    return CompiledCircuit(arguments, _compile(source, "run", arrays, code.functions, from_python=True))
 
 
 class _CircuitCode:
@@ -212,6 +239,7 @@ class _CircuitCode:
         number = np.int32 if circuit.fixed else np.float32
         self.number = _array(number, 2)
         self.functions: dict[str, _Pointer] = {}
+        self.head: list[str] = []  # carried out once, before the first step
 
     def source(self, arguments: tuple[str, ...]) -> str:
         load = _compile(_LOAD, "load", (_OFFSETS, _EVENTS, types.int64, _UNITS, _COUNTS))
@@ -219,13 +247,14 @@ class _CircuitCode:
         if self.circuit.learns:
             body += ["base = mix(random_seed[0], random_step[0])", "random_step[0] += u32(1)"]
         body += [line for operation in self.circuit.step for line in self._lines(operation)]
-        head = [f"def run(begin, end, offsets, units, {', '.join(arguments)}):", "    for t in range(begin, end):"]
+        signature = f"def run(begin, end, offsets, units, {', '.join(arguments)}):"
+        head = [signature, *(f"    {line}" for line in self.head), "    for t in range(begin, end):"]
         return "\n".join([*head, *(f"        {line}" for line in body)]) + "\n"
 
     def stage_source(self, operations: Sequence[Operation], arguments: tuple[str, ...]) -> str:
         body = ["base = mix(random_seed[0], random_step[0])"]
         body += [line for operation in operations for line in self._lines(operation)]
-        return "\n".join([f"def run({', '.join(arguments)}):", *(f"    {line}" for line in body)]) + "\n"
+        return "\n".join([f"def run({', '.join(arguments)}):", *(f"    {line}" for line in self.head + body)]) + "\n"
 
     def _call(self, function: Callable, arguments: list[str]) -> str:
         name = f"f{len(self.functions)}"
@@ -248,16 +277,28 @@ class _CircuitCode:
                 return lines + ([self._call(count_up, [*lists, total])] if total else [])
             case Run(program, bindings, first, place):
                 arrays = [f"{buffer}[0:1]" if port in first else buffer for port, buffer in bindings]
-                return self._guarded(operation, self._call(compile_program(program), self._key(program, place) + arrays))
+                arrays += self._scratch(program, dict(zip((port for port, _ in bindings), arrays, strict=True)))
+                return self._guarded(operation, self._call(compile_program(program, from_python=False), self._key(program, place) + arrays))
             case Learn(program, weights, third, _, events, trace, place):
                 active = [trace] if trace else [f"{events}_active", f"{events}_count"]
                 learn = _compile_learn(operation, self.number, self._weights(weights))
-                return self._guarded(operation, self._call(learn, [*self._key(program, place), weights, *active, third]))
+                scratch = self._scratch(program, {"weight": f"{weights}[0]"})
+                return self._guarded(operation, self._call(learn, [*self._key(program, place), weights, *active, third, *scratch]))
             case Scatter(population, into):
                 scatter = _compile(_SCATTER, "scatter", (_UNITS, _COUNTS, self.number))
                 return [self._call(scatter, [f"{population}_active", f"{population}_count", into])]
             case Clock():
                 return [f"{STEPS_LEFT}[0] -= 1"]
+
+    def _scratch(self, program: Program, arrays: Mapping[str, str]) -> list[str]:
+        """Names of a program's scratch arrays, allocated in the head. arrays: source of the array of each port."""
+        names = []
+        for scratch in scratch_of(program):
+            owners = [next(port for port in program.ports if axis in port.axes) for axis in scratch.axes]
+            shape = "".join(f"{arrays[o.name]}.shape[{o.axes.index(a)}], " for o, a in zip(owners, scratch.axes, strict=True))
+            names.append(f"scratch{len(self.head)}")
+            self.head.append(f"{names[-1]} = np.empty(({shape}), np.{scratch.dtype})")
+        return names
 
     @staticmethod
     def _guarded(operation: Run | Learn, line: str) -> list[str]:

@@ -7,6 +7,8 @@ invariant in an inner loop is loaded outside it, so that LLVM can vectorise the 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program, Value
@@ -17,8 +19,28 @@ _NARROW = 2 ** (REGISTER_BITS - 1) - 1
 _APPLY = {"exp2": "np.exp2({})", "log2": "np.log2({})", "sqrt": "np.sqrt({})", "reciprocal": "f32(1.0) / {}"}
 
 
+@dataclass(frozen=True)
+class Scratch:
+    """Memory that a program needs from one of its nests to a later one, over `axes`; what it holds before does not matter."""
+
+    name: str
+    axes: tuple[str, ...]
+    dtype: Literal["bool_", "int32", "float32"]
+
+
+def scratch_of(program: Program) -> tuple[Scratch, ...]:
+    """A program's scratch arrays, in the order in which its function takes them."""
+    values = program.values
+    kept = (index for index in loop_form(program).kept if values[index].axes)
+    return tuple(Scratch(f"s{index}", values[index].axes, _held_as(program, values[index])) for index in kept)
+
+
+def _held_as(program: Program, value: Value) -> Literal["bool_", "int32", "float32"]:
+    return "bool_" if value.boolean else "int32" if program.fixed else "float32"
+
+
 def program_source(program: Program) -> str:
-    """Source of `program(...)`: takes `key` if it draws random bits, then its ports in order."""
+    """Source of `program(...)`: takes `key` if it draws random bits, then its ports in order, then its scratch arrays."""
     return "\n".join(_Renderer(program).render()) + "\n"
 
 
@@ -46,7 +68,7 @@ class _Renderer:
 
     def render(self) -> list[str]:
         ports = [p.name for p in self.program.ports]
-        arguments = ["key", *ports] if self.program.uses_random else ports
+        arguments = (["key"] if self.program.uses_random else []) + ports + [s.name for s in scratch_of(self.program)]
         self.lines = [f"def program({', '.join(arguments)}):"]
         for axis in self.program.axes:
             owner = next((p for p in self.program.ports if axis in p.axes), None)
@@ -54,8 +76,6 @@ class _Renderer:
                 self._line(1, f"n_{axis} = {owner.name}.shape[{owner.axes.index(axis)}]")
         for salt in self._salts(i for n in self.form.nests for i in n.instructions):
             self._line(1, f"k{salt} = mix(u32(key), u32({salt}))")
-        for index in self.form.kept:
-            self._scratch(index)
         for nest in self.form.nests:
             self._nest(nest)
         return [line for table, name in self.tables.items() for line in _table_source(table, name)] + self.lines
@@ -67,20 +87,13 @@ class _Renderer:
     def _salts(instructions: Iterable[Instruction]) -> list[int]:
         return [int(i["salt"]) for i in instructions if i.op == "random"]
 
-    def _scratch(self, index: int) -> None:
-        axes = self.program.values[index].axes
-        if axes:
-            kind = "np.bool_" if self.program.values[index].boolean else "np.int32" if self.program.fixed else "np.float32"
-            shape = ", ".join(f"n_{a}" for a in axes)
-            self._line(1, f"s{index} = np.zeros(({shape},), {kind})")
-
     # One nest ---------------------------------------------------------------------------------
     def _nest(self, nest: Nest) -> None:
         inside = {i.result for i in nest.instructions if i.op not in REDUCTIONS}
         loads = self._loads(nest, inside)
         accumulators = [i for i in nest.instructions if i.op in REDUCTIONS and i["axis"] == (nest.domain or ("",))[-1]]
         salts = {int(i["salt"]): self.program.values[i.result].axes for i in nest.instructions if i.op == "random"}
-        self._fill_max(nest, accumulators)
+        self._start(nest, accumulators)
         for depth in range(len(nest.domain) + 1):
             if depth:
                 axis = nest.domain[depth - 1]
@@ -116,9 +129,10 @@ class _Renderer:
             loads.setdefault(depth, []).append(index)
         return loads
 
-    def _fill_max(self, nest: Nest, accumulators: list[Instruction]) -> None:
+    def _start(self, nest: Nest, accumulators: list[Instruction]) -> None:
+        """Reductions over an outer axis are gathered in scratch."""
         for i in nest.instructions:
-            if i.op == "max" and i not in accumulators:
+            if i.op in REDUCTIONS and i not in accumulators:
                 self._line(1, f"s{i.result}[...] = {self._neutral(i)}")
 
     def _neutral(self, i: Instruction) -> str:

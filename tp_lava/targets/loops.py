@@ -1,6 +1,6 @@
 """Loop form of a program: its straight line cut into loop nests, the shape every scalar target is rendered from.
 
-Instructions on the same axes share a nest; a reduction closes one. What a later nest needs is kept in a
+Instructions on the same axes share a nest, those on fewer axes come first; a reduction closes one. What a later nest needs is kept in a
 scratch array (a scalar where it has no axes). Writes go last into a nest that has seen every read of their port.
 Sums have nests of their own that store nothing: a compiler may then reorder a float sum in one way only, and the
 result does not depend on where arrays happen to lie.
@@ -68,7 +68,8 @@ def _nests(program: Program) -> list[Nest]:
     done = {index for _, index in program.reads} | constants
     nests: list[Nest] = []
     while pending:
-        nest = Nest(domain_of(program, next(i for i in pending if done.issuperset(i.arguments))))
+        computable = (i for i in pending if done.issuperset(i.arguments))
+        nest = Nest(min((domain_of(program, i) for i in computable), key=len))
         ready, waiting = set(done), []
         for instruction in pending:
             if domain_of(program, instruction) == nest.domain and ready.issuperset(instruction.arguments):
