@@ -1,0 +1,79 @@
+"""What a chain of stages means, in NumPy and double precision: the oracle of the converters."""
+
+import numpy as np
+
+from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Spiking
+
+
+def run_stages(source, spikes):
+    """spikes: (T, *input_shape). -> (spikes of each population, each (T, n); readout's potential (T, classes), or None)."""
+    states = [{} for _ in source.stages]
+    populations, potentials = [[] for s in source.stages if isinstance(s, Spiking)], []
+    for frame in np.asarray(spikes, np.float64):
+        x, number, potential = frame.reshape(source.input_shape), 0, None
+        for stage, state in zip(source.stages, states, strict=True):
+            if isinstance(stage, Dense):
+                x = stage.weight.astype(np.float64) @ x.ravel()
+                x = x + (0 if stage.bias is None else stage.bias)
+            elif isinstance(stage, Convolution):
+                x = convolved(x, stage)
+            elif isinstance(stage, Pooling):
+                x = pooled(x, stage)
+            elif isinstance(stage, Spiking):
+                x = fired(x, stage, state)
+                populations[number].append(x.ravel())
+                number += 1
+            elif isinstance(stage, Integrating):
+                drive = per_unit(stage.gain, x) * x + per_unit(stage.offset, x)
+                state["m"] = x = per_unit(stage.decay, x) * state.get("m", 0.0) + drive
+                potential = x.ravel()
+            else:
+                raise TypeError(stage)
+        potentials.append(potential)
+    return [np.array(p) for p in populations], None if potentials[0] is None else np.array(potentials)
+
+
+def per_unit(parameter, x):
+    """A parameter against x: one per channel of a (c, h, w) population, else one per unit or a single number."""
+    array = np.asarray(parameter, np.float64)
+    if x.ndim == 3 and array.shape == x.shape[:1]:
+        return array[:, None, None]
+    return array.reshape(x.shape) if array.size == x.size else array
+
+
+def fired(x, stage, state):
+    last = state.get("s", np.zeros(x.size))
+    u = per_unit(stage.current_decay, x) * state.get("u", 0.0) + per_unit(stage.gain, x) * x
+    if stage.feedback is not None:
+        u = u + (stage.feedback.astype(np.float64) @ last.ravel()).reshape(x.shape)
+    pre = per_unit(stage.decay, x) * state.get("v", 0.0) + u + per_unit(stage.offset, x)
+    theta = per_unit(stage.threshold, x)
+    spiked = pre >= theta if stage.comparison == ">=" else pre > theta
+    if stage.reset == "subtract":
+        v = pre - spiked * (theta if stage.reset_by is None else per_unit(stage.reset_by, x))
+    else:
+        v = np.where(spiked, 0.0, pre)
+    state.update(u=u, v=v, s=spiked.astype(np.float64))
+    return state["s"]
+
+
+def convolved(x, stage):
+    (py, px), (sy, sx), (dy, dx) = stage.padding, stage.stride, stage.dilation
+    c_out, c_in, ky, kx = stage.kernel.shape
+    padded = np.pad(x, ((0, 0), (py, py), (px, px)))
+    height = (padded.shape[1] - dy * (ky - 1) - 1) // sy + 1
+    width = (padded.shape[2] - dx * (kx - 1) - 1) // sx + 1
+    out = np.zeros((c_out, height, width))
+    for o in range(c_out):
+        first = o // (c_out // stage.groups) * c_in
+        for i in range(c_in):
+            for a in range(ky):
+                for b in range(kx):
+                    rows = padded[first + i, a * dy : a * dy + sy * (height - 1) + 1 : sy]
+                    out[o] += stage.kernel[o, i, a, b].astype(np.float64) * rows[:, b * dx : b * dx + sx * (width - 1) + 1 : sx]
+    return out if stage.bias is None else out + stage.bias[:, None, None]
+
+
+def pooled(x, stage):
+    kernel = np.eye(len(x))[:, :, None, None] * np.ones(stage.kernel) * stage.scale
+    return convolved(x, Convolution("", kernel, None, stage.stride, stage.padding))
