@@ -1,0 +1,95 @@
+"""HDF5 files of unknown origin, read into memory whole: bounded, and without following anything out of the file.
+
+Refused are links to other files and datasets that live there, groups that contain themselves, object references and other
+types that are no numbers or text, and whatever claims to be larger than the limits below.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tp_lava.errors import ArchiveError
+
+LARGEST_ARRAY = 2**28  # elements: 1 GB of float32
+LARGEST_FILE = 2**30  # elements of all arrays together
+MOST_OBJECTS = 100_000
+DEEPEST = 32  # groups within groups
+HDF5_EXTRA = "pip install 'tp-lava[hdf5]'"
+
+Tree = Mapping[str, Any]  # name -> Tree, array, or str
+
+
+def read_tree(path: str | os.PathLike) -> Tree:
+    """A file's groups as dicts, its datasets as arrays (text as str). Raises FileNotFoundError, ArchiveError."""
+    try:
+        import h5py
+    except ImportError:
+        raise ArchiveError(f"{path}: is an HDF5 file, which needs h5py; {HDF5_EXTRA}.", obj=str(path), attr="file") from None
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            return _Reader(str(path)).group(file, "", ())
+    except ArchiveError:
+        raise
+    except Exception as error:  # h5py raises whatever the HDF5 library stumbles over, RuntimeError and MemoryError too
+        raise damaged(path, f"cannot be read as HDF5 ({error})") from None
+
+
+def damaged(path: object, problem: str) -> ArchiveError:
+    """The error of a file that is not what it should be."""
+    return ArchiveError(f"{path}: {problem}; it may be truncated or of another program, save it again.", obj=str(path), attr="file")
+
+
+class _Reader:
+    def __init__(self, path: str) -> None:
+        self.path, self.objects, self.elements = path, 0, 0
+
+    def group(self, group: Any, place: str, above: tuple[Any, ...]) -> dict[str, Any]:
+        import h5py
+
+        if len(above) > DEEPEST or any(group.id == other.id for other in above):
+            raise damaged(self.path, f"{place or '/'} contains itself, or more than {DEEPEST} groups within each other")
+        tree: dict[str, Any] = {}
+        for name in group:
+            here = f"{place}/{name}"
+            self.objects += 1
+            if self.objects > MOST_OBJECTS:
+                raise damaged(self.path, f"holds more than {MOST_OBJECTS} objects")
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise damaged(self.path, f"{here} is a link, and only what lies in the file itself is read")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                tree[name] = self.group(item, here, (*above, group))
+            elif isinstance(item, h5py.Dataset):
+                tree[name] = self.dataset(item, here)
+            else:
+                raise damaged(self.path, f"{here} is neither a group nor a dataset")
+        return tree
+
+    def dataset(self, item: Any, here: str) -> Any:
+        import h5py
+
+        if item.is_virtual or item.external:
+            raise damaged(self.path, f"{here} lies in other files")
+        text = h5py.check_string_dtype(item.dtype) is not None
+        if not text and item.dtype.kind not in "iufb":
+            raise damaged(self.path, f"{here} holds {item.dtype}, not numbers or text")
+        size = int(item.size or 0)
+        self.elements += size
+        if size > LARGEST_ARRAY or self.elements > LARGEST_FILE:
+            limit = f"{LARGEST_ARRAY} elements an array and {LARGEST_FILE} in all can be read"
+            raise damaged(self.path, f"{here} has shape {item.shape}, but {limit}")
+        value = item[()]
+        if not text:
+            return np.asarray(value)
+        return _text(value) if np.ndim(value) == 0 else [_text(v) for v in np.ravel(value)]
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
