@@ -152,7 +152,7 @@ def test_negative_membranes_decay_toward_zero_as_positive_ones_do(rng):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"decay": 1.0}, r"LIF: decay is 1.0, but must be a number in \[0, 1\)"),
+        ({"decay": 1.1}, r"LIF: decay is 1.1, but must be a number in \[0, 1\]"),
         ({"decay": -0.1}, "LIF: decay is -0.1"),
         ({"decay": float("nan")}, "LIF: decay is nan"),
         ({"current_decay": 2}, "LIF: current_decay is 2"),

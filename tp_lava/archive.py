@@ -16,6 +16,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from tp_lava.connections import Pooling, Spatial
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.surrogate import ArcTan, FastSigmoid, Triangle
 from tp_lava.errors import ArchiveError, TpLavaError
@@ -28,7 +29,8 @@ from tp_lava.rules import TESS, TP
 VERSION = 1
 _KEY = "tp_lava"
 _TYPES = {
-    t.__name__: t for t in (LIF, ArcTan, Triangle, FastSigmoid, Layer, TP, TESS, Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint)
+    t.__name__: t
+    for t in (LIF, ArcTan, Triangle, FastSigmoid, Layer, Spatial, Pooling, TP, TESS, Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint)
 }
 
 
@@ -90,12 +92,18 @@ def _umask() -> int:
 
 def describe_network(network: Network) -> dict[str, object]:
     """What a file says of a network beside its weights."""
-    return {"n_inputs": network.n_inputs, "layers": list(network.layers), "n_classes": network.n_classes}
+    return {
+        "n_inputs": network.n_inputs,
+        "layers": list(network.layers),
+        "n_classes": network.n_classes,
+        "readout_decay": network.readout_decay,
+    }
 
 
 def network_from(description: Mapping, weights: Mapping[str, np.ndarray]) -> Network:
     """The inverse of describe_network."""
-    return Network(description["n_inputs"], tuple(description["layers"]), description["n_classes"], weights)
+    shape = description["n_inputs"], tuple(description["layers"]), description["n_classes"]
+    return Network(*shape, weights, description.get("readout_decay", 1.0))
 
 
 def _encode(value: object) -> object:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tp_lava.connections import Synapses
 from tp_lava.dynamics.program import Program
 from tp_lava.fixedpoint import Formats
 from tp_lava.network import Network
@@ -30,9 +31,10 @@ def held_as(weight: Format) -> type:
 class Buffer:
     """One array.
 
-    role: weight, bias, parameter, switch (a whole number that users may change, as parameters), moment (of an optimiser:
-    kept from sample to sample), state (zeroed when a sample starts), work, or random (seed and step counter);
-    format: None in a real circuit; index: holds unit numbers or counts, in either number system.
+    role: weight, kernel (weights that synapses share), bias, parameter, switch (a whole number that users may change, as
+    parameters), moment (of an optimiser: kept from sample to sample), table (of synapses: never changes), state (zeroed when
+    a sample starts), work, or random (seed and step counter); format: None in a real circuit; index: holds unit numbers or
+    counts, in either number system.
     """
 
     name: str
@@ -50,12 +52,16 @@ class Buffer:
             return np.int32
         if self.format is None:
             return np.float32
-        return held_as(self.format) if self.role == "weight" else np.int32
+        return held_as(self.format) if self.role in ("weight", "kernel") else np.int32
 
     @property
     def turned(self) -> bool:
         """Whether it is stored as (n_in, n_out) and seen as (n_out, n_in): weights, and what they are to change by."""
         return self.role == "weight" or (self.name.endswith("_change") and len(self.axes) == 2)
+
+    def seen(self, array: np.ndarray) -> np.ndarray:
+        """A stored array as it is seen, a view."""
+        return array.T if self.turned else array
 
     def encode(self, values: object) -> np.ndarray:
         """Physical values as they are stored: weights transposed to (n_in, n_out), mantissas if fixed."""
@@ -66,16 +72,20 @@ class Buffer:
     def decode(self, array: np.ndarray) -> np.ndarray:
         """The inverse of encode, a float32 copy (exact for weights)."""
         values = self.format.real(array) if self.format else array
-        return np.array(values.T if self.turned else values, np.float32, order="C")
+        return np.array(self.seen(values), np.float32, order="C")
 
 
 @dataclass(frozen=True)
 class Deliver:
-    """into[row] = sum of the weights of the active units of population `events` in that row."""
+    """into[row] = sum of the weights of the active units of population `events` in that row.
+
+    table: of synapses that share weights: its buffers are `table`_offsets, _targets and _taps (see connections.Synapses).
+    """
 
     weights: str
     events: str
     into: str
+    table: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,8 +150,8 @@ NO_END = 2**30  # steps left of a sample whose length nobody told
 def touched(operation: Operation) -> tuple[str, ...]:
     """Names of the buffers an operation reads or writes."""
     match operation:
-        case Deliver(weights, events, into):
-            return weights, f"{events}_active", f"{events}_count", into
+        case Deliver(weights, events, into, table):
+            return weights, f"{events}_active", f"{events}_count", into, *synapse_table(table)
         case Run(_, bindings, switch=switch):
             return *(buffer for _, buffer in bindings), *((switch,) if switch else ()), *_clock(operation)
         case Learn(_, weights, third, switch, events, trace):
@@ -153,6 +163,11 @@ def touched(operation: Operation) -> tuple[str, ...]:
         case Gather(population, total):
             lists = f"{population}_spike", f"{population}_active", f"{population}_count"
             return (*lists, total) if total else lists
+
+
+def synapse_table(table: str) -> tuple[str, ...]:
+    """Names of the buffers of a table of synapses; none for ""."""
+    return tuple(f"{table}_{column}" for column in Synapses._fields) if table else ()
 
 
 def _clock(operation: Run | Learn) -> tuple[str, ...]:

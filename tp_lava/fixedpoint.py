@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from tp_lava.checks import is_whole
 from tp_lava.errors import NumberRangeError, invalid
 from tp_lava.network import Layer, Network, is_bias
 from tp_lava.numbers import (
@@ -46,23 +47,32 @@ _RATE_HEADROOM_BITS = 3  # a rate may be raised eightfold while running
 class FixedPoint:
     """How a network is held in integers; what is left out is chosen from its weights and thresholds.
 
-    weight_bits: 2..8, sign included; weight_exponents: connection -> e, weight = mantissa * 2**e;
-    membrane_frac: bits behind the membrane's binary point; third_factor_range: psi * sum(P * trace) at which
-    the 7-bit third factor saturates; stock: the weights into the first hidden layer are held as Lava's own learning
-    engine holds them (see in_stock_engine). Raises InvalidValueError.
+    weight_bits: 2..8, sign included, for all connections or by name; weight_exponents: connection -> e, weight = mantissa *
+    2**e; membrane_frac: bits behind the membrane's binary point, for all hidden layers or by name ("hidden0");
+    third_factor_range: psi * sum(P * trace) at which the 7-bit third factor saturates; stock: the weights into the first
+    hidden layer are held as Lava's own learning engine holds them (see in_stock_engine). Raises InvalidValueError.
     """
 
-    weight_bits: int = WEIGHT_BITS
+    weight_bits: int | Mapping[str, int] = WEIGHT_BITS
     weight_exponents: Mapping[str, int] = field(default_factory=dict)
-    membrane_frac: int | None = None
+    membrane_frac: int | Mapping[str, int] | None = None
     third_factor_range: float = 16.0
     stock: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.weight_bits, int) or not 2 <= self.weight_bits <= WEIGHT_BITS:
-            raise invalid("FixedPoint", "weight_bits", self.weight_bits, f"an integer in 2..{WEIGHT_BITS}", "8 is what Loihi holds")
+        for bits in self.weight_bits.values() if isinstance(self.weight_bits, Mapping) else [self.weight_bits]:
+            if not is_whole(bits, 2, WEIGHT_BITS + 1):
+                raise invalid("FixedPoint", "weight_bits", self.weight_bits, f"an integer in 2..{WEIGHT_BITS}", "8 is what Loihi holds")
         if not self.third_factor_range > 0:
             raise invalid("FixedPoint", "third_factor_range", self.third_factor_range, "> 0", "16 suits traces of decay 0.98")
+
+    def bits(self, name: str) -> int:
+        """Weight bits of a connection."""
+        return self.weight_bits.get(name, WEIGHT_BITS) if isinstance(self.weight_bits, Mapping) else self.weight_bits
+
+    def frac(self, name: str) -> int | None:
+        """The membrane's binary point in hidden layer `name`, if it was given."""
+        return self.membrane_frac.get(name) if isinstance(self.membrane_frac, Mapping) else self.membrane_frac
 
     def resolved(self, network: Network, rule: Rule | None = None) -> FixedPoint:
         """These options with every weight exponent decided, so that they hold while the weights change."""
@@ -72,10 +82,13 @@ class FixedPoint:
 def weight_exponents(network: Network, rule: Rule | None, options: FixedPoint) -> dict[str, int]:
     """Exponent of each connection: the given one, or the smallest that leaves the weights room to grow."""
     names = [name for name in network.weights if not is_bias(name)]
-    unknown = sorted(set(options.weight_exponents) - set(names))
-    if unknown:
-        raise invalid("FixedPoint", "weight_exponents", unknown, f"for connections among {names}", "rename them")
-    wanted = {name: exponent_to_hold(_range(name, network, rule), options.weight_bits) for name in names}
+    layers = [f"hidden{number}" for number in range(len(network.layers))]
+    for attr, known in (("weight_exponents", names), ("weight_bits", names), ("membrane_frac", layers)):
+        given = getattr(options, attr)
+        unknown = sorted(set(given) - set(known)) if isinstance(given, Mapping) else []
+        if unknown:
+            raise invalid("FixedPoint", attr, unknown, f"for names among {known}", "rename them")
+    wanted = {name: exponent_to_hold(_range(name, network, rule), options.bits(name)) for name in names}
     return wanted | dict(options.weight_exponents)
 
 
@@ -85,9 +98,12 @@ def plan(network: Network, rule: Rule | None, options: FixedPoint, students: int
     students: samples a batch holds (the rate is shared out among them). Raises NumberRangeError, naming layer,
     value, limit and remedy, for what does not fit.
     """
-    formats = {name: Format(options.weight_bits, -exponent) for name, exponent in weight_exponents(network, rule, options).items()}
+    formats = {name: Format(options.bits(name), -exponent) for name, exponent in weight_exponents(network, rule, options).items()}
     for number, layer in enumerate(network.layers):
-        formats |= _layer_formats(number, layer, network.sizes[number], formats, options)
+        fan_in = layer.connection.synapses().fan_in if layer.connection else network.sizes[number]
+        formats |= _layer_formats(number, layer, fan_in, formats, options)
+    if network.readout_decay < 1:
+        quantise_decay(network.readout_decay, "Network.readout_decay")
     formats["score"] = Format(SCORE_BITS, formats["readout"].frac)
     formats["readout_bias"] = Format(STATE_BITS, formats["readout"].frac)
     formats["readout_input"] = _sum_format(formats["readout"], network.sizes[-2])
@@ -153,7 +169,7 @@ def start_weights(network: Network, options: FixedPoint | None) -> Mapping[str, 
     """
     if options is None or not options.stock:
         return network.weights
-    first = Format(options.weight_bits, -options.weight_exponents["hidden0"])
+    first = Format(options.bits("hidden0"), -options.weight_exponents["hidden0"])
     return {**network.weights, "hidden0": first.real(first.quantise(network.weights["hidden0"]))}
 
 
@@ -172,16 +188,16 @@ def _range(name: str, network: Network, rule: Rule | None) -> float:
 def _layer_formats(number: int, layer: Layer, fan_in: int, formats: Formats, options: FixedPoint) -> dict[str, Format]:
     name, threshold = f"hidden{number}", layer.neuron.threshold
     for attr, decay in (("decay", layer.neuron.decay), ("current_decay", layer.neuron.current_decay), ("trace_decay", layer.trace_decay)):
-        quantise_decay(decay, f"{name}.{attr}")
+        if attr != "decay" or decay < 1:
+            quantise_decay(decay, f"{name}.{attr}")
     sums = {f"{name}_input": _sum_format(formats[name], fan_in)}
     if layer.recurrent:
         sums[f"{name}_feedback"] = _sum_format(formats[f"recurrent{number}"], layer.size)
     finest = max(format.frac for format in (*sums.values(), *((formats["target"],) if number == 0 else ())))
-    frac = options.membrane_frac
-    if frac is None:
-        frac = max(THRESHOLD_BITS - math.ceil(math.log2(threshold)), finest)
+    given = options.frac(name)
+    frac = max(THRESHOLD_BITS - math.ceil(math.log2(threshold)), finest) if given is None else given
     membrane = Format(STATE_BITS, frac)
-    _check_membrane(name, threshold, membrane, finest)
+    _check_membrane(name, max(threshold, (layer.neuron.reset_by or 0.0) / 2), membrane, finest)
     trace = Format(TRACE_BITS, TRACE_BITS - _whole_bits(1.0 / (1.0 - layer.trace_decay)), signed=False)
     planned = {f"{name}_membrane": membrane, f"{name}_trace": trace, f"bias{number}": membrane}
     return planned | sums

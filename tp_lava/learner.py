@@ -20,7 +20,7 @@ from tp_lava.data.events import Events, Sample, check_events, side_by_side
 from tp_lava.engine import COUNTERS, Engine, add_memory, check_label, given_streams, shared_memory, stream_labels
 from tp_lava.errors import ArchiveError, TpLavaError, invalid
 from tp_lava.fixedpoint import REAL, FixedPoint, plan, start_weights
-from tp_lava.network import Network, is_bias
+from tp_lava.network import Network, role_of
 from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
 from tp_lava.outcome import Arrays, Outcome
 from tp_lava.progress import track
@@ -59,7 +59,7 @@ class Learner:
         self._start, self._rule, self.seed, self._optimiser, self._schedule = network, rule, seed, optimiser, schedule
         self._fixed = options.resolved(network, rule) if isinstance(options, FixedPoint) else None
         formats = plan(network, None, self._fixed) if self._fixed else REAL
-        self._buffers = {n: Buffer(n, (), "bias" if is_bias(n) else "weight", formats.get(n)) for n in network.weights}
+        self._buffers = {n: Buffer(n, (), role_of(n, network), formats.get(n)) for n in network.weights}
         self._memory = shared_memory(self._buffers, start_weights(network, self._fixed), seed)
         self.epochs_done = 0
         self._scores: list[float] = []  # of each epoch, for the schedule
@@ -131,7 +131,7 @@ class Learner:
         """name -> int8 (n_out, n_in), wider above 8 bits; weight = mantissa * 2**exponents[name]; copies. Fixed point only."""
         if self._fixed is None:
             raise invalid("Learner", "mantissas", "of a float learner", "asked of a fixed-point one", 'use precision="fixed"')
-        return Arrays(tuple(self._buffers), lambda name: np.ascontiguousarray(self._memory[name].T))
+        return Arrays(tuple(self._buffers), lambda name: self._buffers[name].seen(self._memory[name]).copy())
 
     @property
     def exponents(self) -> Mapping[str, int]:

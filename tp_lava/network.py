@@ -2,7 +2,7 @@
 
 Weights are (n_out, n_in) arrays by name: hidden0, hidden1, ... (into each hidden layer), recurrent0, ...
 (within it), bias0, ... (n,), target (label -> first hidden layer, for TP), readout and readout_bias (classes,).
-Biases are optional.
+Biases are optional. A convolution's weights are its kernel, (channels, channels below / groups, height, width).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Protocol
 
 import numpy as np
 
-from tp_lava.checks import is_whole
+from tp_lava.checks import is_number, is_whole
+from tp_lava.connections import Spatial
 from tp_lava.dynamics.neuron import LIF, check_decay
 from tp_lava.errors import invalid
 from tp_lava.numbers import seed_key
@@ -22,16 +23,23 @@ from tp_lava.numbers import seed_key
 
 @dataclass(frozen=True)
 class Layer:
-    """One hidden layer. size: neurons; trace_decay: spike-trace factor per step, [0, 1); recurrent: fed back one step later."""
+    """One hidden layer. size: neurons; trace_decay: spike-trace factor per step, [0, 1); recurrent: fed back one step later.
+
+    connection: from the layer below, None where it is all-to-all.
+    """
 
     size: int
     neuron: LIF
     trace_decay: float = 0.98
     recurrent: bool = False
+    connection: Spatial | None = None
 
     def __post_init__(self) -> None:
         _check_size("Layer", self.size)
         check_decay("Layer", "trace_decay", self.trace_decay)
+        if self.connection and self.connection.size != self.size:
+            limit = f"that of its connection, {self.connection.size}"
+            raise invalid("Layer", "size", self.size, limit, f"a {self.connection.output_shape} population has so many")
 
 
 class HoldsNetwork(Protocol):
@@ -45,17 +53,25 @@ class HoldsNetwork(Protocol):
 class Network:
     """A feed-forward or recurrent spiking network with an integrating readout. Make one with Network.dense.
 
-    n_inputs, layers, n_classes: its shape; weights: name -> read-only float32 array (n_out, n_in).
+    n_inputs, layers, n_classes: its shape; weights: name -> read-only float32 array (n_out, n_in); readout_decay: of the
+    scores per step, [0, 1], 1 where they integrate.
     """
 
     n_inputs: int
     layers: tuple[Layer, ...]
     n_classes: int
     weights: Mapping[str, np.ndarray]
+    readout_decay: float = 1.0
 
     def __post_init__(self) -> None:
         _check_size("Network", self.n_inputs)
         _check_size("Network", self.n_classes, least=2)
+        if not is_number(self.readout_decay, 0) or self.readout_decay > 1:
+            raise invalid("Network", "readout_decay", repr(self.readout_decay), "a number in [0, 1]", "1 integrates")
+        for number, (layer, below) in enumerate(zip(self.layers, self.sizes[:-2], strict=True)):
+            if layer.connection and layer.connection.n_inputs != below:
+                found = f"from {layer.connection.shape}, {layer.connection.n_inputs} units"
+                raise invalid(f"hidden{number}", "connection", found, f"from the {below} units below", "check its shape")
         shapes = self.shapes
         checked = {name: _checked(name, array, shapes) for name, array in self.weights.items()}
         missing = [name for name in shapes if name not in checked and not is_bias(name)]
@@ -130,7 +146,7 @@ def _shapes(n_inputs: int, layers: Sequence[Layer], n_classes: int) -> dict[str,
     shapes: dict[str, tuple[int, ...]] = {}
     below = n_inputs
     for number, layer in enumerate(layers):
-        shapes[f"hidden{number}"] = (layer.size, below)
+        shapes[f"hidden{number}"] = layer.connection.weight_shape if layer.connection else (layer.size, below)
         if layer.recurrent:
             shapes[f"recurrent{number}"] = (layer.size, layer.size)
         shapes[f"bias{number}"] = (layer.size,)
@@ -139,6 +155,13 @@ def _shapes(n_inputs: int, layers: Sequence[Layer], n_classes: int) -> dict[str,
     shapes["readout"] = (n_classes, below)
     shapes["readout_bias"] = (n_classes,)
     return shapes
+
+
+def role_of(name: str, network: Network) -> str:
+    """The role of these weights' buffer: weight, kernel or bias."""
+    if is_bias(name):
+        return "bias"
+    return "kernel" if len(network.shapes[name]) == 4 else "weight"
 
 
 def is_bias(name: str) -> bool:

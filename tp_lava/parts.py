@@ -225,7 +225,7 @@ def readout(circuit: Circuit, seed: int = 0) -> Part:
     infer: list[Operation] = []
     if any(buffer.role == "state" for port, buffer in buffers.items() if port != "score"):
         formats = {port: buffer.format for port, buffer in buffers.items()} if circuit.fixed else {}
-        program = readout_program(circuit.sizes["class"], formats, bias="bias" in buffers)
+        program = readout_program(circuit.sizes["class"], formats, bias="bias" in buffers, leaky="score_decay" in buffers)
         infer.append(Run(program, tuple((port.name, buffers[port.name].name) for port in program.ports)))
     learn = _programs(circuit, "readout_bias_plasticity", "readout_bias_optimiser")
     return Part(circuit, _stages(readout=[run], learn=learn, infer=infer), {}, seed, switches=("readout_learning",))

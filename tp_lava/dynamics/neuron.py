@@ -3,7 +3,7 @@
     u[t]   = current_decay * u[t-1] + input              synaptic current (current_decay 0: u is the input)
     pre[t] = decay * v[t-1] + u[t] + bias
     s[t]   = 1 where pre >= threshold (comparison ">=") or pre > threshold (">"), decided before the reset
-    v[t]   = pre - threshold * s (reset "subtract"), or 0 where s = 1 (reset "zero")
+    v[t]   = pre - reset_by * s (reset "subtract"; reset_by: the threshold unless given), or 0 where s = 1 (reset "zero")
     e[t]   = trace_decay * e[t-1] + s[t]                 spike trace
     psi[t] = surrogate(pre - threshold)
 
@@ -34,9 +34,10 @@ RESETS = ("subtract", "zero")
 class LIF:
     """A leaky integrate-and-fire neuron in physical units (one time step; membrane in units of the threshold).
 
-    decay: membrane factor per step, [0, 1); threshold: > 0; comparison: ">=" or ">"; reset: "subtract" or
-    "zero"; current_decay: synaptic current factor per step, [0, 1); surrogate: ArcTan(), Triangle() or
-    FastSigmoid(). Raises InvalidValueError. Source: arXiv 2509.13053 (TP), arXiv 2502.01837 (TESS).
+    decay: membrane factor per step, [0, 1] (1: integrate and fire); threshold: > 0; comparison: ">=" or ">"; reset:
+    "subtract" or "zero"; current_decay: synaptic current factor per step, [0, 1); surrogate: ArcTan(), Triangle() or
+    FastSigmoid(); reset_by: > 0, what a spike subtracts (None: the threshold). Raises InvalidValueError.
+    Source: arXiv 2509.13053 (TP), arXiv 2502.01837 (TESS).
     """
 
     decay: float = 0.98
@@ -45,9 +46,11 @@ class LIF:
     reset: Literal["subtract", "zero"] = "subtract"
     current_decay: float = 0.0
     surrogate: Surrogate = field(default_factory=ArcTan)
+    reset_by: float | None = None
 
     def __post_init__(self) -> None:
-        check_decay("LIF", "decay", self.decay)
+        if not is_number(self.decay, 0) or self.decay > 1:
+            raise invalid("LIF", "decay", self.decay, "a number in [0, 1]", "a time constant tau gives exp(-1 / tau)")
         check_decay("LIF", "current_decay", self.current_decay)
         if not is_number(self.threshold) or self.threshold <= 0:
             raise invalid("LIF", "threshold", self.threshold, "a number > 0", "use for example threshold=1.0")
@@ -58,6 +61,9 @@ class LIF:
         if not isinstance(self.surrogate, ArcTan | Triangle | FastSigmoid):
             remedy = "use for example surrogate=ArcTan()"
             raise invalid("LIF", "surrogate", repr(self.surrogate), "ArcTan(), Triangle() or FastSigmoid()", remedy)
+        if self.reset_by is not None and (not is_number(self.reset_by) or self.reset_by <= 0 or self.reset != "subtract"):
+            found = f'{self.reset_by!r} with reset "{self.reset}"'
+            raise invalid("LIF", "reset_by", found, 'a number > 0 with reset "subtract"', "leave it out to subtract the threshold")
 
 
 def check_decay(obj: str, attr: str, value: object) -> None:
@@ -74,12 +80,18 @@ class NeuronFormats:
     trace: Format
 
 
-def leaky_integrate_and_fire(neuron: LIF, membrane: Symbol, drive: Symbol, decay: Symbol, threshold: Symbol, format):
-    """One step of membrane, spike and reset. drive: current plus bias; format: of the membrane (fixed). -> (v, spiked, excess)."""
-    pre = saturate(membrane * decay + drive, format)
+def leaky_integrate_and_fire(
+    neuron: LIF, leaked: Symbol, drive: Symbol, threshold: Symbol, reset_by: Symbol | None, format: Format | None
+) -> tuple[Symbol, Symbol, Symbol]:
+    """One step of membrane, spike and reset. leaked: decay * v; drive: current plus bias; format: of the membrane (fixed).
+
+    -> (v, spiked, excess = pre - threshold).
+    """
+    pre = saturate(leaked + drive, format)
     spiked = pre >= threshold if neuron.comparison == ">=" else pre > threshold
     excess = pre - threshold
-    after = excess if neuron.reset == "subtract" else 0.0
+    subtracted = excess if reset_by is None else pre - reset_by
+    after = subtracted if neuron.reset == "subtract" else 0.0
     return select(spiked, after, pre), spiked, excess
 
 
@@ -100,7 +112,7 @@ def neuron_program(
     """The LIF program of a population over axes (row, n): a row is one sample or one stream.
 
     inputs: input port -> format of its accumulated weights (None in a real program); formats: None for a
-    real program. Ports: the inputs, parameters decay, threshold, trace_decay (current_decay, bias (n)),
+    real program. Ports: the inputs, parameters threshold, trace_decay (decay, current_decay, reset_by, bias (n)),
     states membrane, trace (current), outputs spike (surrogate).
     """
     fixed = formats is not None
@@ -118,9 +130,10 @@ def neuron_program(
     if bias:
         drive = drive + t.read("bias", "parameter", ("n",), membrane_format)
     membrane = t.read("membrane", "state", per_neuron, membrane_format)
-    decay = t.read("decay", "parameter", (), DECAY)
+    leaked = membrane if neuron.decay == 1 else membrane * t.read("decay", "parameter", (), DECAY)
     threshold = t.read("threshold", "parameter", (), membrane_format)
-    after, spiked, excess = leaky_integrate_and_fire(neuron, membrane, drive, decay, threshold, membrane_format)
+    reset_by = None if neuron.reset_by is None else t.read("reset_by", "parameter", (), membrane_format)
+    after, spiked, excess = leaky_integrate_and_fire(neuron, leaked, drive, threshold, reset_by, membrane_format)
     event = spike(spiked)
     trace = t.read("trace", "state", per_neuron, formats.trace if formats else None)
     t.write("membrane", after)

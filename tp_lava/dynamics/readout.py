@@ -1,6 +1,6 @@
 """The readout: an integrator without threshold, and the error of its softmax.
 
-m[t] = m[t-1] + input + bias                    scores; prediction: argmax of m at the end of a sample
+m[t] = score_decay * m[t-1] + input + bias      scores; prediction: argmax of m at the end of a sample; score_decay: 1 unless given
 p[t] = decay * p[t-1] + input + bias            potential; decay 1: p is m
 y[c] = -rate * (softmax(p / temperature)[c] - label[c])      third factor; normalised: p divided by the steps so far
 """
@@ -27,20 +27,22 @@ def readout_program(
     readout: Readout | None = None,
     *,
     bias: bool = False,
+    leaky: bool = False,
     name: str = "readout",
 ) -> Program:
     """Over axes (b, c). Input input (b, c); state score (b, c); bias (c), if there is one.
 
-    formats: of input, score, rate, third and, if the temperature is not 1, gain; {} for a real program. readout: how it
-    learns, or None: then also input label (one-hot) (b, c), parameters rate, decay, gain, states potential (b, c) and
-    elapsed () as far as they are needed, output third (b, c).
+    leaky: the score decays, by parameter score_decay. formats: of input, score, rate, third and, if the temperature is
+    not 1, gain; {} for a real program. readout: how it learns, or None: then also input label (one-hot) (b, c), parameters
+    rate, decay, gain, states potential (b, c) and elapsed () as far as they are needed, output third (b, c).
     """
     t = Trace(name, fixed=bool(formats), axes={"b": 1, "c": classes})
     score = formats.get("score")
     arriving = t.read("input", "input", ("b", "c"), formats.get("input"))
     if bias:
         arriving = arriving + t.read("bias", "parameter", ("c",), formats.get("bias"))
-    integral = saturate(t.read("score", "state", ("b", "c"), score) + arriving, score)
+    before = t.read("score", "state", ("b", "c"), score)
+    integral = saturate((before * t.read("score_decay", "parameter", (), DECAY) if leaky else before) + arriving, score)
     t.write("score", integral)
     if readout:
         logits = _logits(t, readout, integral if readout.decay == 1 else _potential(t, readout, arriving, score), formats.get("gain"))

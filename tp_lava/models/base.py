@@ -54,7 +54,7 @@ class UnitModel(AbstractPyProcessModel):
             if visible(buffer) and name in self.__dict__:
                 array = self.unit.memory[name]
                 array[...] = buffer.encode(getattr(self, name))
-                views[name] = array.T if buffer.turned else array
+                views[name] = buffer.seen(array)
         for name, array in self._door.variables.items():
             array[...] = getattr(self, name)
             views[name] = array

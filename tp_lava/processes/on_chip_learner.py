@@ -89,6 +89,13 @@ class OnChipLearner(Process):
         if rule is not None and isinstance(rule.readout, Match):
             remedy = "match with the whole network in one Process, or give the rule a readout: tpl.Readout()"
             raise invalid("OnChipLearner", "rule.readout", "Match()", "a Readout where it is opened into layers", remedy)
+        network = self.proc_params["network"]
+        for number, layer in enumerate(network.layers):
+            if layer.connection:
+                remedy = "run the whole network in one Process: layers=False, select_sub_proc_model=False"
+                raise invalid(
+                    f"OnChipLearner: hidden{number}", "connection", "a convolution", "all-to-all where opened into layers", remedy
+                )
         if self.proc_params["stock"]:
             check_stock(self.proc_params["network"], rule)
 

@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from numba import types
 
-from tp_lava.circuit import STEPS_LEFT, Circuit, Clock, Deliver, Gather, Learn, Operation, Run, Scatter, held_as, touched
+from tp_lava.circuit import STEPS_LEFT, Circuit, Clock, Deliver, Gather, Learn, Operation, Run, Scatter, held_as, synapse_table, touched
 from tp_lava.dynamics.program import Program
 from tp_lava.numbers import draw, mix
 from tp_lava.targets.cpu_source import program_source, scratch_of
@@ -144,6 +144,16 @@ def deliver(weights, active, count, into):
             for j in range(n):
                 into[r, j] += weights[a, j]
 """
+_DELIVER_SHARED = """
+def deliver(weights, offsets, targets, taps, active, count, into):
+    into[...] = 0
+    kernel = weights.ravel()
+    for r in range(into.shape[0]):
+        for q in range(count[r]):
+            i = active[r, q]
+            for k in range(offsets[i], offsets[i + 1]):
+                into[r, targets[k]] += kernel[taps[k]]
+"""
 _GATHER = """
 def gather(spikes, active, count):
     for r in range(spikes.shape[0]):
@@ -262,13 +272,17 @@ class _CircuitCode:
         return f"{name}({', '.join(arguments)})"
 
     def _weights(self, name: str) -> types.Array:
-        return _array(self.circuit.buffers[name].dtype, 2)
+        buffer = self.circuit.buffers[name]
+        return _array(buffer.dtype, len(buffer.axes))
 
     def _lines(self, operation: Operation) -> list[str]:
         match operation:
-            case Deliver(weights, events, into):
-                deliver = _compile(_DELIVER, "deliver", (self._weights(weights), _UNITS, _COUNTS, self.number))
-                return [self._call(deliver, [weights, f"{events}_active", f"{events}_count", into])]
+            case Deliver(weights, events, into, table):
+                tables = synapse_table(table)
+                source = _DELIVER_SHARED if table else _DELIVER
+                signature = (self._weights(weights), *(_COUNTS for _ in tables), _UNITS, _COUNTS, self.number)
+                deliver = _compile(source, "deliver", signature)
+                return [self._call(deliver, [weights, *tables, f"{events}_active", f"{events}_count", into])]
             case Gather(population, total):
                 lists = [f"{population}_active", f"{population}_count"]
                 gather = _compile(_GATHER, "gather", (self.number, _UNITS, _COUNTS))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 
 import numpy as np
 
-from tp_lava.circuit import STEPS_LEFT, Circuit, Clock, Deliver, Gather, Learn, Run, Scatter
+from tp_lava.circuit import STEPS_LEFT, Circuit, Clock, Deliver, Gather, Learn, Run, Scatter, synapse_table
 from tp_lava.dynamics.program import Instruction, Program, Value
 from tp_lava.numbers import REGISTER_BITS, draw, mix
 
@@ -153,9 +153,9 @@ def interpret_step(circuit: Circuit, memory: MutableMapping[str, Array]) -> None
         memory["random_step"] += np.uint32(1)
     for operation in circuit.step:
         match operation:
-            case Deliver(weights, events, into):
+            case Deliver(weights, events, into, table):
                 for row, units in enumerate(_events(memory, events)):
-                    memory[into][row] = memory[weights][units].sum(axis=0, dtype=memory[into].dtype)
+                    memory[into][row] = _delivered(memory, weights, units, table, memory[into][row])
             case Gather(population, total):
                 _gather(memory, population, total)
             case Run() | Learn() if not _happens(operation, memory):
@@ -171,6 +171,17 @@ def interpret_step(circuit: Circuit, memory: MutableMapping[str, Array]) -> None
                     memory[into][row, units] = 1
             case Clock():
                 memory[STEPS_LEFT] -= 1
+
+
+def _delivered(memory: Mapping[str, Array], weights: str, units: Array, table: str, like: Array) -> Array:
+    if not table:
+        return memory[weights][units].sum(axis=0, dtype=like.dtype)
+    offsets, targets, taps = (memory[name] for name in synapse_table(table))
+    arriving = np.zeros_like(like)
+    for unit in units:
+        synapses = slice(offsets[unit], offsets[unit + 1])
+        np.add.at(arriving, targets[synapses], memory[weights].ravel()[taps[synapses]])
+    return arriving
 
 
 def _happens(operation: Run | Learn, memory: Mapping[str, Array]) -> bool:

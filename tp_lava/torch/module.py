@@ -172,7 +172,13 @@ class SpikingNetwork(nn.Module):
     def _check(self, network: object) -> None:
         if not isinstance(network, Network):
             raise invalid("SpikingNetwork", "network", repr(network)[:60], "a Network", "make one with tpl.Network.dense(...)")
+        if network.readout_decay < 1:
+            remedy = "train an integrating readout, or use tpl.Learner"
+            raise invalid("SpikingNetwork", "readout_decay", network.readout_decay, "1", remedy)
         for layer in network.layers:
+            if layer.connection:
+                remedy = "train it where it comes from, or use tpl.Learner"
+                raise invalid("SpikingNetwork", "connection", layer.connection, "None, all-to-all", remedy)
             if "decay" in self.trained and layer.neuron.decay == 0:
                 raise invalid("SpikingNetwork", "decay", layer.neuron.decay, "above 0 to be trained", "start for example with 0.5")
             if "threshold" in self.trained and layer.neuron.threshold < self.least_threshold:

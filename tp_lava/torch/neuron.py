@@ -73,7 +73,8 @@ class Neurons:
         self.excess = pre - self._threshold
         spikes = self._fired()
         reset = spikes.detach() if self._detach_reset else spikes
-        self.membrane = pre - reset * self._threshold if neuron.reset == "subtract" else pre - reset * pre
+        subtracted = self._threshold if neuron.reset_by is None else neuron.reset_by
+        self.membrane = pre - reset * (subtracted if neuron.reset == "subtract" else pre)
         return spikes
 
     def detach(self) -> None:

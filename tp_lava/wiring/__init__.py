@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tp_lava.circuit import Circuit
+from tp_lava.errors import invalid
 from tp_lava.fixedpoint import REAL, Formats
 from tp_lava.network import Network
 from tp_lava.optimisers import SGD, Optimiser
@@ -38,8 +39,11 @@ def build_circuit(
     """
     wiring = Wiring(network, rule, formats, students, optimiser)
     credit = _WIRINGS[type(rule)](wiring, rule) if rule is not None else None
-    for number in range(len(network.layers)):
+    for number, layer in enumerate(network.layers):
         if credit:
+            if layer.connection and credit.learns(number):
+                remedy = "learning in convolutions is not offered: freeze it, rate=(0.0, ...) with one number a layer"
+                raise invalid(type(rule).__name__, "rate", f"above 0 for hidden{number}", "0 for a convolution", remedy)
             credit.before(number)
         wiring.student_path(number, surrogate=credit is not None and credit.learns(number))
         if credit:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tp_lava.circuit import STEPS_LEFT, Buffer, Circuit, Clock, Deliver, Gather, Learn, Operation, Run, Scatter
+from tp_lava.circuit import STEPS_LEFT, Buffer, Circuit, Clock, Deliver, Gather, Learn, Operation, Run, Scatter, synapse_table
+from tp_lava.connections import Spatial
 from tp_lava.dynamics.neuron import NeuronFormats, neuron_program
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, TRACE_TIMES_THIRD, PlasticityRule, bias_program, plasticity_program
 from tp_lava.dynamics.program import Port, Program
@@ -78,12 +79,26 @@ class Wiring:
         used = tuple((port.name, bindings[port.name]) for port in program.ports)
         self.operations.append(Run(program, used, tuple(p for p in first if program.has(p)), place, switch, self.within(last)))
 
-    def deliver(self, weights: str, shape: tuple[str, str], events: str, into: str, row: str) -> str:
-        """Append a delivery; shape: (pre, post) axes of the weights."""
-        self.buffer(weights, shape, "weight", self.format(weights))
+    def deliver(self, weights: str, shape: tuple[str, str], events: str, into: str, row: str, spatial: Spatial | None = None) -> str:
+        """Append a delivery; shape: (pre, post) axes of the weights; spatial: where they are a kernel."""
+        table = self._table(weights, spatial, shape[0]) if spatial else ""
+        if not spatial:
+            self.buffer(weights, shape, "weight", self.format(weights))
         self.buffer(into, (row, shape[1]), "work", self.format(into))
-        self.operations.append(Deliver(weights, events, into))
+        self.operations.append(Deliver(weights, events, into, table))
         return into
+
+    def _table(self, weights: str, spatial: Spatial, pre: str) -> str:
+        """Declare a kernel and its table of synapses."""
+        axes = tuple(f"{weights}_{axis}" for axis in ("channels", "below", "y", "x"))
+        self.sizes |= dict(zip(axes, spatial.weight_shape, strict=True))
+        self.buffer(weights, axes, "kernel", self.format(weights))
+        synapses = spatial.synapses()
+        for name, column in zip(synapse_table(weights), synapses, strict=True):
+            self.sizes[f"n_{name}"] = len(column)
+            self.values[name] = column
+            self.buffer(name, (f"n_{name}",), "table", index=True)
+        return weights
 
     def gather(self, population: str, row: str, total: bool = False) -> None:
         """Append the gathering of a population's events."""
@@ -116,7 +131,7 @@ class Wiring:
         """Deliver `events` into a population of hidden layer `number` and step its neurons."""
         layer, axis = self.network.layers[number], f"hidden{number}"
         self.population(population, row, axis)
-        bindings = {"input": self.deliver(weights, (pre, axis), events, f"{population}_input", row)}
+        bindings = {"input": self.deliver(weights, (pre, axis), events, f"{population}_input", row, self._spatial(number, weights))}
         if layer.recurrent:
             bindings["feedback"] = self.deliver(f"recurrent{number}", (axis, axis), population, f"{population}_feedback", row)
         inputs = {port: self.format(buffer) for port, buffer in bindings.items()}
@@ -127,6 +142,10 @@ class Wiring:
         for port in program.ports:
             bindings.setdefault(port.name, self._neuron_buffer(port, number, population, row))
         self.run(program, bindings)
+
+    def _spatial(self, number: int, weights: str) -> Spatial | None:
+        """The connection whose kernel these weights are; a label projection has none."""
+        return self.network.layers[number].connection if weights == f"hidden{number}" else None
 
     def _neuron_buffer(self, port: Port, number: int, population: str, row: str) -> str:
         """The buffer behind a port of a neuron program: parameters belong to the layer, the rest to the population."""

@@ -17,13 +17,16 @@ def wire_readout(w: Wiring, rule: Rule | None) -> None:
     readout = rule.readout if rule and isinstance(rule.readout, Readout) and rule.readout_rate > 0 else None
     has_bias = "readout_bias" in w.network.weights
     names = {"input": "readout_input", "score": "score", "bias": "readout_bias", "potential": "readout_potential"}
-    names |= {name: f"readout_{name}" for name in ("rate", "gain", "decay", "elapsed", "third")}
+    names |= {name: f"readout_{name}" for name in ("rate", "gain", "decay", "elapsed", "third", "score_decay")}
     formats = {name: w.format("score" if name == "potential" else buffer) for name, buffer in names.items()} if w.formats else {}
-    program = readout_program(w.network.n_classes, formats, readout, bias=has_bias)
+    leaky = w.network.readout_decay < 1
+    program = readout_program(w.network.n_classes, formats, readout, bias=has_bias, leaky=leaky)
     w.deliver("readout", (last, "class"), last, "readout_input", "b")
     w.buffer("score", ("b", "class"), "state", w.format("score"))
     if has_bias:
         w.buffer("readout_bias", ("class",), "bias", w.format("readout_bias"))
+    if leaky:
+        w.parameter("readout_score_decay", DECAY, w.network.readout_decay)
     if readout:
         names |= {"label": w.buffer("sample_label", ("b", "class"), "work", SPIKE), "rate": w.rate("readout", "readout")}
         w.buffer("readout_third", ("b", "class"), "work", w.format("readout_third"))
