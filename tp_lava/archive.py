@@ -23,15 +23,17 @@ from tp_lava.errors import ArchiveError, TpLavaError
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.network import Layer, Network
 from tp_lava.optimisers import SGD, Adam, Cosine, Plateau
+from tp_lava.provenance import Fate, Provenance
 from tp_lava.readouts import Match, Readout
 from tp_lava.rules import TESS, TP
 
 VERSION = 1
 _KEY = "tp_lava"
-_TYPES = {
-    t.__name__: t
-    for t in (LIF, ArcTan, Triangle, FastSigmoid, Layer, Spatial, Pooling, TP, TESS, Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint)
-}
+_DATACLASSES = (
+    *(LIF, ArcTan, Triangle, FastSigmoid, Layer, Spatial, Pooling, Fate, Provenance),
+    *(TP, TESS, Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint),
+)
+_TYPES = {t.__name__: t for t in _DATACLASSES}
 
 
 def write(path: str | os.PathLike, kind: str, description: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> None:
@@ -68,7 +70,7 @@ def read(path: str | os.PathLike, kind: str) -> tuple[dict, dict[str, np.ndarray
     try:
         header = json.loads(metadata[_KEY])
         version, found = int(header.pop("version")), header.pop("kind")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise _refuse(path, "has a damaged header", "save it again") from None
     if version > VERSION:
         raise _refuse(path, f"has format version {version}, this tp_lava reads up to {VERSION}", "update tp_lava")
@@ -90,20 +92,30 @@ def _umask() -> int:
     return mask
 
 
+def save_network(network: Network, path: str | os.PathLike) -> None:
+    """Write a network, its provenance included: a safetensors file of its float32 weights, described in JSON (docs/files.md)."""
+    write(path, "network", describe_network(network), network.weights)
+
+
+def load_network(path: str | os.PathLike) -> Network:
+    """The network of such a file. Raises FileNotFoundError, ArchiveError."""
+    description, arrays = read(path, "network")
+    try:
+        return network_from(description, arrays)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _refuse(path, f"describes something impossible ({error})", "save it again") from None
+
+
 def describe_network(network: Network) -> dict[str, object]:
     """What a file says of a network beside its weights."""
-    return {
-        "n_inputs": network.n_inputs,
-        "layers": list(network.layers),
-        "n_classes": network.n_classes,
-        "readout_decay": network.readout_decay,
-    }
+    named = ("n_inputs", "layers", "n_classes", "readout_decay", "provenance")
+    return {name: getattr(network, name) for name in named}
 
 
 def network_from(description: Mapping, weights: Mapping[str, np.ndarray]) -> Network:
     """The inverse of describe_network."""
     shape = description["n_inputs"], tuple(description["layers"]), description["n_classes"]
-    return Network(*shape, weights, description.get("readout_decay", 1.0))
+    return Network(*shape, weights, description.get("readout_decay", 1.0), description.get("provenance"))
 
 
 def _encode(value: object) -> object:

@@ -19,6 +19,7 @@ from tp_lava.connections import Spatial
 from tp_lava.dynamics.neuron import LIF, check_decay
 from tp_lava.errors import invalid
 from tp_lava.numbers import seed_key
+from tp_lava.provenance import Provenance
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Network:
     """A feed-forward or recurrent spiking network with an integrating readout. Make one with Network.dense.
 
     n_inputs, layers, n_classes: its shape; weights: name -> read-only float32 array (n_out, n_in); readout_decay: of the
-    scores per step, [0, 1], 1 where they integrate.
+    scores per step, [0, 1], 1 where they integrate; provenance: of a converted one.
     """
 
     n_inputs: int
@@ -62,6 +63,7 @@ class Network:
     n_classes: int
     weights: Mapping[str, np.ndarray]
     readout_decay: float = 1.0
+    provenance: Provenance | None = None
 
     def __post_init__(self) -> None:
         _check_size("Network", self.n_inputs)

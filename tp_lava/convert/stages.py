@@ -13,6 +13,9 @@ from typing import Literal
 
 import numpy as np
 
+from tp_lava.errors import InvalidValueError, invalid
+from tp_lava.provenance import Fate, What
+
 Parameter = float | np.ndarray
 
 
@@ -87,25 +90,6 @@ class Integrating:
 
 Stage = Dense | Convolution | Pooling | Spiking | Integrating
 
-What = Literal["kept", "rescaled", "folded", "added", "ignored"]
-
-
-@dataclass(frozen=True)
-class Fate:
-    """What became of one parameter of the source. path: of the layer there; detail: the numbers, in a few words.
-
-    kept: the same numbers; rescaled: times a factor, or in other units; folded: into another parameter; added: not in the
-    source; ignored: without effect on what the network computes (a dropout, a training option), said for completeness.
-    """
-
-    path: str
-    parameter: str
-    what: What
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.path}.{self.parameter}: {self.what}" + (f" ({self.detail})" if self.detail else "")
-
 
 @dataclass
 class Source:
@@ -121,8 +105,6 @@ class Source:
         self.fates.append(Fate(path, parameter, what, detail))
 
 
-def refuse(path: str, parameter: str, found: object, limit: str, remedy: str) -> Exception:
+def refuse(path: str, parameter: str, found: object, limit: str, remedy: str) -> InvalidValueError:
     """The error of a thing that cannot be carried over: raise it."""
-    from tp_lava.errors import invalid
-
-    return invalid(f"convert: {path}", parameter, str(found), limit, remedy)
+    return invalid(f"convert: {path}", parameter, found, limit, remedy)

@@ -1,7 +1,7 @@
 """The neuron: leaky integrate-and-fire with synaptic current, bias, spike trace and surrogate derivative.
 
     u[t]   = current_decay * u[t-1] + input              synaptic current (current_decay 0: u is the input)
-    pre[t] = decay * v[t-1] + u[t] + bias
+    pre[t] = decay * v[t-1] + u[t] + bias                (bias_to "current": the bias is part of the input instead)
     s[t]   = 1 where pre >= threshold (comparison ">=") or pre > threshold (">"), decided before the reset
     v[t]   = pre - reset_by * s (reset "subtract"; reset_by: the threshold unless given), or 0 where s = 1 (reset "zero")
     e[t]   = trace_decay * e[t-1] + s[t]                 spike trace
@@ -28,6 +28,7 @@ DECAY = Format(DECAY_BITS, DECAY_BITS, signed=False)
 FADED = 2.0**-20  # of a spike
 COMPARISONS = (">=", ">")
 RESETS = ("subtract", "zero")
+BIASED = ("membrane", "current")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class LIF:
 
     decay: membrane factor per step, [0, 1] (1: integrate and fire); threshold: > 0; comparison: ">=" or ">"; reset:
     "subtract" or "zero"; current_decay: synaptic current factor per step, [0, 1); surrogate: ArcTan(), Triangle() or
-    FastSigmoid(); reset_by: > 0, what a spike subtracts (None: the threshold). Raises InvalidValueError.
+    FastSigmoid(); reset_by: > 0, what a spike subtracts (None: the threshold); bias_to: "membrane" or "current".
+    Raises InvalidValueError.
     Source: arXiv 2509.13053 (TP), arXiv 2502.01837 (TESS).
     """
 
@@ -47,6 +49,7 @@ class LIF:
     current_decay: float = 0.0
     surrogate: Surrogate = field(default_factory=ArcTan)
     reset_by: float | None = None
+    bias_to: Literal["membrane", "current"] = "membrane"
 
     def __post_init__(self) -> None:
         if not is_number(self.decay, 0) or self.decay > 1:
@@ -61,6 +64,8 @@ class LIF:
         if not isinstance(self.surrogate, ArcTan | Triangle | FastSigmoid):
             remedy = "use for example surrogate=ArcTan()"
             raise invalid("LIF", "surrogate", repr(self.surrogate), "ArcTan(), Triangle() or FastSigmoid()", remedy)
+        if self.bias_to not in BIASED:
+            raise invalid("LIF", "bias_to", repr(self.bias_to), '"membrane" or "current"', "Lava's LIF adds it to the membrane")
         if self.reset_by is not None and (not is_number(self.reset_by) or self.reset_by <= 0 or self.reset != "subtract"):
             found = f'{self.reset_by!r} with reset "{self.reset}"'
             raise invalid("LIF", "reset_by", found, 'a number > 0 with reset "subtract"', "leave it out to subtract the threshold")
@@ -123,11 +128,14 @@ def neuron_program(
         arriving = _within_register(t.read(port, "input", per_neuron, format), membrane_format)
         drive = arriving if drive is None else drive + arriving
     assert drive is not None
+    filtered = bias and neuron.bias_to == "current"
+    if filtered:
+        drive = drive + t.read("bias", "parameter", ("n",), membrane_format)
     if neuron.current_decay > 0:
         current = t.read("current", "state", per_neuron, membrane_format)
         drive = saturate(current * t.read("current_decay", "parameter", (), DECAY) + drive, membrane_format)
         t.write("current", drive)
-    if bias:
+    if bias and not filtered:
         drive = drive + t.read("bias", "parameter", ("n",), membrane_format)
     membrane = t.read("membrane", "state", per_neuron, membrane_format)
     leaked = membrane if neuron.decay == 1 else membrane * t.read("decay", "parameter", (), DECAY)

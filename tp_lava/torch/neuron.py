@@ -65,6 +65,8 @@ class Neurons:
     def step(self, drive: Tensor, bias: Tensor | None = None) -> Tensor:
         """One step. drive: weighted spikes (rows, n); bias: (n,). -> spikes (rows, n) of 0 and 1."""
         neuron = self._neuron
+        if bias is not None and neuron.bias_to == "current":
+            drive, bias = drive + bias, None
         if neuron.current_decay > 0:
             self._current = drive = self._current * neuron.current_decay + drive
         if bias is not None:
