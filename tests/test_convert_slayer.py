@@ -503,6 +503,8 @@ def test_what_cannot_be_carried_over(layers, message, tmp_path):
 def test_other_things(tmp_path):
     with pytest.raises(tpl.InvalidValueError, match="^convert: int: source is 7, but must be a path, or a network with .blocks; pass"):
         read_slayer(7)
+    with pytest.raises(tpl.InvalidValueError, match="^convert: int: blocks is 7, but must be the blocks of a SLAYER network"):
+        read_slayer(types.SimpleNamespace(blocks=7))
     with pytest.raises(FileNotFoundError):
         read_slayer(tmp_path / "absent.net")
     with pytest.raises(tpl.errors.ArchiveError, match="has no group 'layer' with the blocks of a SLAYER network"):

@@ -6,7 +6,8 @@ are, for Lava shifts inputs, biases and thresholds alike (by MEMBRANE_FRAC bits)
     current_decay = 1 - iDecay / 4096, decay = 1 - vDecay / 4096, spike where pre > vThMant, then 0
 
 Biases (mean-only batch normalisation) go to the membrane, past the current. What is above every membrane's reach, or has
-no neurons, is the readout. `fixed_point_of` holds all of it without rounding, with the mantissas that Lava has.
+no neurons, is the readout. `fixed_point_of` holds all of it without rounding, with the mantissas that Lava has; only
+where a current leaves 24 bits (2**17 steps) do they differ: Lava's wraps around, ours saturates, SLAYER's in PyTorch goes on.
 """
 
 from __future__ import annotations
@@ -458,6 +459,8 @@ def _layers(path: object, tree: Any) -> list[Tree]:
 
 def _exported(blocks: Any) -> list[Tree]:
     """What the blocks of a network in memory would write into a file, and what they do not say there."""
+    if not hasattr(blocks, "__iter__"):
+        raise refuse(type(blocks).__name__, "blocks", repr(blocks)[:60], "the blocks of a SLAYER network", "pass such a network")
     trees: list[Tree] = []
     for number, block in enumerate(blocks):
         file, path = _Tree(), f"layer/{number}"
