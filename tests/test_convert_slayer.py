@@ -249,31 +249,22 @@ def test_a_trained_network(slayer, rng):
 # Stock Lava --------------------------------------------------------------------------------------
 
 
-def as_network(source):
-    """Dense and recurrent stages as a Network, with a readout of its own."""
-    populations = [stage for stage in source.stages if isinstance(stage, Spiking)]
-    weights = [stage.weight for stage in source.stages if isinstance(stage, Dense)][: len(populations)]
-    neurons = [tpl.LIF(stage.decay, stage.threshold, ">", "zero", stage.current_decay) for stage in populations]
-    sizes = (source.input_shape[0], *(len(weight) for weight in weights), 2)
-    network = tpl.Network.dense(sizes, neurons, 0.5, [stage.feedback is not None for stage in populations])
-    arrays = {f"hidden{k}": weight for k, weight in enumerate(weights)}
-    arrays |= {f"recurrent{k}": stage.feedback for k, stage in enumerate(populations) if stage.feedback is not None}
-    arrays |= {f"bias{k}": np.broadcast_to(stage.offset, len(weights[k])) for k, stage in enumerate(populations) if np.any(stage.offset)}
-    return network.with_weights(arrays)
+EXACT = ["dense", "without an input block", "recurrent", "normed", "weight norm", "convolutions", "even pool", "normed images", "affine"]
 
 
-@pytest.mark.parametrize("name", ["dense", "without an input block", "recurrent", "normed", "weight norm"])
+@pytest.mark.parametrize("name", EXACT)
 def test_our_fixed_point_has_its_mantissas(slayer, name, rng):
     module, spikes, _ = built(slayer, name, rng)
-    source = read_slayer(module)
-    options = fixed_point_of(source)
-    learner = tpl.Learner(as_network(source), precision=options)
-    outcome = learner.infer(tpl.Events.from_dense(spikes.astype(bool)), record=True)
+    network, source = tpl.convert(module, trace_decay=0.5), read_slayer(module)
+    options = network.provenance.fixed
+    learner = tpl.Learner(network, precision=options)
+    outcome = learner.infer(tpl.Events.from_dense(spikes.reshape(len(spikes), -1)), record=True)
     for ours, expected in zip(outcome.spikes, simulate(source, spikes)[0], strict=True):
-        np.testing.assert_array_equal(ours, expected)
+        np.testing.assert_array_equal(ours, expected.reshape(ours.shape))
     assert options.membrane_frac == 6
     assert {options.weight_exponents[key] for key in options.weight_exponents if key != "target"} == {1}
-    np.testing.assert_array_equal(2 * learner.mantissas["hidden0"], source.stages[0].weight)
+    if name == "dense":
+        np.testing.assert_array_equal(2 * learner.mantissas["hidden0"], source.stages[0].weight)
 
 
 def in_netx(path, spikes):
@@ -440,7 +431,7 @@ def test_readouts(last, decay, offset, tmp_path):
 def test_what_eight_bits_with_sign_do_not_hold_is_told(tmp_path):
     source = read_slayer(write(tmp_path / "a.net", [dense(weight=[[-256.0, 254], [0, 0], [-256, 2]])]))
     assert "2 are -256, which fixed point holds as -254" in next(f.detail for f in source.fates if f.parameter == "weight")
-    network = as_network(source)
+    network = tpl.convert(source)
     learner = tpl.Learner(network, precision=fixed_point_of(source))
     assert learner.weights["hidden0"].tolist() == [[-254, 254], [0, 0], [-254, 2]]
 

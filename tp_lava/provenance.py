@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from tp_lava.fixedpoint import FixedPoint
 
 What = Literal["kept", "rescaled", "folded", "added", "ignored"]
 
@@ -27,10 +30,13 @@ class Fate:
 
 @dataclass(frozen=True)
 class Provenance:
-    """format: "nir", "snntorch", ...; fates: in the order of the source."""
+    """format: "nir", "snntorch", ...; fates: in the order of the source; fixed: how the source itself holds it in integers,
+    if it does, to be given as a Learner's precision.
+    """
 
     format: str
     fates: tuple[Fate, ...] = ()
+    fixed: FixedPoint | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fates", tuple(self.fates))

@@ -2,3 +2,75 @@
 
 One module per format; each reads, says what became of every parameter, and refuses what cannot be carried over.
 """
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from tp_lava.archive import load_network
+from tp_lava.convert.assemble import assemble
+from tp_lava.convert.stages import Source
+from tp_lava.errors import invalid
+from tp_lava.network import Network
+
+FORMATS: Mapping[str, tuple[str, str]] = {  # name -> module of this package, its reader
+    "nir": ("nir", "read_nir"),
+    "slayer": ("slayer", "read_slayer"),
+    "torch": ("torch_modules", "read_module"),
+    "state dict": ("state_dicts", "read_state_dict"),
+}
+SUFFIXES = {".nir": "nir", ".net": "slayer", ".pt": "state dict", ".pth": "state dict", ".safetensors": "state dict"}
+
+
+def convert(source: Any, *, format: str | None = None, trace_decay: float | None = None, seed: int = 0, **options: Any) -> Network:
+    """A network trained elsewhere, as a tp_lava Network in physical units; its provenance tells the fate of each parameter.
+
+    source: a torch.nn.Module (plain or snnTorch), a state dict or its .pt or .safetensors file (layers=[...]), a NIR graph
+    or .nir file (dt=...), a SLAYER network or .net file, a .tplava file, or a Source; format: "torch", "state dict", "nir"
+    or "slayer", where it cannot be seen; trace_decay: of all spike traces, by default each membrane's decay; seed: of the
+    label projection, which TP needs and no source has; options: of the format's reader, see tp_lava.convert.<module>.
+    Raises InvalidValueError naming the layer's path for what cannot be carried over, ArchiveError for a damaged file,
+    FileNotFoundError.
+    """
+    if isinstance(source, str | os.PathLike) and Path(source).suffix == ".tplava":
+        return load_network(source)
+    if isinstance(source, Source):
+        return assemble(source, trace_decay, seed)
+    reader = _reader(format or _format_of(source))
+    known = list(inspect.signature(reader).parameters)[1:]
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise invalid("convert", "option", ", ".join(unknown), f"among {', '.join(['format', 'trace_decay', 'seed', *known])}", "rename it")
+    return assemble(reader(source, **options), trace_decay, seed)
+
+
+def _reader(format: str) -> Callable[..., Source]:
+    if format not in FORMATS:
+        raise invalid("convert", "format", repr(format), f"one of {', '.join(FORMATS)}", "leave it out to let the source tell")
+    module, name = FORMATS[format]
+    return getattr(import_module(f"{__name__}.{module}"), name)
+
+
+def _format_of(source: Any) -> str:
+    """Which of FORMATS a thing is; what other packages made is known by where its class comes from."""
+    if isinstance(source, str | os.PathLike):
+        suffix = Path(source).suffix.lower()
+        if suffix in SUFFIXES:
+            return SUFFIXES[suffix]
+        raise invalid("convert", "source", str(source), f"a file ending in {', '.join([*SUFFIXES, '.tplava'])}", "or say format=...")
+    if isinstance(source, Mapping):
+        return "state dict"
+    origins = {cls.__module__.split(".")[0] for cls in type(source).__mro__}
+    if "nir" in origins:
+        return "nir"
+    if hasattr(source, "blocks") and any(type(block).__module__.startswith("lava.lib.dl") for block in source.blocks):
+        return "slayer"
+    if "torch" in origins:
+        return "torch"
+    limit = "a torch module, a state dict, a NIR graph, a SLAYER network, or the path of a file"
+    raise invalid("convert", "source", repr(source)[:60], limit, "or say format=...")

@@ -92,7 +92,7 @@ class _Assembly:
         classes = len(self.weights["readout"])
         self.weights["target"] = self._projection(classes, seed)
         n_inputs = int(np.prod(self.source.input_shape))
-        provenance = Provenance(self.source.format, tuple(self.source.fates))
+        provenance = Provenance(self.source.format, tuple(self.source.fates), self.source.fixed)
         return Network(n_inputs, tuple(self.layers), classes, self.weights, decay, provenance)
 
     def _read_out(self, path: str) -> float:
@@ -111,7 +111,7 @@ class _Assembly:
 
     def _projection(self, classes: int, seed: int) -> np.ndarray:
         seed_key(seed)
-        bound = 1.0 / np.sqrt(classes)
+        bound = self.layers[0].neuron.threshold / np.sqrt(classes)
         self.source.note("label projection", "weight", "added", f"uniform in +-{bound:.3g}, seed {seed}: TP's way from a label to hidden0")
         return np.random.default_rng(seed).uniform(-bound, bound, (self.layers[0].size, classes)).astype(np.float32)
 

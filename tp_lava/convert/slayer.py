@@ -59,7 +59,9 @@ def read_slayer(source: Any) -> Source:
         reader.block(_Group(f"layer/{number}", layer))
     for name in rest:
         reader.source.note("/", name, "ignored", "of the simulation that it was trained with")
-    return reader.finished()
+    done = reader.finished()
+    done.fixed = fixed_point_of(done)
+    return done
 
 
 def fixed_point_of(source: Source) -> FixedPoint:

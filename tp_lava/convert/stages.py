@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 
 from tp_lava.errors import InvalidValueError, invalid
+from tp_lava.fixedpoint import FixedPoint
 from tp_lava.provenance import Fate, What
 
 Parameter = float | np.ndarray
@@ -93,12 +94,15 @@ Stage = Dense | Convolution | Pooling | Spiking | Integrating
 
 @dataclass
 class Source:
-    """What a reader returns. input_shape: (n,) or (channels, height, width); fates: of all that the source had."""
+    """What a reader returns. input_shape: (n,) or (channels, height, width); fates: of all that the source had; fixed: its
+    own fixed-point formats, if it has any.
+    """
 
     format: str
     input_shape: tuple[int, ...]
     stages: list[Stage]
     fates: list[Fate] = field(default_factory=list)
+    fixed: FixedPoint | None = None
 
     def note(self, path: str, parameter: str, what: What, detail: str = "") -> None:
         """Record a fate."""
