@@ -117,6 +117,11 @@ class Learner:
         return "fixed" if self._fixed else "float"
 
     @property
+    def fixed(self) -> FixedPoint | None:
+        """Options of fixed point with every weight exponent decided; None in float."""
+        return self._fixed
+
+    @property
     def network(self) -> Network:
         """The network as it is now, its weights in physical units."""
         return self._start.with_weights(dict(self.weights))
@@ -299,6 +304,13 @@ class Learner:
             shared[...] = array
             self._memory[name] = shared
         self._batches = {}
+
+    def copy(self) -> Learner:
+        """A learner of its own that goes on as this one would; its samples begin anew."""
+        learner = Learner(self._start, self._rule, self._fixed or "float", self.seed, self._optimiser, self._schedule)
+        learner._restore({"epochs_done": self.epochs_done, "scores": self._scores}, self._kept())
+        learner.learning = self.learning
+        return learner
 
     # Files ------------------------------------------------------------------------------------
     def save(self, path: str | os.PathLike) -> None:

@@ -1,0 +1,145 @@
+"""Fine-tuning: a network trained elsewhere goes on learning, from few samples, in the engine or in Lava."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from tp_lava import lava
+from tp_lava.checks import is_whole
+from tp_lava.data.events import Sample
+from tp_lava.errors import invalid
+from tp_lava.fixedpoint import FixedPoint
+from tp_lava.learner import Learner, epoch_order
+from tp_lava.network import Network
+from tp_lava.optimisers import Cosine
+from tp_lava.rules import TP, Rule
+
+RULE = TP(1e-3, 5e-4, contrast="all")
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What came of it. learner: the best one, or the last; curve: accuracy on `validation` before and after each epoch.
+
+    before, after: accuracy on the new task; old_before, old_after: on the old one, NaN where it was not asked for;
+    epoch: which the learner is of, 0 the network as it came.
+    """
+
+    learner: Learner
+    before: float
+    after: float
+    old_before: float
+    old_after: float
+    curve: tuple[float, ...]
+    epoch: int
+
+    @property
+    def forgotten(self) -> float:
+        """What the old task lost."""
+        return self.old_before - self.old_after
+
+    def to_dict(self) -> dict[str, object]:
+        """For JSON."""
+        names = ("before", "after", "old_before", "old_after", "forgotten", "epoch")
+        return {name: getattr(self, name) for name in names} | {"curve": list(self.curve)}
+
+
+def few(samples: Sequence[Sample], shots: int, seed: int = 0) -> list[Sample]:
+    """`shots` samples of each class, drawn from the seed; all of a class that has no more."""
+    if not is_whole(shots, 1):
+        raise invalid("few", "shots", repr(shots), "an integer of at least 1", "give the number of samples a class")
+    rng, chosen = np.random.default_rng(seed), []
+    labels = np.array([label for _, label in samples])
+    for label in np.unique(labels):
+        chosen += [samples[index] for index in rng.permutation(np.flatnonzero(labels == label))[:shots]]
+    return chosen
+
+
+def frozen(rule: Rule, network: Network, layers: Sequence[str]) -> Rule:
+    """The rule with some layers at rest: "hidden0", ..., "readout". Convolutions rest in any case. Raises InvalidValueError."""
+    known = [f"hidden{number}" for number in range(len(network.layers))]
+    unknown = sorted(set(layers) - {*known, "readout"})
+    if unknown:
+        raise invalid("finetune", "freeze", ", ".join(unknown), f"among {', '.join([*known, 'readout'])}", "rename it")
+    rest = {name for name, layer in zip(known, network.layers, strict=True) if layer.connection} | set(layers)
+    rates = tuple(0.0 if name in rest else rate for name, rate in zip(known, rule.rates(len(known)), strict=True))
+    return replace(rule, rate=rates, readout_rate=0.0 if "readout" in rest else rule.readout_rate)
+
+
+def finetune(
+    network: Network,
+    samples: Sequence[Sample],
+    test: Sequence[Sample],
+    *,
+    rule: Rule = RULE,
+    precision: Literal["float", "fixed"] | FixedPoint = "fixed",
+    epochs: int = 20,
+    freeze: Sequence[str] = (),
+    old_test: Sequence[Sample] = (),
+    validation: Sequence[Sample] = (),
+    patience: int | None = None,
+    keep_best: bool = False,
+    in_lava: bool = False,
+    seed: int = 0,
+    progress: bool = False,
+) -> FineTuned:
+    """Learn samples of a new task, one at a time, and tell what that did to the new and to the old one.
+
+    samples: see `few`; test, old_test: of the new and the old task; freeze: layers that keep their weights; validation:
+    samples that early stopping looks at after each epoch; patience: epochs without a better one after which it stops;
+    keep_best: return the best epoch's learner instead of the last one's; in_lava: learn in Lava, in one run, where rates
+    stay as they are (the engine lets them fall by a cosine) and there is nothing to stop early. Raises InvalidValueError.
+    """
+    if not is_whole(epochs, 1):
+        raise invalid("finetune", "epochs", repr(epochs), "an integer of at least 1", "20 suits a few samples a class")
+    if patience is not None and not is_whole(patience, 1):
+        raise invalid("finetune", "patience", repr(patience), "an integer of at least 1, or None", "leave it out not to stop early")
+    if (patience or keep_best) and not validation:
+        raise invalid("finetune", "validation", "empty", "given, to stop early or keep the best", "hold some samples back")
+    if in_lava and (patience or keep_best):
+        raise invalid("finetune", "in_lava", "asked for with early stopping", "one of them", "a run in Lava goes to its end")
+    rule = frozen(rule, network, freeze)
+    start = Learner(network, rule, precision, seed, schedule=None if in_lava else Cosine(epochs))
+    before, old_before = start.evaluate(test), _accuracy(start, old_test)
+    if in_lava:
+        learner, curve, epoch = _in_lava(start, samples, epochs, progress), list[float](), epochs
+    else:
+        learner, curve, epoch = _in_engine(start, samples, epochs, validation, patience, keep_best, progress)
+    return FineTuned(learner, before, learner.evaluate(test), old_before, _accuracy(learner, old_test), tuple(curve), epoch)
+
+
+def _in_lava(start: Learner, samples: Sequence[Sample], epochs: int, progress: bool) -> Learner:
+    order = [samples[i] for epoch in range(epochs) for i in epoch_order(len(samples), start.seed, epoch)]
+    tag: Literal["fixed_pt", "floating_pt"] = "fixed_pt" if start.precision == "fixed" else "floating_pt"
+    fixed = start.fixed if start.precision == "fixed" else None
+    return lava.run(start.network, start.rule, order, tag=tag, seed=start.seed, fixed=fixed, progress=progress).learner
+
+
+def _in_engine(
+    learner: Learner,
+    samples: Sequence[Sample],
+    epochs: int,
+    validation: Sequence[Sample],
+    patience: int | None,
+    keep_best: bool,
+    progress: bool,
+) -> tuple[Learner, list[float], int]:
+    curve = [learner.evaluate(validation)] if validation else []
+    best, kept = 0, learner.copy() if keep_best else learner
+    for epoch in range(1, epochs + 1):
+        learner.fit(samples, progress=progress)
+        if validation:
+            curve.append(learner.evaluate(validation))
+            if curve[-1] > curve[best]:
+                best, kept = epoch, learner.copy() if keep_best else learner
+            if patience and epoch - best >= patience:
+                break
+    return (kept, curve, best) if keep_best else (learner, curve, learner.epochs_done)
+
+
+def _accuracy(learner: Learner, samples: Sequence[Sample]) -> float:
+    return learner.evaluate(samples) if samples else float("nan")
