@@ -104,7 +104,9 @@ class Chain:
         for name, array in {"running_mean": mean, "running_var": variance, "weight": gain, "bias": shift}.items():
             if array is not None and array.shape != (outputs,):
                 raise refuse(path, name, f"of shape {array.shape}", f"({outputs},), as {last.path} has outputs", _ORDER)
-        if not is_number(eps, 0) or not (variance.astype(np.float64) + eps > 0).all():
+        if not is_number(eps, 0):
+            raise refuse(path, "eps", repr(eps)[:60], "a number >= 0", "take that of the layer, 1e-5 if it has PyTorch's own")
+        if not (variance.astype(np.float64) + eps > 0).all():
             raise refuse(path, "running_var", "below zero, or zero without eps", "above 0 with eps", FINITE)
         scale, offset = normalisation(mean, variance, eps, gain, shift)
         self.source.stages[-1] = folded(last, scale, offset)
@@ -248,9 +250,11 @@ class Chain:
         for name, value, choice in (("reset", stage.reset, RESETS), ("comparison", stage.comparison, COMPARISONS)):
             if not isinstance(value, str) or value not in choice:
                 raise refuse(stage.path, name, repr(value), " or ".join(map(repr, choice)), "use one of them")
-        if stage.feedback is not None and stage.feedback.shape != (self.size, self.size):
-            limit = f"({self.size}, {self.size}), as the population has units"
-            raise refuse(stage.path, "feedback", f"of shape {stage.feedback.shape}", limit, "take that of this layer")
+        if stage.feedback is not None:
+            numbers["feedback"] = array_of(stage.path, "feedback", stage.feedback)
+            if numbers["feedback"].shape != (self.size, self.size):
+                limit = f"({self.size}, {self.size}), as the population has units"
+                raise refuse(stage.path, "feedback", f"of shape {numbers['feedback'].shape}", limit, "take that of this layer")
         if stage.trace_decay is not None and not is_number(stage.trace_decay, 0, 1):
             raise refuse(
                 stage.path, "trace_decay", stage.trace_decay, "None or a number in [0, 1)", "a time constant tau gives exp(-1 / tau)"
@@ -335,11 +339,11 @@ def pair(path: str, name: str, value: Any, low: int) -> tuple[int, int]:
 
 def checked_shape(shape: Any) -> tuple[int, ...]:
     """An input_shape, (n,) or (channels, height, width)."""
-    shape = (shape,) if is_whole(shape) else shape
+    given, shape = shape, (shape,) if is_whole(shape) else shape
     right = isinstance(shape, Sequence) and not isinstance(shape, str) and len(shape) in (1, 3)
     if not right or not all(is_whole(v, 1, MOST_UNITS + 1) for v in shape) or math.prod(shape) > MOST_UNITS:
         limit = f"(n,) or (channels, height, width) of at most {MOST_UNITS} units"
-        raise refuse("model", "input_shape", repr(shape)[:60], limit, "give the shape of one sample at one step, for example (2, 34, 34)")
+        raise refuse("model", "input_shape", repr(given)[:60], limit, "give the shape of one sample at one step, for example (2, 34, 34)")
     return tuple(int(v) for v in shape)
 
 

@@ -127,8 +127,9 @@ def _delayed(
     beta, alpha, threshold = numbers
     chain.note(neuron.path, "reset_delay", "rescaled", "threshold / beta is taken off at once")
     if np.all(np.asarray(beta) > 0):
-        by = np.asarray(threshold) / np.asarray(beta)
-        return (by if by.ndim else float(by)), feedback
+        if not np.ndim(threshold) and not np.ndim(beta):
+            return float(threshold) / float(beta), feedback
+        return per_unit(threshold, chain.shape) / per_unit(beta, chain.shape), feedback
     betas, thresholds = per_unit(beta, chain.shape), per_unit(threshold, chain.shape)
     forgets = betas == 0
     if np.any(per_unit(alpha, chain.shape)[forgets]):

@@ -22,6 +22,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickletools
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -36,7 +38,6 @@ from tp_lava.convert.hdf5 import damaged
 from tp_lava.convert.snntorch_neurons import RESETS, SnnTorchNeuron, carry
 from tp_lava.convert.stages import Integrating, Source, Spiking, refuse
 from tp_lava.errors import ArchiveError, TpLavaError
-from tp_lava.torch.availability import require_torch
 
 LARGEST_DESCRIPTION = 2**20  # bytes
 MOST_LAYERS = 1000
@@ -100,7 +101,9 @@ def _safetensors(path: Path) -> tuple[dict[str, np.ndarray], Mapping[str, str]]:
 
 
 def _torch_file(path: Path) -> Mapping[str, Any]:
-    """What torch.save wrote, tensors and plain containers only. Before that, the archive must be no larger than its file."""
+    """What torch.save wrote, tensors and plain containers only."""
+    from tp_lava.torch.availability import require_torch  # here, for that package cannot be imported without PyTorch
+
     require_torch()
     import torch
 
@@ -110,9 +113,7 @@ def _torch_file(path: Path) -> Mapping[str, Any]:
             warnings.simplefilter("ignore")
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # UnpicklingError, RuntimeError and whatever a hostile file makes the unpickler stumble over
-        problem = f"cannot be read as tensors alone ({_first_line(error)})"
-        remedy = "save module.state_dict() again, of plain tensors, if you trust its origin"
-        raise ArchiveError(f"{path}: {problem}; {remedy}.", obj=str(path), attr="file") from None
+        raise _more_than_tensors(path, _first_line(error).partition(". This file")[0]) from None  # the rest says how to execute it
     if not isinstance(loaded, Mapping):
         raise damaged(path, f"holds a {type(loaded).__name__}, not a state dict")
     size = path.stat().st_size
@@ -123,14 +124,49 @@ def _torch_file(path: Path) -> Mapping[str, Any]:
 
 
 def _check_archive(path: Path) -> None:
-    """Only the uncompressed zip that torch.save writes: its parts cannot unfold to more than the file."""
+    """Only the uncompressed zip that torch.save writes: its parts cannot unfold to more than the file.
+
+    And only names that tensors need: weights_only executes nothing, but it knows others, bytearray(2**32) among them.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             parts = archive.infolist()
-    except Exception as error:  # BadZipFile, and others for archives made to confuse
+            whole = sum(part.file_size for part in parts) <= path.stat().st_size
+            if not whole or any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+                raise damaged(path, "is compressed, which torch.save's files are not")
+            pickles = [part for part in parts if part.filename.endswith(".pkl")]
+            if sum(part.file_size for part in pickles) > LARGEST_PICKLE:
+                raise damaged(path, f"has more than {LARGEST_PICKLE} bytes beside its tensors")
+            names = {name for part in pickles for name in _names(archive.read(part))}
+    except ArchiveError:
+        raise
+    except Exception as error:  # BadZipFile, ValueError of no pickle, and others for archives made to confuse
         raise damaged(path, f"is no file of torch.save since PyTorch 1.6 ({_first_line(error)})") from None
-    if any(part.compress_type != zipfile.ZIP_STORED for part in parts) or sum(part.file_size for part in parts) > path.stat().st_size:
-        raise damaged(path, "is compressed, which torch.save's files are not")
+    foreign = sorted(name for name in names if name not in _TENSORS and not _STORAGES.fullmatch(name))
+    if foreign:
+        raise _more_than_tensors(path, foreign[0][:80])
+
+
+LARGEST_PICKLE = 2**24  # bytes
+_TENSORS = {
+    *("collections OrderedDict", "collections Counter", "torch Size", "torch device", "torch.storage UntypedStorage"),
+    *("torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "torch._tensor _rebuild_from_type_v2"),
+}
+_STORAGES = re.compile(r"torch (\w+Storage|u?int\d+|b?float\d+\w*|bool)")  # and types
+
+
+def _names(data: bytes) -> Iterable[str]:
+    """The globals of a pickle, "module name"; none is looked up."""
+    for code, argument, _ in pickletools.genops(data):
+        if code.name in ("GLOBAL", "INST"):
+            yield str(argument)
+        elif code.name in ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4"):
+            yield f"a name by {code.name}, of a pickle_protocol above 2"
+
+
+def _more_than_tensors(path: object, found: str) -> ArchiveError:
+    remedy = "save module.state_dict() again, of plain tensors, if you trust its origin"
+    return ArchiveError(f"{path}: holds more than tensors ({found}); {remedy}.", obj=str(path), attr="file")
 
 
 def _entry(state: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -142,7 +178,8 @@ def _entry(state: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+    line = (str(error).strip().splitlines() or [""])[0][:120]
+    return "".join(c for c in line if c.isprintable()) or type(error).__name__
 
 
 # The description --------------------------------------------------------------------------------
@@ -313,8 +350,6 @@ class _Reader:
     def spiking(self, path: str, layer: dict[str, Any]) -> None:
         numbers: dict[str, Any] = {"threshold": 1.0}
         numbers |= {name: self.number(path, name, layer[name]) for name in (*_SPIKING, "feedback") if name in layer}
-        if numbers.get("feedback") is not None:
-            numbers["feedback"] = array_of(path, "feedback", numbers["feedback"])
         numbers |= {name: layer[name] for name in ("reset", "comparison", "trace_decay") if name in layer}
         self.chain.spiking(Spiking(path, **numbers))
 

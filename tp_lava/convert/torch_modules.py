@@ -17,7 +17,6 @@ from tp_lava.convert.folding import Standardised
 from tp_lava.convert.snntorch_neurons import SnnTorchNeuron, carry
 from tp_lava.convert.stages import Source, Spiking, refuse
 from tp_lava.dynamics.neuron import LIF
-from tp_lava.torch.availability import require_torch
 
 if TYPE_CHECKING:
     from torch import nn
@@ -43,6 +42,8 @@ def read_module(
     in the order of use. standardised: paths whose weights are standardised in forward, or path -> Standardised(...).
     inexact: carry neurons that differ from ours in rare steps. Raises TorchUnavailableError, InvalidValueError.
     """
+    from tp_lava.torch.availability import require_torch  # here, for that package cannot be imported without PyTorch
+
     require_torch()
     from torch import nn
 
@@ -101,8 +102,13 @@ class _Walk:
     def through(self, order: Iterable[str] | None) -> None:
         leaves = list(self.leaves("", self.root)) if order is None else list(self.ordered(order))
         neurons = self.placed(leaves)
+        stateful: dict[int, str] = {}
         for number, (path, leaf) in enumerate(leaves):
             kind, neuron = self.kind(path, leaf), neurons.get(number)
+            if stateful.get(id(leaf)) and not self.declares(path):
+                raise refuse(path, "state", f"that of {stateful[id(leaf)]}", "its own, as one population", "make a layer for each place")
+            if "snntorch.SpikingNeuron" in _names(leaf):
+                stateful[id(leaf)] = path
             if kind not in _BEHIND_THE_MAP:
                 self.settle()
             if kind:
