@@ -766,8 +766,7 @@ def test_pickles_are_not_executed(tmp_path):
     with pytest.raises(tpl.ArchiveError, match=r"whole.pt: holds more than tensors \(.*; save module.state_dict\(\) again"):
         read_state_dict(tmp_path / "whole.pt", [FC], 4)
     assert not touched.exists()
-    with torch.serialization.safe_globals([]), pytest.warns(ResourceWarning):
-        pickle.loads(pickle.dumps(Touch(touched)))
+    pickle.loads(pickle.dumps(Touch(touched))).close()
     assert touched.exists()  # it would have
 
 
