@@ -3,7 +3,9 @@
 import warnings
 
 import numpy as np
-import torch
+import pytest
+
+torch = pytest.importorskip("torch")
 
 
 def quiet(function, *args, **kwargs):

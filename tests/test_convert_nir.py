@@ -847,6 +847,17 @@ def test_named_damages(tmp_path):
         replaced(file, "node/nodes/n1/type", data="CubaLIF")
 
     assert "w_in has shape" in str(damaged_by(broadcast))
+    nir.write(path, graph(lif(4)))
+    content = bytearray(path.read_bytes())
+    place, end = (heap := content.index(b"GCOL")) + 16, int.from_bytes(content[heap + 8 : heap + 16], "little") + heap
+    while index := int.from_bytes(content[place : place + 2], "little"):
+        place += 16 + -(-int.from_bytes(content[place + 8 : place + 16], "little") // 8) * 8
+    assert index == 0
+    assert place < end
+    content[place + 8 : place + 16] = bytes(8)  # free space of size 0, which the HDF5 library never leaves
+    path.write_bytes(bytes(content))
+    with pytest.raises(ArchiveError, match="heap whose objects do not fill it"):
+        read_nir(path, dt=1e-3)
     path.write_bytes(b"not HDF5")
     with pytest.raises(ArchiveError):
         read_nir(path)
