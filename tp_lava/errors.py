@@ -35,6 +35,10 @@ class TorchUnavailableError(TpLavaError, ImportError):
     """PyTorch cannot be imported here."""
 
 
+class FormatUnavailableError(TpLavaError, ImportError):
+    """The package of a foreign format cannot be imported here."""
+
+
 class LavaRunError(TpLavaError, RuntimeError):
     """A Lava run failed: an exception inside a ProcessModel, a lost process or a time-out."""
 

@@ -1,12 +1,15 @@
 """HDF5 files of unknown origin, read into memory whole: bounded, and without following anything out of the file.
 
 Refused are links to other files and datasets that live there, groups that contain themselves, object references and other
-types that are no numbers or text, and whatever claims to be larger than the limits below.
+types that are no numbers or text, and whatever claims to be larger than the limits below. Heaps of text are checked before
+the HDF5 library sees them: a damaged one can keep it busy for ever (2.0.0).
 """
 
 from __future__ import annotations
 
+import mmap
 import os
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,7 @@ def read_tree(path: str | os.PathLike) -> Tree:
         raise FileNotFoundError(f"{path}: no such file")
     try:
         with h5py.File(path, "r") as file:
+            _check_heaps(path, file.id.get_create_plist().get_sizes()[1])
             return _Reader(str(path)).group(file, "", ())
     except ArchiveError:
         raise
@@ -44,6 +48,28 @@ def read_tree(path: str | os.PathLike) -> Tree:
 def damaged(path: object, problem: str) -> ArchiveError:
     """The error of a file that is not what it should be."""
     return ArchiveError(f"{path}: {problem}; it may be truncated or of another program, save it again.", obj=str(path), attr="file")
+
+
+def _check_heaps(path: str | os.PathLike, length_size: int) -> None:
+    """Refuse a global heap (where text of variable length lies) whose objects do not fill it one after the other.
+
+    Of an object of free space with size 0 the HDF5 library never gets to the next. Layout: HDF5 file format, III.E.
+    """
+    if length_size != 8:
+        raise damaged(path, f"has lengths of {length_size} bytes, not 8")
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        start = content.find(b"GCOL\1\0\0\0")
+        while start >= 0:
+            end = start + struct.unpack_from("<Q", content, start + 8)[0] if start + 16 <= len(content) else 0
+            place = start + 16
+            if not place <= end <= len(content):
+                raise damaged(path, "has a heap that does not end within the file")
+            while place + 16 <= end:  # what is left at the end may be too short for an object
+                index, _, size = struct.unpack_from("<HHxxxxQ", content, place)
+                place += 16 + -(-size // 8) * 8 if index else size
+                if (not index and size < 16) or place > end:
+                    raise damaged(path, "has a heap whose objects do not fill it")
+            start = content.find(b"GCOL\1\0\0\0", start + 8)
 
 
 class _Reader:
