@@ -74,7 +74,7 @@ def test_foreign_files_are_refused(tmp_path):
     save_file({"w": np.zeros(3, np.float32)}, tensors)
     with pytest.raises(tpl.ArchiveError, match=r"notes.txt: cannot be read as a safetensors file"):
         tpl.Learner.load(text)
-    with pytest.raises(tpl.ArchiveError, match=r"not one of tp_lava; use Network.with_weights"):
+    with pytest.raises(tpl.ArchiveError, match=r"not one of tp_lava; convert it with tpl.convert"):
         tpl.Learner.load(tensors)
     with pytest.raises(FileNotFoundError, match="no such file"):
         tpl.Learner.load(tmp_path / "absent")

@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 import tp_lava as tpl
-from tp_lava import cli, demo
+from tp_lava import cli
+from tp_lava.demos import from_scratch as demo
 
-SMALL = ("--no-progress", "--epochs", "1", "--train", "40", "--test", "20", "--hidden", "20")
+SMALL = ("--from-scratch", "--no-progress", "--epochs", "1", "--train", "40", "--test", "20", "--hidden", "20")
 
 
 def tp_lava(*arguments, cwd):

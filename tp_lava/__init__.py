@@ -5,6 +5,7 @@ from tp_lava import lava as lava
 from tp_lava.archive import load_network as load_network
 from tp_lava.archive import save_network as save_network
 from tp_lava.convert import convert as convert
+from tp_lava.convert import to_nir as to_nir
 from tp_lava.data.events import Events as Events
 from tp_lava.data.events import Sample as Sample
 from tp_lava.dynamics.neuron import LIF as LIF

@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -39,7 +40,7 @@ _TYPES = {t.__name__: t for t in _DATACLASSES}
 def write(path: str | os.PathLike, kind: str, description: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays and a description (JSON values and the dataclasses above) of a `kind` of thing."""
     target = Path(path)
-    header = {"kind": kind, "version": VERSION, **{key: _encode(value) for key, value in description.items()}}
+    header = {"kind": kind, "version": VERSION, **{key: encoded(value) for key, value in description.items()}}
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     data = save(tensors, metadata={_KEY: json.dumps(header)})
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -55,31 +56,44 @@ def write(path: str | os.PathLike, kind: str, description: Mapping[str, object],
 
 def read(path: str | os.PathLike, kind: str) -> tuple[dict, dict[str, np.ndarray]]:
     """The description and arrays of a file. Raises ArchiveError if it is damaged, foreign, newer or of another kind."""
+    header, arrays = _contents(path)
+    found = header.pop("kind")
+    if found != kind:
+        raise _refuse(path, f"holds a {found}, not a {kind}", f"load it as a {found}")
+    try:
+        return _decode(header), arrays
+    except (TypeError, KeyError, ValueError, AttributeError, RecursionError, TpLavaError) as error:
+        raise _refuse(path, f"describes something impossible ({error})", "save it again") from None
+
+
+def kind_of(path: str | os.PathLike) -> str:
+    """The kind of thing a file holds. Raises as `read` does."""
+    return str(_contents(path)[0]["kind"])
+
+
+def _contents(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
+    """Header and arrays of a file of this or an earlier version."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:  # the last two: types NumPy has not
         raise _refuse(
             path, f"cannot be read as a safetensors file ({error})", "it may be truncated or of another program; save it again"
         ) from None
     if _KEY not in metadata:
-        raise _refuse(path, "is a safetensors file, but not one of tp_lava", "use Network.with_weights for weights of other programs")
+        raise _refuse(path, "is a safetensors file, but not one of tp_lava", "convert it with tpl.convert, or save it with tp_lava")
     try:
         header = json.loads(metadata[_KEY])
-        version, found = int(header.pop("version")), header.pop("kind")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        version = int(header.pop("version"))
+        header["kind"]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         raise _refuse(path, "has a damaged header", "save it again") from None
     if version > VERSION:
         raise _refuse(path, f"has format version {version}, this tp_lava reads up to {VERSION}", "update tp_lava")
-    if found != kind:
-        raise _refuse(path, f"holds a {found}, not a {kind}", f"load it as a {found}")
-    try:
-        return _decode(header), arrays
-    except (TypeError, KeyError, ValueError, TpLavaError) as error:
-        raise _refuse(path, f"describes something impossible ({error})", "save it again") from None
+    return header, arrays
 
 
 def _refuse(path: object, problem: str, remedy: str) -> ArchiveError:
@@ -118,15 +132,15 @@ def network_from(description: Mapping, weights: Mapping[str, np.ndarray]) -> Net
     return Network(*shape, weights, description.get("readout_decay", 1.0), description.get("provenance"))
 
 
-def _encode(value: object) -> object:
+def encoded(value: Any) -> Any:
     """Dataclasses as {"type": name, fields...}; the rest as JSON holds it."""
     if dataclasses.is_dataclass(value):
-        fields = {f.name: _encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = {f.name: encoded(getattr(value, f.name)) for f in dataclasses.fields(value)}
         return {"type": type(value).__name__, **fields}
     if isinstance(value, Mapping):
-        return {key: _encode(item) for key, item in value.items()}
+        return {key: encoded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_encode(item) for item in value]
+        return [encoded(item) for item in value]
     return value
 
 

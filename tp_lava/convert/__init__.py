@@ -15,6 +15,7 @@ from typing import Any
 from tp_lava.archive import load_network
 from tp_lava.convert.assemble import assemble
 from tp_lava.convert.stages import Source
+from tp_lava.convert.stages_of import stages_of
 from tp_lava.errors import invalid
 from tp_lava.network import Network
 
@@ -47,6 +48,17 @@ def convert(source: Any, *, format: str | None = None, trace_decay: float | None
     if unknown:
         raise invalid("convert", "option", ", ".join(unknown), f"among {', '.join(['format', 'trace_decay', 'seed', *known])}", "rename it")
     return assemble(reader(source, **options), trace_decay, seed)
+
+
+def to_nir(network: Network, dt: float) -> Any:
+    """A network as a nir.NIRGraph; write it with nir.write. dt: seconds a step. See convert.nir.graph_of for what is kept how.
+
+    convert(to_nir(network, dt)) is the same network, but for the label projection, which NIR has no place for.
+    Raises InvalidValueError, FormatUnavailableError.
+    """
+    from tp_lava.convert.nir import graph_of
+
+    return graph_of(stages_of(network), dt)
 
 
 def _reader(format: str) -> Callable[..., Source]:

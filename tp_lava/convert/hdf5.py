@@ -22,6 +22,8 @@ LARGEST_ARRAY = 2**28  # elements: 1 GB of float32
 LARGEST_FILE = 2**30  # elements of all arrays together
 MOST_OBJECTS = 100_000
 DEEPEST = 32  # groups within groups
+_DEFLATED = 1100  # bytes that one stored byte can become at most
+_UNSTORED = 2**20  # bytes of fill values that need not be stored
 HDF5_EXTRA = "pip install 'tp-lava[hdf5]'"
 
 Tree = Mapping[str, Any]  # name -> Tree, array, or str
@@ -111,6 +113,9 @@ class _Reader:
         if size > LARGEST_ARRAY or self.elements > LARGEST_FILE:
             limit = f"{LARGEST_ARRAY} elements an array and {LARGEST_FILE} in all can be read"
             raise damaged(self.path, f"{here} has shape {item.shape}, but {limit}")
+        stored = item.id.get_storage_size()
+        if not text and size * item.dtype.itemsize > _UNSTORED + _DEFLATED * stored:
+            raise damaged(self.path, f"{here} has shape {item.shape}, but only {stored} bytes of it are in the file")
         value = item[()]
         if not text:
             return np.asarray(value)

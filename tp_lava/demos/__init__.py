@@ -1,0 +1,1 @@
+"""Demonstrations: a PyTorch-trained network meets another sensor, and a blank one learns from scratch."""
