@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from conftest import lively, random_samples
+from hostile_networks import fuzz
 from safetensors.numpy import save_file
 
 import tp_lava as tpl
@@ -109,3 +110,7 @@ def test_newer_damaged_and_inconsistent_files_are_refused(change, message, netwo
     rewrite(path, change)
     with pytest.raises(tpl.ArchiveError, match=message):
         tpl.Learner.load(path)
+
+
+def test_hostile_networks_are_refused_or_read(tmp_path):
+    assert fuzz(150, tmp_path) < 120

@@ -142,5 +142,7 @@ def test_a_convolution_does_not_learn(rng):
     wrong = Layer(network.layers[0].size, tpl.LIF(), connection=network.layers[0].connection)
     with pytest.raises(InvalidValueError, match="hidden0: connection is from"):
         Network(network.n_inputs + 1, (wrong,), 3, network.weights)
+    with pytest.raises(InvalidValueError, match=r"Network: layers is \(\), but must be at least one Layer"):
+        Network(network.n_inputs, (), 3, network.weights)
     with pytest.raises(InvalidValueError, match="Network: readout_decay is 1.5"):
         Network(network.n_inputs, network.layers, 3, network.weights, 1.5)

@@ -20,7 +20,7 @@ from safetensors.numpy import save
 from tp_lava.connections import Pooling, Spatial
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.surrogate import ArcTan, FastSigmoid, Triangle
-from tp_lava.errors import ArchiveError, TpLavaError
+from tp_lava.errors import ArchiveError
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.network import Layer, Network
 from tp_lava.optimisers import SGD, Adam, Cosine, Plateau
@@ -29,6 +29,7 @@ from tp_lava.readouts import Match, Readout
 from tp_lava.rules import TESS, TP
 
 VERSION = 1
+IMPOSSIBLE = (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError)  # what a false description raises
 _KEY = "tp_lava"
 _DATACLASSES = (
     *(LIF, ArcTan, Triangle, FastSigmoid, Layer, Spatial, Pooling, Fate, Provenance),
@@ -62,7 +63,7 @@ def read(path: str | os.PathLike, kind: str) -> tuple[dict, dict[str, np.ndarray
         raise _refuse(path, f"holds a {found}, not a {kind}", f"load it as a {found}")
     try:
         return _decode(header), arrays
-    except (TypeError, KeyError, ValueError, AttributeError, RecursionError, TpLavaError) as error:
+    except IMPOSSIBLE as error:
         raise _refuse(path, f"describes something impossible ({error})", "save it again") from None
 
 
@@ -116,7 +117,7 @@ def load_network(path: str | os.PathLike) -> Network:
     description, arrays = read(path, "network")
     try:
         return network_from(description, arrays)
-    except (KeyError, TypeError, ValueError) as error:
+    except IMPOSSIBLE as error:
         raise _refuse(path, f"describes something impossible ({error})", "save it again") from None
 
 

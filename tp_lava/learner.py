@@ -338,7 +338,7 @@ class Learner:
             how = {"optimiser": description.get("optimiser", SGD()), "schedule": description.get("schedule")}
             learner = cls(network, description["rule"], description["fixed"] or "float", description["seed"], **how)
             learner._restore(description, arrays)
-        except (KeyError, TypeError, ValueError) as error:
+        except archive.IMPOSSIBLE as error:
             raise ArchiveError(f"{path}: describes something impossible ({error}); save it again.", obj=str(path), attr="file") from None
         return learner
 

@@ -68,6 +68,8 @@ class Network:
     def __post_init__(self) -> None:
         _check_size("Network", self.n_inputs)
         _check_size("Network", self.n_classes, least=2)
+        if not self.layers or not all(isinstance(layer, Layer) for layer in self.layers):
+            raise invalid("Network", "layers", repr(self.layers)[:60], "at least one Layer", "make one with Network.dense(...)")
         if not is_number(self.readout_decay, 0) or self.readout_decay > 1:
             raise invalid("Network", "readout_decay", repr(self.readout_decay), "a number in [0, 1]", "1 integrates")
         for number, (layer, below) in enumerate(zip(self.layers, self.sizes[:-2], strict=True)):

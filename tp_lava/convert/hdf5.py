@@ -24,6 +24,7 @@ MOST_OBJECTS = 100_000
 DEEPEST = 32  # groups within groups
 _DEFLATED = 1100  # bytes that one stored byte can become at most
 _UNSTORED = 2**20  # bytes of fill values that need not be stored
+_REFERENCE = 16  # bytes of a reference to a text: its length, and where it is
 HDF5_EXTRA = "pip install 'tp-lava[hdf5]'"
 
 Tree = Mapping[str, Any]  # name -> Tree, array, or str
@@ -77,6 +78,7 @@ def _check_heaps(path: str | os.PathLike, length_size: int) -> None:
 class _Reader:
     def __init__(self, path: str) -> None:
         self.path, self.objects, self.elements = path, 0, 0
+        self.file_size = os.path.getsize(path)
 
     def group(self, group: Any, place: str, above: tuple[Any, ...]) -> dict[str, Any]:
         import h5py
@@ -113,13 +115,26 @@ class _Reader:
         if size > LARGEST_ARRAY or self.elements > LARGEST_FILE:
             limit = f"{LARGEST_ARRAY} elements an array and {LARGEST_FILE} in all can be read"
             raise damaged(self.path, f"{here} has shape {item.shape}, but {limit}")
-        stored = item.id.get_storage_size()
-        if not text and size * item.dtype.itemsize > _UNSTORED + _DEFLATED * stored:
+        stored = min(item.id.get_storage_size(), self.file_size)
+        if size * item.dtype.itemsize > _UNSTORED + _DEFLATED * stored:
             raise damaged(self.path, f"{here} has shape {item.shape}, but only {stored} bytes of it are in the file")
+        if text and item.dtype.kind == "O":
+            self._check_lengths(item, here)
         value = item[()]
         if not text:
             return np.asarray(value)
         return _text(value) if np.ndim(value) == 0 else [_text(v) for v in np.ravel(value)]
+
+    def _check_lengths(self, item: Any, here: str) -> None:
+        """The library makes room for as long a text as is claimed, before it looks for one."""
+        where, size = item.id.get_offset(), item.id.get_storage_size()
+        if where is None:
+            return
+        with open(self.path, "rb") as file:
+            file.seek(where)
+            claims = np.frombuffer(file.read(size)[: size // _REFERENCE * _REFERENCE], f"<u4, V{_REFERENCE - 4}")["f0"]
+        if claims.max(initial=0) > self.file_size:
+            raise damaged(self.path, f"{here} claims a text of {claims.max()} characters")
 
 
 def _text(value: Any) -> str:
