@@ -26,6 +26,10 @@ from tp_lava.optimisers import Adam as Adam
 from tp_lava.optimisers import Cosine as Cosine
 from tp_lava.optimisers import Plateau as Plateau
 from tp_lava.outcome import Outcome as Outcome
+from tp_lava.quantisation import QuantisationReport as QuantisationReport
+from tp_lava.quantisation import QuantisationWarning as QuantisationWarning
+from tp_lava.quantisation import Quantised as Quantised
+from tp_lava.quantisation import quantise as quantise
 from tp_lava.readouts import Match as Match
 from tp_lava.readouts import Readout as Readout
 from tp_lava.rules import TESS as TESS
