@@ -6,6 +6,9 @@ from tp_lava.archive import load_network as load_network
 from tp_lava.archive import save_network as save_network
 from tp_lava.data.events import Events as Events
 from tp_lava.data.events import Sample as Sample
+from tp_lava.divergence import Divergence as Divergence
+from tp_lava.divergence import InLava as InLava
+from tp_lava.divergence import diverge as diverge
 from tp_lava.dynamics.neuron import LIF as LIF
 from tp_lava.dynamics.surrogate import ArcTan as ArcTan
 from tp_lava.dynamics.surrogate import FastSigmoid as FastSigmoid
