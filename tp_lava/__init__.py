@@ -8,6 +8,9 @@ from tp_lava.convert import convert as convert
 from tp_lava.convert import to_nir as to_nir
 from tp_lava.data.events import Events as Events
 from tp_lava.data.events import Sample as Sample
+from tp_lava.divergence import Divergence as Divergence
+from tp_lava.divergence import InLava as InLava
+from tp_lava.divergence import diverge as diverge
 from tp_lava.dynamics.neuron import LIF as LIF
 from tp_lava.dynamics.surrogate import ArcTan as ArcTan
 from tp_lava.dynamics.surrogate import FastSigmoid as FastSigmoid
@@ -28,6 +31,10 @@ from tp_lava.optimisers import Adam as Adam
 from tp_lava.optimisers import Cosine as Cosine
 from tp_lava.optimisers import Plateau as Plateau
 from tp_lava.outcome import Outcome as Outcome
+from tp_lava.quantisation import QuantisationReport as QuantisationReport
+from tp_lava.quantisation import QuantisationWarning as QuantisationWarning
+from tp_lava.quantisation import Quantised as Quantised
+from tp_lava.quantisation import quantise as quantise
 from tp_lava.readouts import Match as Match
 from tp_lava.readouts import Readout as Readout
 from tp_lava.rules import TESS as TESS

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from tp_lava.errors import invalid
 from tp_lava.outcome import Outcome
+from tp_lava.quantisation import QuantisationReport
 
 COLOURS = {"float": "#0072B2", "fixed": "#D55E00", "frozen": "#999999", "before": "#56B4E9", "trace": "#009E73", "spike": "#000000"}
 
@@ -60,4 +61,19 @@ def accuracy_against_memory(axes: Axes, rows: Mapping[str, tuple[Sequence[float]
     axes.invert_yaxis()
     axes.set(xlabel="test accuracy", title="in brackets: numbers that learning a sample remembers, hidden layers")
     axes.grid(axis="x", alpha=0.3)
+    return axes
+
+
+def quantisation(axes: Axes, report: QuantisationReport) -> Axes:
+    """What fixed point keeps of each hidden layer: the share of its spikes, and the (step, neuron) that are equal."""
+    places = np.arange(len(report.layers))
+    axes.barh(places - 0.2, [layer.agreement for layer in report.layers], 0.36, color=COLOURS["fixed"], label="spikes in both forms")
+    axes.barh(places + 0.2, [layer.equal for layer in report.layers], 0.36, color=COLOURS["before"], label="steps that are equal")
+    held = {connection.name: f"{connection.bits} bits, 2^{connection.exponent}" for connection in report.connections}
+    axes.set_yticks(places, [f"{layer.name}\n{held[layer.name]}" for layer in report.layers])
+    axes.invert_yaxis()
+    kept = "" if report.accuracy is None else f", accuracy {report.accuracy[0]:.3f} → {report.accuracy[1]:.3f}"
+    axes.set(xlabel="share", xlim=(0, 1.02), title=f"predictions agree on {report.agreement:.1%}{kept}")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="lower left", frameon=False)
     return axes

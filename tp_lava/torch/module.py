@@ -122,6 +122,16 @@ class SpikingNetwork(nn.Module):
             all_spikes.append(below)
         return all_spikes
 
+    def membranes(self, spikes: Tensor) -> list[Tensor]:
+        """Membranes of each hidden layer at the end of each step, (T, B, n). spikes: (T, B, n_inputs)."""
+        below = checked_spikes(spikes, self.n_inputs, self.device).to(self.dtype)
+        all_membranes = []
+        for number in range(len(self.layers)):
+            membranes: list[Tensor] = []
+            below = self._through(number, below, False, membranes)
+            all_membranes.append(torch.stack(membranes))
+        return all_membranes
+
     def neurons(self, number: int, rows: int, detach_reset: bool = False) -> Neurons:
         """A silent population of hidden layer `number`, with its present decay and threshold."""
         silence = torch.zeros(rows, self.layers[number].size, device=self.device, dtype=self.dtype)
@@ -134,8 +144,11 @@ class SpikingNetwork(nn.Module):
         self.n_inputs, self.layers, self.n_classes = network.n_inputs, network.layers, network.n_classes
         self._names, self._shapes, self._title = tuple(network.weights), network.shapes, repr(network)
 
-    def _through(self, number: int, below: Tensor, detach_reset: bool) -> Tensor:
-        """One layer for all steps: its input in one product, for no layer acts back on those below it."""
+    def _through(self, number: int, below: Tensor, detach_reset: bool, membranes: list[Tensor] | None = None) -> Tensor:
+        """One layer for all steps: its input in one product, for no layer acts back on those below it.
+
+        membranes: a list to append them to, step by step.
+        """
         weights = self.weights
         drives = linear(below, weights[f"hidden{number}"])
         feedback, bias = weights.get(f"recurrent{number}"), weights.get(f"bias{number}")
@@ -145,6 +158,8 @@ class SpikingNetwork(nn.Module):
             if feedback is not None and steps:
                 drive = drive + linear(steps[-1], feedback)
             steps.append(neurons.step(drive, bias))
+            if membranes is not None:
+                membranes.append(neurons.membrane)
         return torch.stack(steps)
 
     def _constant(self, number: int, attr: str) -> Tensor | float:

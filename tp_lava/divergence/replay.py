@@ -1,0 +1,98 @@
+"""What two forms of one neuron owe their difference to: the membranes' linear part, replayed term by term.
+
+    u[t] = c u[t-1] + w s[t],   v[t] = d v[t-1] + u[t] + b - r s_out[t]
+
+Up to where they part, both forms have the same spikes, so the difference of their membranes is the sum of what different
+weights, biases, decays and resets bring, each carried on by the decays, and of what is left: rounding and saturation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tp_lava.divergence.forms import Form, Trial
+from tp_lava.targets.layerwise import Delivery
+
+TERMS = ("weights", "bias", "decay", "current_decay", "reset")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One neuron in one form: w (n_in,) and r (n,) its weights, b its bias, v (T,) its membrane, constants as held."""
+
+    w: np.ndarray
+    r: np.ndarray
+    b: float
+    v: np.ndarray
+    constants: Mapping[str, float]
+    filtered_bias: bool
+    zeroed: bool
+
+    @classmethod
+    def of(cls, form: Form, trial: Trial, number: int, neuron: int) -> Side:
+        """Neuron `neuron` of hidden layer `number`."""
+        layer, bias = form.network.layers[number], form.weights.get(f"bias{number}")
+        feedback = form.weights[f"recurrent{number}"][neuron] if layer.recurrent else np.zeros(layer.size)
+        return cls(
+            incoming(form, number, neuron),
+            np.asarray(feedback, np.float64),
+            0.0 if bias is None else float(bias[neuron]),
+            trial.membranes[number][:, neuron],
+            form.constants[number],
+            layer.neuron.bias_to == "current",
+            layer.neuron.reset == "zero",
+        )
+
+
+def incoming(form: Form, number: int, neuron: int) -> np.ndarray:
+    """(n_in,): the weight by which each unit below reaches a neuron."""
+    name = f"hidden{number}"
+    return Delivery(form.network, name, form.weights[name]).incoming(neuron)
+
+
+@dataclass(frozen=True)
+class Replay:
+    """before_reset: (a, b) membranes of the step, before reset; terms: what brings their difference; largest: (a, b) |membrane|
+    before saturation, in any step so far; shares: weights' term by (unit below, recurrent unit).
+    """
+
+    before_reset: tuple[float, float]
+    terms: Mapping[str, float]
+    largest: tuple[float, float]
+    shares: tuple[np.ndarray, np.ndarray]
+
+
+def replay(a: Side, b: Side, below: np.ndarray, own: np.ndarray, neuron: int, step: int) -> Replay:
+    """Up to `step`. below: (T, n_in) spikes of the layer below; own: (T, n) of this one, in both forms until `step`."""
+    u = [0.0, 0.0]
+    filtered, term = dict.fromkeys(TERMS, 0.0), dict.fromkeys(TERMS, 0.0)
+    shares, filtered_shares = ([np.zeros_like(a.w), np.zeros_like(a.r)] for _ in range(2))
+    largest, pre = [0.0, 0.0], [0.0, 0.0]
+    c, d = b.constants["current_decay"], b.constants["decay"]
+    for t in range(step + 1):
+        s, fed = below[t].astype(np.float64), own[t - 1].astype(np.float64) if t else np.zeros(own.shape[1])
+        v = [side.v[t - 1] if t else 0.0 for side in (a, b)]
+        filtered["current_decay"] = c * filtered["current_decay"] + (a.constants["current_decay"] - c) * u[0]
+        for place, side in enumerate((a, b)):
+            u[place] = side.constants["current_decay"] * u[place] + side.w @ s + side.r @ fed + (side.b if side.filtered_bias else 0.0)
+            pre[place] = side.constants["decay"] * v[place] + u[place] + (0.0 if side.filtered_bias else side.b)
+            largest[place] = max(largest[place], abs(pre[place]))
+        filtered["weights"] = c * filtered["weights"] + (a.w - b.w) @ s + (a.r - b.r) @ fed
+        for part, difference, active in zip(range(2), (a.w - b.w, a.r - b.r), (s, fed), strict=True):
+            filtered_shares[part] = c * filtered_shares[part] + difference * active
+            shares[part] = d * shares[part] + filtered_shares[part]
+        filtered["bias"] = (c * filtered["bias"] if b.filtered_bias else 0.0) + a.b - b.b
+        for name in TERMS:
+            term[name] = d * term[name] + filtered[name]
+        term["decay"] += (a.constants["decay"] - d) * v[0]
+        if t < step and own[t, neuron]:
+            jumps = [pre[place] if side.zeroed else side.constants["reset_by"] for place, side in enumerate((a, b))]
+            if a.zeroed and b.zeroed:
+                term = dict.fromkeys(TERMS, 0.0)
+                shares = [np.zeros_like(a.w), np.zeros_like(a.r)]
+            else:
+                term["reset"] -= jumps[0] - jumps[1]
+    return Replay((pre[0], pre[1]), term, (largest[0], largest[1]), (shares[0], shares[1]))

@@ -1,0 +1,247 @@
+"""What fixed point has cost: by connection, by layer and over all, as a table, as JSON-able numbers, and (tp_lava.plots) drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from tp_lava.data.events import Events
+from tp_lava.fixedpoint import REAL, Formats
+from tp_lava.network import Layer, Network, is_bias
+from tp_lava.numbers import DECAY_BITS, Format, quantise_decay
+from tp_lava.quantisation.search import head_room, signal_to_noise
+from tp_lava.targets.layerwise import Batch, LayerRun, simulate
+
+SATURATED = 0.95  # share of steps in which a saturated neuron spikes
+_ROWS = 32  # samples simulated side by side
+
+
+@dataclass(frozen=True)
+class ConnectionReport:
+    """How the weights of a connection are held: weight = mantissa * 2**exponent, mantissas of `bits` bits, sign included.
+
+    clipped: share of the weights beyond the largest mantissa; noise_db: 10 log10(sum w^2 / sum (w - held)^2), infinite where
+    nothing is lost; largest: |weight| before.
+    """
+
+    name: str
+    bits: int
+    exponent: int
+    clipped: float
+    noise_db: float
+    largest: float
+
+
+@dataclass(frozen=True)
+class HeldDecay:
+    """A decay factor asked for, and as it is held, mantissa / 4096.
+
+    tau_error: relative error of the time constant -1 / ln(decay), None where there is none: decay 0 or 1.
+    """
+
+    asked: float
+    mantissa: int
+    tau_error: float | None
+
+    @classmethod
+    def of(cls, decay: float, name: str) -> HeldDecay:
+        """A decay in [0, 1], as plan accepts it."""
+        if decay in (0, 1):
+            return cls(decay, int(decay) << DECAY_BITS, None)
+        mantissa = quantise_decay(decay, name)
+        held = mantissa / 2**DECAY_BITS
+        return cls(decay, mantissa, math.log(decay) / math.log(held) - 1.0 if held else -1.0)
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """A hidden layer. Pairs are (float, fixed).
+
+    membrane_bits, membrane_frac: its format; head_room: bits between the largest |membrane| seen, before reset, and
+    saturation, negative where it saturated; threshold_mantissa, threshold_bits: as held; decays: by attribute; spikes: over
+    all samples; dead: neurons that never spiked; saturated: neurons that spiked in at least 95 % of the steps; agreement:
+    Jaccard index of the spikes, those in both over those in either, 1 where there are none; equal: share of (step, neuron)
+    with the same value.
+    """
+
+    name: str
+    neurons: int
+    membrane_bits: int
+    membrane_frac: int
+    head_room: float
+    threshold: float
+    threshold_mantissa: int
+    threshold_bits: int
+    decays: dict[str, HeldDecay]
+    spikes: tuple[int, int]
+    dead: tuple[int, int]
+    saturated: tuple[int, int]
+    agreement: float
+    equal: float
+
+
+@dataclass(frozen=True)
+class QuantisationReport:
+    """A network in float and in fixed point on the same samples.
+
+    accuracy: (float, fixed) share of the labelled samples told right, None without labels; agreement: share of all samples
+    with the same prediction; readout_decay: None where scores integrate.
+    """
+
+    connections: tuple[ConnectionReport, ...]
+    layers: tuple[LayerReport, ...]
+    samples: int
+    labelled: int
+    accuracy: tuple[float, float] | None
+    agreement: float
+    readout_decay: HeldDecay | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers that JSON can hold: infinite ones become None."""
+        return _plain(dataclasses.asdict(self))
+
+    def table(self):
+        """A rich Table, a row for each connection; what belongs to a layer stands beside the connection into it."""
+        from rich.table import Table
+
+        drawn = Table(title=self._title())
+        for column in _COLUMNS:
+            drawn.add_column(column, justify="left" if column == "connection" else "right")
+        layers = {layer.name: layer for layer in self.layers}
+        for connection in self.connections:
+            drawn.add_row(*_connection_cells(connection), *_layer_cells(layers.get(connection.name)))
+        return drawn
+
+    def _title(self) -> str:
+        told = f"{self.samples} samples: predictions agree on {self.agreement:.1%}"
+        if self.accuracy is None:
+            return told
+        return f"{told}; accuracy {self.accuracy[0]:.3f} in float, {self.accuracy[1]:.3f} in fixed point, of {self.labelled} labelled"
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        text = io.StringIO()
+        Console(file=text, width=200, color_system=None).print(self.table())
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+_COLUMNS = (
+    *("connection", "bits", "scale", "clipped", "SNR dB"),
+    *("membrane", "head-room", "threshold", "decay", "tau error", "spikes", "dead", "saturated", "agreement", "equal"),
+)
+
+
+def _connection_cells(connection: ConnectionReport) -> tuple[str, ...]:
+    noise = "exact" if math.isinf(connection.noise_db) else f"{connection.noise_db:.1f}"
+    return connection.name, str(connection.bits), f"2^{connection.exponent}", f"{connection.clipped:.2%}", noise
+
+
+def _layer_cells(layer: LayerReport | None) -> tuple[str, ...]:
+    if layer is None:
+        return ("",) * (len(_COLUMNS) - 5)
+    decay = layer.decays["decay"]
+    return (
+        f"s{layer.membrane_bits}.{layer.membrane_frac}",
+        "unused" if math.isinf(layer.head_room) else f"{layer.head_room:.1f} bits",
+        f"{layer.threshold_mantissa} ({layer.threshold_bits} bits)",
+        f"{decay.asked:g} as {decay.mantissa}/{2**DECAY_BITS}",
+        "" if decay.tau_error is None else f"{decay.tau_error:+.2%}",
+        *(f"{before} → {after}" for before, after in (layer.spikes, layer.dead, layer.saturated)),
+        f"{layer.agreement:.1%}",
+        f"{layer.equal:.1%}",
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(held) for key, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(held) for held in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# How it is measured -------------------------------------------------------------------------------
+
+
+class _Tally:
+    """What a hidden layer did in both forms, summed over samples."""
+
+    def __init__(self, neurons: int) -> None:
+        self.counts = np.zeros((2, neurons), np.int64)
+        self.both = self.either = self.equal = self.steps = 0
+        self.largest = 0.0
+
+    def add(self, real: LayerRun, fixed: LayerRun, within: np.ndarray) -> None:
+        """Some samples. within: (T, B), whether they still went on."""
+        a, b = real.spikes, fixed.spikes
+        self.counts += [a.sum(axis=(0, 1)), b.sum(axis=(0, 1))]
+        self.both += np.count_nonzero(a & b)
+        self.either += np.count_nonzero(a | b)
+        self.equal += np.count_nonzero((a == b)[within])
+        self.steps += np.count_nonzero(within)
+        self.largest = max(self.largest, real.largest, fixed.largest)
+
+    def of_counts(self, these: Any) -> tuple[int, int]:
+        """How many neurons are `these` (counts -> bool), in float and in fixed point."""
+        real, fixed = (int(np.count_nonzero(these(counts))) for counts in self.counts)
+        return real, fixed
+
+
+def measure(network: Network, formats: Formats, events: Sequence[Events], labels: Sequence[int | None]) -> QuantisationReport:
+    """Both forms of a float network, on all samples. formats: from fixedpoint.plan."""
+    tallies = [_Tally(layer.size) for layer in network.layers]
+    predictions: tuple[list[int], list[int]] = ([], [])
+    for begin in range(0, len(events), _ROWS):
+        batch = Batch.of(events[begin : begin + _ROWS])
+        real, fixed = simulate(network, REAL, batch), simulate(network, formats, batch)
+        for tally, in_float, in_fixed in zip(tallies, real.layers, fixed.layers, strict=True):
+            tally.add(in_float, in_fixed, batch.within)
+        for told, simulation in zip(predictions, (real, fixed), strict=True):
+            told += simulation.scores.argmax(axis=1).tolist()
+    known = [index for index, label in enumerate(labels) if label is not None]
+    right = [float(np.mean([told[index] == labels[index] for index in known])) if known else math.nan for told in predictions]
+    return QuantisationReport(
+        connections=tuple(_connection(name, weights, formats[name]) for name, weights in network.weights.items() if not is_bias(name)),
+        layers=tuple(map(partial(_layer, formats), range(len(tallies)), network.layers, tallies)),
+        samples=len(events),
+        labelled=len(known),
+        accuracy=(right[0], right[1]) if known else None,
+        agreement=float(np.mean(np.equal(*predictions))),
+        readout_decay=HeldDecay.of(network.readout_decay, "Network.readout_decay") if network.readout_decay < 1 else None,
+    )
+
+
+def _connection(name: str, weights: np.ndarray, format: Format) -> ConnectionReport:
+    beyond = np.abs(np.rint(np.ldexp(weights.astype(np.float64), format.frac))) > format.high
+    largest = float(np.abs(weights).max(initial=0.0))
+    return ConnectionReport(name, format.bits, -format.frac, float(beyond.mean()), signal_to_noise(weights, format), largest)
+
+
+def _layer(formats: Formats, number: int, layer: Layer, tally: _Tally) -> LayerReport:
+    name, membrane = f"hidden{number}", formats[f"hidden{number}_membrane"]
+    mantissa = int(membrane.quantise(layer.neuron.threshold))
+    decays = {"decay": layer.neuron.decay, "current_decay": layer.neuron.current_decay, "trace_decay": layer.trace_decay}
+    return LayerReport(
+        name=name,
+        neurons=layer.size,
+        membrane_bits=membrane.bits,
+        membrane_frac=membrane.frac,
+        head_room=head_room(tally.largest, membrane),
+        threshold=layer.neuron.threshold,
+        threshold_mantissa=mantissa,
+        threshold_bits=mantissa.bit_length(),
+        decays={attr: HeldDecay.of(decay, f"{name}.{attr}") for attr, decay in decays.items()},
+        spikes=(int(tally.counts[0].sum()), int(tally.counts[1].sum())),
+        dead=tally.of_counts(lambda counts: counts == 0),
+        saturated=tally.of_counts(lambda counts: counts >= SATURATED * tally.steps),
+        agreement=tally.both / tally.either if tally.either else 1.0,
+        equal=tally.equal / (tally.steps * layer.size),
+    )
