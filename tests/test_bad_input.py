@@ -135,7 +135,7 @@ def test_tess(options, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: tpl.TESS.neuron(1.0), "LIF: decay is 1.5, but must be a number in"),
+        (lambda: tpl.TESS.neuron(1.5), "LIF: decay is 1.5, but must be a number in"),
         (lambda: tpl.Readout(decay=1.1), r"Readout: decay is 1.1, but must be a number in \[0, 1\]; 1 integrates, 0 sees the step alone"),
         (lambda: tpl.Readout(decay=-0.1), "Readout: decay is -0.1"),
         (lambda: tpl.Readout(decay="slow"), "Readout: decay is 'slow'"),

@@ -106,7 +106,7 @@ def test_an_error_of_ours_is_one_line(monkeypatch, capsys, tmp_path):
         raise tpl.InvalidValueError("Network: sizes is 3, but must be a tuple; give one.", obj="Network", attr="sizes")
 
     monkeypatch.setattr(demo, "run_demo", fail)
-    monkeypatch.setattr(sys, "argv", ["tp-lava", "demo", "--out", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["tp-lava", "demo", "--from-scratch", "--out", str(tmp_path)])
     with pytest.raises(SystemExit) as exit_:
         cli.main()
     assert exit_.value.code == 2

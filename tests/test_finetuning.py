@@ -165,6 +165,29 @@ def test_finetune_prints_and_writes(tmp_path):
     assert "s8.9" in shown.output
 
 
+def test_the_demo_tells_the_whole_story(tmp_path):
+    options = ["--shots", "1", "--epochs", "2", "--test", "25", "--sensor", "rotated", "--no-progress", "--out", str(tmp_path)]
+    done = command("demo", *options)
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "demo.json").read_text())
+    trained, changed, _, old = told["table"]
+    assert "rotated" in changed["step"]
+    for form in ("float", "fixed"):
+        assert trained[form] > changed[form] + 0.2
+        assert f"{old[form]:.3f}" in done.output
+        assert tpl.Learner.load(tmp_path / f"digits_rotated_{form}.safetensors").samples_seen == 20
+    assert (tmp_path / "demo.png").stat().st_size > 1000
+
+
+def test_quantise_says_what_it_costs(tmp_path):
+    done = command("quantise", "digits", "--bits", "4", "--calibration", "20", "--plot", str(tmp_path / "report.png"), "--json")
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.output)
+    assert told["test"]["fixed"] > told["test"]["float"] - 0.05
+    assert (tmp_path / "report.png").stat().st_size > 1000
+    assert "quantise: bits is '9', but must be a number in 2..8" in str(command("quantise", "digits", "--bits", "9").exception)
+
+
 def test_convert_and_inspect(tmp_path):
     made = tmp_path / "digits.tplava"
     done = command("convert", str(pretrained()), "--to", str(made), "--json")

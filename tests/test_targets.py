@@ -17,7 +17,7 @@ from tp_lava.targets.interpreter import interpret
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=50)
+@settings(max_examples=35)
 @given(SEEDS)
 @example(0)
 def test_fixed_programs_agree_bit_for_bit(seed):
@@ -29,7 +29,7 @@ def test_fixed_programs_agree_bit_for_bit(seed):
             np.testing.assert_array_equal(interpreted[name], compiled[name], f"{name} of\n{program.listing()}")
 
 
-@settings(max_examples=25)
+@settings(max_examples=14)
 @given(SEEDS)
 def test_real_programs_agree_to_rounding(seed):
     rng = np.random.default_rng(seed)

@@ -22,6 +22,8 @@ from tp_lava.errors import LavaUnavailableError as LavaUnavailableError
 from tp_lava.errors import NumberRangeError as NumberRangeError
 from tp_lava.errors import TorchUnavailableError as TorchUnavailableError
 from tp_lava.errors import TpLavaError as TpLavaError
+from tp_lava.finetuning import FineTuned as FineTuned
+from tp_lava.finetuning import finetune as finetune
 from tp_lava.fixedpoint import FixedPoint as FixedPoint
 from tp_lava.learner import Learner as Learner
 from tp_lava.network import Layer as Layer

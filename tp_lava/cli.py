@@ -129,6 +129,33 @@ def inspect(
     _show(file, as_json)
 
 
+@app.command("quantise")
+def quantise_file(
+    model: Annotated[str, typer.Argument(help="A .tplava file, any file that convert takes, or digits or digits_0_to_8, which ship.")],
+    data: Annotated[str, typer.Option(help="digits (embedded), an .npz of from_nmnist, or an .h5 in SHD's layout.")] = "digits",
+    bits: Annotated[str, typer.Option(help="Of the weights, 2 to 8, or search.")] = "8",
+    calibration: Annotated[int, typer.Option(min=1, help="Training samples that ranges and scales are chosen from.")] = 64,
+    plot: Annotated[Path | None, typer.Option(help="Picture of the report.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the label projection and the split of a file.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Choose fixed-point formats from samples, by how well spikes agree, and say what they cost in each layer."""
+    from rich.console import Console
+
+    from tp_lava.commands import quantising
+
+    report, tested = quantising.quantised(model, data, bits, calibration, seed)
+    if plot:
+        _make_folder(plot.parent)
+        quantising.draw(report, plot)
+    if as_json:
+        print(json.dumps({**report.to_dict(), "test": tested}, indent=1))
+        return
+    Console().print(report.table())
+    print(f"{tested['samples']} test samples: accuracy {tested['float']:.3f} in float, {tested['fixed']:.3f} in fixed point")
+    _say_written([plot] if plot else [])
+
+
 @app.command("finetune")
 def finetune_file(
     model: Annotated[str, typer.Argument(help="A .tplava file, any file that convert takes, or digits or digits_0_to_8, which ship.")],
