@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from tp_lava.fixedpoint import FixedPoint
+from typing import Any, Literal
 
 What = Literal["kept", "rescaled", "folded", "added", "ignored"]
 
@@ -30,13 +27,13 @@ class Fate:
 
 @dataclass(frozen=True)
 class Provenance:
-    """format: "nir", "snntorch", ...; fates: in the order of the source; fixed: how the source itself holds it in integers,
-    if it does, to be given as a Learner's precision.
+    """format: "nir", "snntorch", ...; fates: in the order of the source; fixed: the FixedPoint in which the source itself
+    holds it, to be given as a Learner's precision; None where it has no integers.
     """
 
     format: str
     fates: tuple[Fate, ...] = ()
-    fixed: FixedPoint | None = None
+    fixed: Any = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fates", tuple(self.fates))

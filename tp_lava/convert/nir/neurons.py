@@ -12,6 +12,7 @@ import numpy as np
 from tp_lava.convert.nir.chain import spikes
 from tp_lava.convert.nir.options import Options
 from tp_lava.convert.nir.values import (
+    Signal,
     extent,
     fitting,
     mark_of,
@@ -27,20 +28,6 @@ from tp_lava.convert.nir.values import (
 from tp_lava.convert.stages import Dense, Integrating, Parameter, Source, Spiking, refuse
 
 ROUNDING = 1e-12  # a gain this close to 1 was meant to be 1
-
-
-@dataclass
-class Signal:
-    """What arrives at the next node: the shape, and a factor not yet applied."""
-
-    shape: tuple[int, ...]
-    scale: np.ndarray | None = None
-    scaled_by: str = ""
-
-    @property
-    def size(self) -> int:
-        """Units."""
-        return int(np.prod(self.shape))
 
 
 @dataclass

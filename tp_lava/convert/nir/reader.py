@@ -10,8 +10,21 @@ import numpy as np
 
 from tp_lava.convert.hdf5 import LARGEST_ARRAY
 from tp_lava.convert.nir.chain import chain_of, spikes
-from tp_lava.convert.nir.neurons import Neurons, Signal, bias_of, own_path
-from tp_lava.convert.nir.values import by_channel, fitting, integers, mark_of, matrix, metadata, numbers, pair, single, windows_of, word
+from tp_lava.convert.nir.neurons import Neurons, bias_of, own_path
+from tp_lava.convert.nir.values import (
+    Signal,
+    by_channel,
+    fitting,
+    integers,
+    mark_of,
+    matrix,
+    metadata,
+    numbers,
+    pair,
+    single,
+    windows_of,
+    word,
+)
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Source, refuse
 
 

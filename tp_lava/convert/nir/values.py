@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from tp_lava.checks import is_number
 from tp_lava.convert.stages import Convolution, Parameter, Pooling, refuse
 
-if TYPE_CHECKING:
-    from tp_lava.convert.nir.neurons import Signal
-
 MARK = "tp_lava"  # of our metadata
 RECORDED = 1e-9  # numbers in our metadata count where a node agrees this closely: else somebody has changed the node
+
+
+@dataclass
+class Signal:
+    """What arrives at the next node: the shape, and a factor not yet applied."""
+
+    shape: tuple[int, ...]
+    scale: np.ndarray | None = None
+    scaled_by: str = ""
+
+    @property
+    def size(self) -> int:
+        """Units."""
+        return int(np.prod(self.shape))
 
 
 def numbers(path: str, node: Any, name: str) -> np.ndarray:
