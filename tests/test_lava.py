@@ -95,8 +95,7 @@ def test_some_samples_are_only_inferred(stepwise, network, samples):
     assert_equal(tpl.lava.run(network, RULE, samples, learn, seed=5, stepwise=stepwise), learner, outcomes, "fixed_pt")
 
 
-@pytest.mark.parametrize("tag", TAGS)
-@pytest.mark.parametrize("case", OTHER_RULES)
+@pytest.mark.parametrize(("case", "tag"), [(case, "fixed_pt") for case in OTHER_RULES] + [(next(iter(OTHER_RULES)), "floating_pt")])
 def test_other_rules_equal_the_learner(case, tag, network, samples, rng):
     """Also with a sample so long that it travels in two packets, and one that is not learned."""
     network = network.with_weights({name: rng.normal(0, 0.1, network.shapes[name]) for name in ("bias0", "bias1", "readout_bias")})

@@ -25,8 +25,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("tag", PRECISIONS)
-@pytest.mark.parametrize("case", CASES)
+IN_FIXED_POINT_ALONE = ("three layers, trained projection", "first layer frozen", "last layer and readout frozen")  # float: less to find
+
+
+@pytest.mark.parametrize(
+    ("case", "tag"), [(c, tag) for tag in PRECISIONS for c in CASES if tag == "fixed_pt" or c not in IN_FIXED_POINT_ALONE]
+)
 def test_layers_equal_the_engine(case, tag, rng):
     sizes, rule, recurrent, neuron = CASES[case]
     network = lively(tpl.Network.dense(sizes, neuron, recurrent=recurrent, seed=3), 2.5)

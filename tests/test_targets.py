@@ -17,7 +17,7 @@ from tp_lava.targets.interpreter import interpret
 SEEDS = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=35)
+@settings(max_examples=25)
 @given(SEEDS)
 @example(0)
 def test_fixed_programs_agree_bit_for_bit(seed):

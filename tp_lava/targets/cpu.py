@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -18,9 +19,10 @@ import numpy as np
 from numba import types
 
 from tp_lava.circuit import STEPS_LEFT, Circuit, Clock, Deliver, Gather, Learn, Operation, Run, Scatter, held_as, synapse_table, touched
+from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Program
 from tp_lava.numbers import draw, mix
-from tp_lava.targets.cpu_source import program_source, scratch_of
+from tp_lava.targets.cpu_source import program_source, scratch_of, table_source, tables_of
 
 _REASSOCIATE = {"reassoc", "nsz"}  # lets LLVM vectorise float sums; results stay the same on one machine
 _inlined = numba.njit(forceinline=True, error_model="numpy")
@@ -40,7 +42,6 @@ _SCOPE = {
     "mix": _inlined(mix),
     "draw": _inlined(draw),
     "select": _select,
-    "inlined": _inlined,
 }
 
 
@@ -111,7 +112,15 @@ def compile_program(program: Program, *, from_python: bool = True) -> Callable:
     arrays += _scratch_types(program)
     key = (types.uint32,) if program.uses_random else ()
     reassociate = program.reduces and not program.fixed
-    return _compile(program_source(program), "program", key + arrays, reassociate=reassociate, from_python=from_python)
+    tables = {name: _table(table) for name, table in tables_of(program).items()}
+    return _compile(program_source(program), "program", key + arrays, tables, reassociate=reassociate, from_python=from_python)
+
+
+@lru_cache(maxsize=64)
+def _table(table: Piecewise) -> Callable:
+    scope: dict[str, Any] = dict(_SCOPE)
+    exec(compile(table_source(table), "<tp_lava table>", "exec"), scope)
+    return _inlined(scope["table"])
 
 
 def _scratch_types(program: Program) -> tuple[types.Array, ...]:

@@ -40,20 +40,29 @@ def _held_as(program: Program, value: Value) -> Literal["bool_", "int32", "float
 
 
 def program_source(program: Program) -> str:
-    """Source of `program(...)`: takes `key` if it draws random bits, then its ports in order, then its scratch arrays."""
+    """Source of `program(...)`: takes `key` if it draws random bits, then its ports in order, then its scratch arrays.
+
+    Its tables are functions of the names that `tables_of` gives them.
+    """
     return "\n".join(_Renderer(program).render()) + "\n"
 
 
-def _table_source(table: Piecewise, name: str) -> list[str]:
-    """A piecewise-linear table as a function: a chain of selects, which vectorises."""
+def tables_of(program: Program) -> dict[str, Piecewise]:
+    """The piecewise-linear tables of a program by the name of their function."""
+    tables = dict.fromkeys(i["table"] for i in program.instructions if i.op == "piecewise")
+    return {f"table{number}": table for number, table in enumerate(tables) if isinstance(table, Piecewise)}
+
+
+def table_source(table: Piecewise) -> str:
+    """Source of `table(x)`: a chain of selects, which vectorises."""
     columns = {"offset": table.offset, "slope": table.slope}
-    lines = ["@inlined", f"def {name}(x):"]
+    lines = ["def table(x):"]
     lines += [f"    {column}0 = i32({entries[0]})" for column, entries in columns.items()]
     for k in range(1, len(table.start)):
         lines.append(f"    past{k} = x >= i32({table.start[k]})")
         lines += [f"    {column}{k} = select(past{k}, i32({entries[k]}), {column}{k - 1})" for column, entries in columns.items()]
     k = len(table.start) - 1
-    return [*lines, f"    return i32(i32(i32(x * slope{k}) + offset{k}) >> {table.shift})"]
+    return "\n".join([*lines, f"    return i32(i32(i32(x * slope{k}) + offset{k}) >> {table.shift})"]) + "\n"
 
 
 class _Renderer:
@@ -64,7 +73,7 @@ class _Renderer:
         self.reads = {index: name for name, index in program.reads}
         self.constants = {i.result: i["value"] for i in program.instructions if i.op == "constant"}
         self.lines: list[str] = []
-        self.tables: dict[Piecewise, str] = {}
+        self.tables = {table: name for name, table in tables_of(program).items()}
 
     def render(self) -> list[str]:
         ports = [p.name for p in self.program.ports]
@@ -78,7 +87,7 @@ class _Renderer:
             self._line(1, f"k{salt} = mix(u32(key), u32({salt}))")
         for nest in self.form.nests:
             self._nest(nest)
-        return [line for table, name in self.tables.items() for line in _table_source(table, name)] + self.lines
+        return self.lines
 
     def _line(self, depth: int, text: str) -> None:
         self.lines.append("    " * depth + text)
@@ -205,7 +214,7 @@ class _Renderer:
             case "piecewise":
                 table = i["table"]
                 assert isinstance(table, Piecewise)
-                return f"{self.tables.setdefault(table, f'table{len(self.tables)}')}({a[0]})"
+                return f"{self.tables[table]}({a[0]})"
             case "apply":
                 return _APPLY[str(i["function"])].format(a[0])
         raise ValueError(f"{self.program.name}: unknown instruction {i.op}")
