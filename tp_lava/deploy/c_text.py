@@ -20,8 +20,7 @@ def test_program(name: str, library: CLibrary, presented: Sequence[Presented], c
     units = [unit for sample in presented for unit in sample.events.units.tolist()]
     counts = [count for sample in presented for count in (sample.events.offsets[1:] - sample.events.offsets[:-1]).tolist()]
     hashes = "\n".join(
-        f"    for (int32_t i = 0; i < {m.cells}; ++i) {{ sum = hashed(sum, s.learned.{m.name}[i]); }}"
-        for m in learned_weights(library)
+        f"    for (int32_t i = 0; i < {m.cells}; ++i) {{ sum = hashed(sum, s.learned.{m.name}[i]); }}" for m in learned_weights(library)
     )
     hashed = "static uint32_t hashed(uint32_t sum, int32_t weight) { return (sum ^ (uint32_t)weight) * UINT32_C(0x01000193); }\n\n"
     hashed = hashed if hashes else ""
@@ -142,7 +141,12 @@ def readme(name: str, learner: Learner, library: CLibrary) -> str:
     """For whoever puts it on a device."""
     upper, network = name.upper(), learner.network
     parts = {place: sum(m.bytes for m in library.members if m.place == place) for place in STRUCTS}
-    told = {"learned": "lasts: weights that learn, counters", "sample": "zeroed by begin", "work": "one step", "switches": "yours to change"}
+    told = {
+        "learned": "lasts: weights that learn, counters",
+        "sample": "zeroed by begin",
+        "work": "one step",
+        "switches": "yours to change",
+    }
     sizes = "\n".join(f"| `state.{place}` | {parts[place]} | {what} |" for place, what in told.items() if parts[place])
     weights = "\n".join(
         f"| `{m.where.replace('s->', 'state.')}` | {m.type} | {' x '.join(map(str, m.shape))} | 2^{learner.exponents[m.name]} |"
@@ -152,7 +156,9 @@ def readme(name: str, learner: Learner, library: CLibrary) -> str:
     learns = f"learns by {learner.rule!r}" if learner.rule else "infers"
     label = "label, steps" if learner.rule else "-1, steps"
     switches = ", ".join(f"`{m.name}`" for m in library.members if m.place == "switches")
-    changing = f"\nSwitches in `state.switches`, to be changed between samples: {switches} (0 puts it to rest).\n" if switches else ""
+    changing = (
+        f"\nSwitches in `state.switches`, to be changed between samples: {switches} (a layer's 0 puts it to rest).\n" if switches else ""
+    )
     contrast = "`contrast` is the number of target streams, 2 up to the exported one.\n" if "`contrast`" in switches else ""
     saving = "`state.learned` is plain data: save its bytes and copy them back after `init` to go on as if never switched off.\n"
     return f"""\
@@ -183,7 +189,7 @@ int32_t scores[{upper}_CLASSES];
 int32_t class = {name}_read(&state, scores);
 ```
 
-`begin` and `step` return -1, and change nothing, if an argument is out of range. There are no global variables: two states are two networks.
+`begin` and `step` return -1, and change nothing, if an argument is out of range. No variable is global: two states are two networks.
 {changing}{contrast}{saving if learner.rule else ""}
 ## Memory
 
@@ -207,7 +213,7 @@ A score is its integer times 2^-`{upper}_SCORE_FRAC`.
 
 ## What is guaranteed
 
-Scores, spikes, weights, drawn labels and random rounding equal those of `tp_lava.Learner` in fixed point, bit for bit, on every machine and at every
-optimisation level: no sum leaves its register (proven when the network was exported), negative numbers are never shifted, hashes are unsigned. The exact-width
-types of `stdint.h` are needed. Not thread-safe on one state; steps allocate nothing and take a time bounded by the number of spikes.
+Scores, spikes, weights, drawn labels and random rounding equal those of `tp_lava.Learner` in fixed point, bit for bit, on every machine and
+at every optimisation level: no sum leaves its register (proven when the network was exported), no negative number is shifted, hashes are
+unsigned. The exact-width types of `stdint.h` are needed. One thread at a time may use a state. A step's time is bounded by its spikes.
 """

@@ -69,6 +69,7 @@ class ScalarRenderer:
         self.tables: dict[Piecewise, str] = {}
 
     def render(self) -> list[str]:
+        """The lines of the function, after those of its tables."""
         ports = [p.name for p in self.program.ports]
         arguments = (["key"] if self.program.uses_random else []) + ports + [s.name for s in scratch_of(self.program)]
         self.lines = [f"def program({', '.join(arguments)}):"]

@@ -181,7 +181,8 @@ typedef struct {{
 void {name}_init({name}_state *s);
 
 /* Start a sample. label: 0 to {upper}_CLASSES - 1 to learn it, -1 to infer; n_steps: how many steps will follow,
-   {"needed to learn" if self._needs_length else "not used by this rule"}. Returns 0, or -1 if an argument is out of range; then nothing changed. */
+   {"needed to learn" if self._needs_length else "not used by this rule"}.
+   Returns 0, or -1 if an argument is out of range; then nothing changed. */
 int32_t {name}_begin({name}_state *s, int32_t label, int32_t n_steps);
 
 /* One time step. units: the inputs that spike now, each once; count: how many. Learns if the sample has a label.
@@ -216,7 +217,9 @@ int32_t {name}_read(const {name}_state *s, int32_t *scores);
         copies = "\n".join(f"    memcpy({m.where}, const_{m.name}, sizeof const_{m.name});" for m in started)
         functions = "\n".join(source.replace("{name}", function) for source, function in self.functions.items())
         body = f"{functions}\n{''.join(steps)}{self._begin()}\n"
-        choose = "if (s->labelled) { learn(s, units, count); } else { infer(s, units, count); }" if self.learning else "infer(s, units, count);"
+        choose = (
+            "if (s->labelled) { learn(s, units, count); } else { infer(s, units, count); }" if self.learning else "infer(s, units, count);"
+        )
         return f"""\
 /* Made by tp_lava from the same programs that its other targets run; equals them bit for bit. Entry points: see {name}.h. */
 #include "{name}.h"
@@ -267,11 +270,17 @@ int32_t {name}_read(const {name}_state *s, int32_t *scores)
         lines += ["    memset(&s->sample, 0, sizeof s->sample);", "    s->labelled = label >= 0;"]
         lines += [f"    memset({m.where}, 0, sizeof {m.where});" for m in map(self.members.get, ("sample_label", "label_spike")) if m]
         if self.learning:
-            lines += ["    if (label >= 0) {", *self._labelled(self.learning), "        s->learned.samples_seen[0] += 1u;", "        return 0;"]
+            lines += [
+                "    if (label >= 0) {",
+                *self._labelled(self.learning),
+                "        s->learned.samples_seen[0] += 1u;",
+                "        return 0;",
+            ]
             lines += ["    }"]
         lines += self._unlabelled()
         body = "\n".join(line for line in lines if line)
-        return f"{self._streams()}int32_t {self.name}_begin({self.name}_state *s, int32_t label, int32_t n_steps)\n{{\n{body}\n    return 0;\n}}\n"
+        head = f"int32_t {self.name}_begin({self.name}_state *s, int32_t label, int32_t n_steps)"
+        return f"{self._streams()}{head}\n{{\n{body}\n    return 0;\n}}\n"
 
     @property
     def _draws(self) -> bool:
@@ -391,7 +400,9 @@ int32_t {name}_read(const {name}_state *s, int32_t *scores)
     def _run(self, operation: Run) -> str:
         program, members = operation.program, {port: self.members[buffer] for port, buffer in operation.bindings}
         written = {port for port, _ in program.writes}
-        assert not any(m == members[w] for w in written for port, m in members.items() if port != w), f"{program.name}: a port is bound twice"
+        assert not any(m == members[w] for w in written for port, m in members.items() if port != w), (
+            f"{program.name}: a port is bound twice"
+        )
         function = program_function(program, {port: m.type for port, m in members.items()})
         arguments = {f"p_{port}": m.where for port, m in members.items()}
         lengths: dict[str, str] = {}
