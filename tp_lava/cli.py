@@ -218,6 +218,33 @@ def finetune_file(
     _say_written([out] if out else [])
 
 
+@app.command("export")
+def export_model(
+    model: Annotated[
+        str, typer.Argument(help="A .tplava file, a saved fixed-point Learner, any file that convert takes, or digits or digits_0_to_8.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the sources.")],
+    target: Annotated[Literal["c"], typer.Option(help="c: portable C99, integers alone.")] = "c",
+    name: Annotated[str, typer.Option(help="Of files, types and functions.")] = "network",
+    rule: Annotated[Literal["tp", "tess", "none"] | None, typer.Option(help="By which rule it learns there; none: it infers.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0, help="Of the hidden layers.")] = None,
+    readout_rate: Annotated[float | None, typer.Option(min=0, help="Of the readout.")] = None,
+    bits: Annotated[int | None, typer.Option(help="Of the weights, 2 to 8.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of labels drawn, rounding and the label projection.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print files and bytes as JSON.")] = False,
+) -> None:
+    """Write a network, learning included, as sources for a device, with a test that it computes there what it does here."""
+    from tp_lava.commands.exporting import Choices, exported
+
+    files, told = exported(model, out, name, Choices(rule, rate, readout_rate, bits), seed)
+    if as_json:
+        print(json.dumps({"target": target, **told}, indent=1))
+        return
+    title = f"{name}: {told['rule'] or 'inference'} in {target.upper()}"
+    _print_rows(title, [{"": part, "bytes": count} for part, count in told["bytes"].items()])
+    _say_written(files)
+
+
 def _show(file: Path, as_json: bool) -> None:
     from rich.console import Console
 

@@ -101,7 +101,7 @@ def stream_labels(label: int, n_classes: int, streams: int, seed: int, sample: i
         return labels
     labels[0], others = label, _others(label, n_classes)
     if streams < n_classes:
-        key = mix(_streams_key(seed), np.array([sample & 0xFFFFFFFF], np.uint32))
+        key = mix(streams_key(seed), np.array([sample & 0xFFFFFFFF], np.uint32))
         others = others[np.argsort(mix(key, others), kind="stable")[: streams - 1]]
     labels[1:] = others
     return labels
@@ -113,7 +113,8 @@ def _others(label: int, n_classes: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _streams_key(seed: int) -> np.ndarray:
+def streams_key(seed: int) -> np.ndarray:
+    """The key that the labels of all samples are drawn from, one uint32."""
     return mix(np.array([seed_key(seed)], np.uint32), np.array([_STREAMS_PLACE], np.uint32))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from tp_lava import archive
 from tp_lava.checks import is_whole
-from tp_lava.circuit import Buffer
+from tp_lava.circuit import Buffer, Circuit
 from tp_lava.data.events import Events, Sample, check_events, side_by_side
 from tp_lava.engine import COUNTERS, Engine, add_memory, check_label, given_streams, shared_memory, stream_labels
 from tp_lava.errors import ArchiveError, TpLavaError, invalid
@@ -282,6 +282,11 @@ class Learner:
     def memory(self) -> Mapping[str, np.ndarray]:
         """The arrays themselves, live: weights as (n_in, n_out), mantissas if fixed. See Buffer.encode and decode."""
         return MappingProxyType(self._memory)
+
+    @property
+    def circuits(self) -> tuple[Circuit, Circuit | None]:
+        """The circuit that infers, and the one that learns, if it has a rule."""
+        return self._inference.circuit, self._learning.circuit if self._learning else None
 
     @property
     def position(self) -> tuple[int, int, int]:

@@ -44,7 +44,7 @@ def program_source(program: Program) -> str:
 
     Its tables are functions of the names that `tables_of` gives them.
     """
-    return "\n".join(_Renderer(program).render()) + "\n"
+    return "\n".join(ScalarRenderer(program).render()) + "\n"
 
 
 def tables_of(program: Program) -> dict[str, Piecewise]:
@@ -65,7 +65,9 @@ def table_source(table: Piecewise) -> str:
     return "\n".join([*lines, f"    return i32(i32(i32(x * slope{k}) + offset{k}) >> {table.shift})"]) + "\n"
 
 
-class _Renderer:
+class ScalarRenderer:
+    """A program as typed scalar code, here Python; other languages override how loops and expressions are written."""
+
     def __init__(self, program: Program) -> None:
         self.program = program
         self.scalar = "i32" if program.fixed else "f32"
@@ -76,6 +78,7 @@ class _Renderer:
         self.tables = {table: name for name, table in tables_of(program).items()}
 
     def render(self) -> list[str]:
+        """The lines of the function."""
         ports = [p.name for p in self.program.ports]
         arguments = (["key"] if self.program.uses_random else []) + ports + [s.name for s in scratch_of(self.program)]
         self.lines = [f"def program({', '.join(arguments)}):"]
@@ -98,10 +101,7 @@ class _Renderer:
 
     # One nest ---------------------------------------------------------------------------------
     def _nest(self, nest: Nest) -> None:
-        inside = {i.result for i in nest.instructions if i.op not in REDUCTIONS}
-        loads = self._loads(nest, inside)
-        accumulators = [i for i in nest.instructions if i.op in REDUCTIONS and i["axis"] == (nest.domain or ("",))[-1]]
-        salts = {int(i["salt"]): self.program.values[i.result].axes for i in nest.instructions if i.op == "random"}
+        loads, accumulators, salts = self._parts(nest)
         self._start(nest, accumulators)
         for depth in range(len(nest.domain) + 1):
             if depth:
@@ -124,6 +124,13 @@ class _Renderer:
         for i in accumulators:
             target = self._scratch_cell(i.result) if self.program.values[i.result].axes else f"v{i.result}"
             self._line(inner - 1, f"{target} = a{i.result}")
+
+    def _parts(self, nest: Nest) -> tuple[dict[int, list[int]], list[Instruction], dict[int, tuple[str, ...]]]:
+        """Its loads by depth, the reductions over its innermost axis, and the axes of its random values by salt."""
+        inside = {i.result for i in nest.instructions if i.op not in REDUCTIONS}
+        accumulators = [i for i in nest.instructions if i.op in REDUCTIONS and i["axis"] == (nest.domain or ("",))[-1]]
+        salts = {int(i["salt"]): self.program.values[i.result].axes for i in nest.instructions if i.op == "random"}
+        return self._loads(nest, inside), accumulators, salts
 
     def _loads(self, nest: Nest, inside: set[int]) -> dict[int, list[int]]:
         """Values from ports and scratch that a nest uses, by the loop depth at which all their axes are bound."""

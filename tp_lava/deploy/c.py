@@ -1,0 +1,166 @@
+"""A fixed-point learner as a folder of C99: library, Makefile, a test with what this machine computed, and a README."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tp_lava.data.events import Events, Sample, check_events
+from tp_lava.deploy import c_text
+from tp_lava.engine import check_label, rows_in_use, streams_key
+from tp_lava.errors import invalid
+from tp_lava.fixedpoint import FixedPoint
+from tp_lava.learner import Learner
+from tp_lava.network import Network
+from tp_lava.rules import Rule
+from tp_lava.targets.c.circuit import CLibrary, Start, c_library
+from tp_lava.targets.interpreter import interpret_step
+
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,23}")
+_TEST_STEPS, _TEST_SAMPLES = 12, 4
+_TEST_RATES = (0.05, 0.1, 0.2, 0.4, 0.8)  # of random events: the first one at which every layer spikes
+
+
+@dataclass(frozen=True)
+class Presented:
+    """One sample of a test and what came of it. label: None if inferred; scores: mantissas; spikes: of each hidden layer."""
+
+    events: Events
+    label: int | None
+    scores: tuple[int, ...]
+    prediction: int
+    spikes: tuple[int, ...]
+
+
+def export_c(
+    model: Learner | Network,
+    out: str | os.PathLike,
+    name: str = "network",
+    *,
+    rule: Rule | None = None,
+    fixed: FixedPoint | None = None,
+    seed: int = 0,
+    samples: Sequence[Sample] | None = None,
+) -> list[Path]:
+    """Write a folder of C99 that infers and learns as the learner does, bit for bit. -> the files.
+
+    model: a fixed-point Learner, which goes on in C from where it is, or a Network, with the rule (None: it only infers), options
+    of fixed point and seed a Learner would take; name: of files, types and functions; samples: for the test, random events if not
+    given; half of them are learned. Raises InvalidValueError, naming what does not fit.
+    """
+    check_name(name)
+    folder = _folder(out)
+    learner = _learner(model, rule, fixed, seed)
+    library = library_of(learner, name)
+    given = _checked(samples, learner) if samples is not None else _random_samples(learner)
+    presented, checksum = _expected(learner, given, [member.name for member in c_text.learned_weights(library)])
+    folder.mkdir(parents=True, exist_ok=True)
+    files = {
+        f"{name}.h": library.header,
+        f"{name}_weights.h": library.constants,
+        f"{name}.c": library.source,
+        f"{name}_test.c": c_text.test_program(name, library, presented, checksum),
+        "Makefile": c_text.makefile(name),
+        "README.md": c_text.readme(name, learner, library),
+    }
+    for file, text in files.items():
+        (folder / file).write_text(text)
+    return [folder / file for file in files]
+
+
+def library_of(learner: Learner, name: str) -> CLibrary:
+    """The C of a fixed-point learner, as it is now."""
+    inference, learning = learner.circuits
+    streams = learner.rule.streams(learner.network.n_classes) if learner.rule else 0
+    return c_library(name, inference, learning, Start(learner.memory, int(streams_key(learner.seed)[0]), streams))
+
+
+def check_name(name: object) -> None:
+    """Refuse a name that C could not take."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        limit = "a letter, then at most 23 letters, digits or underscores"
+        raise invalid("export", "name", repr(name), limit, "C makes functions of it, such as network_init")
+
+
+# Inside -------------------------------------------------------------------------------------------
+
+
+def _folder(out: str | os.PathLike) -> Path:
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise invalid("export", "out", f"{folder}, a file", "a folder", "give another path")
+    return folder
+
+
+def _learner(model: object, rule: Rule | None, fixed: FixedPoint | None, seed: int) -> Learner:
+    if isinstance(model, Network):
+        return Learner(model, rule, fixed or "fixed", seed)
+    if not isinstance(model, Learner):
+        raise invalid("export", "model", repr(model)[:60], "a Learner or a Network", "load one with tpl.Learner.load or tpl.load_network")
+    if rule is not None or fixed is not None or seed:
+        remedy = "leave them out, or export learner.network with them"
+        raise invalid("export", "rule, fixed or seed", "given with a Learner", "those of the learner", remedy)
+    if model.precision != "fixed":
+        remedy = 'make it with precision="fixed", or export its network: export_c(learner.network, out, rule=learner.rule)'
+        raise invalid("export", "precision", "float", "fixed, for the C is integers alone", remedy)
+    return model
+
+
+def _checked(samples: Sequence[Sample], learner: Learner) -> list[Sample]:
+    for events, label in samples:
+        check_events(events, learner.network.n_inputs)
+        check_label(label, learner.network.n_classes)
+    if not samples:
+        raise invalid("export", "samples", "empty", "at least one sample", "leave it out for random events")
+    return [Sample(*sample) for sample in samples]
+
+
+def _random_samples(learner: Learner) -> list[Sample]:
+    network, rng = learner.network, np.random.default_rng(learner.seed)
+    noise = rng.random((_TEST_SAMPLES, _TEST_STEPS, network.n_inputs))
+    probe = Learner(network, None, learner.fixed or "fixed", learner.seed)
+    for rate in _TEST_RATES:
+        events = [Events.from_dense(sample < rate) for sample in noise]
+        if all(present(probe, events[0], None).spikes):
+            break
+    return [Sample(sample, number % network.n_classes) for number, sample in enumerate(events)]
+
+
+def _expected(learner: Learner, samples: Sequence[Sample], weights: Sequence[str]) -> tuple[list[Presented], int]:
+    """What becomes of samples, learned and inferred in turn, and the checksum of the weights after them; the learner stays as it is."""
+    twin = learner.copy()
+    learns = twin.rule is not None
+    presented = [present(twin, events, label if learns and not number % 2 else None) for number, (events, label) in enumerate(samples)]
+    if learns:
+        presented += [present(twin, presented[0].events, None)]
+    return presented, checksum_of(twin, weights)
+
+
+def present(learner: Learner, events: Events, label: int | None) -> Presented:
+    """A sample through the interpreter, which defines fixed point, so that nothing has to be compiled."""
+    learner.begin(label, n_steps=events.n_steps)
+    inference, learning = learner.circuits
+    circuit = learning if label is not None and learning else inference
+    streams = learner.position[1] if circuit is learning else circuit.sizes.get("k", 0)
+    memory = {name: rows_in_use(learner.memory[name], buffer.axes, streams) for name, buffer in circuit.buffers.items()}
+    for begin, end in zip(events.offsets[:-1], events.offsets[1:], strict=True):
+        units = events.units[begin:end]
+        memory["input_active"][0, : units.size], memory["input_count"][0] = units, units.size
+        interpret_step(circuit, memory)
+    scores = memory["score"][0]
+    spikes = tuple(int(memory[f"hidden{number}_total"].sum()) for number in range(len(learner.network.layers)))
+    return Presented(events, label, tuple(scores.tolist()), int(scores.argmax()), spikes)
+
+
+def checksum_of(learner: Learner, weights: Sequence[str]) -> int:
+    """FNV-1a of the mantissas of weights, each as 32 bits: as the test program does."""
+    total = 0x811C9DC5
+    for name in weights:
+        for value in learner.memory[name].ravel().tolist():
+            total = ((total ^ (value & 0xFFFFFFFF)) * 0x01000193) & 0xFFFFFFFF
+    return total
