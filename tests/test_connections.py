@@ -74,7 +74,7 @@ def test_convolutions_pool_and_convolve(seed):
     assert spikes[0].mean() > 0.01
 
 
-@settings(max_examples=4)
+@settings(max_examples=2)
 @given(SEEDS)
 def test_fixed_point_equals_the_interpreter(seed):
     rng = np.random.default_rng(seed)

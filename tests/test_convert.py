@@ -57,7 +57,7 @@ def random_source(rng):
     return Source("test", (2, 7, 8), stages)
 
 
-@settings(max_examples=14)
+@settings(max_examples=10)
 @given(SEEDS)
 def test_networks_mean_what_their_stages_mean(seed):
     rng = np.random.default_rng(seed)
