@@ -106,6 +106,13 @@ class Spatial:
         """Its table of synapses, made once."""
         return _synapses(self)
 
+    def matrix(self, kernel: np.ndarray) -> np.ndarray:
+        """The same connection all-to-all, (n_out, n_in), float64. kernel: of weight_shape."""
+        offsets, targets, taps = self.synapses()
+        matrix = np.zeros((self.size, self.n_inputs))
+        np.add.at(matrix, (targets, np.repeat(np.arange(self.n_inputs), np.diff(offsets))), np.ravel(kernel)[taps])
+        return matrix
+
 
 class Synapses(NamedTuple):
     """Unit i below reaches targets[k] by weight number taps[k] of the kernel, for k in offsets[i]..offsets[i+1]-1; all int32."""

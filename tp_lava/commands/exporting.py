@@ -13,7 +13,7 @@ from tp_lava.deploy.c import check_name, export_c, library_of
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.learner import Learner
-from tp_lava.targets.c.circuit import STRUCTS
+from tp_lava.targets.c.members import STRUCTS
 
 RuleName = Literal["tp", "tess", "none"]
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from tp_lava.checks import is_number
+from tp_lava.connections import Spatial
 from tp_lava.convert.stages import Convolution, Dense
 from tp_lava.errors import invalid
 
@@ -90,15 +91,7 @@ def convolved_shape(stage: Convolution, shape: tuple[int, ...]) -> tuple[int, in
 
 def convolution_matrix(stage: Convolution, shape: tuple[int, ...]) -> np.ndarray:
     """A convolution of a (channels, height, width) input as a matrix, (n_out, n_in), units in C order. The bias is left out."""
-    c_out, c_in, height, width = stage.kernel.shape
-    out, (rows, columns) = convolved_shape(stage, shape), shape[1:]
-    matrix = np.zeros((*out, *shape), stage.kernel.dtype)
-    for a in range(height):
-        y = np.arange(out[1]) * stage.stride[0] + a * stage.dilation[0] - stage.padding[0]
-        for b in range(width):
-            x = np.arange(out[2]) * stage.stride[1] + b * stage.dilation[1] - stage.padding[1]
-            to_y, to_x = np.nonzero((y >= 0) & (y < rows))[0][:, None], np.nonzero((x >= 0) & (x < columns))[0][None]
-            for o in range(c_out):
-                first = o // (c_out // stage.groups) * c_in
-                matrix[o, to_y, to_x, first : first + c_in, y[to_y], x[to_x]] = stage.kernel[o, :, a, b]
-    return matrix.reshape(int(np.prod(out)), -1)
+    c_out, _, height, width = stage.kernel.shape
+    below = (shape[0], shape[1], shape[2])
+    spatial = Spatial(below, c_out, (height, width), stage.stride, stage.padding, stage.dilation, stage.groups)
+    return spatial.matrix(stage.kernel).astype(stage.kernel.dtype)

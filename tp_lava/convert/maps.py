@@ -40,11 +40,8 @@ class Map:
         size, below = self.spatial.size, self.spatial.n_inputs
         if size * below > MOST_SYNAPSES:
             raise refuse(path, "maps", f"{size} x {below} weights, written out", f"at most {MOST_SYNAPSES}", "put neurons between them")
-        offsets, targets, taps = self.spatial.synapses()
-        matrix = np.zeros((size, below))
-        np.add.at(matrix, (targets, np.repeat(np.arange(below), np.diff(offsets))), self.weight.ravel()[taps])
         source.note(path, "maps", "folded", f"convolution or pooling before a dense map: one {size} x {below} matrix")
-        return Map(matrix, self.bias, self.shape)
+        return Map(self.spatial.matrix(self.weight), self.bias, self.shape)
 
 
 def combined(source: Source, maps: Sequence[Dense | Convolution | Pooling], shape: Shape) -> Map:

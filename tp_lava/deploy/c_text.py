@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tp_lava.learner import Learner
-from tp_lava.targets.c.circuit import STRUCTS, CLibrary, Member
+from tp_lava.targets.c.circuit import CLibrary
+from tp_lava.targets.c.members import STRUCTS, Member
 
 if TYPE_CHECKING:
     from tp_lava.deploy.c import Presented

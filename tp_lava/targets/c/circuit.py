@@ -14,44 +14,12 @@ from math import prod
 import numpy as np
 
 from tp_lava.circuit import NO_END, STEPS_LEFT, Buffer, Circuit, Clock, Deliver, Gather, Learn, Operation, Run, Scatter, touched
+from tp_lava.targets.c.members import BYTES, STRUCTS, Member, bound_formats, described, written
 from tp_lava.targets.c.program import REGISTER, CFunction, c_type, prelude, program_function
+from tp_lava.targets.c.templates import DELIVER, DELIVER_SHARED, DRAW_STREAMS, GATHER, SET_STREAM
 from tp_lava.targets.cpu_source import scratch_of
 
-BYTES = {f"{sign}int{bits}_t": bits // 8 for sign in ("", "u") for bits in (8, 16, 32)}
-STRUCTS = ("learned", "sample", "work", "switches")
 _LONGEST_SHORT = 2**16 - 1
-
-
-@dataclass(frozen=True)
-class Member:
-    """One array of the library. place: the struct it is a member of, or "constant"; start: its values, None where they are zero."""
-
-    name: str
-    type: str
-    place: str
-    shape: tuple[int, ...]
-    format: str
-    start: np.ndarray | None = None
-
-    @property
-    def cells(self) -> int:
-        """Number of its elements."""
-        return prod(self.shape)
-
-    @property
-    def bytes(self) -> int:
-        """Memory it takes."""
-        return self.cells * BYTES[self.type]
-
-    @property
-    def where(self) -> str:
-        """The array as the source writes it."""
-        return f"const_{self.name}" if self.place == "constant" else f"s->{self.place}.{self.name}"
-
-    @property
-    def declaration(self) -> str:
-        """As a member of its struct."""
-        return f"{self.type} {self.name}[{self.cells}];"
 
 
 @dataclass(frozen=True)
@@ -98,8 +66,8 @@ class _Library:
         set_at_begin = {"label_active", "label_count", "label_spike", "sample_label", STEPS_LEFT}
         used = {n for operation in operations for n in touched(operation)} | (set_at_begin & set(buffers)) | ({"contrast"} & set(buffers))
         used -= {"input_active", "input_count"}  # the caller's own array is read instead
-        changed = {n for operation in operations for n in _written(operation)} | set_at_begin
-        bound = _bound_formats(operations)
+        changed = {n for operation in operations for n in written(operation)} | set_at_begin
+        bound = bound_formats(operations)
         for n, buffer in buffers.items():
             if n in used:
                 yield self._member(buffer, n in changed, bound.get(n, []))
@@ -149,7 +117,7 @@ class _Library:
         declared = ""
         for place, held in structs.items():
             if held:
-                lines = "\n".join(f"        {m.declaration:<44} /* {_described(m)} */" for m in held)
+                lines = "\n".join(f"        {m.declaration:<44} /* {described(m)} */" for m in held)
                 declared += f"    struct {{  /* {told[place]} */\n{lines}\n    }} {place};\n"
         network, score = self.inference.network, self.inference.buffers["score"].format
         assert score is not None
@@ -208,7 +176,7 @@ int32_t {name}_read(const {name}_state *s, int32_t *scores);
         for m in members:
             assert m.start is not None
             values = ", ".join(map(str, m.start.ravel().tolist()))
-            text += f"\n/* {_described(m)} */\nstatic const {m.type} const_{m.name}[{m.cells}] = {{\n{textwrap.fill(values, 138)}\n}};\n"
+            text += f"\n/* {described(m)} */\nstatic const {m.type} const_{m.name}[{m.cells}] = {{\n{textwrap.fill(values, 138)}\n}};\n"
         return text
 
     def _source(self, steps: list[str], has_switches: bool) -> str:
@@ -292,7 +260,7 @@ int32_t {name}_read(const {name}_state *s, int32_t *scores)
             return ""
         names = "label_spike", "label_active", "label_count"
         values = {name: self.members[name].where for name in names if name in self.members} | {"classes": str(self.sizes["class"])}
-        text = _SET_STREAM + (_DRAW_STREAMS.replace("{key}", f"UINT32_C({self.start.streams_key})") if self._draws else "")
+        text = SET_STREAM + (DRAW_STREAMS.replace("{key}", f"UINT32_C({self.start.streams_key})") if self._draws else "")
         for name, value in values.items():
             text = text.replace("{" + name + "}", value)
         return text
@@ -377,10 +345,10 @@ int32_t {name}_read(const {name}_state *s, int32_t *scores)
         rows = self._rows(self._axes(operation.into))
         lists = f"{active}, {stride}, {count}, {rows}, {into.where}, {into.shape[1]}"
         if not operation.table:
-            source = _DELIVER.replace("{weight}", weights.type)
+            source = DELIVER.replace("{weight}", weights.type)
             return f"{self._function(source.replace('{count}', counts), 'deliver')}({weights.where}, {lists});"
         columns = [self.members[f"{operation.table}_{column}"] for column in ("offsets", "targets", "taps")]
-        source = _DELIVER_SHARED.replace("{weight}", weights.type)
+        source = DELIVER_SHARED.replace("{weight}", weights.type)
         for column in columns:
             source = source.replace("{" + column.name.rsplit("_", 1)[1] + "}", column.type)
         tables = ", ".join(column.where for column in columns)
@@ -388,7 +356,7 @@ int32_t {name}_read(const {name}_state *s, int32_t *scores)
 
     def _gather(self, population: str, total: str) -> list[str]:
         spikes, (active, count) = self.members[f"{population}_spike"], self._events(population)
-        gather = self._function(_GATHER.replace("{spike}", spikes.type), "gather")
+        gather = self._function(GATHER.replace("{spike}", spikes.type), "gather")
         rows = self._rows(self._axes(spikes.name))
         lines = [f"{gather}({spikes.where}, {rows}, {spikes.shape[1]}, {active}, {count});"]
         if total:
@@ -456,118 +424,3 @@ def _guarded(library: _Library, operation: Run | Learn, lines: list[str]) -> lis
         left = library.members[STEPS_LEFT].where
         conditions += [f"{left}[0] >= 0", f"{left}[0] < {operation.within}"]
     return [f"if ({' && '.join(conditions)}) {{", *(f"    {line}" for line in lines), "}"] if conditions else lines
-
-
-def _written(operation: Operation) -> tuple[str, ...]:
-    """Names of the buffers an operation changes."""
-    match operation:
-        case Deliver(into=into) | Scatter(into=into):
-            return (into,)
-        case Run(program, bindings):
-            buffers = dict(bindings)
-            return tuple(buffers[port] for port, _ in program.writes)
-        case Learn(weights=weights):
-            return (weights,)
-        case Gather(population, total):
-            return f"{population}_active", f"{population}_count", *((total,) if total else ())
-        case Clock():
-            return (STEPS_LEFT,)
-
-
-def _bound_formats(operations: Iterable[Operation]) -> dict[str, list]:
-    """Buffer -> formats of the ports it is bound to; None where sums of any size are written."""
-    bound: dict[str, list] = {}
-    for operation in operations:
-        if isinstance(operation, Run):
-            for port, buffer in operation.bindings:
-                bound.setdefault(buffer, []).append(operation.program.port(port).format)
-        elif isinstance(operation, Deliver):
-            bound.setdefault(operation.into, []).append(None)
-        elif isinstance(operation, Learn):
-            bound.setdefault(operation.weights, []).append(operation.program.port("weight").format)
-    return bound
-
-
-def _described(m: Member) -> str:
-    return " ".join([m.name if m.place == "constant" else "", " x ".join(map(str, m.shape)), m.format]).strip()
-
-
-_DELIVER = """\
-/* Sums of the weights of active units. */
-static void {name}(const {weight} *restrict weights, const unit *restrict active, int32_t stride, const {count} *restrict count,
-                   int32_t rows, int32_t *restrict into, int32_t n)
-{
-    for (int32_t r = 0; r < rows; ++r) {
-        int32_t *const sum = into + r * n;
-        memset(sum, 0, (size_t)n * sizeof *sum);
-        for (int32_t q = 0; q < count[r]; ++q) {
-            const {weight} *const row = weights + (int32_t)active[r * stride + q] * n;
-            for (int32_t j = 0; j < n; ++j) { sum[j] += row[j]; }
-        }
-    }
-}
-"""
-_DELIVER_SHARED = """\
-/* The same by a table of synapses that share weights. */
-static void {name}(const {weight} *restrict weights, const {offsets} *restrict offsets, const {targets} *restrict targets,
-                   const {taps} *restrict taps, const unit *restrict active, int32_t stride, const {count} *restrict count,
-                   int32_t rows, int32_t *restrict into, int32_t n)
-{
-    for (int32_t r = 0; r < rows; ++r) {
-        int32_t *const sum = into + r * n;
-        memset(sum, 0, (size_t)n * sizeof *sum);
-        for (int32_t q = 0; q < count[r]; ++q) {
-            const int32_t i = active[r * stride + q];
-            for (int32_t k = offsets[i]; k < offsets[i + 1]; ++k) { sum[targets[k]] += weights[taps[k]]; }
-        }
-    }
-}
-"""
-_GATHER = """\
-/* Spikes into lists of active units. */
-static void {name}(const {spike} *restrict spikes, int32_t rows, int32_t n, unit *restrict active, unit *restrict count)
-{
-    for (int32_t r = 0; r < rows; ++r) {
-        int32_t found = 0;
-        for (int32_t j = 0; j < n; ++j) {
-            if (spikes[r * n + j]) { active[r * n + found++] = (unit)j; }
-        }
-        count[r] = (unit)found;
-    }
-}
-"""
-_SET_STREAM = """\
-static void set_stream(state *s, int32_t k, int32_t label)
-{
-    {label_spike}[k * {classes} + label] = 1;
-    {label_active}[k * {classes}] = (unit)label;
-    {label_count}[k] = 1;
-}
-
-"""
-_DRAW_STREAMS = """\
-/* The labels of the target streams: the sample's own, then others, in the order of their hashes where not all are taken. */
-static void draw_streams(state *s, int32_t label)
-{
-    const uint32_t key = mix({key}, s->learned.samples_seen[0]);
-    uint32_t last_hash = 0;
-    int32_t last = -1;
-    set_stream(s, 0, label);
-    for (int32_t k = 1; k < s->streams; ++k) {
-        uint32_t best_hash = 0;
-        int32_t best = -1;
-        for (int32_t c = 0; c < {classes}; ++c) {
-            const uint32_t hash = s->streams < {classes} ? mix(key, (uint32_t)c) : 0;
-            const int32_t is_later = hash > last_hash || (hash == last_hash && c > last);
-            if (c != label && is_later && (best < 0 || hash < best_hash)) {
-                best = c;
-                best_hash = hash;
-            }
-        }
-        set_stream(s, k, best);
-        last = best;
-        last_hash = best_hash;
-    }
-}
-
-"""
