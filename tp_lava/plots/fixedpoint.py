@@ -1,0 +1,135 @@
+"""What fixed point does to a network: what it keeps of each layer, how full registers are, and where two forms part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tp_lava.divergence import Divergence
+from tp_lava.errors import invalid
+from tp_lava.numbers import Format
+from tp_lava.outcome import Outcome
+from tp_lava.plots.activity import recorded
+from tp_lava.plots.style import BLUE, COLOURS, GREY, PALE, VERMILION, array_of, drawing, line_style, same_length, some
+from tp_lava.quantisation import QuantisationReport
+
+_AROUND = 12  # steps shown before the one in which two forms part
+
+
+class RangeEntry(NamedTuple):
+    """A register's use: what it is called, the smallest and the largest mantissa in it, and its format."""
+
+    name: str
+    low: int
+    high: int
+    format: Format
+
+
+@drawing
+def quantisation(axes: Axes, report: QuantisationReport) -> Axes:
+    """What fixed point keeps of each hidden layer: the share of its spikes, and the (step, neuron) that are equal."""
+    places = np.arange(len(report.layers))
+    axes.barh(places - 0.2, [layer.agreement for layer in report.layers], 0.36, color=COLOURS["fixed"], label="spikes in both forms")
+    axes.barh(places + 0.2, [layer.equal for layer in report.layers], 0.36, color=COLOURS["before"], label="steps that are equal")
+    held = {connection.name: f"{connection.bits} bits, 2^{connection.exponent}" for connection in report.connections}
+    axes.set_yticks(places, [f"{layer.name}\n{held[layer.name]}" for layer in report.layers])
+    axes.invert_yaxis()
+    kept = "" if report.accuracy is None else f", accuracy {report.accuracy[0]:.3f} → {report.accuracy[1]:.3f}"
+    axes.set(xlabel="share", xlim=(0, 1.02), title=f"predictions agree on {report.agreement:.1%}{kept}")
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="lower left", frameon=False)
+    return axes
+
+
+@drawing
+def range_bars(axes: Axes, entries: Sequence[RangeEntry | tuple[str, int, int, Format]]) -> Axes:
+    """Bits in use of each register: a pale bar as wide as the register, and in it, from the right, those that its values need.
+
+    A value needs the bits of its magnitude and, in a signed register, its sign. What does not fit is drawn in another colour.
+    entries: (name, low, high, format), low and high in mantissas.
+    """
+    rows = [RangeEntry(*entry) for entry in some("plots.range_bars", "entries", entries)]
+    for place, entry in enumerate(rows):
+        needed = _needed(entry)
+        fits = needed <= entry.format.bits
+        axes.barh(place, entry.format.bits, 0.62, color=PALE)
+        axes.barh(place, needed, 0.34, color=BLUE if fits else VERMILION)
+        spare = f"{entry.format.bits - needed} spare" if fits else f"{needed - entry.format.bits} too many"
+        axes.annotate(f" {entry.format}: {spare}", (max(needed, entry.format.bits), place), va="center", fontsize="small")
+    axes.set_yticks(range(len(rows)), [entry.name for entry in rows])
+    widest = max(max(entry.format.bits, _needed(entry)) for entry in rows)
+    axes.set(xlabel="bits", xlim=(0, 1.35 * widest), ylim=(len(rows) - 0.4, -0.6))
+    axes.set_xticks(range(0, widest + 1, 8 if widest > 16 else 4))
+    return axes
+
+
+def _needed(entry: RangeEntry) -> int:
+    if not isinstance(entry.format, Format) or not entry.low <= entry.high:
+        found = f"({entry.low!r}, {entry.high!r}, {entry.format!r})"
+        raise invalid("plots.range_bars", f"entry {entry.name!r}", found, "(low, high, Format) with low <= high", "give mantissas")
+    return max(abs(int(entry.low)), abs(int(entry.high))).bit_length() + (entry.format.signed or entry.low < 0)
+
+
+@drawing
+def rounding(axes: Axes, values: np.ndarray, held: np.ndarray, name: str = "held") -> Axes:
+    """Numbers as they are held against the numbers that were meant, both (n,); the grey line holds them exactly."""
+    what = "plots.rounding"
+    meant = array_of(what, "values", values, 1)
+    kept = same_length(what, "held", array_of(what, "held", held, 1), len(meant))
+    axes.plot(meant, meant, color=GREY, linewidth=1, label="exactly")
+    axes.plot(meant, kept, ".", markersize=3, color=COLOURS["fixed"], label=name)
+    axes.set(xlabel="meant", ylabel="held")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    return axes
+
+
+@drawing
+def divergence(axes: Axes, found: Divergence, a: Outcome, b: Outcome) -> Axes:
+    """The membrane of the neuron at which two forms part, in both, around that step; a dot is a spike.
+
+    found: from tpl.diverge, in a hidden layer; a, b: the sample it names in both forms, from infer(..., record=True).
+    """
+    what = "plots.divergence"
+    if not isinstance(found, Divergence) or not found.layer.startswith("hidden"):
+        seen = repr(found)[:60] if not isinstance(found, Divergence) else f"in the {found.layer}"
+        raise invalid(what, "found", seen, "a Divergence in a hidden layer", "compare other forms, or draw spikes_apart")
+    layer = int(found.layer.removeprefix("hidden"))
+    length = min(len(recorded(what, outcome, "membranes")[layer]) for outcome in (a, b))
+    if found.step >= length:
+        raise invalid(what, "outcomes", f"{length} steps long", f"of sample {found.sample}, which parts at step {found.step}", "record it")
+    steps = np.arange(max(0, found.step - _AROUND), min(found.step + _AROUND, length - 1) + 1)
+    for place, (name, outcome) in enumerate(zip(found.forms, (a, b), strict=True)):
+        membranes, spikes = recorded(what, outcome, "membranes")[layer], recorded(what, outcome, "spikes")[layer]
+        style = line_style(place)
+        axes.plot(steps, membranes[steps, found.neuron], label=name, linewidth=1.5, alpha=0.9, **style)
+        came = steps[spikes[steps, found.neuron]]
+        axes.plot(came, membranes[came, found.neuron], "o", color=style["color"], markersize=5, fillstyle="full" if place else "none")
+    if found.threshold:
+        axes.axhline(found.threshold[0], color=GREY, linewidth=1, linestyle="--", label="threshold")
+    axes.axvline(found.step, color=GREY, linewidth=6, alpha=0.3)
+    axes.set(xlabel="step", ylabel="membrane, end of the step", title=f"{found.layer}, neuron {found.neuron}: apart at step {found.step}")
+    axes.legend(frameon=False, fontsize="small")
+    return axes
+
+
+@drawing
+def spikes_apart(axes: Axes, a: Outcome, b: Outcome) -> Axes:
+    """The share of each layer's neurons whose spikes differ between two forms of a network, step by step.
+
+    a, b: the same sample in both, from infer(..., record=True).
+    """
+    what = "plots.spikes_apart"
+    first, second = recorded(what, a, "spikes"), recorded(what, b, "spikes")
+    if [layer.shape for layer in first] != [layer.shape for layer in second]:
+        found = f"{[layer.shape for layer in first]} and {[layer.shape for layer in second]}"
+        raise invalid(what, "outcomes", found, "of the same sample and shape", "record one sample in both forms")
+    for place, (one, other) in enumerate(zip(first, second, strict=True)):
+        axes.plot(np.arange(len(one)), (one != other).mean(axis=1), label=f"hidden{place}", linewidth=1.5, **line_style(place))
+    axes.set(xlabel="step", ylabel="neurons that differ", ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False, fontsize="small")
+    return axes

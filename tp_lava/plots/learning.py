@@ -1,0 +1,146 @@
+"""How a network learns, step by step: contrast, third factor, the life of a synapse; and what weights and traces have become."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from tp_lava.plots.activity import lanes
+from tp_lava.plots.style import (
+    ABOUT_ZERO,
+    COLOURS,
+    GREEN,
+    OTHERS,
+    PURPLE,
+    VERMILION,
+    array_of,
+    drawing,
+    line_style,
+    names_of,
+    same_length,
+    some,
+)
+
+
+@drawing
+def contrast(axes: Axes, errors: np.ndarray, labels: Sequence[object] | None = None) -> Axes:
+    """The error vector of a layer over steps, a line for each target stream; the first is the sample's own.
+
+    errors: (T, K), softmax(similarity) - softmax(-distance): positive where a layer sees too much of a stream, negative where too
+    little; labels: of the streams.
+    """
+    values = array_of("plots.contrast", "errors", errors, 2)
+    for place, name in enumerate(names_of("plots.contrast", "labels", labels, values.shape[1])):
+        own = {"color": VERMILION, "linewidth": 2.0, "zorder": 3}
+        style: dict[str, Any] = own if place == 0 else {"linewidth": 1.0, **line_style(place - 1, colours=OTHERS)}
+        axes.plot(np.arange(len(values)), values[:, place], label=f"{name} (its own)" if place == 0 else name, **style)
+    axes.axhline(0, color=COLOURS["spike"], linewidth=0.6)
+    axes.set(xlabel="step", ylabel="contrast", xlim=(-0.5, len(values) - 0.5))
+    axes.legend(frameon=False, fontsize="small", title="stream of", ncols=2 if values.shape[1] > 4 else 1)
+    return axes
+
+
+@drawing
+def third_factor(axes: Axes, surrogate: np.ndarray, error: np.ndarray, third: np.ndarray, labels: Sequence[object] | None = None) -> Axes:
+    """How a neuron's third factor comes about, in lanes: psi, the contrast of each stream, and their product with its target traces.
+
+    surrogate: psi, (T,); error: (T, K); third: (T,); labels: of the streams.
+    """
+    errors = array_of("plots.third_factor", "error", error, 2)
+    names = names_of("plots.third_factor", "labels", labels, errors.shape[1])
+    streams = {f"contrast {name}": errors[:, place] for place, name in enumerate(names)}
+    return lanes(axes, {"ψ": surrogate, **streams, "third factor": third})
+
+
+@drawing
+def third_factors(axes: Axes, third: np.ndarray, neurons: int = 40) -> Axes:
+    """The third factors of a layer, (T, n), as a field: orange asks for stronger synapses, purple for weaker ones.
+
+    neurons: those with the largest values are shown, the largest at the bottom.
+    """
+    values = array_of("plots.third_factors", "third", third, 2)
+    shown = np.argsort(-np.abs(values).max(axis=0), kind="stable")[:neurons]
+    largest = float(np.abs(values).max()) or 1.0
+    drawn = axes.imshow(
+        values[:, shown].T, aspect="auto", cmap=ABOUT_ZERO, origin="lower", interpolation="nearest", vmin=-largest, vmax=largest
+    )
+    bar = axes.figure.colorbar(drawn, ax=axes, pad=0.02)
+    bar.outline.set_visible(False)
+    axes.set(xlabel="step", ylabel=f"neuron (the {len(shown)} with the largest)", title="third factors")
+    return axes
+
+
+@drawing
+def weights_over_time(
+    axes: Axes, weights: np.ndarray, names: Sequence[object] | None = None, *, arrivals: np.ndarray | None = None, unit: str = "step"
+) -> Axes:
+    """Weights as they change: the life of one synapse, or of some.
+
+    weights: (T,) or (T, n), each as it stands at the end of a step; arrivals: (T,) not zero where a presynaptic spike came, which
+    is when a spike-driven rule changes the weight; unit: of the horizontal axis.
+    """
+    what = "plots.weights_over_time"
+    lives = array_of(what, "weights", weights, 1, 2)
+    lives = lives[:, None] if lives.ndim == 1 else lives
+    for place, name in enumerate(names_of(what, "names", names, lives.shape[1])):
+        axes.step(np.arange(len(lives)), lives[:, place], where="post", label=name, linewidth=1.5, **line_style(place, name))
+    if arrivals is not None:
+        came = np.flatnonzero(same_length(what, "arrivals", array_of(what, "arrivals", arrivals, 1), len(lives)))
+        axes.plot(came, np.zeros(came.size), "|", color=COLOURS["spike"], transform=axes.get_xaxis_transform(), markersize=12)
+    axes.set(xlabel=unit, ylabel="weight", xlim=(-0.5, len(lives) - 0.5))
+    axes.grid(alpha=0.3)
+    if names is not None:
+        axes.legend(frameon=False, fontsize="small")
+    return axes
+
+
+@drawing
+def weight_histogram(axes: Axes, before: np.ndarray, after: Mapping[str, np.ndarray], bins: int = 80) -> Axes:
+    """Distribution of weights before and after learning, counts on a logarithmic scale."""
+    what = "plots.weight_histogram"
+    first = array_of(what, "before", before, 1, 2, 4)
+    later = {name: array_of(what, f"after[{name!r}]", values, 1, 2, 4) for name, values in after.items()}
+    largest = max(np.abs(w).max() for w in (first, *later.values())) or 1.0
+    edges = np.linspace(-largest, largest, bins + 1).tolist()
+    axes.hist(first.ravel(), edges, color=COLOURS["before"], alpha=0.6, label="before")
+    for place, (name, weights) in enumerate(later.items()):
+        axes.hist(weights.ravel(), edges, histtype="step", linewidth=1.5, label=f"after, {name}", **line_style(place, name))
+    axes.set(xlabel="weight", ylabel="synapses", yscale="log", title="hidden weights")
+    axes.legend(frameon=False)
+    return axes
+
+
+@drawing
+def trace_histogram(axes: Axes, traces: Mapping[str, np.ndarray], bins: int = 50, *, largest: float | None = None) -> Axes:
+    """Distribution of traces, or of any state that is not negative, counts on a logarithmic scale.
+
+    traces: name -> array; largest: what the register holds, drawn as a line.
+    """
+    what = "plots.trace_histogram"
+    arrays = {name: array_of(what, f"traces[{name!r}]", values, 1, 2, 3) for name, values in some(what, "traces", traces).items()}
+    high = max([values.max() for values in arrays.values()] + ([] if largest is None else [largest]))
+    edges = np.linspace(0.0, high or 1.0, bins + 1).tolist()
+    for place, (name, values) in enumerate(arrays.items()):
+        axes.hist(values.ravel(), edges, histtype="step", linewidth=1.5, label=name, **line_style(place, name))
+    if largest is not None:
+        axes.axvline(largest, color=PURPLE, linewidth=1.2, linestyle="--", label="largest that fits")
+    axes.set(xlabel="trace", ylabel="neurons and steps", yscale="log")
+    axes.legend(frameon=False)
+    return axes
+
+
+@drawing
+def weight_changes(axes: Axes, changes: np.ndarray) -> Axes:
+    """How much a layer's weights change at each step: the sum of the strengthenings and of the weakenings. changes: (T, ...)."""
+    values = array_of("plots.weight_changes", "changes", changes, 2, 3)
+    flat = values.reshape(len(values), -1)
+    steps = np.arange(len(flat))
+    axes.bar(steps, np.clip(flat, 0, None).sum(axis=1), 0.8, color=GREEN, label="strengthened")
+    axes.bar(steps, np.clip(flat, None, 0).sum(axis=1), 0.8, color=VERMILION, label="weakened")
+    axes.axhline(0, color=COLOURS["spike"], linewidth=0.6)
+    axes.set(xlabel="step", ylabel="summed change of weights", xlim=(-0.5, len(flat) - 0.5))
+    axes.legend(frameon=False, fontsize="small")
+    return axes
