@@ -41,3 +41,5 @@ from tp_lava.readouts import Match as Match
 from tp_lava.readouts import Readout as Readout
 from tp_lava.rules import TESS as TESS
 from tp_lava.rules import TP as TP
+from tp_lava.watching import Watched as Watched
+from tp_lava.watching import watch as watch
