@@ -40,7 +40,7 @@ def quantisation(axes: Axes, report: QuantisationReport) -> Axes:
     kept = "" if report.accuracy is None else f", accuracy {report.accuracy[0]:.3f} → {report.accuracy[1]:.3f}"
     axes.set(xlabel="share", xlim=(0, 1.02), title=f"predictions agree on {report.agreement:.1%}{kept}")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower left", frameon=False)
+    axes.legend(loc="lower left", framealpha=0.9, edgecolor="none")
     return axes
 
 
