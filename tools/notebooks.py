@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import sys
 import tempfile
 import time
@@ -43,6 +44,12 @@ def told_on_stderr(notebook: Any) -> str:
     return "".join(output["text"] for output in outputs if output["output_type"] == "stream" and output["name"] == "stderr")
 
 
+def processor_seconds() -> float:
+    """Of the kernels that have ended, and of what they started."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def execute(path: Path, limit: float) -> tuple[Any, float, str]:
     """Run one. -> the notebook with its outputs, seconds, and what is wrong with it, "" if nothing is."""
     notebook = nbformat.read(path, as_version=4)
@@ -68,8 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     failed = 0
     for path in options.files or sorted(FOLDER.glob("*.ipynb")):
+        before = processor_seconds()
         notebook, seconds, wrong = execute(path, options.limit)
-        print(f"{path.name}: {f'FAILED: {wrong}' if wrong else 'ok'}, {seconds:.0f} s", flush=True)
+        used = processor_seconds() - before
+        print(f"{path.name}: {f'FAILED: {wrong}' if wrong else 'ok'}, {seconds:.0f} s ({used:.0f} s of processor)", flush=True)
         failed += bool(wrong)
         if options.write and not wrong:
             nbformat.write(normalised(notebook), path)
