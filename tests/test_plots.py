@@ -238,6 +238,7 @@ def test_confusion_counts(axes, rng):
 def test_range_bars_are_as_long_as_the_bits_that_values_need(a, b, bits, signed):
     low, high, held = min(a, b), max(a, b), Format(bits, 3, signed)
     drawn = plots.range_bars(Figure().subplots(), [("x", low, high, held)])
+    assert widths(plots.range_bars(Figure().subplots(), [("x", low, high, str(held))])) == widths(drawn)
     register, needed = widths(drawn)
     assert register == bits
     sign = signed or low < 0
@@ -251,6 +252,8 @@ def test_range_bars_are_as_long_as_the_bits_that_values_need(a, b, bits, signed)
 def test_range_bars_refuse_what_is_no_range(axes):
     with pytest.raises(tpl.InvalidValueError, match="entry 'x' is \\(3, 2, .*low <= high"):
         plots.range_bars(axes, [("x", 3, 2, Format(8, 0))])
+    with pytest.raises(tpl.InvalidValueError, match="entry 'x' is \\(1, 2, '24 bits'\\)"):
+        plots.range_bars(axes, [("x", 1, 2, "24 bits")])
     with pytest.raises(tpl.InvalidValueError, match="entries is empty"):
         plots.range_bars(axes, [])
 
@@ -291,7 +294,11 @@ def test_spikes_apart_is_a_share_of_each_layer(axes, both, network, rng):
 
 # Hardware -------------------------------------------------------------------------------------------
 def test_core_map_fills_bars_by_share(axes):
-    cores = [("0", ["hidden0"], {"neurons": (50, 200), "synapses": (10, 10)}), ("1", ["readout"], {"neurons": (300, 200)}), ("2", [], {})]
+    cores = [
+        ("0", ["hidden0"], {"neurons": (50, 200), "synapses": (10, 10, "of them")}),
+        ("1", ["readout"], {"neurons": (300, 200)}),
+        ("2", [], {}),
+    ]
     assert plots.core_map(axes, cores, columns=2) is axes
     bars = {patch.get_gid(): patch for patch in axes.patches if patch.get_gid()}
     whole = bars["0/synapses"].get_width()

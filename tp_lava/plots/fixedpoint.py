@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -20,12 +21,12 @@ _AROUND = 12  # steps shown before the one in which two forms part
 
 
 class RangeEntry(NamedTuple):
-    """A register's use: what it is called, the smallest and the largest mantissa in it, and its format."""
+    """A register's use: what it is called, the smallest and the largest mantissa in it, and its format, or how that is written: s24.14."""
 
     name: str
     low: int
     high: int
-    format: Format
+    format: Format | str
 
 
 @drawing
@@ -45,32 +46,39 @@ def quantisation(axes: Axes, report: QuantisationReport) -> Axes:
 
 
 @drawing
-def range_bars(axes: Axes, entries: Sequence[RangeEntry | tuple[str, int, int, Format]]) -> Axes:
+def range_bars(axes: Axes, entries: Sequence[RangeEntry | tuple[str, int, int, Format | str]]) -> Axes:
     """Bits in use of each register: a pale bar as wide as the register, and in it, from the right, those that its values need.
 
     A value needs the bits of its magnitude and, in a signed register, its sign. What does not fit is drawn in another colour.
     entries: (name, low, high, format), low and high in mantissas.
     """
     rows = [RangeEntry(*entry) for entry in some("plots.range_bars", "entries", entries)]
-    for place, entry in enumerate(rows):
-        needed = _needed(entry)
-        fits = needed <= entry.format.bits
-        axes.barh(place, entry.format.bits, 0.62, color=PALE)
+    formats = [_format(entry) for entry in rows]
+    bits = [_needed(entry, format) for entry, format in zip(rows, formats, strict=True)]
+    for place, (needed, format) in enumerate(zip(bits, formats, strict=True)):
+        fits = needed <= format.bits
+        axes.barh(place, format.bits, 0.62, color=PALE)
         axes.barh(place, needed, 0.34, color=BLUE if fits else VERMILION)
-        spare = f"{entry.format.bits - needed} spare" if fits else f"{needed - entry.format.bits} too many"
-        axes.annotate(f" {entry.format}: {spare}", (max(needed, entry.format.bits), place), va="center", fontsize="small")
+        spare = f"{format.bits - needed} spare" if fits else f"{needed - format.bits} too many"
+        axes.annotate(f" {format}: {spare}", (max(needed, format.bits), place), va="center", fontsize="small")
     axes.set_yticks(range(len(rows)), [entry.name for entry in rows])
-    widest = max(max(entry.format.bits, _needed(entry)) for entry in rows)
+    widest = max(*bits, *(format.bits for format in formats))
     axes.set(xlabel="bits", xlim=(0, 1.35 * widest), ylim=(len(rows) - 0.4, -0.6))
     axes.set_xticks(range(0, widest + 1, 8 if widest > 16 else 4))
     return axes
 
 
-def _needed(entry: RangeEntry) -> int:
-    if not isinstance(entry.format, Format) or not entry.low <= entry.high:
+def _format(entry: RangeEntry) -> Format:
+    written = re.fullmatch(r"([su])(\d+)\.(-?\d+)", entry.format) if isinstance(entry.format, str) else None
+    format = Format(int(written[2]), int(written[3]), written[1] == "s") if written else entry.format
+    if not isinstance(format, Format) or not entry.low <= entry.high:
         found = f"({entry.low!r}, {entry.high!r}, {entry.format!r})"
         raise invalid("plots.range_bars", f"entry {entry.name!r}", found, "(low, high, Format) with low <= high", "give mantissas")
-    return max(abs(int(entry.low)), abs(int(entry.high))).bit_length() + (entry.format.signed or entry.low < 0)
+    return format
+
+
+def _needed(entry: RangeEntry, format: Format) -> int:
+    return max(abs(int(entry.low)), abs(int(entry.high))).bit_length() + (format.signed or entry.low < 0)
 
 
 @drawing

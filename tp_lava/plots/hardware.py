@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,18 +18,18 @@ _UNITS = 9  # circles drawn of a population at most
 
 
 class CoreEntry(NamedTuple):
-    """A core's use: its name, the layers on it, and of each resource how much is used and how much there is."""
+    """A core's use: its name, the layers on it, and of each resource how much is used, how much there is, and what else is told of it."""
 
     name: str
     layers: Sequence[str]
-    resources: Mapping[str, tuple[float, float]]
+    resources: Mapping[str, tuple[Any, ...]]
 
 
 @drawing
 def core_map(axes: Axes, cores: Sequence[CoreEntry | tuple], columns: int | None = None) -> Axes:
     """Cores as a grid of squares in the colour of their first layer; in each, a bar a resource, as long as the share in use.
 
-    cores: (name, layers, {resource: (used, maximum)}), in order, row by row; a share above 1 is drawn in another colour.
+    cores: (name, layers, {resource: (used, maximum, ...)}), in order, row by row; a share above 1 is drawn in another colour.
     """
     entries = [CoreEntry(*core) for core in some("plots.core_map", "cores", cores)]
     width = columns or math.ceil(math.sqrt(len(entries)))
@@ -52,7 +52,7 @@ def _core(axes: Axes, x: int, y: int, entry: CoreEntry, colours: Mapping[str, st
     axes.add_patch(Rectangle((x, y), 0.95, 0.95, fill=False, edgecolor=colour if entry.layers else GREY, linewidth=1))
     axes.text(x + 0.05, y + 0.05, entry.name, fontsize="x-small", va="top", color=INK)
     height = 0.7 / max(1, len(entry.resources))
-    for place, (resource, (used, maximum)) in enumerate(entry.resources.items()):
+    for place, (resource, (used, maximum, *_)) in enumerate(entry.resources.items()):
         if not maximum > 0 or used < 0:
             found = f"({used!r}, {maximum!r})"
             raise invalid(
