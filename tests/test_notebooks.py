@@ -90,7 +90,7 @@ def imported(code):
     for node in ast.walk(code):
         if isinstance(node, ast.Import):
             for name in node.names:
-                assert name.name.split(".")[0] in {"tp_lava", "numpy", "matplotlib", "torch", *sys.stdlib_module_names}
+                assert name.name.split(".")[0] in {"tp_lava", "numpy", "matplotlib", "IPython", "torch", *sys.stdlib_module_names}
                 if name.name == "tp_lava":
                     yield name.asname, importlib.import_module(name.name)
         if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "tp_lava":

@@ -64,7 +64,8 @@ def range_bars(axes: Axes, entries: Sequence[RangeEntry | tuple[str, int, int, F
     axes.set_yticks(range(len(rows)), [entry.name for entry in rows])
     widest = max(*bits, *(format.bits for format in formats))
     axes.set(xlabel="bits", xlim=(0, 1.35 * widest), ylim=(len(rows) - 0.4, -0.6))
-    axes.set_xticks(range(0, widest + 1, 8 if widest > 16 else 4))
+    every = 8 if widest > 16 else 4
+    axes.set_xticks(range(0, widest + every, every))
     return axes
 
 

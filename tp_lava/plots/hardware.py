@@ -61,7 +61,7 @@ def _core(axes: Axes, x: int, y: int, entry: CoreEntry, colours: Mapping[str, st
         share, top = used / maximum, y + 0.22 + place * height
         axes.add_patch(Rectangle((x + 0.06, top), 0.83, 0.8 * height, facecolor=PALE, edgecolor="none"))
         full = Rectangle((x + 0.06, top), 0.83 * min(share, 1.0), 0.8 * height, edgecolor="none", gid=f"{entry.name}/{resource}")
-        full.set_facecolor(VERMILION if share > 1 else colour)
+        full.set(facecolor=VERMILION if share > 1 else colour, alpha=0.55)  # so that the figures on it can be read
         axes.add_patch(full)
         axes.text(x + 0.09, top + 0.4 * height, f"{resource} {share:.0%}", fontsize="xx-small", va="center", color=INK)
 
