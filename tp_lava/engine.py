@@ -14,6 +14,7 @@ from tp_lava.errors import invalid
 from tp_lava.numbers import mix, seed_key
 from tp_lava.targets.cpu import CompiledCircuit, compile_circuit
 
+_DRAWN_TOGETHER = 256  # samples whose labels are drawn at once, since drawing for one costs as much
 _STREAMS_PLACE = 0x6C616273  # keeps the drawing of labels apart from rounding bits
 
 
@@ -96,20 +97,23 @@ def add_memory(memory: MutableMapping[str, np.ndarray], circuit: Circuit) -> Non
 
 def stream_labels(label: int, n_classes: int, streams: int, seed: int, sample: int) -> np.ndarray:
     """The labels of K target streams: the sample's own, then K - 1 others drawn for sample number `sample`. int32."""
-    labels = np.empty(streams, np.int32)
     if not streams:
-        return labels
-    labels[0], others = label, _others(label, n_classes)
-    if streams < n_classes:
-        key = mix(streams_key(seed), np.array([sample & 0xFFFFFFFF], np.uint32))
-        others = others[np.argsort(mix(key, others), kind="stable")[: streams - 1]]
-    labels[1:] = others
-    return labels
+        return np.empty(0, np.int32)
+    if streams == n_classes:
+        order: Sequence[int] = range(n_classes)
+    else:
+        block, place = divmod(sample & 0xFFFFFFFF, _DRAWN_TOGETHER)
+        order = _class_orders(n_classes, seed, block)[place][:streams]
+    others = [other for other in order if other != label]
+    return np.array([label, *others[: streams - 1]], np.int32)
 
 
-@lru_cache(maxsize=1024)
-def _others(label: int, n_classes: int) -> np.ndarray:
-    return np.delete(np.arange(n_classes, dtype=np.uint32), label)
+@lru_cache(maxsize=16)
+def _class_orders(n_classes: int, seed: int, block: int) -> list[list[int]]:
+    """The classes in the order of random words of their own, for each sample of a block."""
+    samples = np.arange(block * _DRAWN_TOGETHER, (block + 1) * _DRAWN_TOGETHER, dtype=np.uint32)
+    words = mix(mix(streams_key(seed), samples)[:, np.newaxis], np.arange(n_classes, dtype=np.uint32))
+    return np.argsort(words, axis=1, kind="stable").tolist()
 
 
 @lru_cache(maxsize=64)
