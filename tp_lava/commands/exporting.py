@@ -1,13 +1,17 @@
-"""A model as a folder of sources, and what it will take on a device."""
+"""`tp-lava export`: a model as a folder of sources, and what it will take on a device."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import typer
 
 from tp_lava.archive import kind_of
 from tp_lava.commands.converting import model_named
+from tp_lava.commands.options import AsJson, Rate, ReadoutRate
+from tp_lava.commands.printing import print_json, print_rows, say_written
 from tp_lava.commands.tasks import rule_named
 from tp_lava.deploy.c import check_name, export_c, library_of
 from tp_lava.errors import ArchiveError, invalid
@@ -16,6 +20,30 @@ from tp_lava.learner import Learner
 from tp_lava.targets.c.members import STRUCTS
 
 RuleName = Literal["tp", "tess", "none"]
+
+
+def export(
+    model: Annotated[
+        str, typer.Argument(help="A .tplava file, a saved fixed-point Learner, any file that convert takes, or digits or digits_0_to_8.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the sources.")],
+    target: Annotated[Literal["c"], typer.Option(help="c: portable C99, integers alone.")] = "c",
+    name: Annotated[str, typer.Option(help="Of files, types and functions.")] = "network",
+    rule: Annotated[RuleName | None, typer.Option(help="By which rule it learns there; none: it infers.")] = None,
+    rate: Rate = None,
+    readout_rate: ReadoutRate = None,
+    bits: Annotated[int | None, typer.Option(help="Of the weights, 2 to 8.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of labels drawn, rounding and the label projection.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Write a network, learning included, as sources for a device, with a test that it computes there what it does here."""
+    files, told = exported(model, out, name, Choices(rule, rate, readout_rate, bits), seed)
+    if as_json:
+        print_json({"target": target, **told})
+        return
+    title = f"{name}: {told['rule'] or 'inference'} in {target.upper()}"
+    print_rows(title, [{"": part, "bytes": count} for part, count in told["bytes"].items()])
+    say_written(files)
 
 
 @dataclass(frozen=True)
