@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from tp_lava.archive import save_network
+from tp_lava.archive import kind_of, save_network
 from tp_lava.commands.inspecting import show
 from tp_lava.commands.options import AsJson
 from tp_lava.commands.printing import make_folder
 from tp_lava.convert import SUFFIXES, convert
-from tp_lava.errors import invalid
+from tp_lava.errors import ArchiveError, invalid
 from tp_lava.network import Network
 from tp_lava.pretrained import NAMES, pretrained
 
@@ -53,6 +53,14 @@ def converted(source: Path, *, trace_decay: float | None = None, seed: int = 0, 
 def model_named(name: str, seed: int) -> Network:
     """A network that ships, or that of a file."""
     return convert(pretrained(name) if name in NAMES else name, seed=seed)
+
+
+def is_learner(model: str) -> bool:
+    """Whether it is the file of a saved Learner."""
+    try:
+        return Path(model).is_file() and kind_of(model) == "learner"
+    except ArchiveError:
+        return False
 
 
 def _conventions(exporter: str) -> dict[str, Any]:

@@ -8,13 +8,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from tp_lava.archive import kind_of
-from tp_lava.commands.converting import model_named
+from tp_lava.commands.converting import is_learner, model_named
 from tp_lava.commands.options import AsJson, Rate, ReadoutRate
 from tp_lava.commands.printing import print_json, print_rows, say_written
 from tp_lava.commands.tasks import rule_named
 from tp_lava.deploy.c import check_name, export_c, library_of
-from tp_lava.errors import ArchiveError, invalid
+from tp_lava.errors import invalid
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.learner import Learner
 from tp_lava.targets.c.members import STRUCTS
@@ -69,7 +68,7 @@ def exported(model: str, out: Path, name: str, choices: Choices, seed: int) -> t
 
 
 def _learner(model: str, choices: Choices, seed: int) -> Learner:
-    if _is_learner(model):
+    if is_learner(model):
         if choices != Choices() or seed:
             raise invalid("export", "rule, rates, bits or seed", "given with a saved Learner", "those of the learner", "leave them out")
         return Learner.load(model)
@@ -81,10 +80,3 @@ def _learner(model: str, choices: Choices, seed: int) -> Learner:
     kept = network.provenance.fixed if network.provenance else None
     fixed = FixedPoint(weight_bits=choices.bits) if choices.bits is not None else kept or FixedPoint()
     return Learner(network, rule, fixed, seed)
-
-
-def _is_learner(model: str) -> bool:
-    try:
-        return Path(model).is_file() and kind_of(model) == "learner"
-    except ArchiveError:
-        return False

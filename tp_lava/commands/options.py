@@ -10,7 +10,7 @@ RuleName = Literal["tp", "tess"]
 Precision = Literal["float", "fixed"]
 
 Model = Annotated[str, typer.Argument(help="A .tplava file, any file that convert takes, or digits or digits_0_to_8, which ship.")]
-Data = Annotated[str, typer.Option(help="digits (embedded), an .npz of from_nmnist, or an .h5 in SHD's layout.")]
+Data = Annotated[str, typer.Option(help="digits (embedded), an .npz of save_samples or from_nmnist, or an .h5 in SHD's layout.")]
 Rate = Annotated[float | None, typer.Option(min=0, help="Of the hidden layers.")]
 ReadoutRate = Annotated[float | None, typer.Option(min=0, help="Of the readout.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]

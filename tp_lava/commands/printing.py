@@ -12,14 +12,14 @@ from typing import Any
 import typer
 
 
-def print_rows(title: str, rows: Sequence[Mapping[str, object]]) -> None:
-    """A table of rows that have the same columns."""
+def print_rows(title: str, rows: Sequence[Mapping[str, object]], left: int = 1) -> None:
+    """A table of rows that have the same columns. left: so many columns of words, the rest are figures."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title)
     for number, column in enumerate(rows[0]):
-        table.add_column(column, justify="right" if number else "left")
+        table.add_column(column, justify="left" if number < left else "right")
     for row in rows:
         table.add_row(*map(str, row.values()))
     Console().print(table)
