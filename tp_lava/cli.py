@@ -1,44 +1,75 @@
-"""The command line: every command by its name. What they take and do is in commands/, one module each."""
+"""The command line: every command by its name, and what becomes of errors. What commands take and do is in commands/."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 
 from tp_lava.commands.comparing import compare_rules
 from tp_lava.commands.converting import convert_file
 from tp_lava.commands.demonstrating import demo
+from tp_lava.commands.evaluating import evaluate
 from tp_lava.commands.exporting import export
 from tp_lava.commands.finetuning import finetune
+from tp_lava.commands.informing import info
 from tp_lava.commands.inspecting import inspect
+from tp_lava.commands.options import BAD_INPUT, FAILED, INTERRUPTED
 from tp_lava.commands.quantising import quantise
-from tp_lava.errors import TpLavaError
+from tp_lava.commands.training import train
+from tp_lava.errors import LavaRunError, TpLavaError
 
 app = typer.Typer(help="On-chip learning for Lava and Loihi-style neuromorphic hardware.", no_args_is_help=True)
+_UsageError: Any = typer.BadParameter.__mro__[1]  # click's own, wherever typer has it from
 
 
 @app.callback()
 def _main() -> None:
-    """On-chip learning for Lava and Loihi-style neuromorphic hardware."""
+    """On-chip learning for Lava and Loihi-style neuromorphic hardware.
+
+    Exit codes: 0 done, 1 it ran and failed, 2 something given cannot be used, 130 interrupted.
+    """
 
 
 app.command("demo")(demo)
+app.command("train")(train)
+app.command("eval")(evaluate)
 app.command("convert")(convert_file)
 app.command("inspect")(inspect)
-app.command("quantise")(quantise)
 app.command("finetune")(finetune)
+app.command("quantise")(quantise)
 app.command("compare-rules")(compare_rules)
 app.command("export")(export)
+app.command("info")(info)
 
 
 def main() -> None:
-    """Entry point: errors of ours are one message and exit code 2, not a traceback."""
+    """Entry point: an error is one line on standard error and an exit code, not a traceback."""
     try:
-        app()
-    except (TpLavaError, FileNotFoundError) as error:
-        print(f"tp-lava: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(app(standalone_mode=False))
+    except _UsageError as error:
+        _fail(BAD_INPUT, _usage(error))
+    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        _fail(BAD_INPUT, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except (LavaRunError, OSError) as error:
+        _fail(FAILED, str(error))
+    except TpLavaError as error:
+        _fail(BAD_INPUT, str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        _fail(INTERRUPTED, "interrupted")
+
+
+def _usage(error: Any) -> str:
+    """Its message and where to look; empty where the help was printed instead."""
+    message, context = error.format_message().rstrip("."), getattr(error, "ctx", None)
+    return message and f"{message}; see {context.command_path if context else 'tp-lava'} --help."
+
+
+def _fail(code: int, message: str) -> None:
+    if message:
+        print(f"tp-lava: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

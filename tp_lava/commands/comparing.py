@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
-from tp_lava.commands.options import Progress
-from tp_lava.commands.printing import make_folder, say_written
+from tp_lava.commands import configuration
+from tp_lava.commands.configuration import Config
+from tp_lava.commands.options import AsJson, Progress
+from tp_lava.commands.printing import make_folder, print_json, say_written
 
 
 def compare_rules(
+    context: typer.Context,
     data: Annotated[str, typer.Option(help="digits (embedded), nmnist or spoken (they need --recordings).")] = "digits",
     recordings: Annotated[
         Path | None, typer.Option(help="nmnist: .npz, see tp_lava.data.from_nmnist; spoken: .h5 in SHD's layout.")
@@ -24,6 +27,8 @@ def compare_rules(
     test: Annotated[int | None, typer.Option(min=1, help="At most so many test samples.")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="Runs at a time; by default one per core.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the table and the picture.")] = Path("tp-lava-compare"),
+    config: Config = None,
+    as_json: AsJson = False,
     progress: Progress = True,
 ) -> None:
     """Compare learning rules - TP, TESS, backpropagation through time, a frozen hidden layer - on the same network, data and epochs."""
@@ -35,5 +40,10 @@ def compare_rules(
     task, forms = chosen_task(data, recordings, epochs, train, test), chosen_forms(form or [])
     make_folder(out)
     rows = compare(task, forms, seeds, processes or os.cpu_count() or 1, progress)
+    asked, files = configuration.effective(context), [*save(out, task, rows), configuration.save(context, out / configuration.NAME)]
+    if as_json:
+        print_json({"config": asked, "rows": [row.to_dict() for row in rows], "files": [str(file) for file in files]})
+        return
+    print(configuration.to_toml(asked))
     Console().print(table(task, rows, seeds))
-    say_written(save(out, task, rows))
+    say_written(files)

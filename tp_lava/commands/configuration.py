@@ -34,6 +34,13 @@ def from_file(context: typer.Context, file: Path | None) -> Path | None:
     return file
 
 
+def from_run(context: typer.Context, folder: Path | None) -> Path | None:
+    """Callback of --resume: as --config with the file in a folder, to be written into again."""
+    if folder is not None:
+        context.default_map = {**_defaults(context, folder / NAME), "out": str(folder)}
+    return folder
+
+
 Config = Annotated[Path | None, typer.Option(is_eager=True, callback=from_file, help="TOML file with options; flags win. See docs/cli.md.")]
 
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from tp_lava.commands import configuration
+from tp_lava.commands.configuration import Config
 from tp_lava.commands.converting import is_learner, model_named
 from tp_lava.commands.options import AsJson, Rate, ReadoutRate
 from tp_lava.commands.printing import print_json, print_rows, say_written
@@ -22,6 +24,7 @@ RuleName = Literal["tp", "tess", "none"]
 
 
 def export(
+    context: typer.Context,
     model: Annotated[
         str, typer.Argument(help="A .tplava file, a saved fixed-point Learner, any file that convert takes, or digits or digits_0_to_8.")
     ],
@@ -33,13 +36,16 @@ def export(
     readout_rate: ReadoutRate = None,
     bits: Annotated[int | None, typer.Option(help="Of the weights, 2 to 8.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of labels drawn, rounding and the label projection.")] = 0,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a network, learning included, as sources for a device, with a test that it computes there what it does here."""
     files, told = exported(model, out, name, Choices(rule, rate, readout_rate, bits), seed)
+    asked, files = configuration.effective(context), [*files, configuration.save(context, out / configuration.NAME)]
     if as_json:
-        print_json({"target": target, **told})
+        print_json({"config": asked, "target": target, **told})
         return
+    print(configuration.to_toml(asked))
     title = f"{name}: {told['rule'] or 'inference'} in {target.upper()}"
     print_rows(title, [{"": part, "bytes": count} for part, count in told["bytes"].items()])
     say_written(files)

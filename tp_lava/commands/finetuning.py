@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tp_lava.commands import tasks
+from tp_lava.commands import configuration, tasks
+from tp_lava.commands.configuration import Config
 from tp_lava.commands.converting import model_named
 from tp_lava.commands.options import AsJson, Data, Model, Precision, Progress, Rate, ReadoutRate, RuleName
 from tp_lava.commands.printing import make_folder, print_json, print_rows, say_written
 from tp_lava.finetuning import FineTuned
 from tp_lava.finetuning import finetune as finetuned
 
+_AS_GIVEN = ("precision", "epochs", "patience", "keep_best", "in_lava", "seed", "progress")
+
 
 def finetune(
+    context: typer.Context,
     model: Model,
     data: Data = "digits",
     sensor: Annotated[str | None, typer.Option(help="The new task: mirrored, rotated, inverted, half-dead or noisy camera.")] = None,
@@ -33,37 +38,27 @@ def finetune(
     keep_best: Annotated[bool, typer.Option("--keep-best", help="Keep the best epoch, on samples held back.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of samples, order and rounding.")] = 0,
     out: Annotated[Path | None, typer.Option(help="File for the learner, to go on with or to inspect.")] = None,
+    config: Config = None,
     as_json: AsJson = False,
     progress: Progress = True,
 ) -> None:
     """Go on learning a new task from few samples, and say what that did to the new task and to the old one."""
     task = _task(data, sensor, new_class, rehearse, shots, seed)
-    done = finetuned(
-        model_named(model, seed),
-        task.samples,
-        task.test,
-        rule=tasks.rule_named(rule, rate, readout_rate),
-        precision=precision,
-        epochs=epochs,
-        freeze=freeze or (),
-        old_test=task.old_test,
-        validation=task.validation if patience or keep_best else [],
-        patience=patience,
-        keep_best=keep_best,
-        in_lava=in_lava,
-        seed=seed,
-        progress=progress,
-    )
+    done = _learned(task, context.params)
+    files = list[Path]()
     if out:
         make_folder(out.parent)
         done.learner.save(out)
+        files = [out, configuration.save(context, configuration.beside(out))]
+    asked = configuration.effective(context)
     if as_json:
-        print_json({"samples": len(task.samples), **done.to_dict()})
+        print_json({"config": asked, "samples": len(task.samples), **done.to_dict()})
         return
+    print(configuration.to_toml(asked))
     _show(
         f"{len(task.samples)} samples, {rule.upper()}, {precision}{', in Lava' if in_lava else ''}, seed {seed}", done, bool(task.old_test)
     )
-    say_written([out] if out else [])
+    say_written(files)
 
 
 def _task(data: str, sensor: str | None, new_class: int | None, rehearse: int | None, shots: str, seed: int) -> tasks.Task:
@@ -71,6 +66,19 @@ def _task(data: str, sensor: str | None, new_class: int | None, rehearse: int | 
     if new_class is not None:
         return tasks.new_class(data, new_class, count, rehearse, seed)
     return tasks.changed_sensor(data, sensor, count, seed)
+
+
+def _learned(task: tasks.Task, params: Mapping[str, Any]) -> FineTuned:
+    return finetuned(
+        model_named(params["model"], params["seed"]),
+        task.samples,
+        task.test,
+        rule=tasks.rule_named(params["rule"], params["rate"], params["readout_rate"]),
+        freeze=params["freeze"] or (),
+        old_test=task.old_test,
+        validation=task.validation if params["patience"] or params["keep_best"] else [],
+        **{name: params[name] for name in _AS_GIVEN},
+    )
 
 
 def _show(title: str, done: FineTuned, old: bool) -> None:

@@ -1,10 +1,12 @@
-"""Arguments and options that several commands take, so that they mean the same in each."""
+"""Arguments, options and exit codes that several commands share, so that they mean the same in each."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
 import typer
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes beside 0; the last is a shell's for Ctrl-C
 
 RuleName = Literal["tp", "tess"]
 Precision = Literal["float", "fixed"]

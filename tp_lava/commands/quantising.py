@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from tp_lava.commands import configuration
+from tp_lava.commands.configuration import Config
 from tp_lava.commands.converting import model_named
 from tp_lava.commands.options import AsJson, Data, Model
 from tp_lava.commands.printing import make_folder, print_json, say_written
@@ -19,27 +21,33 @@ from tp_lava.quantisation import quantise as in_fixed_point
 
 
 def quantise(
+    context: typer.Context,
     model: Model,
     data: Data = "digits",
     bits: Annotated[str, typer.Option(help="Of the weights, 2 to 8, or search.")] = "8",
     calibration: Annotated[int, typer.Option(min=1, help="Training samples that ranges and scales are chosen from.")] = 64,
     plot: Annotated[Path | None, typer.Option(help="Picture of the report.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the label projection and the split of a file.")] = 0,
+    config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose fixed-point formats from samples, by how well spikes agree, and say what they cost in each layer."""
     from rich.console import Console
 
     report, tested = quantised(model, data, bits, calibration, seed)
+    files = list[Path]()
     if plot:
         make_folder(plot.parent)
         draw(report, plot)
+        files = [plot, configuration.save(context, configuration.beside(plot))]
+    asked = configuration.effective(context)
     if as_json:
-        print_json({**report.to_dict(), "test": tested})
+        print_json({"config": asked, **report.to_dict(), "test": tested})
         return
+    print(configuration.to_toml(asked))
     Console().print(report.table())
     print(f"{tested['samples']} test samples: accuracy {tested['float']:.3f} in float, {tested['fixed']:.3f} in fixed point")
-    say_written([plot] if plot else [])
+    say_written(files)
 
 
 def quantised(model: str, data: str, bits: str, calibration: int, seed: int) -> tuple[QuantisationReport, dict[str, float]]:
