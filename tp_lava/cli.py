@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 import typer
@@ -45,7 +46,8 @@ app.command("info")(info)
 
 
 def main() -> None:
-    """Entry point: an error is one line on standard error and an exit code, not a traceback."""
+    """Entry point: warnings and errors are one line each on standard error, an error an exit code too, not a traceback."""
+    warnings.showwarning = _say
     try:
         sys.exit(app(standalone_mode=False))
     except _UsageError as error:
@@ -66,9 +68,13 @@ def _usage(error: Any) -> str:
     return message and f"{message}; see {context.command_path if context else 'tp-lava'} --help."
 
 
+def _say(message: Warning | str, *_: Any) -> None:
+    print(f"tp-lava: {' '.join(str(message).split())}", file=sys.stderr)
+
+
 def _fail(code: int, message: str) -> None:
     if message:
-        print(f"tp-lava: {' '.join(message.split())}", file=sys.stderr)
+        _say(message)
     sys.exit(code)
 
 

@@ -21,7 +21,8 @@ from tp_lava.optimisers import Cosine, Plateau, Schedule
 from tp_lava.rules import Rule
 
 ScheduleName = Literal["cosine", "plateau", "none"]
-_FORMS = {"tp": "TP, K = 4", "tess": "TESS, walsh, sequence"}  # with rates that were chosen for the digits
+_STREAMS = 4
+_FORMS = {"tp": f"TP, K = {_STREAMS}", "tess": "TESS, walsh, sequence"}  # with rates that were chosen for the digits
 _OF_BLANK = ("hidden", "decay", "threshold", "trace_decay", "recurrent")
 _OF_RULE = {"contrast": "tp", "basis": "tess", "temperature": "tess"}
 
@@ -60,12 +61,12 @@ class Choices:
     @classmethod
     def of(cls, params: Mapping[str, Any]) -> Choices:
         """Those among a command's parameters. Raises InvalidValueError for what does not go together."""
-        choices = cls(**{field.name: params[field.name] for field in fields(cls)})
+        choices = cls(**{field.name: _given(params[field.name]) for field in fields(cls)})
         choices._check()
         return choices
 
     def _check(self) -> None:
-        given = [name for name in _OF_BLANK if getattr(self, name) not in (None, False, [])]
+        given = [name for name in _OF_BLANK if getattr(self, name) is not None and getattr(self, name) is not False]
         if self.model is not None and given:
             raise _not_with(given[0], f"given with the model {self.model}", "left out", "a model has its own layers")
         foreign = [name for name, rule in _OF_RULE.items() if getattr(self, name) is not None and rule != self.rule]
@@ -117,7 +118,7 @@ def beginner(choices: Choices, course: Course) -> Learner:
     network = _network(choices, course)
     kept = network.provenance.fixed if network.provenance else None
     fixed = FixedPoint(weight_bits=choices.bits) if choices.bits is not None else kept or FixedPoint()
-    rule = frozen(_rule(choices), network, choices.freeze or ())
+    rule = frozen(_rule(choices, network.n_classes), network, choices.freeze or ())
     return Learner(network, rule, fixed if choices.precision == "fixed" else "float", choices.seed, schedule=_schedule(choices))
 
 
@@ -136,18 +137,32 @@ def _network(choices: Choices, course: Course) -> Network:
     return Network.dense(sizes, neuron, trace_decay, choices.recurrent, choices.seed)
 
 
+def _given(value: Any) -> Any:
+    return (list(value) or None) if isinstance(value, list | tuple) else value
+
+
 def _or(given: float | None, usual: float) -> float:
     return usual if given is None else given
 
 
-def _rule(choices: Choices) -> Rule:
+def _rule(choices: Choices, n_classes: int) -> Rule:
+    """The form's rule with what was asked for; TP has no more target streams than there are classes."""
+    usual = form_named(_FORMS[choices.rule]).rule_for(TASKS["digits"])
     names = ("rate", "readout_rate", "update", *(name for name, rule in _OF_RULE.items() if rule == choices.rule))
     given = {name: getattr(choices, name) for name in names if getattr(choices, name) is not None}
-    if given.get("contrast", "all") != "all":
-        if not given["contrast"].isdecimal():
-            raise _not_with("contrast", repr(given["contrast"]), 'a number of target streams, or "all"', "4 is usual")
-        given["contrast"] = int(given["contrast"])
-    return replace(form_named(_FORMS[choices.rule]).rule_for(TASKS["digits"]), **given)
+    if choices.rule == "tp":
+        given["contrast"] = _streams(choices.contrast, n_classes)
+    return replace(usual, **given)
+
+
+def _streams(contrast: str | None, n_classes: int) -> int | Literal["all"]:
+    if contrast is None:
+        return min(_STREAMS, max(n_classes, 2))
+    if contrast == "all":
+        return "all"
+    if not contrast.isdecimal():
+        raise _not_with("contrast", repr(contrast), 'a number of target streams, or "all"', f"{_STREAMS} is usual")
+    return int(contrast)
 
 
 def _schedule(choices: Choices) -> Schedule | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tp_lava.commands.options import AsJson, Progress
+from tp_lava.commands.options import SENSOR_NAMES, AsJson, Progress
 from tp_lava.commands.printing import make_folder, print_json, print_rows, say_written
 
 Told = tuple[str, list[dict[str, object]], list[Path]]  # title, table, files
@@ -16,7 +16,7 @@ Told = tuple[str, list[dict[str, object]], list[Path]]  # title, table, files
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the picture, the figures and the learned networks.")] = Path("tp-lava-demo"),
-    sensor: Annotated[str, typer.Option(help="mirrored, rotated, inverted, half-dead or noisy.")] = "mirrored",
+    sensor: Annotated[str, typer.Option(autocompletion=SENSOR_NAMES, help="mirrored, rotated, inverted, half-dead or noisy.")] = "mirrored",
     shots: Annotated[int, typer.Option(min=1, help="Recordings of each digit that it learns the new sensor from.")] = 5,
     epochs: Annotated[int | None, typer.Option(min=1, help="Times each training sample is learned (20; from scratch 12).")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, order, labels drawn and rounding.")] = 0,

@@ -12,7 +12,7 @@ import typer
 from tp_lava import lava
 from tp_lava.commands import tasks
 from tp_lava.commands.converting import is_learner, model_named
-from tp_lava.commands.options import AsJson, Data, Precision, Progress
+from tp_lava.commands.options import AsJson, Data, LearnerOrModel, Precision, Progress
 from tp_lava.commands.printing import print_json, print_rows
 from tp_lava.data.events import Sample
 from tp_lava.errors import invalid
@@ -24,7 +24,7 @@ Part = Literal["test", "train", "all"]
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A saved Learner, a .tplava file, any file that convert takes, or digits, which ships.")],
+    model: LearnerOrModel,
     data: Data = "digits",
     part: Annotated[Part, typer.Option(help="Of the data; where it has none of its own, as train splits it.")] = "test",
     precision: Annotated[Precision | None, typer.Option(help="Of a model (float); a Learner has its own.")] = None,

@@ -11,7 +11,7 @@ import typer
 from tp_lava.commands import configuration
 from tp_lava.commands.configuration import Config
 from tp_lava.commands.converting import is_learner, model_named
-from tp_lava.commands.options import AsJson, Rate, ReadoutRate
+from tp_lava.commands.options import AsJson, LearnerOrModel, Rate, ReadoutRate
 from tp_lava.commands.printing import print_json, print_rows, say_written
 from tp_lava.commands.tasks import rule_named
 from tp_lava.deploy.c import check_name, export_c, library_of
@@ -25,9 +25,7 @@ RuleName = Literal["tp", "tess", "none"]
 
 def export(
     context: typer.Context,
-    model: Annotated[
-        str, typer.Argument(help="A .tplava file, a saved fixed-point Learner, any file that convert takes, or digits or digits_0_to_8.")
-    ],
+    model: LearnerOrModel,
     out: Annotated[Path, typer.Option(help="Folder for the sources.")],
     target: Annotated[Literal["c"], typer.Option(help="c: portable C99, integers alone.")] = "c",
     name: Annotated[str, typer.Option(help="Of files, types and functions.")] = "network",

@@ -11,7 +11,7 @@ import typer
 from tp_lava.commands import configuration, tasks
 from tp_lava.commands.configuration import Config
 from tp_lava.commands.converting import model_named
-from tp_lava.commands.options import AsJson, Data, Model, Precision, Progress, Rate, ReadoutRate, RuleName
+from tp_lava.commands.options import SENSOR_NAMES, AsJson, Data, Model, Precision, Progress, Rate, ReadoutRate, RuleName
 from tp_lava.commands.printing import make_folder, print_json, print_rows, say_written
 from tp_lava.finetuning import FineTuned
 from tp_lava.finetuning import finetune as finetuned
@@ -23,7 +23,9 @@ def finetune(
     context: typer.Context,
     model: Model,
     data: Data = "digits",
-    sensor: Annotated[str | None, typer.Option(help="The new task: mirrored, rotated, inverted, half-dead or noisy camera.")] = None,
+    sensor: Annotated[
+        str | None, typer.Option(autocompletion=SENSOR_NAMES, help="The new task: mirrored, rotated, inverted, half-dead or noisy camera.")
+    ] = None,
     new_class: Annotated[int | None, typer.Option(help="The new task: this class, which the network never saw.")] = None,
     rehearse: Annotated[int | None, typer.Option(min=1, help="With --new-class: samples of each old class learned again (all).")] = None,
     shots: Annotated[str, typer.Option(help="Samples of each class: a number, or all.")] = "5",
@@ -55,9 +57,8 @@ def finetune(
         print_json({"config": asked, "samples": len(task.samples), **done.to_dict()})
         return
     print(configuration.to_toml(asked))
-    _show(
-        f"{len(task.samples)} samples, {rule.upper()}, {precision}{', in Lava' if in_lava else ''}, seed {seed}", done, bool(task.old_test)
-    )
+    how = f"{rule.upper()}, {precision}{', in Lava' if in_lava else ''}, seed {seed}"
+    _show(f"{len(task.samples)} samples, {how}", done, bool(task.old_test))
     say_written(files)
 
 

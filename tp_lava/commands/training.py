@@ -15,7 +15,7 @@ from tp_lava.commands import configuration, runs
 from tp_lava.commands.configuration import Config
 from tp_lava.commands.courses import Choices, Course, ScheduleName, beginner, course
 from tp_lava.commands.informing import versions
-from tp_lava.commands.options import INTERRUPTED, AsJson, Data, Precision, Progress, Rate, ReadoutRate, RuleName
+from tp_lava.commands.options import INTERRUPTED, AsJson, Data, Precision, Progress, Rate, ReadoutRate, RuleName, Start
 from tp_lava.commands.printing import make_folder, print_json, print_rows, say_written
 from tp_lava.errors import invalid
 from tp_lava.learner import Learner
@@ -29,7 +29,7 @@ Resume = Annotated[
 
 def train(
     context: typer.Context,
-    model: Annotated[str | None, typer.Argument(help="Where it starts: as for finetune, or a saved Learner; else blank.")] = None,
+    model: Start = None,
     data: Data = "digits",
     test: Annotated[str | None, typer.Option(help="Other data to test on; else the data's own test part, or one in five.")] = None,
     hidden: Annotated[list[int] | None, typer.Option(min=1, help="Blank: neurons of a hidden layer (200); once per layer.")] = None,
