@@ -47,19 +47,25 @@ app.command("info")(info)
 
 def main() -> None:
     """Entry point: warnings and errors are one line each on standard error, an error an exit code too, not a traceback."""
-    warnings.showwarning = _say
+    with warnings.catch_warnings():
+        warnings.showwarning = _say
+        sys.exit(_run())
+
+
+def _run() -> int:
+    """-> the exit code."""
     try:
-        sys.exit(app(standalone_mode=False))
+        return app(prog_name="tp-lava", standalone_mode=False) or 0
     except _UsageError as error:
-        _fail(BAD_INPUT, _usage(error))
+        return _failed(BAD_INPUT, _usage(error))
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        _fail(BAD_INPUT, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        return _failed(BAD_INPUT, f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except (LavaRunError, OSError) as error:
-        _fail(FAILED, str(error))
+        return _failed(FAILED, str(error))
     except TpLavaError as error:
-        _fail(BAD_INPUT, str(error))
+        return _failed(BAD_INPUT, str(error))
     except (KeyboardInterrupt, typer.Abort):
-        _fail(INTERRUPTED, "interrupted")
+        return _failed(INTERRUPTED, "interrupted")
 
 
 def _usage(error: Any) -> str:
@@ -68,14 +74,14 @@ def _usage(error: Any) -> str:
     return message and f"{message}; see {context.command_path if context else 'tp-lava'} --help."
 
 
-def _say(message: Warning | str, *_: Any) -> None:
+def _say(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"tp-lava: {' '.join(str(message).split())}", file=sys.stderr)
 
 
-def _fail(code: int, message: str) -> None:
+def _failed(code: int, message: str) -> int:
     if message:
         _say(message)
-    sys.exit(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -13,16 +13,18 @@ import typer
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, object]], left: int = 1) -> None:
-    """A table of rows that have the same columns. left: so many columns of words, the rest are figures."""
+    """A table of rows that have the same columns, under its title. left: so many columns of words, the rest are figures."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title)
+    table = Table()
     for number, column in enumerate(rows[0]):
         table.add_column(column, justify="left" if number < left else "right")
     for row in rows:
         table.add_row(*map(str, row.values()))
-    Console().print(table)
+    console = Console()
+    console.print(title, style="italic", markup=False, highlight=False, soft_wrap=True)
+    console.print(table)
 
 
 def print_json(told: Mapping[str, Any]) -> None:
