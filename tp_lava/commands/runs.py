@@ -79,12 +79,12 @@ def resumed(out: Path, about: Mapping[str, Any]) -> Run:
 
 
 def learn(run: Run, course: Course, choices: Choices, progress: bool) -> None:
-    """The epochs that are left, each kept when it is done."""
+    """The epochs that are left, each kept when it is done. A copy learns a little first: that compiles, and the speeds told are right."""
     if choices.in_lava:
         if not run.epochs:
             _learn_in_lava(run, course, choices, progress)
         return
-    run.learner.copy().fit(course.samples[: choices.batch], batch=choices.batch)  # compiles, so that the first epoch's speed is right
+    run.learner.copy().fit(course.samples[: choices.batch], 1, progress, batch=choices.batch, validation=course.held[:1] or None)
     while run.learner.epochs_done < choices.epochs and not (choices.patience and len(run.epochs) - run.best >= choices.patience):
         start = time.perf_counter()
         (accuracy,) = run.learner.fit(course.samples, progress=progress, batch=choices.batch, validation=course.held or None)
