@@ -95,7 +95,7 @@ def test_what_a_run_leaves_behind(own, trained):
     assert kept["command"].startswith("tp-lava")
     assert kept["versions"]["python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}")
     assert list(kept["sha256"]) == [str(own)]
-    assert kept["rule"]["rate"] == [0.01]
+    assert (kept["sizes"], kept["rule"]["rate"]) == ([8, 6, 3], [0.01])
     assert all(epoch["samples_per_second"] > 0 for epoch in kept["epochs"])
     assert f'data = "{own}"' in (folder / "config.toml").read_text()
 

@@ -21,7 +21,7 @@ from tp_lava.commands.quantising import quantise
 from tp_lava.commands.training import train
 from tp_lava.errors import LavaRunError, TpLavaError
 
-app = typer.Typer(help="On-chip learning for Lava and Loihi-style neuromorphic hardware.", no_args_is_help=True)
+app = typer.Typer(no_args_is_help=True)
 _UsageError: Any = typer.BadParameter.__mro__[1]  # click's own, wherever typer has it from
 
 

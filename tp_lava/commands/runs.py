@@ -48,7 +48,8 @@ class Run:
 
     def results(self, **more: Any) -> dict[str, Any]:
         """As results.json has it."""
-        return {**self.about, "rule": encoded(self.learner.rule), "samples_seen": self.learner.samples_seen, "epochs": self.epochs, **more}
+        told = {"sizes": list(self.learner.network.sizes), "rule": encoded(self.learner.rule)}
+        return {**self.about, **told, "samples_seen": self.learner.samples_seen, "epochs": self.epochs, **more}
 
     @property
     def best(self) -> int:
