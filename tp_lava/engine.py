@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from tp_lava.checks import is_whole
 from tp_lava.circuit import NO_END, STEPS_LEFT, Buffer, Circuit
 from tp_lava.errors import invalid
 from tp_lava.numbers import mix, seed_key
-from tp_lava.targets.cpu import CompiledCircuit, compile_circuit
+
+if TYPE_CHECKING:
+    from tp_lava.targets.cpu import CompiledCircuit
 
 _DRAWN_TOGETHER = 256  # samples whose labels are drawn at once, since drawing for one costs as much
 _STREAMS_PLACE = 0x6C616273  # keeps the drawing of labels apart from rounding bits
@@ -28,7 +30,9 @@ class Engine:
 
     @cached_property
     def compiled(self) -> CompiledCircuit:
-        """Its code, compiled when it is first asked for."""
+        """Its code, compiled when it is first asked for; Numba takes a second to load, so not before."""
+        from tp_lava.targets.cpu import compile_circuit
+
         return compile_circuit(self.circuit)
 
     def begin(self, n_steps: int | None = None) -> None:
