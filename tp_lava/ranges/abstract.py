@@ -7,14 +7,16 @@ what they are. Operations are carried out in order, again and again, until nothi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from tp_lava.circuit import Buffer, Circuit, Deliver, Gather, Learn, Run, Scatter, synapse_table
 from tp_lava.ranges.evaluator import Evaluator
-from tp_lava.ranges.intervals import HUGE, Interval
+from tp_lava.ranges.intervals import Interval
 from tp_lava.ranges.states import closed
 
 _ONE_HOT = "label"  # the population of which one unit is active in each row, at every step
@@ -22,6 +24,32 @@ _TRUTH = ("sample_label", "label_spike")  # buffers that the engine fills with 0
 _PASSES = 16  # after which what still grows is given its whole format
 WEIGHTS = ("weight", "kernel", "bias")
 Key = tuple[int, int]  # number of an operation, index of a value of its program
+
+
+@dataclass(frozen=True)
+class Site:
+    """A program where it stands in a circuit's step. place: number of the operation; buffers: port -> buffer."""
+
+    place: int
+    operation: Run | Learn
+    evaluator: Evaluator
+    buffers: Mapping[str, str]
+
+    @classmethod
+    def of(cls, place: int, operation: Run | Learn, circuit: Circuit) -> Site:
+        """An operation of a circuit."""
+        if isinstance(operation, Run):
+            buffers, first = dict(operation.bindings), operation.first
+        else:
+            buffers, first = {"weight": operation.weights, "y1": operation.third, "x1": operation.trace}, ()
+        sizes = {
+            axis: circuit.sizes[along]
+            for port in operation.program.ports
+            if port.axes and port.name not in first
+            for axis, along in zip(port.axes, circuit.buffers[buffers[port.name]].axes[-len(port.axes) :], strict=True)
+        }
+        bound = {port.name: buffers[port.name] for port in operation.program.ports}
+        return cls(place, operation, Evaluator(operation.program, sizes), bound)
 
 
 class AbstractRun:
@@ -40,7 +68,7 @@ class AbstractRun:
         self.values: dict[Key, Interval] = {}
         self.active: dict[str, np.ndarray] = {}
         self.growth: dict[str, Interval] = {}
-        self.evaluators: dict[int, Evaluator] = {}
+        self.sites = {n: Site.of(n, o, circuit) for n, o in enumerate(circuit.step) if isinstance(o, Run | Learn)}
         self._added: dict[str, dict[int, Interval]] = {}
         self._seen: dict[int, tuple[Any, ...]] = {}
         self._start()
@@ -72,36 +100,34 @@ class AbstractRun:
 
     # Until nothing grows ------------------------------------------------------------------------
     def _settle(self) -> None:
-        for number in range(2 * _PASSES):
-            before = dict(self.buffers), {name: units.copy() for name, units in self.active.items()}
+        for number in count():
+            buffers, active = dict(self.buffers), dict(self.active)
             for place, operation in enumerate(self.circuit.step):
                 self._carry_out(place, operation, widen=number >= _PASSES)
-            same = all(interval is before[0][name] for name, interval in self.buffers.items())
-            if same and all(np.array_equal(units, before[1][name]) for name, units in self.active.items()):
+            if all(self.buffers[name] is buffers[name] for name in buffers) and all(self.active[name] is active[name] for name in active):
                 return
-        raise AssertionError("the analysis has found no end")  # every widened buffer is as wide as its format
 
     def _carry_out(self, place: int, operation: object, widen: bool) -> None:
         match operation:
-            case Deliver(weights, events, into, table):
-                if self._changed(place, self.buffers[weights], self.active[events].tobytes()):
-                    self._accumulate(into, self._delivered(weights, events, table))
+            case Deliver(weights, events, into):
+                if self._changed(place, self.buffers[weights], self.active[events]):
+                    self._accumulate(into, self._delivered(operation))
             case Gather(population):
                 spikes = self.buffers[f"{population}_spike"].high.max(axis=0) > 0
-                self.active[population] = self.active[population] | spikes
+                if (spikes & ~self.active[population]).any():
+                    self.active[population] = self.active[population] | spikes
             case Scatter(population, into):
                 self._store(into, Interval.of(0, self.active[population][np.newaxis]))
             case Run() | Learn():
                 if operation.switch.endswith("_learning") and not self.learning:
                     return
-                bound = self.bound(operation)
-                if self._changed(place, *(self.buffers[buffer] for buffer in bound.values())):
-                    self._run(place, operation, bound, widen)
+                if self._changed(place, *(self.buffers[buffer] for buffer in self.sites[place].buffers.values())):
+                    self._run(self.sites[place], widen)
 
     def _changed(self, place: int, *inputs: object) -> bool:
         """Whether an operation's inputs are others than when it was last carried out."""
         before, self._seen[place] = self._seen.get(place), inputs
-        return before is None or any(a is not b and not (isinstance(a, bytes) and a == b) for a, b in zip(before, inputs, strict=True))
+        return before is None or any(a is not b for a, b in zip(before, inputs, strict=True))
 
     def _store(self, name: str, found: Interval) -> None:
         """Let a buffer also be what was found; it stays the same object if it already could."""
@@ -120,133 +146,89 @@ class AbstractRun:
         return found.map(lambda array: np.clip(array, format.low, format.high))
 
     # Delivery -----------------------------------------------------------------------------------
-    def _delivered(self, weights: str, events: str, table: str) -> Interval:
+    def _delivered(self, operation: Deliver) -> Interval:
         """Sums of the weights of any units that can spike; of the label's population, any one weight. -> (1, targets)."""
-        active, held = self.active[events], self.buffers[weights]
-        if table:
-            return self._convolved(held, active, table)
-        if events == _ONE_HOT:
+        active, held = self.active[operation.events], self.buffers[operation.weights]
+        if operation.table:
+            return self._convolved(held, active, operation)
+        if operation.events == _ONE_HOT:
             return held.collapsed(0)
         low, high = (np.broadcast_to(bound, (len(active), bound.shape[1]))[active] for bound in held)
         return Interval(np.minimum(low, 0).sum(axis=0, keepdims=True), np.maximum(high, 0).sum(axis=0, keepdims=True))
 
-    def _convolved(self, held: Interval, active: np.ndarray, table: str) -> Interval:
-        offsets, targets, taps = (np.asarray(self.circuit.values[name]) for name in synapse_table(table))
-        size = next(self.circuit.sizes[self.circuit.buffers[o.into].axes[1]] for o in self.circuit.step if getattr(o, "table", "") == table)
+    def _convolved(self, held: Interval, active: np.ndarray, operation: Deliver) -> Interval:
+        offsets, targets, taps = (np.asarray(self.circuit.values[name]) for name in synapse_table(operation.table))
+        size = self.circuit.sizes[self.circuit.buffers[operation.into].axes[-1]]
         counted = np.repeat(active, np.diff(offsets))
-        sums = [np.bincount(targets[counted], bound.ravel()[taps[counted]], size)[np.newaxis] for bound in _apart(held)]
-        return Interval.of(*sums)
+        parts = np.minimum(held.low, 0), np.maximum(held.high, 0)
+        return Interval.of(*(np.bincount(targets[counted], part.ravel()[taps[counted]], size)[np.newaxis] for part in parts))
 
     # Programs -----------------------------------------------------------------------------------
-    def bound(self, operation: Run | Learn) -> dict[str, str]:
-        """Port -> buffer."""
-        if isinstance(operation, Run):
-            return dict(operation.bindings)
-        bound = {"weight": operation.weights, "y1": operation.third}
-        return bound | ({"x1": operation.trace} if operation.trace else {})
-
-    def _sizes(self, operation: Run | Learn, bound: Mapping[str, str]) -> dict[str, int]:
-        """Length of each of a program's axes."""
-        first = operation.first if isinstance(operation, Run) else ()
-        return {
-            axis: self.circuit.sizes[along]
-            for port in operation.program.ports
-            if port.axes and port.name not in first
-            for axis, along in zip(port.axes, self.circuit.buffers[bound[port.name]].axes[-len(port.axes) :], strict=True)
-        }
-
-    def _repeats(self, operation: Run | Learn) -> int:
-        """How often at most it is carried out on the same numbers in one step: once for each row, where it learns."""
-        return 1 if isinstance(operation, Run) else self.circuit.sizes[self.circuit.buffers[operation.third].axes[0]]
-
-    def _run(self, place: int, operation: Run | Learn, bound: Mapping[str, str], widen: bool) -> None:
-        evaluator = self.evaluators.setdefault(place, Evaluator(operation.program, self._sizes(operation, bound)))
-        program, written = operation.program, {name for name, _ in operation.program.writes}
-        reads = {port: self._read(evaluator, port, bound[port]) for port, _ in program.reads}
+    def _run(self, site: Site, widen: bool) -> None:
+        program, evaluator = site.operation.program, site.evaluator
+        written = {name for name, _ in program.writes}
+        reads = {port: self._read(site, port) for port, _ in program.reads}
         for port in [port for port, _ in program.reads if port in written]:
-            reads[port] = self._state(place, operation, evaluator, port, bound[port], reads, widen)
+            self._state(site, port, reads, widen)
+            reads[port] = self._read(site, port)
         values = evaluator.values(reads)
-        self.values |= {(place, index): interval for index, interval in values.items()}
-        for port in written:
-            if port not in reads or not self._sums_up(evaluator, port, bound[port]):
-                self._write(bound[port], evaluator.written(port, values), widen)
+        self.values |= {(site.place, index): interval for index, interval in values.items()}
+        for port in written - set(reads):
+            found, buffer = evaluator.written(port, values), site.buffers[port]
+            self._store(buffer, self._whole(buffer) if widen and not found.within(self.buffers[buffer]) else found)
 
-    def _read(self, evaluator: Evaluator, port: str, buffer: str) -> Interval:
+    def _read(self, site: Site, port: str) -> Interval:
         """A buffer as a port sees it: units that it sees one by one, or does not tell apart, are one."""
-        held = self.buffers[buffer]
-        while held.low.ndim > len(evaluator.program.port(port).axes):
+        buffer = self.circuit.buffers[site.buffers[port]]
+        held = self.buffers[buffer.name]
+        while held.low.ndim > len(site.operation.program.port(port).axes):
             held = Interval(held.low.min(axis=0), held.high.max(axis=0))
-        if self.circuit.buffers[buffer].role == "weight" and held.low.ndim == 2:
+        if buffer.role == "weight" and held.low.ndim == 2:
             held = held.collapsed(0)
-        return evaluator.read(port, held)
+        return site.evaluator.read(port, held)
 
-    def _sums_up(self, evaluator: Evaluator, port: str, buffer: str) -> bool:
-        return self.circuit.buffers[buffer].role == "state" and bool(evaluator.integrands(port))
-
-    def _state(
-        self,
-        place: int,
-        operation: Run | Learn,
-        evaluator: Evaluator,
-        port: str,
-        buffer: str,
-        reads: MutableMapping[str, Interval],
-        widen: bool,
-    ) -> Interval:
-        """What a state can be at any step."""
+    def _whole(self, buffer: str) -> Interval:
         format = self.circuit.buffers[buffer].format
         assert format is not None
-        if widen:
-            self._store(buffer, Interval.of(format.low, format.high))
-        elif self.circuit.buffers[buffer].role in WEIGHTS:
-            grown = evaluator.written(port, evaluator.values(reads, port))
-            self._write(buffer, grown, widen)
-        elif self._sums_up(evaluator, port, buffer):
-            self._integrate(place, operation, evaluator, port, buffer, reads)
-        else:
-            index = dict(operation.program.writes)[port]
-            found = closed(lambda x: evaluator.values({**reads, port: x}, port)[index], reads[port], format)
-            kept = dict.fromkeys([index], found)
-            self._store(buffer, evaluator.written(port, kept))
-        return self._read(evaluator, port, buffer)
+        return Interval.of(format.low, format.high)
 
-    def _integrate(
-        self, place: int, operation: Run | Learn, evaluator: Evaluator, port: str, buffer: str, reads: Mapping[str, Interval]
-    ) -> None:
-        """A state that only adds up: within so many steps so many times what all its operations add in one."""
-        values = evaluator.values(reads, port)
-        index, times = dict(operation.program.writes)[port], self._repeats(operation)
-        parts = [values[part] for part in evaluator.integrands(port)]
-        low, high = (np.minimum(sum(p.low for p in parts), 0) * times, np.maximum(sum(p.high for p in parts), 0) * times)
-        added = evaluator.written(port, {index: Interval(np.asarray(low), np.asarray(high))})
+    def _state(self, site: Site, port: str, reads: Mapping[str, Interval], widen: bool) -> None:
+        """Let a state be what it can be at any step."""
+        buffer, evaluator = self.circuit.buffers[site.buffers[port]], site.evaluator
+        added = self._added_to(site, port, reads)
+        if widen:
+            self._store(buffer.name, self._whole(buffer.name))
+        elif added is not None and buffer.role in WEIGHTS:
+            old, whole = self.buffers[buffer.name], self._whole(buffer.name)
+            learns = (added.low < 0) | (added.high > 0)  # and so may in time be anything that its format holds
+            low, high = np.where(learns, whole.low, old.low), np.where(learns, whole.high, old.high)
+            self._store(buffer.name, Interval(low, high))
+        elif added is not None and buffer.role == "state":
+            self._integrate(site.place, buffer.name, added)
+        elif buffer.format:
+            index = dict(site.operation.program.writes)[port]
+            found = closed(lambda x: evaluator.values({**reads, port: x}, port)[index], reads[port], buffer.format)
+            self._store(buffer.name, evaluator.written(port, {index: found}))
+
+    def _added_to(self, site: Site, port: str, reads: Mapping[str, Interval]) -> Interval | None:
+        """The most that a step adds to a state to which nothing else is done; a rule learns once for each row."""
+        parts = site.evaluator.integrands(port)
+        if not parts:
+            return None
+        values, operation = site.evaluator.values(reads, port), site.operation
+        times = self.circuit.sizes[self.circuit.buffers[operation.third].axes[0]] if isinstance(operation, Learn) else 1
+        total = Interval(np.asarray(sum(values[part].low for part in parts)), np.asarray(sum(values[part].high for part in parts)))
+        once = site.evaluator.written(port, {dict(operation.program.writes)[port]: total})
+        return Interval(np.minimum(once.low, 0) * times, np.maximum(once.high, 0) * times)
+
+    def _integrate(self, place: int, buffer: str, added: Interval) -> None:
+        """A sum: within so many steps so many times what all its operations add in one."""
         ways = self._added.setdefault(buffer, {})
         ways[place] = ways[place].hull(added) if place in ways else added
-        growth = Interval(sum(w.low for w in ways.values()), sum(w.high for w in ways.values()))  # type: ignore[arg-type]
+        growth = Interval(np.asarray(sum(way.low for way in ways.values())), np.asarray(sum(way.high for way in ways.values())))
         self.growth[buffer] = growth
-        format = self.circuit.buffers[buffer].format
-        assert format is not None
-        if self.steps is None:
-            whole = Interval(np.where(growth.low < 0, format.low, 0), np.where(growth.high > 0, format.high, 0))
-            self._store(buffer, whole)
-        else:
+        if self.steps is not None:
             self._accumulate(buffer, growth.map(lambda array: array * self.steps))
-
-    def _write(self, buffer: str, found: Interval, widen: bool) -> None:
-        """What a program has written. Weights it changes may in time be anything that their format holds."""
-        held = self.circuit.buffers[buffer]
-        assert held.format is not None
-        if held.role in WEIGHTS:
-            old = self.buffers[buffer]
-            around = old.collapsed(0) if held.role == "weight" else old
-            grows = (found.low < around.low) | (found.high > around.high)
-            low, high = np.where(grows, held.format.low, HUGE), np.where(grows, held.format.high, -HUGE)
-            self._store(buffer, Interval(np.minimum(low, old.low), np.maximum(high, old.high)))
-        elif widen and not found.within(self.buffers[buffer]):
-            self._store(buffer, Interval.of(held.format.low, held.format.high))
         else:
-            self._store(buffer, found)
-
-
-def _apart(held: Interval) -> tuple[np.ndarray, np.ndarray]:
-    """Negative and positive parts."""
-    return np.minimum(held.low, 0), np.maximum(held.high, 0)
+            whole = self._whole(buffer)
+            self._store(buffer, Interval(np.where(growth.low < 0, whole.low, 0), np.where(growth.high > 0, whole.high, 0)))

@@ -154,7 +154,7 @@ class Evaluator:
         wanted, condition = i.arguments[branch], self._producer.get(i.arguments[0])
         plain = values[wanted]
         if condition is None or condition.op not in ("lt", "ge", "eq"):
-            return plain, np.True_
+            return plain, np.array(True)
         p, q = condition.arguments
         x, y = assumed(condition.op, branch == 1, values[p], values[q])
         possible = (x.low <= x.high) & (y.low <= y.high)

@@ -41,7 +41,7 @@ class Interval(NamedTuple):
         """The smallest that contains both."""
         return Interval(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
 
-    def meet(self, low: object, high: object) -> Interval:
+    def meet(self, low: Array | int, high: Array | int) -> Interval:
         """What is also within low..high."""
         return Interval(np.maximum(self.low, low), np.minimum(self.high, high))
 

@@ -20,7 +20,7 @@ import numpy as np
 from tp_lava.circuit import Buffer, Learn, Run
 from tp_lava.dynamics.program import Instruction
 from tp_lava.numbers import PRODUCT_BITS, REGISTER_BITS, STATE_BITS, Format
-from tp_lava.ranges.abstract import WEIGHTS, AbstractRun
+from tp_lava.ranges.abstract import WEIGHTS, AbstractRun, Site
 from tp_lava.ranges.evaluator import Evaluator
 from tp_lava.ranges.intervals import Interval, product
 from tp_lava.ranges.report import CLAMPED, CLIPPED, ERROR, FITS, MAY_SATURATE, SILENT, Entry
@@ -89,7 +89,7 @@ class Judge:
 
     def entries(self) -> tuple[Entry, ...]:
         """All of them, buffers first."""
-        intermediates = [entry for place, operation in enumerate(self._circuit.step) for entry in self._program(place, operation)]
+        intermediates = [entry for site in self._run.sites.values() for entry in self._program(site)]
         return tuple([self._buffer(buffer) for buffer in self._circuit.buffers.values() if buffer.format] + intermediates)
 
     # Buffers --------------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ class Judge:
         if low < format.low or high > format.high:
             needs = bits_of(low, high) + (format.signed and low >= 0)
             more = needs - format.bits
-            remedy = f"use Format({needs}, {format.frac}), or a weight exponent larger by {more}"
+            remedy = f"use Format({needs}, {format.frac}), {_bits(more)} wider, or a weight exponent larger by {more}"
             return ERROR, f"accumulates to {low}..{high}, but {format} holds {format.low}..{format.high}; {remedy}"
         if name in self._circuit.values and (told := self._constant(buffer, format)):
             return told
@@ -130,7 +130,7 @@ class Judge:
         if name != _SCORE:
             return MAY_SATURATE, f"after {safe} of {steps} steps that all add the most"
         more = bits_of(low, high) + (low >= 0) - format.bits
-        remedy = f"use Format({format.bits + more}, {format.frac}), {more} fractional bits fewer, or at most {safe} steps a sample"
+        remedy = f"use Format({format.bits + more}, {format.frac}), {_bits(more)} wider, or at most {safe} steps a sample"
         return ERROR, f"reaches {low}..{high} within {steps} steps, but {format} holds {format.low}..{format.high}; {remedy}"
 
     def _constant(self, buffer: Buffer, format: Format) -> tuple[str, str] | None:
@@ -168,42 +168,32 @@ class Judge:
         return FITS, f"{np.count_nonzero(~spikes)} of {spikes.size} neurons can never spike" if not spikes.all() else ""
 
     def _learns(self, weights: str) -> bool:
-        format, held = self._circuit.buffers[weights].format, self._run.buffers[weights].bounds
-        writers = (
-            o
-            for o in self._circuit.step
-            if (isinstance(o, Learn) and o.weights == weights) or (isinstance(o, Run) and weights in dict(o.bindings).values())
-        )
-        written = any("weight" in dict(o.program.writes) for o in writers)
-        return self._run.learning and written and format is not None and held == (format.low, format.high)
+        """Whether a program writes these weights."""
+        sites = [site for site in self._run.sites.values() if weights in site.buffers.values()]
+        written = any(site.buffers.get(port) == weights for site in sites for port, _ in site.operation.program.writes)
+        return self._run.learning and written
 
     # Programs -------------------------------------------------------------------------------------
-    def _program(self, place: int, operation: object) -> Iterator[Entry]:
-        evaluator = self._run.evaluators.get(place)
-        if evaluator is None or not isinstance(operation, Run | Learn):
-            return
-        bound = self._run.bound(operation)
-        values = {index: interval for (at, index), interval in self._run.values.items() if at == place}
-        verdicts = dict(self._clamps(evaluator, values, bound))
-        direct = {index for _, index in evaluator.program.writes}
-        spikes = any(i.op == "spike" for i in evaluator.program.instructions)
-        for i in evaluator.program.instructions:
-            value = evaluator.program.values[i.result]
-            if i.op in ("constant", "random") or value.format is None or i.result not in values:
+    def _program(self, site: Site) -> Iterator[Entry]:
+        evaluator, program = site.evaluator, site.operation.program
+        values = {index: interval for (place, index), interval in self._run.values.items() if place == site.place}
+        verdicts, ports = dict(self._clamps(site, values)), {index: name for name, index in program.writes}
+        spikes = any(i.op == "spike" for i in program.instructions)
+        for i in program.instructions:
+            format, index = program.values[i.result].format, i.result
+            if i.op in ("constant", "random") or format is None or index not in values:
                 continue
-            low, high = values[i.result].bounds
-            port = evaluator.leads_to(i.result)
-            name = port if i.result in direct else f"{port} %{i.result} ({', '.join(evaluator.sources(i.result)) or 'constants'})"
-            state = spikes and i.result in direct and evaluator.program.port(port).role == "state"
-            verdict, note = self._register(i, values, low, high, state) or verdicts.get(i.result, (FITS, ""))
+            low, high = values[index].bounds
+            state = spikes and index in ports and program.port(ports[index]).role == "state"
+            verdict, note = self._register(i, values, state) or verdicts.get(index, (FITS, ""))
+            name = ports.get(index) or f"{evaluator.leads_to(index)} %{index} ({', '.join(evaluator.sources(index)) or 'constants'})"
             room = self._limits.register - 1 - max(low.bit_length(), high.bit_length())
-            layer = layer_of(evaluator.program.name)
-            yield Entry(
-                layer, evaluator.program.name, name, low, high, str(value.format), bits_of(low, high), room, verdict, note, place, i.result
-            )
+            layer, held = layer_of(program.name), str(format)
+            yield Entry(layer, program.name, name, low, high, held, bits_of(low, high), room, verdict, note, site.place, index)
 
-    def _register(self, i: Instruction, values: Mapping[int, Interval], low: int, high: int, state: bool) -> tuple[str, str] | None:
-        """The verdict on a value that does not fit its register; a state, its narrower one."""
+    def _register(self, i: Instruction, values: Mapping[int, Interval], state: bool) -> tuple[str, str] | None:
+        """The verdict on a value that does not fit its register, or a neuron's state its narrower one."""
+        low, high = values[i.result].bounds
         bits = self._limits.state if state and self._limits.state else self._limits.register
         used = max(low.bit_length(), high.bit_length()) + 1
         if used > bits:
@@ -214,40 +204,42 @@ class Judge:
             used = max(bound.bit_length() for bound in wide) + 1
             if used > self._limits.product:
                 more = used - self._limits.product
-                return ERROR, f"is a product of {used} bits, beyond {self._limits.product}; use {more} fractional bits fewer in its factors"
+                found = f"is a product of {used} bits before its shift, beyond {self._limits.product}"
+                return ERROR, f"{found}; use {more} fractional bits fewer in its factors"
         return None
 
-    def _clamps(
-        self, evaluator: Evaluator, values: Mapping[int, Interval], bound: Mapping[str, str]
-    ) -> Iterator[tuple[int, tuple[str, str]]]:
+    def _clamps(self, site: Site, values: Mapping[int, Interval]) -> Iterator[tuple[int, tuple[str, str]]]:
         """Verdicts on the values that are clamped; those of a buffer's own clamp are kept for the buffer."""
-        for clamp in _acting(evaluator, values):
-            port = evaluator.leads_to(clamp.result)
-            buffer, role = bound[port], evaluator.program.port(port).role
+        for clamp in _acting(site.evaluator, values):
+            port = site.evaluator.leads_to(clamp.result)
+            buffer, state = site.buffers[port], site.operation.program.port(port).role == "state"
             if buffer in self._run.growth:
                 continue  # judged by what it can add up to
-            verdict, note = self._judged(evaluator, clamp, port, buffer)
-            if role == "state" or clamp.result in _written(evaluator, port):
-                self._verdicts[buffer] = max(self._verdicts.get(buffer, (FITS, "")), (verdict, note), key=lambda told: _RANK[told[0]])
+            verdict, note = self._judged(site, values, clamp, port)
+            if state or clamp.result in _written(site.evaluator, port):
+                before = self._verdicts.get(buffer, (FITS, ""))
+                self._verdicts[buffer] = max(before, (verdict, note), key=lambda told: _RANK[told[0]])
                 verdict, note = FITS, f"clamped into {buffer}"
             yield clamp.result, (verdict, note)
 
-    def _judged(self, evaluator: Evaluator, clamp: _Clamp, port: str, buffer: str) -> tuple[str, str]:
-        held, state = self._circuit.buffers[buffer], evaluator.program.port(port).role == "state"
-        format = held.format
-        if held.role in WEIGHTS:
+    def _judged(self, site: Site, values: Mapping[int, Interval], clamp: _Clamp, port: str) -> tuple[str, str]:
+        buffer, program = self._circuit.buffers[site.buffers[port]], site.operation.program
+        format, state = buffer.format, program.port(port).role == "state"
+        if buffer.role in WEIGHTS:
             return CLAMPED, _LEARNS
-        if state and format and (port in _TRACES or buffer == _SCORE):
-            reads = {name: self._run.values[self._place(evaluator), index] for name, index in evaluator.program.reads}
-            more = shifts_needed(evaluator, port, reads, format)
-            remedy = f"use Format({format.bits}, {format.frac - more}) or {more} bits more" if more else "use a smaller decay"
+        if state and format and (port in _TRACES or buffer.name == _SCORE):
+            more = shifts_needed(site.evaluator, port, {name: values[index] for name, index in program.reads}, format)
+            remedy = (
+                f"use Format({format.bits}, {format.frac - more}), {_bits(more)} less behind the point" if more else "use a smaller decay"
+            )
             return ERROR, f"reaches more than {format.high}, the most that {format} holds; {remedy}"
         if clamp.excess <= (0 if state else max(1, clamp.high // _ROUNDING)):
             return FITS, f"rounds, by {clamp.excess} steps at most"
         return MAY_SATURATE, clamp.note
 
-    def _place(self, evaluator: Evaluator) -> int:
-        return next(place for place, known in self._run.evaluators.items() if known is evaluator)
+
+def _bits(count: int) -> str:
+    return f"{count} bit{'s' if count > 1 else ''}"
 
 
 _RANK = {verdict: rank for rank, verdict in enumerate((FITS, CLIPPED, CLAMPED, SILENT, MAY_SATURATE, ERROR))}
