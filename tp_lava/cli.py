@@ -231,18 +231,48 @@ def export_model(
     readout_rate: Annotated[float | None, typer.Option(min=0, help="Of the readout.")] = None,
     bits: Annotated[int | None, typer.Option(help="Of the weights, 2 to 8.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of labels drawn, rounding and the label projection.")] = 0,
+    check_ranges: Annotated[bool, typer.Option(help="Prove first that every number fits; see tp-lava ranges.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print files and bytes as JSON.")] = False,
 ) -> None:
     """Write a network, learning included, as sources for a device, with a test that it computes there what it does here."""
     from tp_lava.commands.exporting import Choices, exported
 
-    files, told = exported(model, out, name, Choices(rule, rate, readout_rate, bits), seed)
+    files, told = exported(model, out, name, Choices(rule, rate, readout_rate, bits), seed, check_ranges)
     if as_json:
         print(json.dumps({"target": target, **told}, indent=1))
         return
     title = f"{name}: {told['rule'] or 'inference'} in {target.upper()}"
     _print_rows(title, [{"": part, "bytes": count} for part, count in told["bytes"].items()])
     _say_written(files)
+
+
+@app.command("ranges")
+def ranges_command(
+    model: Annotated[
+        str, typer.Argument(help="A .tplava file, a saved fixed-point Learner, any file that convert takes, or digits or digits_0_to_8.")
+    ],
+    rule: Annotated[Literal["tp", "tess", "none"] | None, typer.Option(help="By which rule it learns; none: it infers.")] = None,
+    bits: Annotated[int | None, typer.Option(help="Of the weights, 2 to 8.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Most that a sample has; without it, sums have no end.")] = None,
+    learning: Annotated[bool, typer.Option(help="Weights may become anything their format holds, or stay what they are.")] = True,
+    every: Annotated[bool, typer.Option("--all", help="The intermediate values of every program too.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the label projection.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, every value.")] = False,
+) -> None:
+    """Prove that every number of a network fits where fixed point holds it, or say which does not; exit code 1 then."""
+    from rich.console import Console
+
+    from tp_lava.commands.exporting import Choices
+    from tp_lava.commands.ranges import ranges_of
+
+    report = ranges_of(model, Choices(rule, bits=bits), steps, learning, seed)
+    if as_json:
+        print(json.dumps(report.to_dict(), indent=1))
+    else:
+        Console().print(report.table(every))
+    if report.problems:
+        print("\n".join(entry.message for entry in report.problems), file=sys.stderr)
+        raise typer.Exit(1)
 
 
 def _show(file: Path, as_json: bool) -> None:

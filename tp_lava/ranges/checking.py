@@ -70,23 +70,32 @@ def check_ranges(
     learning: bool = True,
     limits: Limits = Limits(),  # noqa: B008 (frozen)
     batch: int = 1,
+    strict: bool = True,
 ) -> RangeReport:
     """Prove that every number of a network fits where it is held in fixed point. Raises NumberRangeError for what does not.
 
     model: a Network, with the rule (None: it infers) and options of fixed point a Learner would take; what quantise gave, with the
-    rule; or a fixed-point Learner as it is. batch: samples learned together; steps, learning, limits: as for analyse.
+    rule; or a fixed-point Learner as it is. batch: samples learned together; strict=False: what does not fit is only in the
+    report; steps, learning, limits: as for analyse.
     """
+    if not is_whole(batch, 1):
+        raise invalid("check_ranges", "batch", repr(batch), "an integer of at least 1", "1 learns sample by sample")
+    circuit, memory = _circuit(model, rule, fixed, batch)
+    report = analyse(circuit, memory, steps=steps, learning=learning, limits=limits)
+    return report.check() if strict else report
+
+
+def _circuit(model: object, rule: Rule | None, fixed: FixedPoint | None, batch: int) -> tuple[Circuit, Mapping[str, np.ndarray] | None]:
+    """The circuit of whatever was given, and what its buffers hold."""
     if isinstance(model, Learner):
-        return _of_learner(model, rule, fixed, steps, learning, limits, batch)
+        return _of_learner(model, rule, fixed, batch)
+    held = getattr(model, "network", None), getattr(model, "fixed", None)
     if isinstance(model, Network):
-        network, options = model, fixed or FixedPoint()
-    elif isinstance(getattr(model, "network", None), Network) and isinstance(getattr(model, "fixed", None), FixedPoint):
-        network, options = model.network, fixed or model.fixed
-    else:
-        raise invalid(
-            "check_ranges", "model", repr(model)[:60], "a Network, a Learner or what quantise gives", "load one with tpl.load_network"
-        )
-    return check(circuit_of(network, rule, options, batch), steps=steps, learning=learning, limits=limits)
+        return circuit_of(model, rule, fixed or FixedPoint(), batch), None
+    if isinstance(held[0], Network) and isinstance(held[1], FixedPoint):
+        return circuit_of(held[0], rule, fixed or held[1], batch), None
+    remedy = "load one with tpl.load_network"
+    raise invalid("check_ranges", "model", repr(model)[:60], "a Network, a Learner or what quantise gives", remedy)
 
 
 def circuit_of(network: Network, rule: Rule | None, options: FixedPoint, batch: int = 1) -> Circuit:
@@ -98,12 +107,12 @@ def circuit_of(network: Network, rule: Rule | None, options: FixedPoint, batch: 
         return build_circuit(held, rule, plan(network, rule, options, batch), batch)
 
 
-def _of_learner(learner: Learner, rule, fixed, steps, learning: bool, limits: Limits, batch: int) -> RangeReport:
-    if learner.precision != "fixed":
+def _of_learner(learner: Learner, rule: object, fixed: object, batch: int) -> tuple[Circuit, Mapping[str, np.ndarray] | None]:
+    if learner.fixed is None:
         raise invalid("check_ranges", "precision", "float", "fixed", "floats have no formats")
     if rule is not None or fixed is not None:
         raise invalid("check_ranges", "rule or fixed", "given with a Learner", "those of the learner", "leave them out")
-    if batch != 1 and learner.fixed:
-        return check(circuit_of(learner.network, learner.rule, learner.fixed, batch), steps=steps, learning=learning, limits=limits)
-    inference, learns = learner.circuits
-    return check(learns or inference, learner.memory, steps=steps, learning=learning, limits=limits)
+    if batch > 1:
+        return circuit_of(learner.network, learner.rule, learner.fixed, batch), None
+    inference, learning = learner.circuits
+    return learning or inference, learner.memory

@@ -72,7 +72,7 @@ def layer_of(name: str) -> str:
         return f"{'target' if found[1] == 'target' else 'hidden'}{found[2] or 0}"
     if name.startswith((_SCORE, "readout", "sample_label", "match")):
         return "readout"
-    return "label" if name.startswith("label") else "rule"
+    return next((layer for layer in ("label", "input") if name.startswith(layer)), "rule")
 
 
 def bits_of(low: int, high: int) -> int:
@@ -142,8 +142,8 @@ class Judge:
         worst = float(values.flat[np.argmax(np.abs(values))]) if values.size else 0.0
         if beyond.any():
             fewer = math.ceil(math.log2(np.abs(mantissas).max() / format.high)) if worst > 0 or format.signed else 0
-            remedy = f"use at most {format.frac - fewer} fractional bits" if fewer else "give it the other sign"
-            return ERROR, f"is {worst:g}, but {format} holds {format.real(format.low):g}..{format.largest:g}; {remedy}"
+            remedy = f"use at most {format.frac - fewer} fractional bits, or a value it holds" if fewer else "give it the other sign"
+            return ERROR, f"is {worst:g}, but {format} holds {format.real(format.low):.9g}..{format.largest:.9g}; {remedy}"
         if buffer.name.endswith("_threshold"):
             return self._threshold(buffer.name.removesuffix("_threshold"), worst, format, int(np.max(mantissas)))
         return (CLAMPED, _LEARNS) if buffer.role in WEIGHTS and self._learns(buffer.name) else None
@@ -152,10 +152,8 @@ class Judge:
         neuron = self._circuit.network.layers[int(layer.removeprefix("hidden"))].neuron
         if mantissa == 0:
             finer = -math.floor(math.log2(value))
-            return (
-                ERROR,
-                f"is {value:g}, which rounds to zero in {format}, so that every neuron spikes at rest; use membrane_frac >= {finer}",
-            )
+            found = f"is {value:g}, which rounds to zero in {format}, so that every neuron spikes at rest"
+            return ERROR, f"{found}; use membrane_frac >= {finer}"
         if mantissa == format.high and neuron.comparison == ">":
             found = f"is {value:g}, mantissa {mantissa}, at which the membrane saturates, so that none is above it"
             return ERROR, f"{found} ({format} holds {format.low}..{format.high}); use membrane_frac <= {format.frac - 1}"
@@ -229,9 +227,8 @@ class Judge:
             return CLAMPED, _LEARNS
         if state and format and (port in _TRACES or buffer.name == _SCORE):
             more = shifts_needed(site.evaluator, port, {name: values[index] for name, index in program.reads}, format)
-            remedy = (
-                f"use Format({format.bits}, {format.frac - more}), {_bits(more)} less behind the point" if more else "use a smaller decay"
-            )
+            fixed = Format(format.bits, format.frac - (more or 0)) if port in _TRACES else Format(format.bits + (more or 0), format.frac)
+            remedy = f"use Format({fixed.bits}, {fixed.frac}), {_bits(more)} more before the point" if more else "use a smaller decay"
             return ERROR, f"reaches more than {format.high}, the most that {format} holds; {remedy}"
         if clamp.excess <= (0 if state else max(1, clamp.high // _ROUNDING)):
             return FITS, f"rounds, by {clamp.excess} steps at most"
