@@ -77,12 +77,11 @@ def quantise(
     if rule is not None:
         plan(network, rule, fixed)  # what only learning needs must fit too
     report = measure(network, formats, events, labels)
-    held = _held(network, formats)
     if check_ranges:
-        report = replace(report, ranges=prove(held, rule, fixed, steps=max(sample.n_steps for sample in events)))
+        report = replace(report, ranges=prove(network, rule, fixed, steps=max(sample.n_steps for sample in events)))
     for layer in report.layers:
         _warn(layer)
-    return Quantised(held, fixed, report)
+    return Quantised(_held(network, formats), fixed, report)
 
 
 def _held(network: Network, formats: Formats) -> Network:

@@ -192,18 +192,17 @@ class Judge:
     def _register(self, i: Instruction, values: Mapping[int, Interval], state: bool) -> tuple[str, str] | None:
         """The verdict on a value that does not fit its register, or a neuron's state its narrower one."""
         low, high = values[i.result].bounds
-        bits = self._limits.state if state and self._limits.state else self._limits.register
-        used = max(low.bit_length(), high.bit_length()) + 1
+        narrow = self._limits.state if state else None
+        bits, used = narrow or self._limits.register, bits_of(low, high) + (low >= 0 and not narrow)
         if used > bits:
-            register = f"a state's {bits}-bit register" if state else f"the {bits}-bit register"
-            return ERROR, f"reaches {low}..{high}, beyond {register}; use {used - bits} fractional bits fewer"
+            register = f"a state's {bits} bits" if narrow else f"the {bits}-bit register"
+            return ERROR, f"reaches {low}..{high}, beyond {register}; use {_fewer(used - bits)}"
         if i.op in ("mul", "mul_random"):
             wide = product(i, *(values[a] for a in i.arguments)).bounds
             used = max(bound.bit_length() for bound in wide) + 1
             if used > self._limits.product:
-                more = used - self._limits.product
                 found = f"is a product of {used} bits before its shift, beyond {self._limits.product}"
-                return ERROR, f"{found}; use {more} fractional bits fewer in its factors"
+                return ERROR, f"{found}; use {_fewer(used - self._limits.product)} in its factors"
         return None
 
     def _clamps(self, site: Site, values: Mapping[int, Interval]) -> Iterator[tuple[int, tuple[str, str]]]:
@@ -237,6 +236,10 @@ class Judge:
 
 def _bits(count: int) -> str:
     return f"{count} bit{'s' if count > 1 else ''}"
+
+
+def _fewer(count: int) -> str:
+    return f"{count} fractional bit{'s' if count > 1 else ''} fewer"
 
 
 _RANK = {verdict: rank for rank, verdict in enumerate((FITS, CLIPPED, CLAMPED, SILENT, MAY_SATURATE, ERROR))}

@@ -76,9 +76,10 @@ class RangeReport:
     def line(self) -> str:
         """In one line."""
         told = [f"{len(self.entries) - len(self.problems)} values proven"]
-        for verdict, names in ((MAY_SATURATE, self.may_saturate), ("do not fit", [entry.name for entry in self.problems])):
+        for verdict, said in ((MAY_SATURATE, MAY_SATURATE), (SILENT, SILENT), (ERROR, "does not fit")):
+            names = [_full_name(entry) for entry in self.entries if entry.verdict == verdict]
             if names:
-                told.append(f"{len(names)} {verdict}: {', '.join(names)}")
+                told.append(f"{len(names)} {said}: {', '.join(names)}")
         return f"ranges: {'; '.join(told)}"
 
     def summary(self) -> dict[str, Any]:
