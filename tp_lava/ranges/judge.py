@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tp_lava.circuit import Buffer, Learn, Run
+from tp_lava.circuit import Buffer
 from tp_lava.dynamics.program import Instruction
 from tp_lava.numbers import PRODUCT_BITS, REGISTER_BITS, STATE_BITS, Format
 from tp_lava.ranges.abstract import WEIGHTS, AbstractRun, Site
