@@ -301,6 +301,7 @@ def tightened(rule=None, network=None, steps=None, limits=PLAIN, **formats):
 
 
 TP = tpl.TP(1e-3, contrast=2)
+OPPOSED = tpl.TESS(0.1, causal=-1.0, basis="walsh")
 BIASED = tpl.Network.dense((6, 5, 3), seed=1).with_weights({"bias0": np.full(5, 600.0)})
 FAINT = tpl.Network.dense((6, 5, 3), tpl.LIF(threshold=0.003), seed=1)
 STRICT = tpl.Network.dense((6, 5, 3), tpl.LIF(0.9, 1023 / 1024, ">"), seed=1)
@@ -338,6 +339,10 @@ STRICT = tpl.Network.dense((6, 5, 3), tpl.LIF(0.9, 1023 / 1024, ">"), seed=1)
         (
             tightened(network=replace(tightened()[0].network, readout_decay=0.9), score=Format(9, 7)),
             r"readout: score reaches more than 255, the most that s9\.7 holds; use Format\(12, 7\), 3 bits more before the point",
+        ),
+        (
+            tightened(OPPOSED, hidden0_causal_rate=Format(16, 20, signed=False)),
+            r"hidden0: hidden0_causal_rate is -0\.02, but u16\.20 holds 0\.\..*; give it the other sign",
         ),
         (
             tightened(steps=9, limits=Limits(register=20)),
@@ -383,6 +388,13 @@ def test_information_is_no_error():
     assert analyse(tightened()[0], steps=steps + 1).problems[0].name == "score"
     narrow = check(tightened(hidden0_membrane=Format(20, 14))[0], steps=3)
     assert narrow.may_saturate == ("hidden0_membrane",)
+    counting = tpl.TP(1e-3, contrast=2, readout=tpl.Readout(features="count"))
+    counted = check(tightened(counting, readout_count=Format(4, 0, signed=False))[0], steps=100)
+    notes = {entry.name: entry.note for entry in counted.entries}
+    assert "readout_count" in counted.may_saturate
+    assert notes["readout_count"] == "after 15 of 100 steps that all add the most"
+    assert notes["readout"] == "learns, to the ends of its format"
+    assert any(note.startswith("rounds, by ") for note in notes.values())
     clipped = check_ranges(tightened()[0].network, fixed=FixedPoint(weight_exponents={"hidden0": -8}))
     assert {entry.name for entry in clipped.entries if entry.verdict == "clipped"} == {"hidden0"}
 

@@ -24,7 +24,7 @@ from tp_lava.ranges.abstract import WEIGHTS, AbstractRun, Site
 from tp_lava.ranges.evaluator import Evaluator
 from tp_lava.ranges.intervals import Interval, product
 from tp_lava.ranges.report import CLAMPED, CLIPPED, ERROR, FITS, MAY_SATURATE, SILENT, Entry
-from tp_lava.ranges.states import shifts_needed
+from tp_lava.ranges.states import bits_needed
 
 _TRACES = ("trace", "post_trace")  # states whose largest value is known beforehand
 _SCORE = "score"
@@ -225,9 +225,9 @@ class Judge:
         if buffer.role in WEIGHTS:
             return CLAMPED, _LEARNS
         if state and format and (port in _TRACES or buffer.name == _SCORE):
-            more = shifts_needed(site.evaluator, port, {name: values[index] for name, index in program.reads}, format)
-            fixed = Format(format.bits, format.frac - (more or 0)) if port in _TRACES else Format(format.bits + (more or 0), format.frac)
-            remedy = f"use Format({fixed.bits}, {fixed.frac}), {_bits(more)} more before the point" if more else "use a smaller decay"
+            more = bits_needed(site.evaluator, port, {name: values[index] for name, index in program.reads}, format)
+            enough = Format(format.bits, format.frac - more) if port in _TRACES else Format(format.bits + more, format.frac)
+            remedy = f"use Format({enough.bits}, {enough.frac}), {_bits(more)} more before the point"
             return ERROR, f"reaches more than {format.high}, the most that {format} holds; {remedy}"
         if clamp.excess <= (0 if state else max(1, clamp.high // _ROUNDING)):
             return FITS, f"rounds, by {clamp.excess} steps at most"

@@ -3,13 +3,14 @@
 A decaying sum or a membrane maps its interval X to F(X), and F only grows with X; so any X that holds the start and F(X)
 holds every step. The whole format is one, for what is written saturates. From it, each bound is halved down, element by
 element, as long as F(X) stays within X: the answer is proven whatever the program is, and the least one where F moves
-two points no further apart, as a decay, a clamp and a reset do. What only adds up (a score, a count) has none short of its format: it grows
-by at most its largest summand a step.
+two points no further apart, as a decay, a clamp and a reset do. What only adds up (a score, a count) has none short of its
+format: it grows by at most its largest summand a step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import count
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from tp_lava.ranges.evaluator import Evaluator
 from tp_lava.ranges.intervals import Interval
 
 _STEPS = 4  # after which a state that still moves is bounded from above
-_MOST_SHIFTS = 24
 
 
 def closed(step: Callable[[Interval], Interval], start: Interval, format: Format) -> Interval:
@@ -48,12 +48,12 @@ def _halved(
     return outside
 
 
-def shifts_needed(evaluator: Evaluator, port: str, reads: Mapping[str, Interval], format: Format) -> int | None:
-    """How many bits more a state would need never to saturate; None where no number of bits is enough."""
-    for shift in range(_MOST_SHIFTS):
-        whole = Format(format.bits + shift, format.frac, format.signed)
+def bits_needed(evaluator: Evaluator, port: str, reads: Mapping[str, Interval], format: Format) -> int:
+    """How many bits more a decaying state would need never to saturate."""
+    for more in count():
+        whole = Format(format.bits + more, format.frac, format.signed)
         bound = evaluator.read(port, reads[port]).hull(Interval.of(whole.low, whole.high))
         found = evaluator.values({**reads, port: bound}, port, clamped=False)[dict(evaluator.program.writes)[port]]
         if found.within(bound):
-            return shift
-    return None
+            break
+    return more
