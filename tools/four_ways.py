@@ -36,6 +36,7 @@ from tp_lava.dynamics.neuron import NeuronFormats, count_program, neuron_program
 from tp_lava.dynamics.plasticity import bias_program
 from tp_lava.dynamics.program import Program
 from tp_lava.dynamics.readout import readout_program
+from tp_lava.dynamics.surrogate import SURROGATE
 from tp_lava.dynamics.tess import ThirdFormats, third_factors_program
 from tp_lava.dynamics.third_factor import third_factor_program
 from tp_lava.engine import rows_in_use
@@ -91,7 +92,7 @@ def random_tess_factors(rng: np.random.Generator) -> Program:
     thirds = {}
     for name in rng.permutation(["causal", "acausal", "bias"])[: rng.integers(1, 4)]:
         thirds[str(name)] = ThirdFormats(Format(16, int(rng.integers(10, 28)), signed=False), Format(8, int(rng.integers(6, 16))))
-    return third_factors_program(10, thirds, Format(16, int(rng.integers(8, 13)), signed=False), fixed=True)
+    return third_factors_program(10, thirds, Format(16, int(rng.integers(SURROGATE.frac, 14)), signed=False), fixed=True)
 
 
 def random_small(rng: np.random.Generator) -> Program:

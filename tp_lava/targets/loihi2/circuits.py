@@ -9,10 +9,11 @@ compartments may share memory is an assumption.
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tp_lava.checks import is_whole
 from tp_lava.circuit import Circuit, Deliver, Learn, Operation, Run
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, TRACE_TIMES_THIRD
 from tp_lava.dynamics.program import Program
@@ -71,13 +72,22 @@ class CircuitListings:
         return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
-def circuit_listings(circuit: Circuit, *, registers: int = REGISTERS, branch_free: bool = False) -> CircuitListings:
+def circuit_listings(
+    circuit: Circuit, *, streams: int | None = None, registers: int = REGISTERS, branch_free: bool = False
+) -> CircuitListings:
     """Listings of a fixed-point circuit's neuron programs, and the place of everything else.
 
-    registers, branch_free: as compile_program takes them. Raises InvalidValueError for a real circuit.
+    streams: target streams in use, where a rule takes fewer than the circuit has; registers, branch_free: as compile_program takes
+    them. Raises InvalidValueError for a real circuit or streams that it does not have.
     """
     if not circuit.fixed:
         raise invalid("circuit_listings", "circuit", "real", "in fixed point", 'make the Learner with precision="fixed"')
+    rows = circuit.sizes.get("k", 0)
+    if streams is not None and not is_whole(streams, min(1, rows), rows + 1):
+        limit = f"an integer in {min(1, rows)}..{rows}"
+        raise invalid("circuit_listings", "streams", repr(streams), limit, "leave it out for all of them")
+    if streams is not None and rows:
+        circuit = replace(circuit, sizes={**circuit.sizes, "k": int(streams)})
     placements = []
     for operation in circuit.step:
         match operation:

@@ -31,6 +31,19 @@ class Node(NamedTuple):
     part: int = -1
 
 
+class Ranged(NamedTuple):
+    """An operand and its proven interval."""
+
+    source: Source
+    low: int
+    high: int
+
+    @property
+    def width(self) -> int:
+        """Bits of its magnitude."""
+        return _width((self.low, self.high))
+
+
 def lower(program: Program, unrolled: Mapping[str, int], accumulators: Collection[str], *, branch_free: bool) -> list[Group]:
     """The program's groups of instructions, in order."""
     return _Lowering(program, unrolled, accumulators, branch_free).groups
@@ -178,8 +191,8 @@ class _Lowering:
             case "mul":
                 return self._product(a, ranges, int(i["shift"]), str(i["rounding"]))
             case "mul_random":
-                shift = int(i["shift"])
-                return self._shifted_sum((a[0], ranges[0]), (a[1], ranges[1]), (a[2], ranges[2]), shift)
+                terms = [Ranged(source, *interval) for source, interval in zip(a, ranges, strict=True)]
+                return self._shifted_sum(terms[0], terms[1], terms[2], int(i["shift"]), self._range(i.result))
             case "shift":
                 return self._moved(a[0], int(i["by"]))
             case "shift_right":
@@ -221,7 +234,8 @@ class _Lowering:
         if fits(low >> (shift - 1), (high >> (shift - 1)) + 1):  # half up: one bit more, plus one, halved
             return self._moved(self._sum(self._times(a[0], a[1], shift - 1), Constant(1)), -1)
         half = 1 << (shift - 1)
-        return self._shifted_sum((a[0], ranges[0]), (a[1], ranges[1]), (Constant(half), (half, half)), shift)
+        x, y = (Ranged(source, *interval) for source, interval in zip(a, ranges, strict=True))
+        return self._shifted_sum(x, y, Ranged(Constant(half), half, half), shift, ((low + half) >> shift, (high + half) >> shift))
 
     def _toward_zero(self, a: list[Source], ranges: list[Range], shift: int) -> Source:
         """Where the product is negative, the other sign's product is rounded down."""
@@ -246,34 +260,42 @@ class _Lowering:
         )
         return result
 
-    def _shifted_sum(self, a: tuple[Source, Range], b: tuple[Source, Range], c: tuple[Source, Range], shift: int) -> Source:
-        """(a*b + c) >> shift where the sum may be wider than a register.
+    def _shifted_sum(self, a: Ranged, b: Ranged, c: Ranged, shift: int, result: Range) -> Source:
+        """(a*b + c) >> shift, proven to lie in `result`, where the sum may be wider than a register.
 
-        With a = 2**h*upper + lower, it is (upper*b + ((lower*b + c) >> h)) >> (shift - h), exactly.
+        With a = 2**h*upper + lower, it is (upper*b + ((lower*b + c) >> h)) >> (shift - h), exactly: h bits are shifted out at a time.
         """
-        if _width(a[1]) < _width(b[1]):
-            a, b = b, a
-        low, high = _product_range(a[1], b[1])
-        if fits(low, high) and fits(low + c[1][0], high + c[1][1]):
-            return self._moved(self._sum(self._times(a[0], b[0]), c[0]), -shift)
-        h = min(shift, _LARGEST_POWER - _width(b[1]))
-        if h < 1:
-            raise NumberRangeError(
-                f"{self.program.name}: a product of numbers of {_width(a[1])} and {_width(b[1])} bits, rounded by {shift} bits, does not "
-                f"fit registers of {REGISTER_BITS} bits in any order; use fewer bits.",
-                obj=self.program.name,
-                attr="mul",
-            )
+        left = shift
+        while not self._sum_fits(a, b, c) and (left > 0 or not fits(result[0] - c.high, result[1] - c.low)):
+            a, b = (a, b) if a.width >= b.width else (b, a)
+            h = min(left, _LARGEST_POWER - b.width)
+            if h < 1:
+                raise NumberRangeError(
+                    f"{self.program.name}: a product that is rounded by {shift} bits and then reaches {max(-result[0], result[1])} "
+                    f"cannot be computed in registers of {REGISTER_BITS} bits; use fewer bits.",
+                    obj=self.program.name,
+                    attr="mul",
+                )
+            c = self._shifted_out(a, b, c, h)
+            a = Ranged(self._moved(a.source, -h), a.low >> h, a.high >> h)
+            left -= h
+        return self._moved(self._sum(self._times(a.source, b.source), c.source), -left)
+
+    @staticmethod
+    def _sum_fits(a: Ranged, b: Ranged, c: Ranged) -> bool:
+        low, high = _product_range((a.low, a.high), (b.low, b.high))
+        return fits(low, high) and fits(low + c.low, high + c.high)
+
+    def _shifted_out(self, a: Ranged, b: Ranged, c: Ranged, h: int) -> Ranged:
+        """((a mod 2**h) * b + c) >> h."""
         mask = Constant(2**h - 1)
-        below = _product_range((0, mask.value), b[1])
-        carried, extra = c, _ZERO
-        if not fits(below[0] + c[1][0], below[1] + c[1][1]):  # c's upper bits join later
-            carried = (self._emit("AND", c[0], mask), (0, mask.value))
-            extra = self._moved(c[0], -h)
-        lower = self._moved(self._sum(self._times(self._emit("AND", a[0], mask), b[0]), carried[0]), -h)
-        interval = (below[0] + c[1][0]) >> h, (below[1] + c[1][1]) >> h
-        upper = self._moved(a[0], -h), (a[1][0] >> h, a[1][1] >> h)
-        return self._shifted_sum(upper, b, (self._sum(lower, extra), interval), shift - h)
+        low, high = _product_range((0, mask.value), (b.low, b.high))
+        below, above = c.source, _ZERO
+        if not fits(low + c.low, high + c.high):  # c's upper bits join later
+            below, above = self._emit("AND", c.source, mask), self._moved(c.source, -h)
+        lower = self._times(self._emit("AND", a.source, mask), b.source)
+        carried = self._sum(self._moved(self._sum(lower, below), -h), above)
+        return Ranged(carried, (low + c.low) >> h, (high + c.high) >> h)
 
     def _shift_right(self, a: list[Source], ranges: list[Range]) -> Source:
         """a >> b by a register: times 2**(30 - b), shifted by 30."""
