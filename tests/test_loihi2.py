@@ -143,7 +143,7 @@ def small_program():
 
 SMALL = """\
 ; leaky: one run a step for each neuron of (n)
-; instruction names as publicly listed for Loihi 2; syntax, operands and register count are tp_lava's own, not assembler
+; instruction names as Loihi 2's technology brief is said to list them; syntax, operands and registers are tp_lava's own
 ; 16 instructions, 13 to 16 carried out a step; 4 of 16 registers of 32 bits, products 64
 .state       [membrane]           s20.6
 .parameter   [decay]              u12.12  ; one for all neurons

@@ -1,9 +1,9 @@
 """The listing: a neuron program in the instructions that Intel publicly lists for Loihi 2's neuro-cores.
 
-The names (RMW, RDC; MOV, SEL; AND, OR, SHL; ADD, NEG, MIN; MUL_SHR; LT, GE, EQ; SKP_C, JMP_C; SPIKE, PROBE) are those of the
-technology brief "Taking Neuromorphic Computing to the Next Level with Loihi 2". The assembler, the encoding, the number and width
-of registers and the exact meaning of the operands are not public. The syntax here is ours, for review and for counting; it cannot
-be assembled. What we assume is named below, or said beside the instruction:
+The names (RMW, RDC; MOV, SEL; AND, OR, SHL; ADD, NEG, MIN; MUL_SHR; LT, GE, EQ; SKP_C, JMP_C; SPIKE, PROBE) are said to be those of
+the technology brief "Taking Neuromorphic Computing to the Next Level with Loihi 2", whose table we could not read. The assembler,
+the encoding, the number and width of registers and the exact meaning of the operands are not public. The syntax here is ours, for
+review and for counting; it cannot be assembled. What we assume is named below, or said beside the instruction:
 
     RMW r, [w]        read a word of neuron memory        RMW [w], r      write it: both halves of read-modify-write
     RDC r, [w]        read a word and clear it: how a dendrite accumulator is taken
@@ -190,7 +190,7 @@ class Listing:
         neurons = ", ".join(axis for axis in self.axes if axis not in dict(self.unrolled))
         lines = [
             f"; {self.name}: one run a step for each neuron of ({neurons})",
-            "; instruction names as publicly listed for Loihi 2; syntax, operands and register count are tp_lava's own, not assembler",
+            "; instruction names as Loihi 2's technology brief is said to list them; syntax, operands and registers are tp_lava's own",
             f"; {counts.instructions} instructions, {_range(counts.best, counts.worst)} carried out a step; {counts.registers} of "
             f"{self.registers} registers of {REGISTER_BITS} bits, products {PRODUCT_BITS}",
         ]
