@@ -1,5 +1,6 @@
 """Loihi 2 listings: their emulator = interpreter, bit for bit; what they count, say and refuse; whole circuits."""
 
+import pathlib
 import re
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from random_programs import random_program
 from test_targets import product_program, python_product
 
 import tp_lava as tpl
+from tp_lava.commands.converting import model_named
+from tp_lava.commands.tasks import rule_named
 from tp_lava.deploy.c import present
 from tp_lava.dynamics.neuron import NeuronFormats, neuron_program, trace_program
 from tp_lava.dynamics.piecewise import Piecewise
@@ -115,6 +118,22 @@ def test_tables_at_every_argument(segments, branch_free, rng):
     x = np.arange(512).astype(np.int32)
     found = assert_emulated(t.program(), compile_program(t.program(), branch_free=branch_free), {"x": x, "y": np.zeros_like(x)})["y"]
     np.testing.assert_array_equal(found, table(np.minimum(x, 255)))
+
+
+@pytest.mark.parametrize("bits", [32, 24])
+@pytest.mark.parametrize("most", [31, 30, 12])
+def test_shifts_by_a_register(bits, most, rng):
+    held = Format(bits, 0)
+    t = Trace("shift", fixed=True, axes={"n": 1})
+    x, count = t.read("x", "input", ("n",), held), t.read("count", "input", ("n",), Format(5, 0, False))
+    count = saturate(count, Format(4, 0, False)) if most == 12 else count
+    shifted = t.emit("shift_right", (x, count), format=held, interval=(held.low, held.high))
+    t.write("y", shifted, ("n",), held)
+    edges = np.array([held.low, held.low + 1, -2, -1, 0, 1, 2, held.high - 1, held.high, *rng.integers(held.low, held.high, 20)])
+    x_values, counts = (grid.ravel().astype(np.int32) for grid in np.meshgrid(edges, np.arange(most + 1)))
+    arrays = {"x": x_values, "count": counts, "y": np.zeros_like(counts)}
+    found = assert_emulated(t.program(), compile_program(t.program()), arrays)["y"]
+    assert found.tolist() == [int(a) >> min(int(b), 15 if most == 12 else 31) for a, b in zip(x_values, counts, strict=True)]
 
 
 def test_states_that_change_places():
@@ -344,6 +363,24 @@ def test_learning_runs_are_the_interpreter_s(form, options, rng):
     assert learner.rule is None or any(not np.array_equal(start[name], array) for name, array in learner.mantissas.items())
 
 
+def test_the_listings_are_what_is_carried_out(rng):
+    """A step with one instruction of one listing left out is another step."""
+    learner = LEARNERS["tp"](rng)
+    circuit, twin = learner.circuits[1], learner.copy()
+    made = circuit_listings(circuit)
+    spoiled = []
+    for p in made.placements:
+        if p.what == "target1_neuron":
+            place = next(n for n, line in enumerate(p.listing.lines) if line.op == "RMW" and str(line.target) == "[trace]")
+            p = replace(p, listing=replace(p.listing, lines=p.listing.lines[:place] + p.listing.lines[place + 1 :]))
+        spoiled.append(p)
+    events = random_events(rng, 11, 10, 0.3)
+    present(learner, events, 1)
+    present(twin, events, 1, lambda circuit, memory: emulate_step(circuit, memory, replace(made, placements=tuple(spoiled))))
+    assert learner.memory["target1_trace"].any()
+    assert not twin.memory["target1_trace"].any()
+
+
 @pytest.mark.parametrize("form", LEARNERS)
 def test_every_operation_has_its_place(form, rng):
     learner = LEARNERS[form](rng)
@@ -385,3 +422,19 @@ def test_streams_that_a_circuit_does_not_have(streams, rng):
 def test_a_real_circuit_is_refused(rng):
     with pytest.raises(InvalidValueError, match="circuit_listings: circuit is real, but must be in fixed point"):
         circuit_listings(tpl.Learner(network(rng), None).circuits[0])
+
+
+# The documentation -------------------------------------------------------------------------------
+
+
+def test_the_documentation_is_what_the_commands_print():
+    page = (pathlib.Path(__file__).resolve().parents[1] / "docs" / "loihi2.md").read_text()
+    learner = tpl.Learner(model_named("digits", 0), rule_named("tp", None, None), "fixed")
+    made = circuit_listings(learner.circuits[1])
+    assert made.listings["target0_neuron"].text() in page
+    assert made.table() in page
+    tess = circuit_listings(tpl.Learner(model_named("digits", 0), rule_named("tess", None, None), "fixed").circuits[1])
+    counts = tess.listings["hidden0_third_factors"].counts
+    assert f"{counts.instructions} instructions and {counts.neuron_words} words" in page
+    free = circuit_listings(learner.circuits[1], branch_free=True).listings["hidden0_neuron"].counts
+    assert f"the neuron has {free.instructions} instructions" in page
