@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import tp_lava as tpl
+from tp_lava.circuit import held_as
 from tp_lava.targets.cpu import compile_program
 from tp_lava.targets.cpu_source import scratch_of
 from tp_lava.targets.interpreter import axis_sizes, interpret
@@ -33,7 +34,7 @@ def port_arrays(program, sizes, rng, edges=True):
         if edges:
             special = rng.choice(np.clip([low, low + 1, -1, 0, 1, high - 1, high], low, high), shape)
             values = np.where(rng.random(shape) < 0.5, special, values)
-        arrays[port.name] = values.astype(np.int8 if port.name == "weight" else np.int32)
+        arrays[port.name] = values.astype(held_as(port.format) if port.name == "weight" else np.int32)
     return arrays
 
 

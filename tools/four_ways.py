@@ -51,6 +51,7 @@ Arrays = MutableMapping[str, np.ndarray]
 BUILDS = [(compiler, option) for compiler in ("gcc", "clang") if shutil.which(compiler) for option in ("-O0", "-O3")]
 LISTINGS: tuple[dict[str, Any], ...] = ({}, {"registers": 6, "branch_free": True})  # forms of a listing, in turn
 RUNS = 4  # of each program
+LONGEST = {"c": 10, "r": 4}  # axes that a neuron sums over
 INFERRED = 4  # every so many-th sample is not learned
 
 
@@ -85,14 +86,14 @@ def random_neuron(rng: np.random.Generator, name: str) -> Program:
 
 def random_third_factor(rng: np.random.Generator) -> Program:
     rate, third = Format(16, int(rng.integers(10, 28)), signed=False), Format(8, int(rng.integers(6, 16)))
-    return third_factor_program(10, Format(16, int(rng.integers(6, 15)), signed=False), rate, third)
+    return third_factor_program(LONGEST["c"], Format(16, int(rng.integers(6, 15)), signed=False), rate, third)
 
 
 def random_tess_factors(rng: np.random.Generator) -> Program:
     thirds = {}
     for name in rng.permutation(["causal", "acausal", "bias"])[: rng.integers(1, 4)]:
         thirds[str(name)] = ThirdFormats(Format(16, int(rng.integers(10, 28)), signed=False), Format(8, int(rng.integers(6, 16))))
-    return third_factors_program(10, thirds, Format(16, int(rng.integers(SURROGATE.frac, 14)), signed=False), fixed=True)
+    return third_factors_program(LONGEST["c"], thirds, Format(16, int(rng.integers(SURROGATE.frac, 14)), signed=False), fixed=True)
 
 
 def random_small(rng: np.random.Generator) -> Program:
@@ -106,7 +107,7 @@ def random_small(rng: np.random.Generator) -> Program:
         case 2:
             formats = {"input": Format(int(rng.integers(9, 24)), frac), "score": Format(31, frac), "bias": Format(24, frac)}
             return readout_program(10, formats, bias=bool(rng.integers(2)), leaky=bool(rng.integers(2)))
-    return bias_program(4, Format(24, frac), Format(8, frac + int(rng.integers(0, 12))))
+    return bias_program(LONGEST["r"], Format(24, frac), Format(8, frac + int(rng.integers(0, 12))))
 
 
 KINDS: Mapping[str, Callable[[np.random.Generator], Program]] = {
@@ -130,7 +131,7 @@ def drawn(make: Callable[[np.random.Generator], Program], rng: np.random.Generat
 def random_sizes(program: Program, kind: str, neurons: int, rng: np.random.Generator) -> dict[str, int]:
     """neurons: rows times units."""
     sizes = {axis: int(rng.integers(1, 5)) if kind == "LIF, target streams" else 1 for axis in program.axes[:-1]}
-    sizes |= {axis: int(rng.integers(1, 11)) for axis in summed_axes(program)}
+    sizes |= {axis: int(rng.integers(1, LONGEST[axis] + 1)) for axis in summed_axes(program)}
     rows = np.prod([size for axis, size in sizes.items() if axis not in summed_axes(program)])
     return sizes | {program.axes[-1]: max(1, -(-neurons // int(rows)))}
 
