@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -19,7 +19,7 @@ from safetensors.numpy import save
 
 from tp_lava.connections import Pooling, Spatial
 from tp_lava.dynamics.neuron import LIF
-from tp_lava.dynamics.surrogate import ArcTan, FastSigmoid, Triangle
+from tp_lava.dynamics.surrogate import Surrogate
 from tp_lava.errors import ArchiveError
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.network import Layer, Network
@@ -32,7 +32,7 @@ VERSION = 1
 IMPOSSIBLE = (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError)  # what a false description raises
 _KEY = "tp_lava"
 _DATACLASSES = (
-    *(LIF, ArcTan, Triangle, FastSigmoid, Layer, Spatial, Pooling, Fate, Provenance),
+    *(LIF, *get_args(Surrogate), Layer, Spatial, Pooling, Fate, Provenance),
     *(Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint),
 )
 _TYPES = {t.__name__: t for t in _DATACLASSES}

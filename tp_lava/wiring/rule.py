@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from tp_lava.dynamics.neuron import DECAY, trace_program
 from tp_lava.errors import invalid
 from tp_lava.rules import Rule
 from tp_lava.wiring.builder import Wiring
@@ -33,6 +34,19 @@ class RuleWiring(ABC, Generic[R]):
         """Weights into a layer -> the population whose events they deliver."""
         below = {f"hidden{number}": f"hidden{number - 1}" if number else "input"}
         return below | ({f"recurrent{number}": f"hidden{number}"} if self.wiring.network.layers[number].recurrent else {})
+
+    def keep_pre_trace(self, weights: str, events: str) -> str:
+        """Append the trace of a connection's presynaptic spikes, this step's included. -> its buffer."""
+        w = self.wiring
+        w.population(events, "b", events)
+        name, format = f"{weights}_pre_trace", w.format(f"{weights}_pre_trace")
+        bindings = {
+            "spike": w.scatter(events, "b", events),
+            "trace": w.buffer(name, ("b", events), "state", format),
+            "trace_decay": w.parameter("pre_decay", DECAY, self.rule.pre_trace_decay),
+        }
+        w.run(trace_program(format, name, fades=True), bindings)
+        return name
 
     def before(self, number: int) -> None:
         """Called before the student path of a layer."""

@@ -6,7 +6,7 @@ import warnings
 
 from tp_lava.dynamics.basis import basis, untaught
 from tp_lava.dynamics.contrast import ERROR
-from tp_lava.dynamics.neuron import DECAY, trace_program
+from tp_lava.dynamics.neuron import DECAY
 from tp_lava.dynamics.tess import BASIS, ThirdFormats, error_program, third_factors_program
 from tp_lava.fixedpoint import scale_format
 from tp_lava.rules import TESS
@@ -24,7 +24,7 @@ class TESSWiring(RuleWiring[TESS]):
         """See RuleWiring: presynaptic traces, of this step's input and the last step's feedback."""
         if self.learns(number) and self.rule.causal:
             for weights, events in self.connections(number).items():
-                self._pre_trace(weights, events)
+                self.keep_pre_trace(weights, events)
 
     def layer(self, number: int) -> None:
         """See RuleWiring."""
@@ -42,17 +42,6 @@ class TESSWiring(RuleWiring[TESS]):
                 w.learn(weights, thirds["acausal"], name, events=events, place=where, last=rule.learn_last)
         if "bias" in thirds:
             w.learn_bias(f"bias{number}", thirds["bias"], name, place=w.place(number, _BIAS), last=rule.learn_last)
-
-    def _pre_trace(self, weights: str, events: str) -> None:
-        w = self.wiring
-        w.population(events, "b", events)
-        format = w.format(f"{weights}_pre_trace")
-        bindings = {
-            "spike": w.scatter(events, "b", events),
-            "trace": w.buffer(f"{weights}_pre_trace", ("b", events), "state", format),
-            "trace_decay": w.parameter("pre_decay", DECAY, self.rule.pre_decay),
-        }
-        w.run(trace_program(format, f"{weights}_pre_trace", fades=True), bindings)
 
     def _error(self, number: int) -> None:
         w, name = self.wiring, f"hidden{number}"
