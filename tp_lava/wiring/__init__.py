@@ -16,13 +16,13 @@ from tp_lava.network import Network
 from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.readouts import Match
 from tp_lava.rules import Rule
-from tp_lava.wiring import tess as tess
-from tp_lava.wiring import tp as tp
 from tp_lava.wiring.builder import Wiring as Wiring
 from tp_lava.wiring.readout import wire_readout
 from tp_lava.wiring.rule import RuleWiring as RuleWiring
 from tp_lava.wiring.rule import wire_rule
 from tp_lava.wiring.rule import wires as wires
+from tp_lava.wiring.tess import TESSWiring as TESSWiring
+from tp_lava.wiring.tp import TPWiring as TPWiring
 
 
 def build_circuit(
