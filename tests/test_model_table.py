@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="the table has a column for PyTorch")
 pytest.importorskip("lava", reason="the table has columns for Lava")
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
-import model_table  # noqa: E402
+import model_table
 
 
 def test_the_page_is_what_the_code_answers():

@@ -30,13 +30,20 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "model-table.md"
 SIZES = (6, 5, 3)
 _HEAD = """# What works where
 
-A row is a feature, a column a form in which a network runs. The table is made by building every combination and asking whether it is refused:
-`python tools/model_table.py`, with Lava and PyTorch installed; a test compares this page with what the code says now. The numbers in brackets are the reasons, below.
+A row is a feature, a column a form in which a network runs. The table is made by building every combination and asking whether
+it is refused: `python tools/model_table.py`, with Lava and PyTorch installed. A test compares this page with what the code says
+now. The numbers in brackets are the reasons, below.
 
-- **float**, **fixed**: `tpl.Learner`, the engine. **Lava**: the whole network as one Process, `tpl.lava.run(...)`, in both number systems. **Lava, layers**: one Process
-  per part, `layers=True`, in both. **LearningDense**: the hidden weights in stock Lava's learning engine, `layers="stock"`, in both. **PyTorch**: `tp_lava.torch`.
-  **C**: `tp_lava.deploy.export_c`.
-- Where the page says yes in fixed point, in Lava or in C, the weights learned are those of the engine in fixed point, bit for bit (LearningDense: [processes.md](processes.md)).
+| form | |
+|---|---|
+| float, fixed | `tpl.Learner`, the engine |
+| Lava | the whole network as one Process, `tpl.lava.run(...)`, in both number systems |
+| Lava, layers | one Process per part, `layers=True`, in both number systems |
+| LearningDense | the hidden weights in stock Lava's learning engine, `layers="stock"`, in both number systems |
+| PyTorch | `tp_lava.torch` |
+| C | `tp_lava.deploy.export_c` |
+
+In fixed point the engine, Lava and C learn the same weights, bit for bit; of LearningDense see [processes.md](processes.md).
 """
 
 
