@@ -7,11 +7,13 @@ from typing import Any
 import griffe
 
 _MARKUP = str.maketrans({"<": "&lt;", "*": r"\*", "|": r"\|"})
+_OPENING = ("Ports", "Var:", "Vars:", "Hardware:", "Time:", "Raises", "Warns", "Source:", "Attribute")  # paragraphs of their own
 
 
 def as_markdown(text: str) -> str:
     """A docstring's text; indented lines are code, and stay as they are."""
-    return "\n".join(line if line.startswith("    ") else _escaped(line) for line in text.splitlines())
+    lines = (f"\n{line}" if line.startswith(_OPENING) else line for line in text.splitlines())
+    return "\n".join(line if line.startswith("    ") else _escaped(line) for line in lines)
 
 
 def _escaped(line: str) -> str:

@@ -132,7 +132,7 @@ class Rule:
 class TP(Rule):
     """Traces Propagation: local, forward-only, supervised learning of every layer.
 
-    dW_l = -rate * psi * (sum_k P[k] * g_l[k]) x s_{l-1}          g: target traces, P: contrast of the layer
+        dW_l = -rate * psi * (sum_k P[k] * g_l[k]) x s_{l-1}          g: target traces, P: contrast of the layer
 
     rate: of the hidden layers, one number or one per layer, >= 0 (0 freezes a layer); readout_rate: >= 0;
     contrast: number of target streams K >= 2, or "all" for one per class: a sample's own label and K - 1
@@ -178,8 +178,9 @@ class TP(Rule):
 class TESS(Rule):
     """TESS: temporally and spatially local learning, each layer from an error of its own.
 
-    dW = -rate * sum_t m x (causal * psi[t] x q[t] + acausal * h[t] x x[t])        m = B^T (softmax(B a / temperature) - label)
-    q[t] = pre_decay * q[t-1] + x[t],   h[t+1] = post_decay * h[t] + psi[t],   biases: db = -rate * sum_t m * psi[t]
+        dW = -rate * sum_t m x (causal * psi[t] x q[t] + acausal * h[t] x x[t])          biases: db = -rate * sum_t m * psi[t]
+        m = B^T (softmax(B a / temperature) - label)
+        q[t] = pre_decay * q[t-1] + x[t],   h[t+1] = post_decay * h[t] + psi[t]
 
     x: spikes of the layer below; a: this layer's spikes or, with activity="trace", its spike traces; B: fixed basis
     (classes, n) of +-1 / n.
@@ -244,7 +245,7 @@ class TESS(Rule):
 
     @property
     def pre_trace_decay(self) -> float:
-        """See Rule."""
+        """The same decay, where there is a causal term."""
         return self.pre_decay if self.causal else 0.0
 
     def loihi_rule(self, shift: int = 0, trace_frac: int | None = None):
