@@ -13,6 +13,7 @@ from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cp
 
 import tp_lava as tpl
 from tp_lava.deploy import export_c
+from tp_lava.lava.learning import check_stock
 from tp_lava.rules import Rule
 
 SIZES = (11, 9, 7, 4)
@@ -116,6 +117,12 @@ def test_in_lavas_own_learning_engine(samples):
     found, _ = in_layers(shallow, RULE, samples, "floating_pt", stock=True)
     expected, _ = in_engine(shallow, RULE, samples, "floating_pt")
     np.testing.assert_allclose(found.weights["hidden0"], expected.weights["hidden0"], rtol=1e-5, atol=1e-5)
+
+
+def test_lavas_own_learning_engine_refuses_traces_it_does_not_know(monkeypatch):
+    monkeypatch.setattr(Delta, "pre_trace_decay", 0.5)
+    with pytest.raises(tpl.InvalidValueError, match="LearningTraceLIF: rule is Delta, by presynaptic traces, .* use layers=True"):
+        check_stock(tpl.Network.dense((11, 9, 4)), RULE)
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")

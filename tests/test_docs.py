@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import sys
 
 import pytest
 
@@ -26,6 +27,15 @@ def test_every_page_is_in_the_navigation():
     """And every file of the navigation is there; links are checked by mkdocs build --strict."""
     listed = set(re.findall(r": ([\w/-]+\.md)$", (DOCS.parent / "mkdocs.yml").read_text(), re.MULTILINE))
     assert listed == {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")}
+
+
+def test_docstrings_become_markdown():
+    pytest.importorskip("griffe", reason="it comes with the documentation's packages")
+    sys.path.insert(0, str(DOCS.parent / "tools"))
+    from docstrings import as_markdown
+
+    assert as_markdown("a<l> * b, `c<l> * d`\n\n    x = <y> * z") == "a&lt;l> \\* b, `c<l> * d`\n\n    x = <y> * z"
+    assert as_markdown("What.\nRaises It.") == "What.\n\nRaises It."
 
 
 def test_nothing_is_fetched_from_elsewhere():

@@ -103,6 +103,9 @@ def check_stock(network: Network, rule: Rule | None) -> None:
     if rule.update != "step":
         remedy = 'stock LearningDense sums nothing up; use update="step", or layers=True, whose connections do'
         raise invalid("LearningTraceLIF", "rule.update", repr(rule.update), '"step"', remedy)
+    if keeps_trace(rule) and not isinstance(rule, TESS):
+        limit, remedy = "of the form spike times third factor, or TESS", "use layers=True"
+        raise invalid("LearningTraceLIF", "rule", f"{type(rule).__name__}, by presynaptic traces", limit, remedy)
 
 
 def learning_dense(network: Network, rule: Rule, fixed: FixedPoint | None = None, seed: int = 0, **options: Any) -> Any:
