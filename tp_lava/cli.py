@@ -245,6 +245,33 @@ def export_model(
     _say_written(files)
 
 
+@app.command("map")
+def map_model(
+    model: Annotated[str, typer.Argument(help="As for export.")],
+    board: Annotated[str | None, typer.Option(help="Oheo Gulch, Kapoho Point, VPX, Alia Point, Hala Point; else the smallest.")] = None,
+    limits: Annotated[Path | None, typer.Option(help="TOML or JSON file of other limits, see docs/deploying.md.")] = None,
+    rule: Annotated[Literal["tp", "tess", "none"] | None, typer.Option(help="By which rule it learns there; none: it infers.")] = None,
+    bits: Annotated[int | None, typer.Option(help="Of the weights, 2 to 8.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the label projection.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Lay a network onto the cores and chips of Loihi 2, on paper; exit code 1 if a limit is broken."""
+    from rich.console import Console
+
+    from tp_lava.commands import mapping
+    from tp_lava.commands.exporting import Choices
+
+    found = mapping.mapped(model, Choices(rule, bits=bits), seed, board, limits)
+    if as_json:
+        print(json.dumps(found.to_dict(), indent=1))
+    else:
+        for table in mapping.tables(found):
+            Console().print(table)
+        print("\n".join(map(str, found.violations)) or "no limit is broken")
+    if not found.fits:
+        raise typer.Exit(1)
+
+
 def _show(file: Path, as_json: bool) -> None:
     from rich.console import Console
 

@@ -31,7 +31,7 @@ class Choices:
 def exported(model: str, out: Path, name: str, choices: Choices, seed: int) -> tuple[list[Path], dict[str, Any]]:
     """Write the folder. -> its files, and name, rule and bytes as JSON-able values. Raises as export_c does."""
     check_name(name)
-    learner = _learner(model, choices, seed)
+    learner = learner_named(model, choices, seed)
     files = export_c(learner, out, name)
     library = library_of(learner, name)
     parts = {place: sum(m.bytes for m in library.members if m.place == place) for place in STRUCTS}
@@ -40,14 +40,15 @@ def exported(model: str, out: Path, name: str, choices: Choices, seed: int) -> t
     return files, {"name": name, "rule": rule, "bytes": bytes_, "files": [str(file) for file in files]}
 
 
-def _learner(model: str, choices: Choices, seed: int) -> Learner:
+def learner_named(model: str, choices: Choices, seed: int, command: str = "export") -> Learner:
+    """A saved Learner, or a fixed-point one of a network and these choices. command: who asks."""
     if _is_learner(model):
         if choices != Choices() or seed:
-            raise invalid("export", "rule, rates, bits or seed", "given with a saved Learner", "those of the learner", "leave them out")
+            raise invalid(command, "rule, rates, bits or seed", "given with a saved Learner", "those of the learner", "leave them out")
         return Learner.load(model)
     name = None if choices.rule == "none" else choices.rule
     if name is None and (choices.rate is not None or choices.readout_rate is not None):
-        raise invalid("export", "rate", "given without a rule", "left out", "or give --rule tp or --rule tess")
+        raise invalid(command, "rate", "given without a rule", "left out", "or give --rule tp or --rule tess")
     network = model_named(model, seed)
     rule = rule_named(name, choices.rate, choices.readout_rate) if name else None
     kept = network.provenance.fixed if network.provenance else None
