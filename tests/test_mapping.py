@@ -291,7 +291,8 @@ def test_remedies_work():
 
 def test_three_hundred_streams_do_not_fit_a_neuron():
     rule = tpl.TP(rate=0.0, contrast="all", readout=tpl.Match())
-    (violation,) = map_network(tpl.Network.dense((4, 2, 345), trace_decay=0.5), rule).violations
+    found = map_network(tpl.Network.dense((4, 2, 345), trace_decay=0.5), rule).violations
+    (violation,) = (v for v in found if v.object == "hidden0")
     assert violation.rule == "state of a neuron"
     assert "TP(contrast=...)" in violation.remedy
 

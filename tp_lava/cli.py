@@ -272,6 +272,39 @@ def map_model(
         raise typer.Exit(1)
 
 
+@app.command("report")
+def report_model(
+    model: Annotated[str, typer.Argument(help="As for export.")],
+    data: Annotated[str, typer.Option(help="digits (embedded), an .npz of from_nmnist, or an .h5 in SHD's layout.")] = "digits",
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("report.html"),
+    rule: Annotated[Literal["tp", "tess", "none"] | None, typer.Option(help="By which rule it learns; none: it infers.")] = None,
+    rate: Annotated[float | None, typer.Option(min=0, help="Of the hidden layers.")] = None,
+    readout_rate: Annotated[float | None, typer.Option(min=0, help="Of the readout.")] = None,
+    bits: Annotated[int | None, typer.Option(help="Of the weights, 2 to 8.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Test samples for the accuracy.")] = 100,
+    counted: Annotated[int, typer.Option(min=1, help="Of those, samples whose operations are counted.")] = 10,
+    board: Annotated[str | None, typer.Option(help="See map.")] = None,
+    limits: Annotated[Path | None, typer.Option(help="TOML or JSON file of other limits, see docs/deploying.md.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of labels drawn, rounding and the split of a file.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what it says as JSON.")] = False,
+) -> None:
+    """Write what a network is, takes and computes as one HTML page: placement, bits, operations, estimates, and where they come from."""
+    from tp_lava.commands import reporting
+    from tp_lava.commands.exporting import Choices
+
+    if out.is_dir():
+        raise typer.BadParameter(f"{out} is a folder; give a file, such as report.html", param_hint="--out")
+    _make_folder(out.parent)
+    choices = Choices(rule, rate, readout_rate, bits)
+    facts = reporting.reported(model, data, out, choices, samples=samples, counted=counted, board=board, limits=limits, seed=seed)
+    if as_json:
+        print(json.dumps(reporting.told(facts), indent=1))
+        return
+    print(facts.mapping)
+    print(f"{facts.tested} test samples: accuracy {facts.accuracy[0]:.3f} in float, {facts.accuracy[1]:.3f} in fixed point")
+    _say_written([out])
+
+
 def _show(file: Path, as_json: bool) -> None:
     from rich.console import Console
 

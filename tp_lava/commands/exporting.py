@@ -42,7 +42,7 @@ def exported(model: str, out: Path, name: str, choices: Choices, seed: int) -> t
 
 def learner_named(model: str, choices: Choices, seed: int, command: str = "export") -> Learner:
     """A saved Learner, or a fixed-point one of a network and these choices. command: who asks."""
-    if _is_learner(model):
+    if is_learner(model):
         if choices != Choices() or seed:
             raise invalid(command, "rule, rates, bits or seed", "given with a saved Learner", "those of the learner", "leave them out")
         return Learner.load(model)
@@ -56,7 +56,8 @@ def learner_named(model: str, choices: Choices, seed: int, command: str = "expor
     return Learner(network, rule, fixed, seed)
 
 
-def _is_learner(model: str) -> bool:
+def is_learner(model: str) -> bool:
+    """Whether it is the file of a saved Learner."""
     try:
         return Path(model).is_file() and kind_of(model) == "learner"
     except ArchiveError:

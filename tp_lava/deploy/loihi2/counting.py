@@ -23,8 +23,8 @@ from tp_lava.learner import Learner
 
 @dataclass(frozen=True)
 class LayerCounts:
-    """One hidden layer and one sample. synaptic, spikes: of the sample's own path; target_*: of the target streams;
-    updates: plastic; neuron_updates: compartments stepped, those of the target streams among them.
+    """One hidden layer and one sample. synaptic, spikes: of the sample's own path; target_*: of the target streams, whose spikes
+    count where they go anywhere; updates: plastic; neuron_updates: compartments stepped, those of the target streams among them.
     """
 
     name: str
