@@ -481,6 +481,10 @@ def test_estimates_by_hand(rng):
     assert barrier.dynamic == (0, 0)
     busiest = max(p.operations for p in mapping.processors)
     assert estimate(mapping, counts, free.replace(processor_time=1e3)).microseconds[0] == pytest.approx(10 * busiest)
+    inferred = count(learner, random_samples(rng, 2, 12, 4, n_steps=10), learning=False)
+    readout = inferred.samples[0].credit / 10
+    assert readout < busiest  # nothing is credited
+    assert estimate(mapping, inferred, free.replace(processor_time=1e3)).microseconds[0] == pytest.approx(10 * readout)
     check = estimate(mapping, counts).cross_check
     assert check.count == 10 * 12 * 9
     assert check.low == pytest.approx(10 * 12 * 9 * 33.5e-6)

@@ -123,10 +123,12 @@ def _time(mapping: Mapping, counts: Counts, costs: Costs) -> Iterator[Line]:
     busiest = max(range(len(mapping.layers)), key=lambda number: sum(n * c.high for _, n, c in _on_core(mapping, counts, costs, number)))
     for name, count, cost in _on_core(mapping, counts, costs, busiest):
         yield _line(f"{name} of the busiest core ({mapping.layers[busiest].name})", count, cost)
-    tasks = max(mapping.processors, key=lambda p: p.operations, default=None)
-    if tasks:
-        named = ", ".join(task.name for task in tasks.tasks)
-        yield _line(f"operations of the busiest processor ({named})", tasks.operations, costs.processor_time)
+    if counts.learning:
+        processor = max(mapping.processors, key=lambda p: p.operations)
+        named = ", ".join(task.name for task in processor.tasks)
+        yield _line(f"operations of the busiest processor ({named})", processor.operations, costs.processor_time)
+    else:
+        yield _line("operations of an embedded processor", counts.mean("credit") / counts.steps, costs.processor_time)
     yield _line("barrier", 1, costs.barrier_time)
 
 
