@@ -37,8 +37,10 @@ def architecture(network: Network, rule: Rule | None, mapping: Mapping) -> str:
             parts += _feedback(number + 1)
         if demand.errors:
             parts += _credit(number + 1, rule, demand)
-    parts += _into(rows - 2, _weights(network.n_classes * network.layers[-1].size, mapping.fixed.bits("readout")))
-    parts += _row(rows - 1, "readout", f"{network.n_classes:,} classes")
+    matches = "readout" not in mapping.circuit.buffers
+    read = "traces" if matches else _weights(network.n_classes * network.layers[-1].size, mapping.fixed.bits("readout"))
+    parts += _into(rows - 2, [read])
+    parts += _row(rows - 1, "match" if matches else "readout", f"{network.n_classes:,} classes")
     if any(connection.name == "target" for connection in mapping.layers[0].connections):
         parts += _label(network, mapping.layers[0])
     label = f"Architecture: {network.n_inputs} inputs, hidden layers of {', '.join(str(layer.size) for layer in network.layers)} neurons, "
@@ -58,11 +60,12 @@ def _row(row: int, name: str, told: str, colour: str = "") -> Iterator[str]:
     yield text(_LEFT + 18, y + 41, told, class_="small")
 
 
-def _into(row: int, told: str) -> Iterator[str]:
+def _into(row: int, lines: Sequence[str]) -> Iterator[str]:
     """The connection into the row below."""
     y = _top(row) + _BOX
     yield _line(_LEFT + 40, y, _LEFT + 40, y + _GAP)
-    yield text(_LEFT + 52, y + _GAP / 2 + 4, told, class_="small")
+    for number, line in enumerate(lines):
+        yield text(_LEFT + 52, y + _GAP / 2 + 4 + 15 * (number - (len(lines) - 1) / 2), line, class_="small")
 
 
 def _feedback(row: int) -> Iterator[str]:
@@ -86,7 +89,8 @@ def _label(network: Network, demand: LayerDemand) -> Iterator[str]:
     yield element("rect", x=_SIDE, y=f"{y:g}", width=_WIDTH - _SIDE - 6, height=f"{_BOX:g}", rx=6, fill="#fff", stroke=MUTED)
     yield text(_SIDE + 12, y + 23, "label", class_="name")
     yield text(_SIDE + 12, y + 41, f"{network.n_classes} units, {demand.compartments - 1} streams", class_="small")
-    yield _line(_SIDE + 20, y + _BOX, _SIDE - 60, y + _BOX + _GAP)
+    path = f"M {_SIDE:g} {y + _BOX / 2:g} H {_SIDE - 20:g} V {_top(1) + 8:g} H {_SIDE - 40:g}"
+    yield element("path", d=path, fill="none", stroke=INK, marker_end="url(#architecture-arrow)")
 
 
 def _line(x: float, y: float, to_x: float, to_y: float) -> str:
@@ -99,13 +103,11 @@ def _arrowhead() -> str:
     return element("marker", element("path", d="M 0 0 L 8 4 L 0 8 z", fill=INK), id="architecture-arrow", **shape)
 
 
-def _synapses(demand: LayerDemand, layer: Layer) -> str:
+def _synapses(demand: LayerDemand, layer: Layer) -> list[str]:
     (forward,) = (c for c in demand.connections if c.name == demand.name)
     count = len(forward.table.targets) if forward.table else forward.units * demand.neurons
-    told = _weights(count, forward.bits)
-    if layer.connection:
-        told = f"{layer.connection.kernel[0]} x {layer.connection.kernel[1]} convolution, {told}"
-    return told
+    kernel = [" x ".join(map(str, layer.connection.kernel)) + " convolution"] if layer.connection else []
+    return [*kernel, _weights(count, forward.bits)]
 
 
 def _weights(count: int, bits: int) -> str:
@@ -113,7 +115,7 @@ def _weights(count: int, bits: int) -> str:
 
 
 def _neurons(layer: Layer) -> str:
-    return f"{layer.size:,} neurons, decay {layer.neuron.decay:g}" + (", recurrent" if layer.recurrent else "")
+    return f"{layer.size:,} neurons, decay {layer.neuron.decay:g}"
 
 
 # The chips ----------------------------------------------------------------------------------------
