@@ -21,6 +21,10 @@ def tp_lava(*arguments, cwd):
     return subprocess.run([sys.executable, "-c", program, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
 
 
+def invoke(*arguments):
+    return CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200", "TERM": "dumb"}).invoke(cli.app, [str(argument) for argument in arguments])
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
@@ -81,14 +85,14 @@ def test_demo_is_what_the_learner_does(run):
     ],
 )
 def test_bad_options(arguments, message):
-    result = CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200", "TERM": "dumb"}).invoke(cli.app, ["demo", *arguments])
+    result = invoke("demo", *arguments)
     assert result.exit_code == 2
     assert message in result.output
 
 
 def test_out_is_a_file(tmp_path):
     (tmp_path / "taken").write_text("mine")
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, ["demo", "--out", str(tmp_path / "taken")])
+    result = invoke("demo", "--out", tmp_path / "taken")
     assert result.exit_code == 2
     assert "is a file; give a folder" in result.output
     assert (tmp_path / "taken").read_text() == "mine"
@@ -96,18 +100,16 @@ def test_out_is_a_file(tmp_path):
 
 def test_out_cannot_be_made(tmp_path):
     (tmp_path / "taken").write_text("mine")
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(cli.app, ["demo", "--out", str(tmp_path / "taken" / "below")])
+    result = invoke("demo", "--out", tmp_path / "taken" / "below")
     assert result.exit_code == 2
     assert "cannot be made (Not a directory); give another folder" in result.output
 
 
-def test_an_error_of_ours_is_one_line(monkeypatch, capsys, tmp_path):
-    def fail(*_):
-        raise tpl.InvalidValueError("Network: sizes is 3, but must be a tuple; give one.", obj="Network", attr="sizes")
-
-    monkeypatch.setattr(demo, "run_demo", fail)
-    monkeypatch.setattr(sys, "argv", ["tp-lava", "demo", "--from-scratch", "--out", str(tmp_path)])
-    with pytest.raises(SystemExit) as exit_:
-        cli.main()
-    assert exit_.value.code == 2
-    assert capsys.readouterr().err == "tp-lava: Network: sizes is 3, but must be a tuple; give one.\n"
+def test_demo_as_json_is_its_file(tmp_path, monkeypatch):
+    lessons = {}
+    monkeypatch.setattr(demo, "run_demo", lambda settings, progress: lessons)
+    monkeypatch.setattr(demo, "rows", lambda lessons: [])
+    (tmp_path / "demo.json").write_text('{"table": [1]}')
+    monkeypatch.setattr(demo, "save", lambda out, settings, lessons: [out / "demo.png", out / "demo.json"])
+    told = json.loads(invoke("demo", "--from-scratch", "--out", tmp_path, "--json").stdout)
+    assert told == {"table": [1], "files": [str(tmp_path / "demo.png"), str(tmp_path / "demo.json")]}

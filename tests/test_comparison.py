@@ -66,6 +66,27 @@ def test_the_command(tmp_path):
     assert (tmp_path / "out" / "digits.png").stat().st_size > 1000
 
 
+def test_the_command_as_json_and_from_what_it_wrote(tmp_path, monkeypatch):
+    asked = []
+
+    def compared(task, forms, seeds, processes, progress):
+        asked.append((task.epochs, task.n_train, [form.name for form in forms], seeds))
+        return [Row(form.name, (0.5, 0.7), 1.0, 2.0, (3,), (4,)) for form in forms]
+
+    monkeypatch.setattr("tp_lava.comparison.compare", compared)
+    options = ["--epochs", "2", "--train", "20", "--form", "K = 2", "--form", "K = 4", "--seeds", "2", "--json"]
+    first = CliRunner().invoke(app, ["compare-rules", *options, "--out", str(tmp_path / "a")])
+    again = CliRunner().invoke(
+        app, ["compare-rules", "--config", str(tmp_path / "a" / "config.toml"), "--out", str(tmp_path / "b"), "--json"]
+    )
+    told, repeated = json.loads(first.stdout), json.loads(again.stdout)
+    assert [row["mean"] for row in told["rows"]] == [pytest.approx(0.6)] * len(told["rows"])
+    assert (told["config"], told["rows"]) == (repeated["config"], repeated["rows"])
+    assert asked[0] == asked[1]
+    assert asked[0][:2] == (2, 20)
+    assert (tmp_path / "a" / "config.toml").read_bytes() == (tmp_path / "b" / "config.toml").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("choose", "message"),
     [

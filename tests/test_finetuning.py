@@ -208,7 +208,10 @@ def test_convert_and_inspect(tmp_path):
         (("convert", "net.net", "--dt", "1", "--to", "a.tplava"), "convert: option is --dt, but must be one of none for a .net file"),
         (("convert", "a.nir", "--exporter", "brian", "--to", "a.tplava"), "convert: exporter is 'brian', but must be one of snntorch"),
         (("finetune", "digits", "--shots", "some"), "finetune: shots is 'some', but must be a number of at least 1"),
-        (("finetune", "digits", "--data", "words.txt"), "finetune: data is 'words.txt', but must be digits, an .npz"),
+        (
+            ("finetune", "digits", "--data", "words.txt"),
+            "data: name is 'words.txt', but must be digits, an .npz of save_samples",
+        ),
     ],
 )
 def test_commands_refuse(arguments, message):

@@ -1,5 +1,7 @@
 """Files of recordings: what is read from them, and that a file of another kind is told from its reason."""
 
+import sys
+
 import numpy as np
 import pytest
 from conftest import SHARED
@@ -92,3 +94,17 @@ def test_real_recordings(nmnist):
     unit = events["p"] * 1156 + events["y"] * 34 + events["x"]
     kept = events["t"] < 300_000
     assert test[3] == (tpl.Events(events["t"][kept] // 1000, unit[kept], 300, 2312), label)
+
+
+def test_a_truncated_archive_is_refused(tmp_path):
+    np.savez(tmp_path / "n.npz", count=[0], label=[0], split=[0])
+    (tmp_path / "n.npz").write_bytes((tmp_path / "n.npz").read_bytes()[:150])
+    with pytest.raises(tpl.ArchiveError, match="is not in the layout of from_nmnist"):
+        tpl.data.from_nmnist(tmp_path / "n.npz")
+
+
+def test_without_h5py_it_says_what_to_install(tmp_path, monkeypatch):
+    (tmp_path / "s.h5").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(tpl.TpLavaError, match=r'needs h5py; pip install "tp-lava\[hdf5\]"'):
+        tpl.data.from_shd(tmp_path / "s.h5")

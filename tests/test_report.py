@@ -327,9 +327,9 @@ def test_the_command_line_writes_a_page(tmp_path):
     out = tmp_path / "made" / "report.html"
     done = run("report", "digits", "--samples", 4, "--counted", 1, "--out", out, "--json")
     assert done.exit_code == 0, done.output
-    assert [path.name for path in out.parent.iterdir()] == ["report.html"]
+    assert {path.name for path in out.parent.iterdir()} == {"report.html", "report.toml"}
     text = Page(out.read_text("utf-8")).text
-    assert f"tp-lava report digits --data digits --out {out} --samples 4 --counted 1 --seed 0" in text
+    assert "tp-lava report digits --data digits --samples 4 --counted 1 --seed 0" in text
     told = json.loads(done.stdout)
     assert told["accuracy"]["samples"] == 4
     assert told["mapping"]["violations"] == []
@@ -341,7 +341,7 @@ def test_the_command_line_refuses(tmp_path):
     out = ("--out", tmp_path / "report.html")
     for wrong, told in (
         (["nothing.tplava"], "nothing.tplava: no such file"),
-        (["digits", "--data", "x.csv"], "data is 'x.csv'"),
+        (["digits", "--data", "x.csv"], "data: name is 'x.csv'"),
         (["digits", "--board", "Loihi 9"], "board is 'Loihi 9', but must be one of Oheo Gulch"),
         (["digits", "--rate", "0.1"], "report: rate is given without a rule"),
     ):

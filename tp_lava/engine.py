@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,8 +12,11 @@ from tp_lava.checks import is_whole
 from tp_lava.circuit import NO_END, STEPS_LEFT, Buffer, Circuit
 from tp_lava.errors import invalid
 from tp_lava.numbers import mix, seed_key
-from tp_lava.targets.cpu import CompiledCircuit, compile_circuit
 
+if TYPE_CHECKING:
+    from tp_lava.targets.cpu import CompiledCircuit
+
+_DRAWN_TOGETHER = 256  # samples whose labels are drawn at once, since drawing for one costs as much
 _STREAMS_PLACE = 0x6C616273  # keeps the drawing of labels apart from rounding bits
 
 
@@ -27,7 +30,9 @@ class Engine:
 
     @cached_property
     def compiled(self) -> CompiledCircuit:
-        """Its code, compiled when it is first asked for."""
+        """Its code, compiled when it is first asked for; Numba takes a second to load, so not before."""
+        from tp_lava.targets.cpu import compile_circuit
+
         return compile_circuit(self.circuit)
 
     def begin(self, n_steps: int | None = None) -> None:
@@ -96,20 +101,23 @@ def add_memory(memory: MutableMapping[str, np.ndarray], circuit: Circuit) -> Non
 
 def stream_labels(label: int, n_classes: int, streams: int, seed: int, sample: int) -> np.ndarray:
     """The labels of K target streams: the sample's own, then K - 1 others drawn for sample number `sample`. int32."""
-    labels = np.empty(streams, np.int32)
     if not streams:
-        return labels
-    labels[0], others = label, _others(label, n_classes)
-    if streams < n_classes:
-        key = mix(streams_key(seed), np.array([sample & 0xFFFFFFFF], np.uint32))
-        others = others[np.argsort(mix(key, others), kind="stable")[: streams - 1]]
-    labels[1:] = others
-    return labels
+        return np.empty(0, np.int32)
+    if streams == n_classes:
+        order: Sequence[int] = range(n_classes)
+    else:
+        block, place = divmod(sample & 0xFFFFFFFF, _DRAWN_TOGETHER)
+        order = _class_orders(n_classes, seed, block)[place][:streams]
+    others = [other for other in order if other != label]
+    return np.array([label, *others[: streams - 1]], np.int32)
 
 
-@lru_cache(maxsize=1024)
-def _others(label: int, n_classes: int) -> np.ndarray:
-    return np.delete(np.arange(n_classes, dtype=np.uint32), label)
+@lru_cache(maxsize=16)
+def _class_orders(n_classes: int, seed: int, block: int) -> list[list[int]]:
+    """The classes in the order of random words of their own, for each sample of a block."""
+    samples = np.arange(block * _DRAWN_TOGETHER, (block + 1) * _DRAWN_TOGETHER, dtype=np.uint32)
+    words = mix(mix(streams_key(seed), samples)[:, np.newaxis], np.arange(n_classes, dtype=np.uint32))
+    return np.argsort(words, axis=1, kind="stable").tolist()
 
 
 @lru_cache(maxsize=64)

@@ -371,7 +371,7 @@ class Learner:
         classes = self._start.n_classes
         count = rule.streams(classes)
         if "contrast" in self._memory:
-            count = int(np.clip(self._memory["contrast"][0], 2, count))
+            count = min(max(int(self._memory["contrast"][0]), 2), count)
         if given is not None:
             return given_streams(given, own, count, classes)
         return stream_labels(own, classes, count, self.seed, self.samples_seen)

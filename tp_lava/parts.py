@@ -20,7 +20,6 @@ from tp_lava.engine import rows_in_use
 from tp_lava.errors import invalid
 from tp_lava.numbers import seed_key
 from tp_lava.sharing import shared_array
-from tp_lava.targets.cpu import compile_stage
 
 _SHORT = ((r"bias\d+|readout_bias", "bias"), (r"target\d+_", "target_"), (r"(?:hidden|recurrent)\d+_|readout_", ""))
 
@@ -58,6 +57,8 @@ class Part:
 
     def compile(self) -> None:
         """Compile every stage; else that is done when one first runs."""
+        from tp_lava.targets.cpu import compile_stage  # Numba takes a second to load
+
         for stage, operations in self._operations.items():
             code = compile_stage(self._circuit, operations)
             self._compiled[stage] = code.run, tuple(self._local[name] for name in code.arguments)

@@ -1,4 +1,4 @@
-"""Progress: one bar with rate and time left, on standard error, gone when it is done."""
+"""Progress: one bar with rate and time left, on standard error, gone when it is done; none where nobody looks, in a pipe or a file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _REFRESH_SECONDS = 0.2
+
+
+def _looked_at() -> bool:
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    return console.is_terminal or console.is_jupyter
 
 
 def _bar():
@@ -27,7 +34,7 @@ def _bar():
 
 def track(items: Iterable[T], total: int, title: str, show: bool) -> Iterator[T]:
     """Yield items; with `show`, draw a bar."""
-    if not show:
+    if not show or not _looked_at():
         yield from items
         return
     with _bar() as bar:
@@ -41,7 +48,7 @@ def track(items: Iterable[T], total: int, title: str, show: bool) -> Iterator[T]
 @contextmanager
 def follow(title: str, total: int, done: Callable[[], int], show: bool) -> Iterator[None]:
     """While the block runs elsewhere, draw a bar from done()."""
-    if not show:
+    if not show or not _looked_at():
         yield
         return
     over = threading.Event()

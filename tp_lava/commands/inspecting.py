@@ -1,16 +1,41 @@
-"""What a file holds: layers, shapes, formats, provenance."""
+"""`tp-lava inspect`: what a file holds: layers, shapes, formats, provenance."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from tp_lava.archive import encoded, kind_of, load_network
+from tp_lava.commands.options import AsJson
+from tp_lava.commands.printing import print_json
 from tp_lava.errors import ArchiveError
 from tp_lava.learner import Learner
 from tp_lava.network import Network
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A .tplava file or a saved Learner.")],
+    as_json: AsJson = False,
+) -> None:
+    """Layers, shapes, formats and provenance of a file."""
+    show(file, as_json)
+
+
+def show(file: Path, as_json: bool) -> None:
+    """Print what it holds."""
+    from rich.console import Console
+
+    told = described(file)
+    if as_json:
+        print_json(told)
+        return
+    console = Console()
+    for table in tables(told):
+        console.print(table)
 
 
 def described(path: str | os.PathLike) -> dict[str, Any]:

@@ -1,22 +1,59 @@
-"""A network in fixed point: the report of `quantise`, and what it costs on samples that it did not see."""
+"""`tp-lava quantise`: a network in fixed point: the report of `quantise`, and what it costs on samples that it did not see."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+import typer
+
+from tp_lava.commands import configuration
+from tp_lava.commands.configuration import Config
 from tp_lava.commands.converting import model_named
+from tp_lava.commands.options import AsJson, Data, Model
+from tp_lava.commands.printing import make_folder, print_json, say_written
 from tp_lava.commands.tasks import split
 from tp_lava.errors import invalid
 from tp_lava.learner import Learner
 from tp_lava.numbers import WEIGHT_BITS
-from tp_lava.quantisation import QuantisationReport, quantise
+from tp_lava.quantisation import QuantisationReport
+from tp_lava.quantisation import quantise as in_fixed_point
+
+
+def quantise(
+    context: typer.Context,
+    model: Model,
+    data: Data = "digits",
+    bits: Annotated[str, typer.Option(help="Of the weights, 2 to 8, or search.")] = "8",
+    calibration: Annotated[int, typer.Option(min=1, help="Training samples that ranges and scales are chosen from.")] = 64,
+    plot: Annotated[Path | None, typer.Option(help="Picture of the report.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the label projection and the split of a file.")] = 0,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose fixed-point formats from samples, by how well spikes agree, and say what they cost in each layer."""
+    from rich.console import Console
+
+    report, tested = quantised(model, data, bits, calibration, seed)
+    files = list[Path]()
+    if plot:
+        make_folder(plot.parent)
+        draw(report, plot)
+        files = [plot, configuration.save(context, configuration.beside(plot))]
+    asked = configuration.effective(context)
+    if as_json:
+        print_json({"config": asked, **report.to_dict(), "test": tested})
+        return
+    print(configuration.to_toml(asked))
+    Console().print(report.table())
+    print(f"{tested['samples']} test samples: accuracy {tested['float']:.3f} in float, {tested['fixed']:.3f} in fixed point")
+    say_written(files)
 
 
 def quantised(model: str, data: str, bits: str, calibration: int, seed: int) -> tuple[QuantisationReport, dict[str, float]]:
     """-> (the report on the calibration samples, {"samples", "float", "fixed"}: accuracy on the test samples)."""
     network, (train, test) = model_named(model, seed), split(data, seed)
-    chosen = quantise(network, train[:calibration], weight_bits=_bits(bits), calibration=calibration)
+    chosen = in_fixed_point(network, train[:calibration], weight_bits=_bits(bits), calibration=calibration)
     fixed = Learner(chosen.network, precision=chosen.fixed).evaluate(test)
     return chosen.report, {"samples": len(test), "float": Learner(network).evaluate(test), "fixed": fixed}
 

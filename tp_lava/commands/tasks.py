@@ -1,4 +1,4 @@
-"""What is learned anew: a data set, as another sensor has it, or a class that was never shown."""
+"""Data by name, and what is learned anew of it: as another sensor has it, or a class that was never shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from tp_lava.data import digits, from_nmnist, from_shd
+from tp_lava.data import digits, from_nmnist, from_shd, load_samples
+from tp_lava.data.arrays import is_plain
 from tp_lava.data.events import Sample
 from tp_lava.data.sensors import through
 from tp_lava.errors import invalid
@@ -30,17 +31,28 @@ class Task:
 
 
 def split(data: str, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """(train, test) of "digits", of an N-MNIST archive (.npz) or of a file in SHD's layout (.h5), one in five to test."""
+    """(train, test) of `parts`; where the data has no split of its own, one in five is drawn to test."""
+    samples, test = parts(data)
+    return (samples, test) if test else apart(samples, 1 / _TEST_SHARE, seed)
+
+
+def parts(data: str) -> tuple[list[Sample], list[Sample]]:
+    """ "digits", an N-MNIST archive or own arrays (.npz), a file in SHD's layout (.h5): (train, test), or (all, []) of those without."""
     if data == "digits":
         return digits()
     path = Path(data)
     if path.suffix == ".npz":
-        return from_nmnist(path)
+        return (load_samples(path), []) if is_plain(path) else from_nmnist(path)
     if path.suffix not in (".h5", ".hdf5"):
-        raise invalid("finetune", "data", repr(data), "digits, an .npz of from_nmnist, or an .h5 in SHD's layout", "convert it")
-    samples = from_shd(path).samples
+        limit = "digits, an .npz of save_samples or from_nmnist, or an .h5 in SHD's layout"
+        raise invalid("data", "name", repr(data), limit, "tpl.data.from_arrays and save_samples make one of your arrays")
+    return from_shd(path).samples, []
+
+
+def apart(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """(the rest, `share` of the samples), drawn from the seed."""
     order = np.random.default_rng(seed).permutation(len(samples))
-    cut = len(samples) // _TEST_SHARE
+    cut = int(len(samples) * share)
     return [samples[i] for i in order[cut:]], [samples[i] for i in order[:cut]]
 
 
@@ -64,11 +76,11 @@ def changed_sensor(data: str, sensor: str | None, shots: int | None, seed: int) 
 def new_class(data: str, label: int, shots: int | None, rehearse: int | None, seed: int) -> Task:
     """`shots` samples of one class (None: all) and `rehearse` of each other one; the old task is the others."""
     train, test = split(data, seed)
-    fresh, known = _apart(train, label), [sample for sample in train if sample.label != label]
+    fresh, known = _of_class(train, label), [sample for sample in train if sample.label != label]
     if not fresh:
         raise invalid("finetune", "new_class", label, "a class of the data", "give one of its labels")
     again = few(known, rehearse, seed) if rehearse else known
-    task = _task(fresh, shots, seed, _apart(test, label), [sample for sample in test if sample.label != label])
+    task = _task(fresh, shots, seed, _of_class(test, label), [sample for sample in test if sample.label != label])
     return Task(task.samples + again, task.test, task.old_test, task.validation)
 
 
@@ -79,7 +91,7 @@ def _task(train: list[Sample], shots: int | None, seed: int, test: list[Sample],
     return Task(samples, test, old_test, rest[: len(test)])
 
 
-def _apart(samples: Sequence[Sample], label: int) -> list[Sample]:
+def _of_class(samples: Sequence[Sample], label: int) -> list[Sample]:
     return [sample for sample in samples if sample.label == label]
 
 

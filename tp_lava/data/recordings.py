@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from tp_lava.data.events import Events, Sample
-from tp_lava.errors import ArchiveError, TpLavaError
+from tp_lava.errors import ArchiveError, FormatUnavailableError, TpLavaError
 
 _CAMERA_UNITS = 34 * 34 * 2  # N-MNIST's sensor
 _SHD_UNITS = 700
+UNREADABLE = (OSError, KeyError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile, zlib.error)  # of np.load
 _SLACK = 1e-3  # of a step: times are stored as float32, a little below the step they mean
 
 
@@ -30,11 +33,13 @@ def from_shd(path: str | os.PathLike, step: float | None = None, n_units: int | 
     step: seconds a step, by default the file's attribute step_s or 5 ms; n_units: by default the file's attribute n_units or
     700; extra/steps (N,), the length of each recording in steps of step_s, and extra/speaker (N,) are used where they are.
     Needs h5py (`pip install "tp-lava[hdf5]"`).
-    Raises FileNotFoundError, ArchiveError for a file of another layout. Source: Cramer et al. 2022.
+    Raises FileNotFoundError, FormatUnavailableError, ArchiveError for a file of another layout. Source: Cramer et al. 2022.
     """
-    import h5py
-
     _present(path)
+    try:
+        import h5py
+    except ImportError:
+        raise FormatUnavailableError(f'{path}: needs h5py; pip install "tp-lava[hdf5]".', obj="h5py", attr="import") from None
     try:
         with h5py.File(path) as file:
             seconds = float(step or file.attrs.get("step_s", 0.005))
@@ -69,7 +74,7 @@ def from_nmnist(path: str | os.PathLike, n_steps: int = 300, step: int = 1000) -
     _present(path)
     parts: tuple[list[Sample], list[Sample]] = ([], [])
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             apart, unit = (archive[f"{name}_lo"] | (archive[f"{name}_hi"].astype(np.uint16) << 8) for name in ("dt", "addr"))
             counts, splits, labels = archive["count"], archive["split"], archive["label"]
         ends = np.cumsum(counts, dtype=np.int64)
@@ -78,7 +83,7 @@ def from_nmnist(path: str | os.PathLike, n_steps: int = 300, step: int = 1000) -
             kept = when < n_steps
             events = Events(when[kept], unit[begin:end][kept].astype(np.int64), n_steps, _CAMERA_UNITS)
             parts[int(split != 0)].append(Sample(events, int(label)))
-    except (OSError, KeyError, ValueError, TypeError, EOFError) as error:
+    except UNREADABLE as error:
         raise _refuse(path, "the layout of from_nmnist", error) from None
     return parts
 

@@ -22,6 +22,7 @@ from tp_lava.circuit import STEPS_LEFT, Circuit, Clock, Deliver, Gather, Learn, 
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Program
 from tp_lava.numbers import draw, mix
+from tp_lava.targets.cpu_functions import exp2
 from tp_lava.targets.cpu_source import program_source, scratch_of, table_source, tables_of
 
 _REASSOCIATE = {"reassoc", "nsz"}  # lets LLVM vectorise float sums; results stay the same on one machine
@@ -42,6 +43,7 @@ _SCOPE = {
     "mix": _inlined(mix),
     "draw": _inlined(draw),
     "select": _select,
+    "exp2": exp2,
 }
 
 
@@ -200,6 +202,7 @@ def learn({key}weights, trace, third{scratch}):
                 program({row_key}weights[i], trace[r, i : i + 1], third[r]{scratch})
 """
 _ROW_KEY = "mix(key, u32(r * weights.shape[0] + i)), "
+_SHORT = ("load", "deliver", "gather", "count_up")  # a call by pointer costs as much as they do
 _COUNTS, _UNITS = _array(np.int32, 1), _array(np.int32, 2)
 _OFFSETS, _EVENTS = _array(np.int32, 2, readonly=True), _array(np.int32, 1, readonly=True)
 
@@ -231,7 +234,7 @@ class CompiledCircuit:
 
 def compile_circuit(circuit: Circuit) -> CompiledCircuit:
     """Compile a circuit; those that differ in sizes and weights alone share their code."""
-    code = _CircuitCode(circuit)
+    code = _CircuitCode(circuit, _SHORT)
     arguments = tuple(circuit.buffers)
     arrays = tuple(_array(b.dtype, len(b.axes)) for b in circuit.buffers.values())
     argument_types = (types.int64, types.int64, _OFFSETS, _EVENTS, *arrays)
@@ -253,11 +256,12 @@ def compile_stage(circuit: Circuit, operations: Sequence[Operation]) -> Compiled
 class _CircuitCode:
     """The source of a circuit's loop over time and the functions it calls."""
 
-    def __init__(self, circuit: Circuit) -> None:
+    def __init__(self, circuit: Circuit, inlined: tuple[str, ...] = ()) -> None:
         self.circuit = circuit
+        self.inlined = inlined
         number = np.int32 if circuit.fixed else np.float32
         self.number = _array(number, 2)
-        self.functions: dict[str, _Pointer] = {}
+        self.functions: dict[str, _Pointer | Callable] = {}
         self.head: list[str] = []  # carried out once, before the first step
 
     def source(self, arguments: tuple[str, ...]) -> str:
@@ -277,7 +281,7 @@ class _CircuitCode:
 
     def _call(self, function: Callable, arguments: list[str]) -> str:
         name = f"f{len(self.functions)}"
-        self.functions[name] = _pointer(function)
+        self.functions[name] = function if function.__name__ in self.inlined else _pointer(function)
         return f"{name}({', '.join(arguments)})"
 
     def _weights(self, name: str) -> types.Array:

@@ -6,17 +6,17 @@ invariant in an inner loop is loaded outside it, so that LLVM can vectorise the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program, Value
 from tp_lava.numbers import REGISTER_BITS
-from tp_lava.targets.loops import LoopForm, Nest, loop_form
+from tp_lava.targets.loops import Loop, LoopForm, Nest, loop_form, nests_of
 
 _NARROW = 2 ** (REGISTER_BITS - 1) - 1
-_APPLY = {"exp2": "np.exp2({})", "log2": "np.log2({})", "sqrt": "np.sqrt({})", "reciprocal": "f32(1.0) / {}"}
+_APPLY = {"exp2": "exp2({})", "log2": "np.log2({})", "sqrt": "np.sqrt({})", "reciprocal": "f32(1.0) / {}"}
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,7 @@ class Scratch:
 def scratch_of(program: Program) -> tuple[Scratch, ...]:
     """A program's scratch arrays, in the order in which its function takes them."""
     values = program.values
-    kept = (index for index in loop_form(program).kept if values[index].axes)
-    return tuple(Scratch(f"s{index}", values[index].axes, _held_as(program, values[index])) for index in kept)
+    return tuple(Scratch(f"s{index}", axes, _held_as(program, values[index])) for index, axes in loop_form(program).kept.items())
 
 
 def _held_as(program: Program, value: Value) -> Literal["bool_", "int32", "float32"]:
@@ -66,7 +65,7 @@ def table_source(table: Piecewise) -> str:
 
 
 class ScalarRenderer:
-    """A program as typed scalar code, here Python; other languages override how loops and expressions are written."""
+    """A program as typed scalar code, here Python; other languages override how loops, loads and expressions are written."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -74,6 +73,7 @@ class ScalarRenderer:
         self.form: LoopForm = loop_form(program)
         self.reads = {index: name for name, index in program.reads}
         self.constants = {i.result: i["value"] for i in program.instructions if i.op == "constant"}
+        self.random = {int(i["salt"]): program.values[i.result].axes for i in program.instructions if i.op == "random"}
         self.lines: list[str] = []
         self.tables = {table: name for name, table in tables_of(program).items()}
 
@@ -86,70 +86,95 @@ class ScalarRenderer:
             owner = next((p for p in self.program.ports if axis in p.axes), None)
             if owner:
                 self._line(1, f"n_{axis} = {owner.name}.shape[{owner.axes.index(axis)}]")
-        for salt in self._salts(i for n in self.form.nests for i in n.instructions):
+        for salt in self.random:
             self._line(1, f"k{salt} = mix(u32(key), u32({salt}))")
-        for nest in self.form.nests:
-            self._nest(nest)
+        self._body(self.form.body, (), set())
         return self.lines
 
     def _line(self, depth: int, text: str) -> None:
         self.lines.append("    " * depth + text)
 
-    @staticmethod
-    def _salts(instructions: Iterable[Instruction]) -> list[int]:
-        return [int(i["salt"]) for i in instructions if i.op == "random"]
-
-    # One nest ---------------------------------------------------------------------------------
-    def _nest(self, nest: Nest) -> None:
-        loads, accumulators, salts = self._parts(nest)
-        self._start(nest, accumulators)
-        for depth in range(len(nest.domain) + 1):
-            if depth:
-                axis = nest.domain[depth - 1]
-                if depth == len(nest.domain):
-                    for i in accumulators:
-                        self._line(depth, f"a{i.result} = {self._neutral(i)}")
-                self._line(depth, f"for i_{axis} in range(n_{axis}):")
-                for salt in salts if depth < len(nest.domain) else ():
-                    self._line(depth + 1, f"k{salt}_{depth} = mix({self._key(salt, depth - 1)}, u32(i_{axis}))")
-            for index in loads.get(depth, []):
-                self._line(depth + 1, f"v{index} = {self._load(index)}")
-        inner = len(nest.domain) + 1
-        for instruction in nest.instructions:
-            self._instruction(inner, instruction, salts, accumulators)
-            if instruction.result in self.form.kept and instruction.op not in REDUCTIONS and nest.domain:
-                self._line(inner, f"{self._scratch_cell(instruction.result)} = v{instruction.result}")
-        for port, value in nest.writes:
-            self._line(inner, f"{port}[{self._index(self.program.port(port).axes)}] = {self._name(value)}")
-        for i in accumulators:
-            target = self._scratch_cell(i.result) if self.program.values[i.result].axes else f"v{i.result}"
-            self._line(inner - 1, f"{target} = a{i.result}")
-
-    def _parts(self, nest: Nest) -> tuple[dict[int, list[int]], list[Instruction], dict[int, tuple[str, ...]]]:
-        """Its loads by depth, the reductions over its innermost axis, and the axes of its random values by salt."""
-        inside = {i.result for i in nest.instructions if i.op not in REDUCTIONS}
-        accumulators = [i for i in nest.instructions if i.op in REDUCTIONS and i["axis"] == (nest.domain or ("",))[-1]]
-        salts = {int(i["salt"]): self.program.values[i.result].axes for i in nest.instructions if i.op == "random"}
-        return self._loads(nest, inside), accumulators, salts
-
-    def _loads(self, nest: Nest, inside: set[int]) -> dict[int, list[int]]:
-        """Values from ports and scratch that a nest uses, by the loop depth at which all their axes are bound."""
-        used = [a for i in nest.instructions for a in i.arguments] + [v for _, v in nest.writes]
-        loads: dict[int, list[int]] = {}
-        for index in dict.fromkeys(used):
-            axes = self.program.values[index].axes
-            from_scratch = index in self.form.kept and bool(axes)
-            if index in self.constants or index in inside or not (index in self.reads or from_scratch):
+    # Loops ------------------------------------------------------------------------------------
+    def _body(self, body: Sequence[Nest | Loop], axes: tuple[str, ...], known: set[int]) -> None:
+        """What stands in the loops over `axes`. known: values that have names here."""
+        depth = len(axes) + 1
+        for index in self._loads(body, axes, known):
+            self._define(depth, index, self._load(index))
+        for item in body:
+            if isinstance(item, Loop):
+                self._loop(item, axes, known)
                 continue
-            depth = max((nest.domain.index(a) + 1 for a in axes), default=0)
-            loads.setdefault(depth, []).append(index)
-        return loads
+            for i in item.instructions:
+                self._instruction(depth, i, axes)
+                if i.op not in REDUCTIONS:
+                    known.add(i.result)
+                    self._keep(depth, i.result)
+            for port, value in item.writes:
+                self._write(depth, port, value)
 
-    def _start(self, nest: Nest, accumulators: list[Instruction]) -> None:
-        """Reductions over an outer axis are gathered in scratch."""
-        for i in nest.instructions:
-            if i.op in REDUCTIONS and i not in accumulators:
-                self._line(1, f"s{i.result}[...] = {self._neutral(i)}")
+    def _loop(self, loop: Loop, axes: tuple[str, ...], known: set[int]) -> None:
+        depth, inside = len(axes) + 1, (*axes, loop.axis)
+        for index, first in self.form.begun.items():
+            if first is loop:
+                self._fill(depth, index)
+        sums = [i for i in self._reduced(loop.body) if i["axis"] == loop.axis]
+        for i in sums:
+            self._accumulator(depth, i)
+        self._open(depth, loop.axis)
+        for salt in (int(i["salt"]) for path, nest in loop.nests() if len(path) > 1 for i in nest.instructions if i.op == "random"):
+            self._row_key(depth + 1, salt, inside)
+        self._body(loop.body, inside, set(known))
+        self._close(depth)
+        for i in sums:
+            known.add(i.result)
+            self._define(depth, i.result, f"a{i.result}")
+            self._keep(depth, i.result)
+
+    @staticmethod
+    def _reduced(body: Sequence[Nest | Loop]) -> list[Instruction]:
+        return [i for item in body if isinstance(item, Nest) for i in item.instructions if i.op in REDUCTIONS]
+
+    def _loads(self, body: Sequence[Nest | Loop], axes: tuple[str, ...], known: set[int]) -> list[int]:
+        """Values of ports and scratch arrays needed in a body, whose axes are all bound: they are loaded before its loops."""
+        values = self.program.values
+        needed = (index for _, nest in nests_of(body) for index in nest.uses if index not in known and index not in self.constants)
+        from_memory = (index for index in needed if index in self.reads or (index in self.form.kept and index not in self._made(body)))
+        found = dict.fromkeys(index for index in from_memory if set(values[index].axes) <= set(axes))
+        known.update(found)
+        return list(found)
+
+    @staticmethod
+    def _made(body: Sequence[Nest | Loop]) -> set[int]:
+        return {i.result for _, nest in nests_of(body) for i in nest.instructions}
+
+    def _open(self, depth: int, axis: str) -> None:
+        self._line(depth, f"for i_{axis} in range(n_{axis}):")
+
+    def _close(self, depth: int) -> None:
+        """Python's loops end by themselves."""
+
+    def _define(self, depth: int, index: int, text: str) -> None:
+        self._line(depth, f"v{index} = {text}")
+
+    def _accumulator(self, depth: int, i: Instruction) -> None:
+        self._line(depth, f"a{i.result} = {self._neutral(i)}")
+
+    def _fill(self, depth: int, index: int) -> None:
+        """A reduction over an outer axis is gathered in scratch."""
+        self._line(depth, f"s{index}[...] = {self._neutral(self._instruction_of(index))}")
+
+    def _row_key(self, depth: int, salt: int, axes: tuple[str, ...]) -> None:
+        self._line(depth, f"k{salt}_{len(axes)} = mix({self._key(salt, len(axes) - 1)}, u32(i_{axes[-1]}))")
+
+    def _keep(self, depth: int, index: int) -> None:
+        if index in self.form.kept:
+            self._line(depth, f"{self._scratch_cell(index)} = v{index}")
+
+    def _write(self, depth: int, port: str, value: int) -> None:
+        self._line(depth, f"{port}[{self._index(self.program.port(port).axes)}] = {self._name(value)}")
+
+    def _instruction_of(self, index: int) -> Instruction:
+        return next(i for i in self.program.instructions if i.result == index)
 
     def _neutral(self, i: Instruction) -> str:
         if i.op == "sum":
@@ -163,7 +188,7 @@ class ScalarRenderer:
         return ", ".join(f"i_{a}" for a in axes) or "0"
 
     def _scratch_cell(self, index: int) -> str:
-        return f"s{index}[{self._index(self.program.values[index].axes)}]"
+        return f"s{index}[{self._index(self.form.kept[index])}]"
 
     def _load(self, index: int) -> str:
         if index in self.reads:
@@ -177,19 +202,19 @@ class ScalarRenderer:
         return f"v{index}"
 
     # One instruction --------------------------------------------------------------------------
-    def _instruction(self, depth: int, i: Instruction, salts, accumulators) -> None:
+    def _instruction(self, depth: int, i: Instruction, axes: tuple[str, ...]) -> None:
         names = [self._name(a) for a in i.arguments]
         if i.op in REDUCTIONS:
-            self._reduce(depth, i, names[0], accumulators)
+            target = f"a{i.result}" if i["axis"] == axes[-1] else self._scratch_cell(i.result)
+            self._line(depth, self._reduced_into(target, i.op, names[0]))
         else:
-            self._line(depth, f"v{i.result} = {self._expression(i, names, salts)}")
+            self._define(depth, i.result, self._expression(i, names))
 
-    def _reduce(self, depth: int, i: Instruction, name: str, accumulators) -> None:
-        target = f"a{i.result}" if i in accumulators else self._scratch_cell(i.result)
-        combined = f"{self.scalar}({target} + {name})" if i.op == "sum" else f"max({target}, {name})"
-        self._line(depth, f"{target} = {combined}")
+    def _reduced_into(self, target: str, op: str, name: str) -> str:
+        combined = f"{self.scalar}({target} + {name})" if op == "sum" else f"max({target}, {name})"
+        return f"{target} = {combined}"
 
-    def _expression(self, i: Instruction, a: list[str], salts) -> str:
+    def _expression(self, i: Instruction, a: list[str]) -> str:
         fixed, s = self.program.fixed, self.scalar
         match i.op:
             case "add":
@@ -215,7 +240,7 @@ class ScalarRenderer:
                 return f"select({a[0]}, {s}(1), {s}(0))"
             case "random":
                 salt = int(i["salt"])
-                axes, drop = salts[salt], REGISTER_BITS - int(i["bits"])
+                axes, drop = self.random[salt], REGISTER_BITS - int(i["bits"])
                 index = f"u32(i_{axes[-1]})" if axes else "u32(0)"
                 return f"i32(draw({self._key(salt, max(0, len(axes) - 1))}, {index}, u32({drop})))"
             case "piecewise":

@@ -1,13 +1,14 @@
-"""Loop form of a program: its straight line cut into loop nests, the shape every scalar target is rendered from.
+"""Loop form of a program: its straight line as a tree of loops, the shape every scalar target is rendered from.
 
-Instructions on the same axes share a nest, those on fewer axes come first; a reduction closes one. What a later nest needs is kept in a
-scratch array (a scalar where it has no axes). Writes go last into a nest that has seen every read of their port.
-Sums have nests of their own that store nothing: a compiler may then reorder a float sum in one way only, and the
-result does not depend on where arrays happen to lie.
+Instructions on the same axes share a loop over the innermost, those on fewer axes come first; a reduction closes one, and neighbours
+share their outer loops. What outlives its loop is kept in a scratch array over the axes that are left (a scalar where none is).
+Writes go where every read of their port is done. Sums have innermost loops of their own that store nothing: a compiler may then
+reorder a float sum in one way only, and the result does not depend on where arrays happen to lie.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program
@@ -15,44 +16,109 @@ from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program
 
 @dataclass
 class Nest:
-    """One loop nest. domain: its axes, outermost first; writes: (port, value) stored at its innermost level."""
+    """Instructions on the same axes, outermost first; writes: (port, value) stored after them."""
 
     domain: tuple[str, ...]
     instructions: list[Instruction] = field(default_factory=list)
     writes: list[tuple[str, int]] = field(default_factory=list)
 
+    @property
+    def uses(self) -> Iterator[int]:
+        """Values that it needs or makes itself."""
+        yield from (argument for i in self.instructions for argument in i.arguments)
+        yield from (value for _, value in self.writes)
 
-@dataclass
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """A loop over an axis. body: nests that have no more axes, and loops over further ones."""
+
+    axis: str
+    body: Sequence[Nest | Loop]
+
+    def nests(self) -> Iterator[tuple[tuple[Loop, ...], Nest]]:
+        """Every nest inside, with the loops around it from this one on."""
+        for path, nest in nests_of(self.body):
+            yield (self, *path), nest
+
+
+def nests_of(body: Sequence[Nest | Loop]) -> Iterator[tuple[tuple[Loop, ...], Nest]]:
+    """Every nest in a body, with the loops around it."""
+    for item in body:
+        if isinstance(item, Loop):
+            yield from item.nests()
+        else:
+            yield (), item
+
+
+@dataclass(frozen=True)
 class LoopForm:
-    """nests in order; kept: values that outlive their nest (scratch)."""
+    """body: what the function does; kept: values that outlive their loop -> axes of their scratch array.
 
-    nests: list[Nest]
-    kept: list[int]
+    begun: reductions over an axis that is not the innermost -> the loop before which their scratch starts.
+    """
+
+    body: Sequence[Nest | Loop]
+    kept: Mapping[int, tuple[str, ...]]
+    begun: Mapping[int, Loop]
 
 
 def loop_form(program: Program) -> LoopForm:
-    """Cut a program into nests."""
-    nests = _nests(program)
-    home = {i.result: number for number, nest in enumerate(nests) for i in nest.instructions}
-    reads = {index: name for name, index in program.reads}
-    last_read: dict[str, int] = {}
-    reduced = {i.result for i in program.instructions if i.op in REDUCTIONS}
-    kept: set[int] = set(reduced)
-    for number, nest in enumerate(nests):
-        for instruction in nest.instructions:
-            for argument in instruction.arguments:
-                if argument in reads:
-                    last_read[reads[argument]] = number
-                elif home.get(argument, number) != number:
-                    kept.add(argument)
-    for port, value in program.writes:
-        number, domain = home[value], tuple(a for a in program.axes if a in program.port(port).axes)
-        if number >= last_read.get(port, -1) and value not in reduced and nests[number].domain == domain:
-            nests[number].writes.append((port, value))
+    """The loops of a program."""
+    body = _merged(_with_writes(program, _nests(program)), 0)
+    defined, used = dict[int, tuple[Loop, ...]](), dict[int, list[tuple[Loop, ...]]]()
+    reductions: dict[int, tuple[Loop, ...]] = {}
+    for path, nest in nests_of(body):
+        for i in nest.instructions:
+            defined[i.result] = path
+            if i.op in REDUCTIONS:
+                place = [loop.axis for loop in path].index(i["axis"])
+                defined[i.result] = path[:place]
+                reductions[i.result] = path
+        for value in nest.uses:
+            used.setdefault(value, []).append(path)
+    kept, begun = dict[int, tuple[str, ...]](), dict[int, Loop]()
+    for value, path in defined.items():
+        shared = _common([path, *used.get(value, [])])
+        axes = tuple(axis for axis in program.values[value].axes if axis not in {loop.axis for loop in shared})
+        if axes:
+            kept[value] = axes
+        if value in reductions and len(reductions[value]) > len(path) + 1:
+            begun[value] = reductions[value][len(shared)]
+    return LoopForm(body, dict(sorted(kept.items())), begun)
+
+
+def _common(paths: Sequence[tuple[Loop, ...]]) -> tuple[Loop, ...]:
+    """The loops that all paths share from the outermost on."""
+    first, *others = paths
+    for depth, loop in enumerate(first):
+        if any(len(path) <= depth or path[depth] is not loop for path in others):
+            return first[:depth]
+    return first
+
+
+def _merged(nests: Sequence[Nest], depth: int) -> list[Nest | Loop]:
+    """Nests in order, neighbours in a common loop over their axis at this depth wherever they may."""
+    groups: list[list[Nest]] = []
+    for nest in nests:
+        if groups and _may_join(groups[-1], nest, depth):
+            groups[-1].append(nest)
         else:
-            nests.append(Nest(domain, [], [(port, value)]))
-            kept.add(value)
-    return LoopForm(nests, sorted(kept))
+            groups.append([nest])
+    return [Loop(group[0].domain[depth], _merged(group, depth + 1)) if len(group[0].domain) > depth else group[0] for group in groups]
+
+
+def _may_join(group: Sequence[Nest], nest: Nest, depth: int) -> bool:
+    if min(len(nest.domain), len(group[0].domain)) <= depth or nest.domain[depth] != group[0].domain[depth]:
+        return False
+    if any(_sums_innermost(other, depth) for other in (nest, *group)):
+        return False
+    reduced = {i.result for other in group for i in other.instructions if i.op in REDUCTIONS and i["axis"] == nest.domain[depth]}
+    return reduced.isdisjoint(nest.uses)
+
+
+def _sums_innermost(nest: Nest, depth: int) -> bool:
+    return len(nest.domain) == depth + 1 and any(i.op == "sum" for i in nest.instructions)
 
 
 def domain_of(program: Program, instruction: Instruction) -> tuple[str, ...]:
@@ -60,6 +126,21 @@ def domain_of(program: Program, instruction: Instruction) -> tuple[str, ...]:
     if instruction.op in REDUCTIONS:
         return program.values[instruction.arguments[0]].axes
     return program.values[instruction.result].axes
+
+
+def _with_writes(program: Program, nests: list[Nest]) -> list[Nest]:
+    """The nests, each write in the one that makes its value if no later one reads the port, else in one of its own."""
+    home = {i.result: number for number, nest in enumerate(nests) for i in nest.instructions}
+    reads = {index: name for name, index in program.reads}
+    last_read = {reads[argument]: number for number, nest in enumerate(nests) for argument in nest.uses if argument in reads}
+    reduced = {i.result for i in program.instructions if i.op in REDUCTIONS}
+    for port, value in program.writes:
+        number, domain = home[value], tuple(a for a in program.axes if a in program.port(port).axes)
+        if number >= last_read.get(port, -1) and value not in reduced and nests[number].domain == domain:
+            nests[number].writes.append((port, value))
+        else:
+            nests.append(Nest(domain, [], [(port, value)]))
+    return nests
 
 
 def _nests(program: Program) -> list[Nest]:

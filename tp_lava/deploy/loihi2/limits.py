@@ -12,14 +12,17 @@ import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 from tp_lava.checks import is_whole
 from tp_lava.errors import invalid
 
-_TOML = "tomllib" if sys.version_info >= (3, 11) else "tomli"
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 Certainty = Literal["read", "derived", "from memory", "assumed", "given"]
 """read: in the source named; derived: computed from such; from memory: verify it there; assumed: nothing public; given: by the user."""
 
@@ -140,7 +143,7 @@ class Limits:
         if file.suffix not in (".toml", ".json"):
             raise invalid("Limits", "file", str(file), "a .toml or .json file", "rename it")
         try:
-            values = (import_module(_TOML) if file.suffix == ".toml" else json).loads(file.read_text("utf-8"))
+            values = (tomllib.loads if file.suffix == ".toml" else json.loads)(file.read_text("utf-8"))
         except ValueError as error:  # of either parser, or of UTF-8
             raise invalid("Limits", "file", f"{file} ({error})", f"valid {file.suffix[1:].upper()}", "correct it there") from None
         if not isinstance(values, dict):

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tp_lava.dynamics.piecewise import Piecewise
-from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program
+from tp_lava.dynamics.program import Instruction, Program
 from tp_lava.numbers import REGISTER_BITS, Format
 from tp_lava.targets.cpu_source import ScalarRenderer, scratch_of
-from tp_lava.targets.loops import Nest
 
 REGISTER = "int32_t"
 # Right shifts that round down. ~x is not negative where x is, so that no negative number is shifted; compilers make one instruction of it.
@@ -106,16 +105,14 @@ class _CRenderer(ScalarRenderer):
             raise ValueError(f"{program.name}: only fixed programs have a C form")
         super().__init__(program)
         self.stored = stored
-        self.declared: set[int] = set()  # scalars that hold for the rest of the function
 
     def function(self) -> CFunction:
         for scratch, before in zip(scratch_of(self.program), [None, *scratch_of(self.program)], strict=False):
             begin = f"{before.name} + {self._product_of(before.axes)}" if before else "scratch"
             self._line(1, f"int32_t *const {scratch.name} = {begin};")
-        for salt in self._salts(i for n in self.form.nests for i in n.instructions):
+        for salt in self.random:
             self._line(1, f"const uint32_t k{salt} = mix(key, {salt}u);")
-        for nest in self.form.nests:
-            self._nest(nest)
+        self._body(self.form.body, (), set())
         body = "\n".join(self.lines) + "\n"
         written = {name for name, _ in self.program.writes}
         declared = {"key": "uint32_t key"}
@@ -127,65 +124,34 @@ class _CRenderer(ScalarRenderer):
         used = {name: text for name, text in declared.items() if re.search(rf"\b{name}\b", body)}
         return CFunction(tuple(used), tuple(used.values()), body, tuple(self.tables.items()))
 
-    # One nest ---------------------------------------------------------------------------------
-    def _nest(self, nest: Nest) -> None:
-        loads, accumulators, salts = self._parts(nest)
-        depths = len(nest.domain)
-        if not depths:
-            self._scalars(nest, loads.get(0, []), salts)
-            return
-        for i in accumulators:
-            if not self.program.values[i.result].axes:
-                self._line(1, f"int32_t v{i.result};")
-                self.declared.add(i.result)
-        self._start(nest, accumulators)
-        self._line(1, "{")
-        for depth in range(depths + 1):
-            if depth == depths:
-                for i in accumulators:
-                    self._line(depth + 1, f"int32_t a{i.result} = {self._neutral(i)};")
-            if depth:
-                axis = nest.domain[depth - 1]
-                self._line(depth + 1, f"for (int32_t i_{axis} = 0; i_{axis} < n_{axis}; ++i_{axis}) {{")
-                for salt in salts if depth < depths else ():
-                    self._line(depth + 2, f"const uint32_t k{salt}_{depth} = mix({self._key(salt, depth - 1)}, (uint32_t)i_{axis});")
-            for index in loads.get(depth, []):
-                if index not in self.declared:
-                    self._line(depth + 2, f"const int32_t v{index} = {self._load(index)};")
-        inner = depths + 2
-        for instruction in nest.instructions:
-            self._instruction(inner, instruction, salts, accumulators)
-            if instruction.result in self.form.kept and instruction.op not in REDUCTIONS:
-                self._line(inner, f"{self._scratch_cell(instruction.result)} = v{instruction.result};")
-        self._writes(inner, nest)
-        self._line(inner - 1, "}")
-        for i in accumulators:
-            target = self._scratch_cell(i.result) if self.program.values[i.result].axes else f"v{i.result}"
-            self._line(inner - 1, f"{target} = a{i.result};")
-        for depth in reversed(range(1, inner - 1)):
-            self._line(depth, "}")
+    # Loops ------------------------------------------------------------------------------------
+    def _open(self, depth: int, axis: str) -> None:
+        self._line(depth, f"for (int32_t i_{axis} = 0; i_{axis} < n_{axis}; ++i_{axis}) {{")
 
-    def _scalars(self, nest: Nest, loads: list[int], salts: Mapping[int, tuple[str, ...]]) -> None:
-        """A nest without axes: its values hold for the rest of the function."""
-        for index in loads:
-            if index not in self.declared:
-                self._line(1, f"const int32_t v{index} = {self._load(index)};")
-        for instruction in nest.instructions:
-            self._instruction(1, instruction, salts, [])
-        self.declared |= {*loads, *(i.result for i in nest.instructions)}
-        self._writes(1, nest)
+    def _close(self, depth: int) -> None:
+        self._line(depth, "}")
 
-    def _writes(self, depth: int, nest: Nest) -> None:
-        for port, value in nest.writes:
-            stored, cell = self.stored[port], f"p_{port}[{self._index(self.program.port(port).axes)}]"
-            cast = "" if stored == REGISTER else f"({stored})"
-            self._line(depth, f"{cell} = {cast}{self._name(value)};")
+    def _define(self, depth: int, index: int, text: str) -> None:
+        self._line(depth, f"const int32_t v{index} = {text};")
 
-    def _start(self, nest: Nest, accumulators: list[Instruction]) -> None:
-        for i in nest.instructions:
-            if i.op in REDUCTIONS and i not in accumulators:
-                cells = self._product_of(self.program.values[i.result].axes)
-                self._line(1, f"for (int32_t i = 0; i < {cells}; ++i) {{ s{i.result}[i] = {self._neutral(i)}; }}")
+    def _accumulator(self, depth: int, i: Instruction) -> None:
+        self._line(depth, f"int32_t a{i.result} = {self._neutral(i)};")
+
+    def _fill(self, depth: int, index: int) -> None:
+        cells, neutral = self._product_of(self.form.kept[index]), self._neutral(self._instruction_of(index))
+        self._line(depth, f"for (int32_t i = 0; i < {cells}; ++i) {{ s{index}[i] = {neutral}; }}")
+
+    def _row_key(self, depth: int, salt: int, axes: tuple[str, ...]) -> None:
+        self._line(depth, f"const uint32_t k{salt}_{len(axes)} = mix({self._key(salt, len(axes) - 1)}, (uint32_t)i_{axes[-1]});")
+
+    def _keep(self, depth: int, index: int) -> None:
+        if index in self.form.kept:
+            self._line(depth, f"{self._scratch_cell(index)} = v{index};")
+
+    def _write(self, depth: int, port: str, value: int) -> None:
+        stored, cell = self.stored[port], f"p_{port}[{self._index(self.program.port(port).axes)}]"
+        cast = "" if stored == REGISTER else f"({stored})"
+        self._line(depth, f"{cell} = {cast}{self._name(value)};")
 
     def _neutral(self, i: Instruction) -> str:
         return "0" if i.op == "sum" else "-INT32_MAX"
@@ -210,18 +176,10 @@ class _CRenderer(ScalarRenderer):
         return literal(int(self.constants[index])) if index in self.constants else f"v{index}"
 
     # One instruction --------------------------------------------------------------------------
-    def _instruction(self, depth: int, i: Instruction, salts, accumulators) -> None:
-        names = [self._name(a) for a in i.arguments]
-        if i.op in REDUCTIONS:
-            self._reduce(depth, i, names[0], accumulators)
-        else:
-            self._line(depth, f"const int32_t v{i.result} = {self._expression(i, names, salts)};")
+    def _reduced_into(self, target: str, op: str, name: str) -> str:
+        return f"{target} = {f'{target} + {name}' if op == 'sum' else f'max32({target}, {name})'};"
 
-    def _reduce(self, depth: int, i: Instruction, name: str, accumulators) -> None:
-        target = f"a{i.result}" if i in accumulators else self._scratch_cell(i.result)
-        self._line(depth, f"{target} = {f'{target} + {name}' if i.op == 'sum' else f'max32({target}, {name})'};")
-
-    def _expression(self, i: Instruction, a: list[str], salts) -> str:
+    def _expression(self, i: Instruction, a: list[str]) -> str:
         match i.op:
             case "add":
                 return f"{a[0]} + {a[1]}"
@@ -245,7 +203,7 @@ class _CRenderer(ScalarRenderer):
                 return f"{a[0]} ? 1 : 0"
             case "random":
                 salt = int(i["salt"])
-                axes, drop = salts[salt], REGISTER_BITS - int(i["bits"])
+                axes, drop = self.random[salt], REGISTER_BITS - int(i["bits"])
                 index = f"(uint32_t)i_{axes[-1]}" if axes else "0u"
                 return f"(int32_t)draw({self._key(salt, max(0, len(axes) - 1))}, {index}, {drop}u)"
             case "piecewise":
