@@ -309,14 +309,13 @@ def test_errors(tmp_path, rng):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_learner_reports_the_weights_it_has_learned(tmp_path, rng):
+def test_a_learner_reports_the_weights_it_has_learned(rng):
     samples = random_samples(rng, 3, 12, 4, n_steps=10, rate=0.3)
     learner = tpl.Learner(network(), tpl.TP(contrast=2), "fixed")
     learner.fit(samples)
-    found = write_report(learner, samples, tmp_path / "r.html", counted=1)
+    found = gather(learner, samples, counted=1)
     np.testing.assert_array_equal(found.held["hidden0"][1], learner.weights["hidden0"])
     assert learner.samples_seen == 3
-    assert (tmp_path / "r.html").read_text("utf-8").startswith("<!DOCTYPE html>")
 
 
 def run(*arguments):
@@ -328,7 +327,9 @@ def test_the_command_line_writes_a_page(tmp_path):
     done = run("report", "digits", "--samples", 4, "--counted", 1, "--out", out, "--json")
     assert done.exit_code == 0, done.output
     assert {path.name for path in out.parent.iterdir()} == {"report.html", "report.toml"}
-    text = Page(out.read_text("utf-8")).text
+    html = out.read_text("utf-8")
+    assert html.startswith("<!DOCTYPE html>")
+    text = Page(html).text
     assert "tp-lava report digits --data digits --samples 4 --counted 1 --seed 0" in text
     told = json.loads(done.stdout)
     assert told["accuracy"]["samples"] == 4
