@@ -4,10 +4,10 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from tp_lava import cli
 from tp_lava.deploy.loihi2 import Limits
 from tp_lava.network import Layer
 from tp_lava.provenance import Fate, Provenance
+from tp_lava.ranges import LOIHI, Entry, RangeReport, check_ranges
 from tp_lava.report import gather, render, write_report
 from tp_lava.report.page import rough, short, span, thousands
 
@@ -29,20 +30,6 @@ SECTIONS = (
     *("architecture", "placement", "violations", "bits", "accuracy", "operations", "memory", "energy", "distributions", "raster"),
     *("limits", "provenance", "made", "sources"),
 )
-
-
-class Range(NamedTuple):
-    """An entry as range analysis makes them."""
-
-    layer: str
-    program: str
-    name: str
-    low: int
-    high: int
-    format: str
-    bits_used: int
-    verdict: str
-    note: str
 
 
 class Page(HTMLParser):
@@ -89,21 +76,22 @@ def network():
 def facts():
     rng = np.random.default_rng(7)
     limits = Limits().replace(neurons_per_core=12, cores_per_chip=2, state_per_neuron=40, boards={HOSTILE: 1, "Roomy": 9})
-    ranges = [
-        Range("hidden0", "", "hidden0_membrane", -12345, 12345, "s24.14", 15, "fits", ""),
-        Range("hidden0", "hidden0_neuron", "%7", -5, 5, "s24.14", 4, "fits", "left out"),
-        Range("hidden0", "hidden0_neuron", HOSTILE, 0, 2**40, "s32.8", 41, "error", "use one bit less"),
-    ]
-    return gather(
+    entries = (
+        Entry("hidden0", "", "hidden0_membrane", -12345, 12345, "s24.14", 15, 9),
+        Entry("hidden0", "hidden0_neuron", "%7", -5, 5, "s24.14", 4, 20, note="left out"),
+        Entry("hidden0", "hidden0_neuron", HOSTILE, 0, 2**40, "s32.8", 41, -9, "error", "use one bit less"),
+    )
+    found = gather(
         network(),
         random_samples(rng, 6, 12, 4, n_steps=10, rate=0.3),
         name=HOSTILE,
         rule=tpl.TP(contrast=2),
         counted=3,
         limits=limits,
-        ranges=ranges,
         made_by={"command": f"tp-lava report '{HOSTILE}'", "seed": 0},
     )
+    assert found.ranges == check_ranges(network(), tpl.TP(contrast=2), steps=10, limits=LOIHI, strict=False)
+    return replace(found, ranges=RangeReport(entries, 10, True))
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +176,7 @@ def test_ranges_show_what_is_kept_and_what_does_not_fit(page):
     assert "hidden0_membrane -12,345 12,345 s24.14 15 fits" in page.text
     assert "left out" not in page.text
     assert "1,099,511,627,776 s32.8 41 error use one bit less" in page.text
+    assert "at most 10 steps, whatever is learned: 2 values are proven to fit where they are held, 1 does not, and none may" in page.text
 
 
 def test_provenance_and_configuration_are_printed(facts, page):
@@ -271,8 +260,9 @@ def test_many_chips_are_told_rather_than_drawn():
     assert "None, as far as limits are public" in text
     assert "plastic updates" not in text
     assert "Made in tp_lava" in text
-    assert "hidden0_membrane state s24.14" in Page(text).text
-    assert "Ranges proven" not in text
+    membrane = next(entry for entry in found.ranges.entries if entry.name == "hidden0_membrane")
+    assert f"hidden0_membrane {membrane.low:,} {membrane.high:,} {membrane.format} {membrane.bits_used}" in Page(text).text
+    assert "samples of at most 4 steps: " in text
 
 
 def test_the_template_is_package_data():

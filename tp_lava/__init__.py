@@ -37,6 +37,8 @@ from tp_lava.quantisation import QuantisationReport as QuantisationReport
 from tp_lava.quantisation import QuantisationWarning as QuantisationWarning
 from tp_lava.quantisation import Quantised as Quantised
 from tp_lava.quantisation import quantise as quantise
+from tp_lava.ranges import RangeReport as RangeReport
+from tp_lava.ranges import check_ranges as check_ranges
 from tp_lava.readouts import Match as Match
 from tp_lava.readouts import Readout as Readout
 from tp_lava.rules import TESS as TESS

@@ -34,11 +34,12 @@ def export(
     readout_rate: ReadoutRate = None,
     bits: Annotated[int | None, typer.Option(help="Of the weights, 2 to 8.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of labels drawn, rounding and the label projection.")] = 0,
+    check_ranges: Annotated[bool, typer.Option(help="Prove first that every number fits; see tp-lava ranges.")] = True,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
     """Write a network, learning included, as sources for a device, with a test that it computes there what it does here."""
-    files, told = exported(model, out, name, Choices(rule, rate, readout_rate, bits), seed)
+    files, told = exported(model, out, name, Choices(rule, rate, readout_rate, bits), seed, check_ranges)
     asked, files = configuration.effective(context), [*files, configuration.save(context, out / configuration.NAME)]
     if as_json:
         print_json({"config": asked, "target": target, **told})
@@ -59,11 +60,11 @@ class Choices:
     bits: int | None = None
 
 
-def exported(model: str, out: Path, name: str, choices: Choices, seed: int) -> tuple[list[Path], dict[str, Any]]:
+def exported(model: str, out: Path, name: str, choices: Choices, seed: int, check_ranges: bool = True) -> tuple[list[Path], dict[str, Any]]:
     """Write the folder. -> its files, and name, rule and bytes as JSON-able values. Raises as export_c does."""
     check_name(name)
     learner = learner_named(model, choices, seed, "export")
-    files = export_c(learner, out, name)
+    files = export_c(learner, out, name, check_ranges=check_ranges)
     library = library_of(learner, name)
     parts = {place: sum(m.bytes for m in library.members if m.place == place) for place in STRUCTS}
     bytes_ = {"constants": library.constant_bytes, "state": library.state_bytes, **parts}

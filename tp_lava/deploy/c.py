@@ -17,6 +17,7 @@ from tp_lava.errors import invalid
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.learner import Learner
 from tp_lava.network import Network
+from tp_lava.ranges.checking import check_ranges as prove
 from tp_lava.rules import Rule
 from tp_lava.targets.c.circuit import CLibrary, Start, c_library
 from tp_lava.targets.interpreter import interpret_step
@@ -46,16 +47,20 @@ def export_c(
     fixed: FixedPoint | None = None,
     seed: int = 0,
     samples: Sequence[Sample] | None = None,
+    check_ranges: bool = True,
 ) -> list[Path]:
     """Write a folder of C99 that infers and learns as the learner does, bit for bit. -> the files.
 
     model: a fixed-point Learner, which goes on in C from where it is, or a Network, with the rule (None: it only infers), options
     of fixed point and seed a Learner would take; name: of files, types and functions; samples: for the test, random events if not
-    given; half of them are learned. Raises InvalidValueError, naming what does not fit.
+    given; half of them are learned; check_ranges: prove first that every number fits (docs/ranges.md). Raises InvalidValueError
+    and NumberRangeError, naming what does not fit.
     """
     check_name(name)
     folder = _folder(out)
     learner = _learner(model, rule, fixed, seed)
+    if check_ranges:
+        prove(learner)
     library = library_of(learner, name)
     given = _checked(samples, learner) if samples is not None else _random_samples(learner)
     presented, checksum = _expected(learner, given, [member.name for member in c_text.learned_weights(library)])

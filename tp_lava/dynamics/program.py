@@ -66,6 +66,11 @@ class Instruction:
     def __getitem__(self, name: str) -> Any:
         return dict(self.detail)[name]
 
+    @property
+    def saturates(self) -> bool:
+        """Whether it is half of a clamp into a format: a min with its largest or a select of its smallest mantissa."""
+        return ("saturates", True) in self.detail
+
 
 @dataclass(frozen=True)
 class Port:

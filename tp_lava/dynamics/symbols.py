@@ -270,10 +270,12 @@ def saturate(x: Symbol, format: Format | None) -> Symbol:
     assert format is not None
     if x.interval[1] > format.high:
         high = x.trace.emit("constant", (), format=x.format, interval=(format.high, format.high), value=format.high)
-        x = x.trace.emit("min", (x, high), format=x.format, interval=(min(x.interval[0], format.high), format.high))
+        interval = min(x.interval[0], format.high), format.high
+        x = x.trace.emit("min", (x, high), format=x.format, interval=interval, saturates=True)
     if x.interval[0] < format.low:
         low = x.trace.emit("constant", (), format=x.format, interval=(format.low, format.low), value=format.low)
-        x = select(x < low, low, x, interval=(format.low, max(x.interval[1], format.low)))
+        interval = format.low, max(x.interval[1], format.low)
+        x = x.trace.emit("select", (x < low, low, x), format=x.format, interval=interval, saturates=True)
     return x
 
 

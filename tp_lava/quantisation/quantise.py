@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from tp_lava.network import Network
 from tp_lava.numbers import seed_key
 from tp_lava.quantisation.report import LayerReport, QuantisationReport, measure
 from tp_lava.quantisation.search import Search, Wanted
+from tp_lava.ranges.checking import check_ranges as prove
 from tp_lava.rules import Rule
 from tp_lava.targets.layerwise import Batch
 
@@ -49,6 +50,7 @@ def quantise(
     accept: float = 0.95,
     calibration: int = 32,
     seed: int = 0,
+    check_ranges: bool = True,
 ) -> Quantised:
     """Choose every weight exponent and membrane binary point so that fixed point keeps the float network's spikes.
 
@@ -60,7 +62,8 @@ def quantise(
     connections or by name (the others 8), or "search": the fewest of each connection that keep `accept`, in (0, 1], of the
     agreement that 8 bits give (readout: of the predictions). rule: by which it will learn on; the weights it changes keep the
     room to grow that a Learner gives them, or room_to_learn (>= 1) times their largest; without a rule, room_to_learn holds for
-    all. calibration: samples, drawn by seed, that the search looks at; the report looks at all.
+    all. calibration: samples, drawn by seed, that the search looks at; the report looks at all. check_ranges: prove that every
+    number fits, in samples as long as these, and say so in the report (docs/ranges.md).
     Warns (QuantisationWarning) of layers that fixed point silences or saturates, and of those that never spiked at all.
     Raises InvalidValueError, and NumberRangeError for what no exponent makes fit.
     """
@@ -74,6 +77,8 @@ def quantise(
     if rule is not None:
         plan(network, rule, fixed)  # what only learning needs must fit too
     report = measure(network, formats, events, labels)
+    if check_ranges:
+        report = replace(report, ranges=prove(network, rule, fixed, steps=max(sample.n_steps for sample in events)))
     for layer in report.layers:
         _warn(layer)
     return Quantised(_held(network, formats), fixed, report)

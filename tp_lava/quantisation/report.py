@@ -17,6 +17,7 @@ from tp_lava.fixedpoint import REAL, Formats
 from tp_lava.network import Layer, Network, is_bias
 from tp_lava.numbers import DECAY_BITS, Format, quantise_decay
 from tp_lava.quantisation.search import head_room, signal_to_noise
+from tp_lava.ranges.report import RangeReport
 from tp_lava.targets.layerwise import Batch, LayerRun, simulate
 
 SATURATED = 0.95  # share of steps in which a saturated neuron spikes
@@ -92,7 +93,8 @@ class QuantisationReport:
     """A network in float and in fixed point on the same samples.
 
     accuracy: (float, fixed) share of the labelled samples told right, None without labels; agreement: share of all samples
-    with the same prediction; readout_decay: None where scores integrate.
+    with the same prediction; readout_decay: None where scores integrate; ranges: what is proven of every number, None where it
+    was not looked at.
     """
 
     connections: tuple[ConnectionReport, ...]
@@ -102,16 +104,18 @@ class QuantisationReport:
     accuracy: tuple[float, float] | None
     agreement: float
     readout_decay: HeldDecay | None = None
+    ranges: RangeReport | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Numbers that JSON can hold: infinite ones become None."""
-        return _plain(dataclasses.asdict(self))
+        """Numbers that JSON can hold: infinite ones become None; of the ranges the summary."""
+        told = dataclasses.asdict(dataclasses.replace(self, ranges=None))
+        return _plain({**told, "ranges": self.ranges.summary() if self.ranges else None})
 
     def table(self):
         """A rich Table, a row for each connection; what belongs to a layer stands beside the connection into it."""
         from rich.table import Table
 
-        drawn = Table(title=self._title())
+        drawn = Table(title=self._title(), caption=self.ranges.line() if self.ranges else None, caption_justify="left")
         for column in _COLUMNS:
             drawn.add_column(column, justify="left" if column == "connection" else "right")
         layers = {layer.name: layer for layer in self.layers}

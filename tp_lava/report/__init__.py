@@ -14,7 +14,6 @@ from tp_lava.data.events import Sample
 from tp_lava.learner import Learner
 from tp_lava.network import Network
 from tp_lava.report.facts import Facts as Facts
-from tp_lava.report.facts import RangeEntry as RangeEntry
 from tp_lava.report.facts import gather as gather
 from tp_lava.report.page import render as render
 

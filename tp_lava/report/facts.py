@@ -7,7 +7,7 @@ from collections.abc import Mapping as Named
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -19,23 +19,10 @@ from tp_lava.learner import Learner
 from tp_lava.network import Network, is_bias
 from tp_lava.outcome import Outcome
 from tp_lava.quantisation.report import QuantisationReport, measure
+from tp_lava.ranges import LOIHI, RangeReport, check_ranges
 from tp_lava.rules import Rule
 
 _PACKAGES = ("tp-lava", "numpy", "numba", "matplotlib", "jinja2", "lava-nc")
-
-
-class RangeEntry(Protocol):
-    """What range analysis has proven of one number: its interval of mantissas, its format, and a verdict."""
-
-    layer: str
-    program: str
-    name: str
-    low: int
-    high: int
-    format: str
-    bits_used: int
-    verdict: str
-    note: str
 
 
 @dataclass(frozen=True)
@@ -50,6 +37,7 @@ class Facts:
     fixed: FixedPoint
     mapping: Mapping
     quantised: QuantisationReport
+    ranges: RangeReport
     accuracy: tuple[float, float]
     tested: int
     inference: Counts
@@ -60,7 +48,6 @@ class Facts:
     shown: Outcome = field(repr=False)
     shown_label: int
     board_asked: bool = False
-    ranges: Sequence[RangeEntry] = ()
     made_by: Named[str, Any] = field(default_factory=dict)
     versions: Named[str, str] = field(default_factory=dict)
 
@@ -82,43 +69,41 @@ def gather(
     board: str | None = None,
     limits: Limits | None = None,
     costs: Costs | None = None,
-    ranges: Sequence[RangeEntry] = (),
     made_by: Named[str, Any] | None = None,
 ) -> Facts:
     """Everything about a model on samples. The model itself stays as it is.
 
     model, rule, fixed, seed: as map_network and Learner take them; counted: of the samples, how many have their operations counted;
-    board, limits, costs: for map_network and estimate; ranges: of range analysis; made_by: options to be printed.
-    Raises InvalidValueError.
+    board, limits, costs: for map_network and estimate; made_by: options to be printed. Raises InvalidValueError.
     """
     if not samples:
         raise invalid("report", "samples", "empty", "at least one sample", "give some of the data")
     mapping = map_network(model, rule, fixed, limits, board)
     learner = model if isinstance(model, Learner) else Learner(model, rule, mapping.fixed, seed)
     network = learner.network if isinstance(model, Learner) else model
-    rule = learner.rule
+    held_rule, steps = learner.rule, max(events.n_steps for events, _ in samples)
     inference = count(learner, samples[:counted], learning=False)
-    learning = count(learner, samples[:counted]) if rule else None
+    learning = count(learner, samples[:counted]) if held_rule else None
     formats = plan(network, None, mapping.fixed)
     shown = samples[0]
     return Facts(
         name=name,
         network=network,
-        rule=rule,
+        rule=held_rule,
         fixed=mapping.fixed,
         mapping=mapping,
         quantised=measure(network, formats, [s[0] for s in samples], [s[1] for s in samples]),
-        accuracy=(Learner(network, rule, "float", seed).evaluate(samples), learner.evaluate(samples)),
+        accuracy=(Learner(network, held_rule, "float", seed).evaluate(samples), learner.evaluate(samples)),
         tested=len(samples),
         inference=inference,
         learning=learning,
         estimates=tuple(estimate(mapping, counts, costs) for counts in (inference, learning) if counts),
-        memory=learning_memory(network, rule, max(s[0].n_steps for s in samples)),
+        memory=learning_memory(network, held_rule, steps),
         held={n: (network.weights[n], w) for n, w in learner.weights.items() if not is_bias(n)},
         shown=learner.infer(shown[0], record=True),
         shown_label=shown[1],
         board_asked=board is not None,
-        ranges=ranges,
+        ranges=check_ranges(model, rule, fixed, steps=steps, limits=LOIHI, strict=False),
         made_by=dict(made_by or {}),
         versions=versions(),
     )

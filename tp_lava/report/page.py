@@ -11,12 +11,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from tp_lava.deploy.loihi2.counting import Counts
-from tp_lava.numbers import Format
+from tp_lava.ranges.report import FITS
 from tp_lava.report import drawings, figures
 from tp_lava.report.facts import Facts
 from tp_lava.report.svg import drawn
-
-_FITS = "fits"  # the verdict of range analysis that needs no line of its own
 
 
 def render(facts: Facts) -> str:
@@ -33,8 +31,7 @@ def render(facts: Facts) -> str:
         sources=sources,
         pictures=_pictures(facts),
         operations=list(_operations(facts)),
-        ranges=[entry for entry in facts.ranges if not entry.program or entry.verdict != _FITS],
-        formats=_formats(facts),
+        ranges=[entry for entry in facts.ranges.entries if not entry.program or entry.verdict != FITS],
         chips=drawings.shown_chips(facts.mapping),
         colour_of=partial(drawings.colour_of, facts.mapping),
     )
@@ -154,12 +151,3 @@ def _operations(facts: Facts) -> Iterator[tuple[str, str, list[str]]]:
 def _mean(values: list[int]) -> str:
     mean = thousands(sum(values) / len(values))
     return mean if min(values) == max(values) else f"{mean} ({thousands(min(values))} to {thousands(max(values))})"
-
-
-def _formats(facts: Facts) -> list[tuple[str, str, Format]]:
-    """(name, kind, format) of every number that is kept or sent, in the circuit that learns or infers."""
-    kept = ("weight", "kernel", "bias", "state", "parameter")
-    buffers = facts.mapping.circuit.buffers.values()
-    sent = ("_error", "_third")
-    held = [b for b in buffers if b.format and (b.role in kept or b.name.endswith(sent))]
-    return [(b.name, "sent" if b.name.endswith(sent) else b.role, b.format) for b in held if b.format]

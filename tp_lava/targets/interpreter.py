@@ -7,6 +7,7 @@ every run that each value stays in the interval the tracer proved.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
+from functools import partial
 
 import numpy as np
 
@@ -17,20 +18,33 @@ from tp_lava.numbers import REGISTER_BITS, draw, mix
 Array = np.ndarray
 
 
-def interpret(program: Program, arrays: MutableMapping[str, Array], key: int = 0, real: type = np.float32) -> None:
-    """Run a program in place. arrays: port name -> array with the port's axes; key: of its random bits; real: float type."""
+def interpret(
+    program: Program,
+    arrays: MutableMapping[str, Array],
+    key: int = 0,
+    real: type = np.float32,
+    watch: Callable[[Value, Array], None] | None = None,
+) -> None:
+    """Run a program in place. arrays: port name -> array with the port's axes; key: of its random bits; real: float type.
+
+    watch: called with every value that is read or computed.
+    """
     sizes = _sizes(program, arrays)
     values: dict[int, Array] = {}
     for name, index in program.reads:
         value = program.values[index]
         dtype = np.int64 if program.fixed else real
-        values[index] = _canonical(program, arrays[name].astype(dtype), program.port(name).axes)
+        values[index] = canonical(program, arrays[name].astype(dtype), program.port(name).axes)
         _check(program, value, values[index])
+        if watch:
+            watch(value, values[index])
     for instruction in program.instructions:
         value = program.values[instruction.result]
         result = _execute(program, instruction, values, sizes, key, real)
         _check(program, value, result)
         values[value.index] = result
+        if watch:
+            watch(value, result)
     for name, index in program.writes:
         axes = program.port(name).axes
         full = np.broadcast_to(values[index], tuple(sizes[a] if a in axes else 1 for a in program.axes))
@@ -43,8 +57,8 @@ def _sizes(program: Program, arrays: Mapping[str, Array]) -> dict[str, int]:
     return {axis: size for port in program.ports for axis, size in zip(port.axes, arrays[port.name].shape, strict=False)}
 
 
-def _canonical(program: Program, array: Array, axes: tuple[str, ...]) -> Array:
-    """The array with all the program's axes in order, absent ones of size 1."""
+def canonical(program: Program, array: Array, axes: tuple[str, ...]) -> Array:
+    """An array of `axes` with all the program's axes in order, absent ones of size 1."""
     if not axes:
         return array.reshape([1] * len(program.axes))
     order = [a for a in program.axes if a in axes]
@@ -63,7 +77,8 @@ def _check(program: Program, value: Value, array: Array) -> None:
         )
 
 
-def _shifted(x: Array, shift: int, rounding: str) -> Array:
+def shifted(x: Array, shift: int, rounding: str) -> Array:
+    """x shifted right as "mul" does."""
     if rounding == "zero":
         return np.sign(x) * (np.abs(x) >> shift)
     return (x + ((1 << shift >> 1) if rounding == "nearest" else 0)) >> shift
@@ -104,7 +119,7 @@ def _execute(program: Program, i: Instruction, values: Mapping[int, Array], size
         case "min":
             return np.minimum(a[0], a[1])
         case "mul":
-            return _shifted(a[0] * a[1], i["shift"], i["rounding"]) if program.fixed else a[0] * a[1]
+            return shifted(a[0] * a[1], i["shift"], i["rounding"]) if program.fixed else a[0] * a[1]
         case "mul_random":
             return (a[0] * a[1] + a[2]) >> i["shift"]
         case "shift":
@@ -146,12 +161,16 @@ def _spread(program: Program, i: Instruction, sizes: Mapping[str, int], a: list[
 # Circuits ----------------------------------------------------------------------------------------
 
 
-def interpret_step(circuit: Circuit, memory: MutableMapping[str, Array]) -> None:
-    """One time step of a circuit on its buffers (Circuit.allocate), with the events already in input_active."""
+def interpret_step(circuit: Circuit, memory: MutableMapping[str, Array], watch: Callable[[int, Value, Array], None] | None = None) -> None:
+    """One time step of a circuit on its buffers (Circuit.allocate), with the events already in input_active.
+
+    watch: called with the number of an operation and every value that its program reads or computes.
+    """
     base = int(mix(memory["random_seed"], memory["random_step"])[0])
     if circuit.learns:
         memory["random_step"] += np.uint32(1)
-    for operation in circuit.step:
+    for number, operation in enumerate(circuit.step):
+        seen = partial(watch, number) if watch else None
         match operation:
             case Deliver(weights, events, into, table):
                 for row, units in enumerate(_events(memory, events)):
@@ -162,9 +181,9 @@ def interpret_step(circuit: Circuit, memory: MutableMapping[str, Array]) -> None
                 continue
             case Run(program, bindings, first, place):
                 arrays = {port: memory[buffer][0:1] if port in first else memory[buffer] for port, buffer in bindings}
-                interpret(program, arrays, _key(base, place))
+                interpret(program, arrays, _key(base, place), watch=seen)
             case Learn():
-                _learn(operation, memory, _key(base, operation.place))
+                _learn(operation, memory, _key(base, operation.place), seen)
             case Scatter(population, into):
                 memory[into].fill(0)
                 for row, units in enumerate(_events(memory, population)):
@@ -208,7 +227,7 @@ def _gather(memory: MutableMapping[str, Array], population: str, total: str) -> 
             memory[total][row, units] += 1
 
 
-def _learn(operation: Learn, memory: MutableMapping[str, Array], key: int) -> None:
+def _learn(operation: Learn, memory: MutableMapping[str, Array], key: int, watch: Callable[[Value, Array], None] | None) -> None:
     weights, third = memory[operation.weights], memory[operation.third]
     traces = memory.get(operation.trace)
     rows = [np.flatnonzero(row) for row in traces] if traces is not None else _events(memory, operation.events)
@@ -217,4 +236,4 @@ def _learn(operation: Learn, memory: MutableMapping[str, Array], key: int) -> No
             arrays = {"weight": weights[unit], "y1": third[row]}
             if traces is not None:
                 arrays["x1"] = traces[row, unit : unit + 1]
-            interpret(operation.program, arrays, _key(key, row * len(weights) + int(unit)))
+            interpret(operation.program, arrays, _key(key, row * len(weights) + int(unit)), watch=watch)

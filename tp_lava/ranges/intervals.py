@@ -1,0 +1,168 @@
+"""Intervals of mantissas, and what each instruction makes of them.
+
+An interval is a pair of int64 arrays, least and greatest mantissa, over a program's axes; an axis along which nothing
+differs has size 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, reduce
+from typing import NamedTuple
+
+import numpy as np
+
+from tp_lava.dynamics.piecewise import Piecewise
+from tp_lava.dynamics.program import Instruction
+from tp_lava.targets.interpreter import shifted
+
+Array = np.ndarray
+HUGE = 2**60  # what an interval is cut to: beyond every register, within int64
+_FEW = 128  # elements that a table looks at one by one
+
+
+class Interval(NamedTuple):
+    """Least and greatest mantissa, int64 arrays of shapes that broadcast."""
+
+    low: Array
+    high: Array
+
+    @classmethod
+    def of(cls, low: object, high: object) -> Interval:
+        """From numbers or arrays."""
+        return cls(np.asarray(low, np.int64), np.asarray(high, np.int64))
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Over all elements."""
+        return int(self.low.min()), int(self.high.max())
+
+    def hull(self, other: Interval) -> Interval:
+        """The smallest that contains both."""
+        return Interval(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+
+    def meet(self, low: Array | int, high: Array | int) -> Interval:
+        """What is also within low..high."""
+        return Interval(np.maximum(self.low, low), np.minimum(self.high, high))
+
+    def within(self, other: Interval) -> bool:
+        """Whether the other one contains it."""
+        return bool((self.low >= other.low).all() and (self.high <= other.high).all())
+
+    def map(self, change: Callable[[Array], Array]) -> Interval:
+        """Both bounds changed in shape."""
+        return Interval(change(self.low), change(self.high))
+
+    def collapsed(self, axis: int) -> Interval:
+        """With one element along an axis."""
+        return Interval(self.low.min(axis=axis, keepdims=True), self.high.max(axis=axis, keepdims=True))
+
+
+def either(a: Interval, can_a: Array, b: Interval, can_b: Array) -> Interval:
+    """The hull of those that can be, element by element."""
+    can_a = can_a | ~(can_a | can_b)  # nothing proven impossible may leave an element empty
+    low = np.minimum(np.where(can_a, a.low, HUGE), np.where(can_b, b.low, HUGE))
+    return Interval(low, np.maximum(np.where(can_a, a.high, -HUGE), np.where(can_b, b.high, -HUGE)))
+
+
+def assumed(op: str, truth: bool, p: Interval, q: Interval) -> tuple[Interval, Interval]:
+    """p and q where `p op q` is `truth`; empty, low above high, where that cannot be."""
+    if op == "eq":
+        return (p.meet(q.low, q.high), q.meet(p.low, p.high)) if truth else (p, q)
+    if (op == "lt") == truth:  # p < q
+        return Interval(p.low, np.minimum(p.high, q.high - 1)), Interval(np.maximum(q.low, p.low + 1), q.high)
+    return Interval(np.maximum(p.low, q.low), p.high), Interval(q.low, np.minimum(q.high, p.high))
+
+
+def pieces(x: Interval) -> Interval:
+    """An interval of one element cut at zero and at the powers of two, along the first axis."""
+    low, high = x.bounds
+    cuts = {0, *(2**k for k in range(high.bit_length())), *(1 - 2**k for k in range(low.bit_length()))}
+    edges = np.array(sorted({low, high + 1, *(cut for cut in cuts if low < cut <= high)}))
+    shape = (-1, *[1] * (x.low.ndim - 1))
+    return Interval.of(edges[:-1].reshape(shape), edges[1:].reshape(shape) - 1)
+
+
+# One instruction ----------------------------------------------------------------------------------
+
+
+def _corners(a: Interval, b: Interval) -> Interval:
+    """The product, exact up to HUGE."""
+    if max(map(abs, a.bounds)) * max(map(abs, b.bounds)) > HUGE:
+        products = [np.clip(x.astype(float) * y.astype(float), -HUGE, HUGE).astype(np.int64) for x in a for y in b]
+    else:
+        products = [x * y for x in a for y in b]
+    return Interval(reduce(np.minimum, products), reduce(np.maximum, products))
+
+
+def product(i: Instruction, a: Interval, b: Interval, c: Interval | None = None) -> Interval:
+    """What is in the wide register of a "mul" or "mul_random" before its shift."""
+    exact = _corners(a, b)
+    if c is not None:
+        return Interval(exact.low + c.low, exact.high + c.high)
+    half = (1 << i["shift"] >> 1) if i["rounding"] == "nearest" else 0
+    return Interval(exact.low, exact.high + half)
+
+
+def _mul(i: Instruction, a: Interval, b: Interval) -> Interval:
+    return _corners(a, b).map(lambda x: shifted(x, i["shift"], i["rounding"]))
+
+
+def _mul_random(i: Instruction, a: Interval, b: Interval, c: Interval) -> Interval:
+    return product(i, a, b, c).map(lambda x: x >> i["shift"])
+
+
+def _shift(i: Instruction, a: Interval) -> Interval:
+    by = int(i["by"])
+    return a.map(lambda x: np.clip(x, -(HUGE >> by), HUGE >> by) << by) if by >= 0 else a.map(lambda x: x >> -by)
+
+
+def _shift_right(i: Instruction, a: Interval, b: Interval) -> Interval:
+    moved = [x >> np.clip(count, 0, 62) for x in a for count in b]
+    return Interval(reduce(np.minimum, moved), reduce(np.maximum, moved))
+
+
+def _and(i: Instruction, a: Interval, b: Interval) -> Interval:
+    """Of non-negative values; a mask of low bits keeps the order of those that differ in them alone."""
+    mask, whole = b.low, (b.low == b.high) & (b.low & (b.low + 1) == 0) & (a.low >= 0)
+    kept = whole & (a.low & ~mask == a.high & ~mask)
+    return Interval(np.where(kept, a.low & mask, 0), np.where(kept, a.high & mask, np.minimum(a.high, b.high)))
+
+
+def _piecewise(i: Instruction, a: Interval) -> Interval:
+    table: Piecewise = i["table"]
+    results = _tabulated(table)
+    if a.low.size > _FEW:
+        a = Interval.of(*a.bounds).map(lambda bound: bound.reshape([1] * a.low.ndim))
+    low = np.clip(a.low, 0, table.last)
+    high = np.maximum(np.clip(a.high, 0, table.last), low)
+    reached = [results[begin : end + 1] for begin, end in zip(low.flat, high.flat, strict=True)]
+    return Interval.of([x.min() for x in reached], [x.max() for x in reached]).map(lambda bound: bound.reshape(low.shape))
+
+
+@lru_cache(maxsize=32)
+def _tabulated(table: Piecewise) -> Array:
+    return table(np.arange(table.last + 1))
+
+
+def _truth(never: Array, always: Array) -> Interval:
+    return Interval(np.asarray(always, np.int64), 1 - np.asarray(never, np.int64))
+
+
+OPERATIONS: dict[str, Callable[..., Interval]] = {
+    "constant": lambda i: Interval.of(i["value"], i["value"]),
+    "add": lambda i, a, b: Interval(a.low + b.low, a.high + b.high),
+    "neg": lambda i, a: Interval(-a.high, -a.low),
+    "min": lambda i, a, b: Interval(np.minimum(a.low, b.low), np.minimum(a.high, b.high)),
+    "mul": _mul,
+    "mul_random": _mul_random,
+    "shift": _shift,
+    "shift_right": _shift_right,
+    "and": _and,
+    "lt": lambda i, a, b: _truth(a.low >= b.high, a.high < b.low),
+    "ge": lambda i, a, b: _truth(a.high < b.low, a.low >= b.high),
+    "eq": lambda i, a, b: _truth((a.high < b.low) | (b.high < a.low), (a.low == b.high) & (a.high == b.low)),
+    "spike": lambda i, a: a,
+    "random": lambda i: Interval.of(0, 2 ** i["bits"] - 1),
+    "piecewise": _piecewise,
+}
