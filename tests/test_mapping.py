@@ -384,10 +384,10 @@ def by_the_interpreter(learner, samples, learns, monkeypatch):
         found[-1]["readout"] += (weights == "readout") * done
         return delivered(memory, weights, units, table, like)
 
-    def run(program, arrays, key=0, real=np.float32):
+    def run(program, arrays, *more, **options):
         if program.name.endswith(("_plasticity", "_optimiser")) and "bias" not in program.name:
             found[-1]["updated" if not program.name.startswith("readout") else "readout updated"] += arrays["weight"].size
-        return interpret(program, arrays, key, real)
+        return interpret(program, arrays, *more, **options)
 
     monkeypatch.setattr(interpreter, "_delivered", deliver)
     monkeypatch.setattr(interpreter, "interpret", run)

@@ -79,13 +79,13 @@ def gather(
     if not samples:
         raise invalid("report", "samples", "empty", "at least one sample", "give some of the data")
     mapping = map_network(model, rule, fixed, limits, board)
-    learner = model if isinstance(model, Learner) else Learner(model, rule, mapping.fixed, seed)
+    learner = model.copy() if isinstance(model, Learner) else Learner(model, rule, mapping.fixed, seed)
     network = learner.network if isinstance(model, Learner) else model
-    held_rule, steps = learner.rule, max(events.n_steps for events, _ in samples)
+    held_rule, steps = learner.rule, max(sample[0].n_steps for sample in samples)
     inference = count(learner, samples[:counted], learning=False)
     learning = count(learner, samples[:counted]) if held_rule else None
     formats = plan(network, None, mapping.fixed)
-    shown = samples[0]
+    events, label = samples[0]
     return Facts(
         name=name,
         network=network,
@@ -100,8 +100,8 @@ def gather(
         estimates=tuple(estimate(mapping, counts, costs) for counts in (inference, learning) if counts),
         memory=learning_memory(network, held_rule, steps),
         held={n: (network.weights[n], w) for n, w in learner.weights.items() if not is_bias(n)},
-        shown=learner.infer(shown[0], record=True),
-        shown_label=shown[1],
+        shown=learner.infer(events, record=True),
+        shown_label=label,
         board_asked=board is not None,
         ranges=check_ranges(model, rule, fixed, steps=steps, limits=LOIHI, strict=False),
         made_by=dict(made_by or {}),

@@ -95,9 +95,9 @@ class Limits:
     # Learning engine
     trace_bits: Limit = Limit(7, "bits", "read", LEARNING_ENGINE, "unsigned, what meets a factor; x1, x2, y1, y2, y3")
     tag_bits: Limit = Limit(8, "bits", "read", LEARNING_ENGINE, "magnitude; the sign comes on top")
-    constant_bits: Limit = Limit(8, "bits", "read", LEARNING_ENGINE)
+    constant_bits: Limit = Limit(8, "bits", "read", LEARNING_ENGINE, "TP and TESS use powers of two alone, so that nothing breaks it")
     learning_accumulator_bits: Limit = Limit(15, "bits", "read", LEARNING_ENGINE, "magnitude of one product")
-    learning_shift: Limit = Limit(7, "bits", "read", LEARNING_ENGINE, "to the right, in Lava's rule syntax 2^-7")
+    learning_shift: Limit = Limit(7, "bits", "derived", LEARNING_ENGINE, "to the right: scales of 4 bits, sign included, so 2^-7")
     epoch_steps: Limit = Limit(63, "steps", "read", LEARNING_ENGINE, "a 6-bit counter")
     # Layout of a core's memory: not public
     synapse_word: Limit = Limit(64, "bits", "assumed", NENGO_LOIHI, "a row of synapses starts on a word, as on Loihi 1")
