@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import tp_lava as tpl
+from tp_lava.circuit import held_as
 from tp_lava.targets.cpu import compile_program
 from tp_lava.targets.cpu_source import scratch_of
-from tp_lava.targets.interpreter import interpret
+from tp_lava.targets.interpreter import axis_sizes, interpret
 
 settings.register_profile("tp_lava", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("tp_lava")
@@ -33,7 +34,7 @@ def port_arrays(program, sizes, rng, edges=True):
         if edges:
             special = rng.choice(np.clip([low, low + 1, -1, 0, 1, high - 1, high], low, high), shape)
             values = np.where(rng.random(shape) < 0.5, special, values)
-        arrays[port.name] = values.astype(np.int8 if port.name == "weight" else np.int32)
+        arrays[port.name] = values.astype(held_as(port.format) if port.name == "weight" else np.int32)
     return arrays
 
 
@@ -42,11 +43,15 @@ def run_both(program, arrays, key=0):
     by_interpreter = {name: array.copy() for name, array in arrays.items()}
     by_cpu = {name: array.copy() for name, array in arrays.items()}
     interpret(program, by_interpreter, key)
-    ports = [by_cpu[port.name] for port in program.ports]
-    sizes = {axis: length for port in program.ports for axis, length in zip(port.axes, by_cpu[port.name].shape, strict=False)}
-    scratch = [np.full([sizes[axis] for axis in s.axes], 77, s.dtype.rstrip("_")) for s in scratch_of(program)]
-    compile_program(program)(*([np.uint32(key)] if program.uses_random else []), *ports, *scratch)
+    run_cpu(program, by_cpu, key)
     return by_interpreter, by_cpu
+
+
+def run_cpu(program, arrays, key=0):
+    """A program on the CPU target, in place."""
+    ports = [arrays[port.name] for port in program.ports]
+    scratch = [np.full([axis_sizes(program.ports, arrays)[axis] for axis in s.axes], 77, s.dtype.rstrip("_")) for s in scratch_of(program)]
+    compile_program(program)(*([np.uint32(key)] if program.uses_random else []), *ports, *scratch)
 
 
 @pytest.fixture

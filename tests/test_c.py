@@ -1,6 +1,5 @@
 """C = interpreter = Learner, bit for bit: programs, whole circuits, and the folder that export_c writes."""
 
-import ctypes
 import json
 import re
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import lively, port_arrays, random_events
+from in_c import InC, compiled
 from random_programs import random_program
 from test_targets import product_program, python_product
 from typer.testing import CliRunner
@@ -20,51 +20,12 @@ from tp_lava import cli
 from tp_lava.connections import Pooling, Spatial
 from tp_lava.deploy import export_c
 from tp_lava.deploy.c import library_of, present
-from tp_lava.engine import rows_in_use, stream_labels
+from tp_lava.engine import stream_labels
 from tp_lava.network import Layer
 from tp_lava.numbers import Format
-from tp_lava.targets.c.program import c_type, prelude, program_function
-from tp_lava.targets.cpu_source import scratch_of
 from tp_lava.targets.interpreter import interpret
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
-STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Werror")
-CTYPES = {f"{u}int{bits}_t": getattr(np, f"{u}int{bits}") for u in ("", "u") for bits in (8, 16, 32)}
-
-
-def library(folder, name, *, options, files):
-    out = folder / f"{name}.so"
-    done = subprocess.run(["gcc", *STRICT, *options, "-shared", "-fPIC", "-o", out, *files], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[:4000]
-    return ctypes.CDLL(str(out))
-
-
-def compiled(programs, folder, options=("-O1",)):
-    """Many programs in one compilation. -> a function run(number, arrays, key), in place."""
-    sources, functions = ["#include <stdint.h>"], []
-    for number, program in enumerate(programs):
-        stored = {port.name: c_type(port.format) for port in program.ports}
-        functions.append((program_function(program, stored), stored))
-        sources.append(functions[-1][0].source(f"program{number}").replace(f"static void program{number}(", f"void program{number}("))
-        declared = ", ".join(functions[-1][0].declared)
-        sources.insert(1, f"void program{number}({declared});")
-    sources.insert(1, prelude("\n".join(sources)))
-    (folder / "programs.c").write_text("\n".join(sources))
-    loaded = library(folder, "programs", options=options, files=["programs.c"])
-
-    def run(number, arrays, key):
-        program, (function, stored) = programs[number], functions[number]
-        sizes = {axis: n for port in program.ports for axis, n in zip(port.axes, arrays[port.name].shape, strict=False)}
-        cells = sum(int(np.prod([sizes[axis] for axis in scratch.axes])) for scratch in scratch_of(program))
-        held = {f"p_{name}": np.ascontiguousarray(array, CTYPES[stored[name]]) for name, array in arrays.items()}
-        held["scratch"] = np.full(cells + 1, 77, np.int32)
-        values = {"key": ctypes.c_uint32(key), **{f"n_{axis}": ctypes.c_int32(n) for axis, n in sizes.items()}}
-        values |= {name: array.ctypes.data_as(ctypes.c_void_p) for name, array in held.items()}
-        getattr(loaded, f"program{number}")(*(values[name] for name in function.parameters))
-        assert held["scratch"][-1] == 77
-        return {name: held[f"p_{name}"] for name in arrays}
-
-    return run
 
 
 @pytest.mark.parametrize("options", [("-O0", "-fsanitize=undefined", "-fno-sanitize-recover=all"), ("-O3",)], ids=["O0-ubsan", "O3"])
@@ -159,58 +120,9 @@ LEARNERS = {
 }
 
 
-class InC:
-    """A learner's library, and one state of it."""
-
-    def __init__(self, learner, folder, options, name="network"):
-        self.library, self.name = library_of(learner, name), name
-        folder.mkdir(exist_ok=True)
-        header, constants, source = self.library.header, self.library.constants, self.library.source
-        for file, text in ((f"{name}.h", header), (f"{name}_weights.h", constants), (f"{name}.c", source)):
-            (folder / file).write_text(text)
-        held = [m for m in self.library.members if m.place != "constant"]
-        access = [f'#include "{name}.h"', "unsigned long size(void);", "unsigned long size(void) { return sizeof(network_state); }"]
-        for m in held:
-            access.append(f"void *at_{m.name}({name}_state *s);\nvoid *at_{m.name}({name}_state *s) {{ return s->{m.place}.{m.name}; }}")
-        (folder / "access.c").write_text("\n".join(access) + "\n")
-        self.loaded = library(folder, name, options=options, files=[f"{name}.c", "access.c"])
-        self.loaded.size.restype = ctypes.c_ulong
-        assert self.loaded.size() == self.library.state_bytes
-        self.state = (ctypes.c_uint64 * (self.library.state_bytes // 8 + 1))(*[2**64 - 1] * (self.library.state_bytes // 8))
-        self.unit = np.uint16 if "uint16_t network_unit" in header else np.int32
-        self.arrays = {m.name: self._view(m) for m in held}
-        self.loaded.network_init(self.state)
-
-    def _view(self, m):
-        at = getattr(self.loaded, f"at_{m.name}")
-        at.restype = ctypes.c_void_p
-        data = (ctypes.c_char * m.bytes).from_address(at(self.state))
-        return np.frombuffer(data, CTYPES[m.type]).reshape(m.shape)
-
-    def begin(self, label, n_steps):
-        return self.loaded.network_begin(self.state, ctypes.c_int32(-1 if label is None else label), ctypes.c_int32(n_steps))
-
-    def step(self, units):
-        units = np.ascontiguousarray(units, self.unit)
-        return self.loaded.network_step(self.state, units.ctypes.data_as(ctypes.c_void_p), ctypes.c_int32(len(units)))
-
-    def present(self, events, label):
-        assert self.begin(label, events.n_steps) == 0
-        for begin, end in zip(events.offsets[:-1], events.offsets[1:], strict=True):
-            assert self.step(events.units[begin:end]) == 0
-
-    def read(self, classes):
-        scores = np.zeros(classes, np.int32)
-        return self.loaded.network_read(self.state, scores.ctypes.data_as(ctypes.c_void_p)), scores
-
-
 def assert_same(in_c, learner, circuit, streams):
-    for name, array in in_c.arrays.items():
-        if name in ("scratch", "random_seed", "random_step", "samples_seen") or name in circuit.buffers:
-            if name == "scratch" or name.endswith("_active"):
-                continue
-            expected, axes = learner.memory[name], circuit.buffers[name].axes if name in circuit.buffers else ()
-            np.testing.assert_array_equal(rows_in_use(array, axes, streams), rows_in_use(expected, axes, streams), name)
+    for name, found, expected in in_c.beside(learner, circuit, streams):
+        np.testing.assert_array_equal(found, expected, name)
 
 
 def follow(learner, samples, tell, *libraries):

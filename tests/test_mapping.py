@@ -46,7 +46,7 @@ def test_a_small_network_by_hand():
     assert core.bytes == {
         "synapses": 10 * 8 + 8,  # a row of 5 x 8 bits in a word of 64; the header
         "state": -(-5 * (3 * 32 + 1) // 8),  # input, membrane, trace; the spike
-        "programs": 4 * program.instructions,
+        "programs": 4 * (program.instructions + program.constants + program.shared),
         "input axons": 10 * 8,
         "output axons": 5 * 8,  # to the readout
         "presynaptic traces": 0,
@@ -401,7 +401,7 @@ def by_the_interpreter(learner, samples, learns, monkeypatch):
         for begin, end in zip(events.offsets[:-1], events.offsets[1:], strict=True):
             units = events.units[begin:end]
             memory["input_active"][0, : units.size], memory["input_count"][0] = units, units.size
-            interpreter.interpret_step(circuit, memory)
+            interpreter.interpret_step(circuit, memory, run)
     return found
 
 

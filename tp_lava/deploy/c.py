@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tp_lava.circuit import Circuit
 from tp_lava.data.events import Events, Sample, check_events
 from tp_lava.deploy import c_text
 from tp_lava.engine import check_label, rows_in_use, streams_key
@@ -146,8 +147,13 @@ def _expected(learner: Learner, samples: Sequence[Sample], weights: Sequence[str
     return presented, checksum_of(twin, weights)
 
 
-def present(learner: Learner, events: Events, label: int | None) -> Presented:
-    """A sample through the interpreter, which defines fixed point, so that nothing has to be compiled."""
+def present(
+    learner: Learner,
+    events: Events,
+    label: int | None,
+    step: Callable[[Circuit, MutableMapping[str, np.ndarray]], None] = interpret_step,
+) -> Presented:
+    """A sample through the interpreter, which defines fixed point, so that nothing has to be compiled. step: another way to take a step."""
     learner.begin(label, n_steps=events.n_steps)
     inference, learning = learner.circuits
     circuit = learning if label is not None and learning else inference
@@ -156,7 +162,7 @@ def present(learner: Learner, events: Events, label: int | None) -> Presented:
     for begin, end in zip(events.offsets[:-1], events.offsets[1:], strict=True):
         units = events.units[begin:end]
         memory["input_active"][0, : units.size], memory["input_count"][0] = units, units.size
-        interpret_step(circuit, memory)
+        step(circuit, memory)
     scores = memory["score"][0]
     spikes = tuple(int(memory[f"hidden{number}_total"].sum()) for number in range(len(learner.network.layers)))
     return Presented(events, label, tuple(scores.tolist()), int(scores.argmax()), spikes)

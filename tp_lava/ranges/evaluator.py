@@ -14,7 +14,7 @@ import numpy as np
 
 from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program
 from tp_lava.ranges.intervals import HUGE, OPERATIONS, Array, Interval, assumed, either, pieces
-from tp_lava.targets.interpreter import canonical
+from tp_lava.targets.interpreter import on_axes
 
 _CLAMPED = {"min": 0, "select": 2}  # which argument of a saturating instruction is clamped
 _FUNCTIONS = ("piecewise", "shift_right", "and")  # what makes it worth while to look at a function octave by octave
@@ -64,7 +64,7 @@ class Evaluator:
     def read(self, port: str, interval: Interval) -> Interval:
         """An interval with the port's axes, on all the program's."""
         axes = self.program.port(port).axes
-        return interval.map(lambda array: canonical(self.program, array, axes))
+        return interval.map(lambda array: on_axes(self.program.axes, array, axes))
 
     def written(self, port: str, values: Mapping[int, Interval]) -> Interval:
         """The inverse: what is written to a port, on the port's axes."""

@@ -6,16 +6,17 @@ every run that each value stays in the interval the tracer proved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from functools import partial
 
 import numpy as np
 
 from tp_lava.circuit import STEPS_LEFT, Circuit, Clock, Deliver, Gather, Learn, Run, Scatter, synapse_table
-from tp_lava.dynamics.program import Instruction, Program, Value
+from tp_lava.dynamics.program import Instruction, Port, Program, Value
 from tp_lava.numbers import REGISTER_BITS, draw, mix
 
 Array = np.ndarray
+Runner = Callable[[Program, MutableMapping[str, Array], int], None]
 
 
 def interpret(
@@ -29,12 +30,12 @@ def interpret(
 
     watch: called with every value that is read or computed.
     """
-    sizes = _sizes(program, arrays)
+    sizes = axis_sizes(program.ports, arrays)
     values: dict[int, Array] = {}
     for name, index in program.reads:
         value = program.values[index]
         dtype = np.int64 if program.fixed else real
-        values[index] = canonical(program, arrays[name].astype(dtype), program.port(name).axes)
+        values[index] = on_axes(program.axes, arrays[name].astype(dtype), program.port(name).axes)
         _check(program, value, values[index])
         if watch:
             watch(value, values[index])
@@ -46,25 +47,21 @@ def interpret(
         if watch:
             watch(value, result)
     for name, index in program.writes:
-        axes = program.port(name).axes
-        full = np.broadcast_to(values[index], tuple(sizes[a] if a in axes else 1 for a in program.axes))
-        squeezed = full.reshape([sizes[a] for a in program.axes if a in axes])
-        order = [a for a in program.axes if a in axes]
-        arrays[name][...] = np.transpose(squeezed, [order.index(a) for a in axes])
+        on_axes(program.axes, arrays[name], program.port(name).axes)[...] = values[index]
 
 
-def _sizes(program: Program, arrays: Mapping[str, Array]) -> dict[str, int]:
-    return {axis: size for port in program.ports for axis, size in zip(port.axes, arrays[port.name].shape, strict=False)}
+def axis_sizes(ports: Sequence[Port], arrays: Mapping[str, Array]) -> dict[str, int]:
+    """Length of each axis that a port has."""
+    return {axis: size for port in ports for axis, size in zip(port.axes, arrays[port.name].shape, strict=False)}
 
 
-def canonical(program: Program, array: Array, axes: tuple[str, ...]) -> Array:
-    """An array of `axes` with all the program's axes in order, absent ones of size 1."""
+def on_axes(every: tuple[str, ...], array: Array, axes: tuple[str, ...]) -> Array:
+    """A view of an array with all of a program's axes in order, those it does not have of size 1."""
     if not axes:
-        return array.reshape([1] * len(program.axes))
-    order = [a for a in program.axes if a in axes]
+        return array.reshape([1] * len(every))
+    order = [a for a in every if a in axes]
     array = np.transpose(array, [axes.index(a) for a in order])
-    shape = iter(array.shape)
-    return array.reshape([next(shape) if a in axes else 1 for a in program.axes])
+    return array[tuple(slice(None) if a in axes else np.newaxis for a in every)]
 
 
 def _check(program: Program, value: Value, array: Array) -> None:
@@ -85,13 +82,20 @@ def shifted(x: Array, shift: int, rounding: str) -> Array:
 
 
 def _random(program: Program, i: Instruction, value: Value, sizes: Mapping[str, int], key: int) -> Array:
-    """Outer axes mix into the key, the innermost one draws from it."""
-    shape = [1] * len(program.axes)
-    words = mix(np.array([key], np.uint32), np.array([i["salt"]], np.uint32)).reshape(shape)
-    for axis in value.axes[:-1]:
-        words = mix(words, _indices(program, axis, sizes))
-    index = _indices(program, value.axes[-1], sizes) if value.axes else np.zeros(shape, np.uint32)
-    return draw(words, index, np.uint32(REGISTER_BITS - int(i["bits"]))).astype(np.int64)
+    indices = [_indices(program, axis, sizes) for axis in value.axes]
+    return random_bits(int(i["bits"]), int(i["salt"]), indices, key, len(program.axes))
+
+
+def random_bits(bits: int, salt: int, indices: Sequence[Array], key: int, dimensions: int) -> Array:
+    """Random numbers below 2**bits, int64. indices: uint32, along each axis of the numbers: outer ones mix into the key, the
+    innermost draws from it; key: of the program's run; dimensions: of the result.
+    """
+    shape = [1] * dimensions
+    words = mix(np.array([key], np.uint32), np.array([salt], np.uint32)).reshape(shape)
+    for index in indices[:-1]:
+        words = mix(words, index)
+    last = indices[-1] if indices else np.zeros(shape, np.uint32)
+    return draw(words, last, np.uint32(REGISTER_BITS - bits)).astype(np.int64)
 
 
 def _indices(program: Program, axis: str, sizes: Mapping[str, int]) -> Array:
@@ -161,16 +165,23 @@ def _spread(program: Program, i: Instruction, sizes: Mapping[str, int], a: list[
 # Circuits ----------------------------------------------------------------------------------------
 
 
-def interpret_step(circuit: Circuit, memory: MutableMapping[str, Array], watch: Callable[[int, Value, Array], None] | None = None) -> None:
+def interpret_step(
+    circuit: Circuit,
+    memory: MutableMapping[str, Array],
+    run: Runner = interpret,
+    watch: Callable[[int, Value, Array], None] | None = None,
+) -> None:
     """One time step of a circuit on its buffers (Circuit.allocate), with the events already in input_active.
 
-    watch: called with the number of an operation and every value that its program reads or computes.
+    run: what carries out the programs of Run operations, called as interpret is; watch: called with the number of an operation and
+    every value that its program reads or computes, all of them interpreted.
     """
     base = int(mix(memory["random_seed"], memory["random_step"])[0])
     if circuit.learns:
         memory["random_step"] += np.uint32(1)
     for number, operation in enumerate(circuit.step):
         seen = partial(watch, number) if watch else None
+        carry_out = partial(interpret, watch=seen) if seen else run
         match operation:
             case Deliver(weights, events, into, table):
                 for row, units in enumerate(_events(memory, events)):
@@ -181,7 +192,7 @@ def interpret_step(circuit: Circuit, memory: MutableMapping[str, Array], watch: 
                 continue
             case Run(program, bindings, first, place):
                 arrays = {port: memory[buffer][0:1] if port in first else memory[buffer] for port, buffer in bindings}
-                interpret(program, arrays, _key(base, place), watch=seen)
+                carry_out(program, arrays, _key(base, place))
             case Learn():
                 _learn(operation, memory, _key(base, operation.place), seen)
             case Scatter(population, into):

@@ -15,7 +15,7 @@ from tp_lava import parts
 from tp_lava.circuit import Buffer, Circuit, Deliver, Learn, Operation, Run, touched
 from tp_lava.connections import Synapses
 from tp_lava.deploy.loihi2.limits import Limits
-from tp_lava.deploy.loihi2.programs import instructions, per_neuron, sizes_of
+from tp_lava.deploy.loihi2.programs import instructions, listed, sizes_of
 from tp_lava.numbers import Format
 
 
@@ -39,11 +39,22 @@ class Connection:
 
 @dataclass(frozen=True)
 class NeuronProgram:
-    """instructions: for one compartment and step; compartments: of a neuron that it is carried out for."""
+    """As listed for Loihi 2. instructions, constants, shared: words of program memory; executed: instructions of a compartment in a
+    step, at most; spills: words of its memory; compartments: of a neuron that it is carried out for.
+    """
 
     name: str
     instructions: int
+    constants: int
+    shared: int
+    executed: int
+    spills: int
     compartments: int
+
+    @property
+    def words(self) -> int:
+        """Of a core that carries it out."""
+        return self.instructions + self.constants + self.shared
 
 
 @dataclass(frozen=True)
@@ -129,7 +140,7 @@ def _task_name(operation: Run | Learn | Deliver, layers: int) -> str:
 def _layer(circuit: Circuit, number: int, limits: Limits) -> LayerDemand:
     name, target = f"hidden{number}", f"target{number}"
     runs = neuron_runs(circuit, number)
-    programs = tuple(NeuronProgram(run.program.name, per_neuron(run, circuit), _rows(run, circuit)) for run in runs)
+    programs = tuple(_program(run, circuit) for run in runs)
     streams = circuit.sizes["k"] if any(run.program.name == f"{target}_neuron" for run in runs) else 0
     credited = f"{name}_error" in circuit.buffers
     errors = sum(_elements(circuit, b) for n, b in circuit.buffers.items() if n in (f"{name}_error", f"{target}_error"))
@@ -137,7 +148,7 @@ def _layer(circuit: Circuit, number: int, limits: Limits) -> LayerDemand:
         name=name,
         neurons=circuit.sizes[name],
         compartments=1 + streams,
-        state_bits=_state_bits(circuit, runs, name, limits),
+        state_bits=_state_bits(circuit, runs, name, limits) + sum(p.spills * p.compartments for p in programs) * limits.state_word.value,
         credited=credited,
         errors=errors,
         programs=programs,
@@ -145,9 +156,11 @@ def _layer(circuit: Circuit, number: int, limits: Limits) -> LayerDemand:
     )
 
 
-def _rows(run: Run, circuit: Circuit) -> int:
-    sizes = sizes_of(run, circuit)
-    return max(sizes.get(axis, 1) for axis in ("row", "r"))
+def _program(run: Run, circuit: Circuit) -> NeuronProgram:
+    sizes, counts = sizes_of(run, circuit), listed(run, circuit)
+    rows = max(sizes.get(axis, 1) for axis in ("row", "r"))
+    shared = sum(counts.shared_words.values())
+    return NeuronProgram(run.program.name, counts.instructions, counts.constants, shared, counts.worst, counts.spills, rows)
 
 
 def _state_bits(circuit: Circuit, runs: list[Run], axis: str, limits: Limits) -> int:

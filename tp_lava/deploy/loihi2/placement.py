@@ -137,7 +137,7 @@ class _Layer:
         used = {
             "synapses": sum(words * limits.synapse_word.value // 8 + limits.connection_header.value for _, _, _, words in taken),
             "state": -(-neurons * d.state_bits // 8),
-            "programs": sum(p.instructions for p in d.programs) * limits.instruction_word.value // 8,
+            "programs": sum(p.words for p in d.programs) * limits.instruction_word.value // 8,
             "input axons": axons * limits.input_axon.value // 8,
             "output axons": int(self.sent[last] - self.sent[first]) * limits.output_axon.value // 8,
             "presynaptic traces": sum(sources for c, sources, _, _ in taken if c.traced) * limits.trace_memory.value // 8,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tp_lava.circuit import Circuit, Run
+from tp_lava.circuit import Circuit, Deliver, Run
 from tp_lava.dynamics.program import Program
-
-_OF_A_NEURON = ("n", "r", "row")  # axes along which a neuron program is carried out once more, not written out
+from tp_lava.targets.loihi2.compiling import compile_program, summed_axes
+from tp_lava.targets.loihi2.listing import Counts
 
 
 def instructions(program: Program, sizes: Mapping[str, int]) -> int:
@@ -26,9 +26,13 @@ def instructions(program: Program, sizes: Mapping[str, int]) -> int:
     return total
 
 
-def per_neuron(run: Run, circuit: Circuit) -> int:
-    """Instructions of a neuron program for one compartment and step; what runs over classes or streams is written out."""
-    return instructions(run.program, {axis: n for axis, n in sizes_of(run, circuit).items() if axis not in _OF_A_NEURON})
+def listed(run: Run, circuit: Circuit) -> Counts:
+    """What a neuron program costs as a listing of Loihi 2's public instructions, for one compartment and step."""
+    arriving = {o.into for o in circuit.step if isinstance(o, Deliver)}
+    accumulators = [port for port, buffer in run.bindings if buffer in arriving]
+    sizes = sizes_of(run, circuit)
+    summed = {axis: sizes[axis] for axis in summed_axes(run.program)}
+    return compile_program(run.program, sizes=summed, accumulators=accumulators).counts
 
 
 def sizes_of(run: Run, circuit: Circuit, streams: int | None = None) -> dict[str, int]:
