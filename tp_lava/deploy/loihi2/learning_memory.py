@@ -60,6 +60,9 @@ def _same(rule: Rule | None, update: str) -> bool:
 
 def _of_rule(network: Network, rule: Rule, n_steps: int, yours: bool = False) -> Remembered:
     learned = replace(rule, rate=tuple(rule.rates(len(network.layers))))
+    if not isinstance(rule, TP | TESS):
+        counted = by_counting(Form(type(rule).__name__, "tp"), learned, network, 1)
+        return Remembered(type(rule).__name__, counted, counted, "as counted: no formula is known here", "", yours)
     if isinstance(rule, TP):
         streams = rule.streams(network.n_classes)
         form, says, source = Form(f"TP, K = {streams}", "tp"), "n (2 K + 1), first layer K C + C n more", TP_PAPER
