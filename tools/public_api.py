@@ -19,7 +19,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 LISTING = ROOT / "tests" / "public_api.txt"
 MODULES = tuple(
-    f"tp_lava{name}" for name in ("", ".data", ".lava", ".processes", ".torch", ".plots", ".deploy", ".ranges", ".rules", ".wiring")
+    f"tp_lava{name}"
+    for name in (
+        "",
+        ".data",
+        ".lava",
+        ".processes",
+        ".torch",
+        ".plots",
+        ".deploy",
+        ".deploy.loihi2",
+        ".report",
+        ".ranges",
+        ".rules",
+        ".wiring",
+    )
 )
 Definition = tuple[str, ast.AST]  # the module it is in, and itself
 

@@ -81,6 +81,11 @@ class Part:
         """Name of an array here -> its buffer's name in the circuit."""
         return {here: name for name, here in self._local.items()}
 
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """What it carries out, stage by stage."""
+        return tuple(operation for operations in self._operations.values() for operation in operations)
+
     def keep(self, name: str, shape: tuple[int, ...], dtype: type = np.int32) -> None:
         """Add an array of the one who runs the part: where it stands between two steps."""
         self._memory[name] = np.zeros(shape, dtype)
