@@ -28,14 +28,26 @@ KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name
 
 
 def normalised(notebook: Any) -> Any:
-    """The notebook without what differs from run to run: ids are cell-0, cell-1, ..., no metadata but the kernel's name."""
+    """The notebook without what differs from run to run: ids are cell-0, cell-1, ..., no metadata but the kernel's name, one output for what is printed."""
     notebook.metadata = nbformat.from_dict(KERNEL)
     for number, cell in enumerate(notebook.cells):
         cell["id"], cell["metadata"] = f"cell-{number}", {}
-        for output in cell.get("outputs", ()):
-            if "metadata" in output:
-                output["metadata"] = {}
+        if "outputs" in cell:
+            cell["outputs"] = joined(cell["outputs"])
     return notebook
+
+
+def joined(outputs: list[Any]) -> list[Any]:
+    """Outputs without metadata; what was printed in pieces, as the kernel happened to send it, in one."""
+    kept: list[Any] = []
+    for output in outputs:
+        if "metadata" in output:
+            output["metadata"] = {}
+        if kept and "name" in output and kept[-1].get("name") == output["name"]:
+            kept[-1]["text"] += output["text"]
+        else:
+            kept.append(output)
+    return kept
 
 
 def told_on_stderr(notebook: Any) -> str:
