@@ -28,7 +28,7 @@ KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name
 
 
 def normalised(notebook: Any) -> Any:
-    """The notebook without what differs from run to run: ids are cell-0, cell-1, ..., no metadata but the kernel's name, one output for what is printed."""
+    """The notebook without what differs from run to run: ids by number, no metadata but the kernel's, what is printed in one."""
     notebook.metadata = nbformat.from_dict(KERNEL)
     for number, cell in enumerate(notebook.cells):
         cell["id"], cell["metadata"] = f"cell-{number}", {}
