@@ -231,7 +231,7 @@ def test_what_train_refuses(options, message, own, tmp_path, monkeypatch):
 def test_what_a_folder_with_a_run_refuses(own, trained, tmp_path):
     folder, _ = trained
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
-    assert f"give --resume {folder} to go on with it" in refused("train", *SMALL, "--data", own, "--out", folder)
+    assert f"give another with --out, or --resume {folder} to go on with it" in refused("train", *SMALL, "--data", own, "--out", folder)
     resume = ("train", "--resume", folder)
     assert "train: rule is tess in a run that is resumed, but must be tp, as it was begun" in refused(*resume, "--rule", "tess")
     assert "train: epochs is 4 in a run that is resumed, but must be 3, as it was begun" in refused(*resume, "--epochs", 4)

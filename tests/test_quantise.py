@@ -162,6 +162,19 @@ def test_room_to_learn(rng):
     assert tpl.Learner(q.network, rule, q.fixed).exponents["hidden1"] == q.fixed.weight_exponents["hidden1"]
 
 
+@pytest.mark.parametrize("bits", [4, 6])
+def test_room_of_trained_weights_is_not_that_of_blank_ones(rng, bits):
+    """A Learner keeps a weight of 1 for a blank readout; a trained one of small weights would be rounded away in it."""
+    network = lively(tpl.Network.dense((12, 10, 3), seed=2))
+    small = network.with_weights({"readout": np.float32(0.05) * network.weights["readout"]})
+    events, rule, largest = recordings(rng, network), tpl.TP(contrast=2), float(np.abs(small.weights["readout"]).max())
+    trained = tpl.quantise(small, events, rule=rule, weight_bits=bits).fixed.weight_exponents["readout"]
+    assert trained == math.ceil(math.log2(2 * largest / (2 ** (bits - 1) - 1)))
+    blank = network.with_weights({"readout": np.zeros_like(network.weights["readout"])})
+    wanted = tpl.Learner(blank, rule, tpl.FixedPoint(weight_bits=bits)).exponents["readout"]
+    assert tpl.quantise(blank, events, rule=rule, weight_bits=bits).fixed.weight_exponents["readout"] == wanted > trained
+
+
 def test_bits_are_searched_for(rng):
     network = lively(tpl.Network.dense((12, 10, 8, 3), seed=2))
     events = recordings(rng, network, 8)

@@ -38,7 +38,7 @@ from tp_lava.rules import Gain, Rule, TraceRange
 Formats = Mapping[str, Format]
 REAL: Formats = MappingProxyType({})  # no formats: a float network
 
-_GROWTH = 2.0  # learned weights may grow to so many times their largest
+GROWTH = 2.0  # learned weights may grow to so many times their largest
 _STOCK_SHIFTS = 10  # bits that the learning engine can shift a product with a trace to the right: 7, and 3 that it always does
 _RATE_HEADROOM_BITS = 3  # a rate may be raised eightfold while running
 
@@ -178,11 +178,11 @@ def _range(name: str, network: Network, rule: Rule | None) -> float:
     largest = max(float(abs(network.weights[name]).max(initial=0.0)), 2.0**-20)
     high = Format(WEIGHT_BITS, 0).high
     if name == "target":
-        return largest * (_GROWTH if rule and rule.train_target else 1.0)
+        return largest * (GROWTH if rule and rule.train_target else 1.0)
     if name == "readout":
-        return max(_GROWTH * largest, high / 128)
+        return max(GROWTH * largest, high / 128)
     layer = network.layers[int(name.removeprefix("hidden").removeprefix("recurrent"))]
-    return max(_GROWTH * largest, layer.neuron.threshold / 4 * high / 128)
+    return max(GROWTH * largest, layer.neuron.threshold / 4 * high / 128)
 
 
 def _layer_formats(number: int, layer: Layer, fan_in: int, formats: Formats, options: FixedPoint) -> dict[str, Format]:

@@ -68,6 +68,10 @@ class Learner:
         self._connect()
 
     # What it is -------------------------------------------------------------------------------
+    def __repr__(self) -> str:
+        rule = type(self._rule).__name__ if self._rule else "no rule"
+        return f"Learner({self._start!r}, {rule}, {self.precision}, {self.samples_seen} samples learned)"
+
     @property
     def rule(self) -> Rule | None:
         """The rule; another one may be set, for example with smaller rates."""

@@ -21,7 +21,7 @@ _OF_FORMAT = {"nir": ("dt", "reset", "exporter"), "state dict": ("layers",), "sl
 
 def convert_file(
     source: Annotated[Path, typer.Argument(help=".nir, .net (SLAYER), .pt or .safetensors (with --layers).")],
-    to: Annotated[Path, typer.Option(help="The .tplava file to write.")],
+    to: Annotated[Path, typer.Option("--to", "--out", help="The .tplava file to write.")],
     layers: Annotated[Path | None, typer.Option(help="State dicts: JSON file that describes the layers, see docs/converting.md.")] = None,
     dt: Annotated[float | None, typer.Option(help="NIR: seconds a step.")] = None,
     exporter: Annotated[str | None, typer.Option(help="NIR: snntorch, norse or sinabs, whose conventions the file follows.")] = None,

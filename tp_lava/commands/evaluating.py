@@ -40,6 +40,7 @@ def evaluate(
     samples = {"test": test, "train": train, "all": train + test}[part]
     if not samples:
         raise invalid("eval", "part", part, "one that has samples", "use --part all")
+    tasks.check_fits("eval", samples, learner.network)
     told = evaluated(learner, samples, in_lava, progress)
     if as_json:
         print_json({"model": model, "data": data, "part": part, "precision": learner.precision, "in_lava": in_lava, **told})

@@ -70,8 +70,10 @@ def _task(data: str, sensor: str | None, new_class: int | None, rehearse: int | 
 
 
 def _learned(task: tasks.Task, params: Mapping[str, Any]) -> FineTuned:
+    network = model_named(params["model"], params["seed"])
+    tasks.check_fits("finetune", task.samples, network)
     return finetuned(
-        model_named(params["model"], params["seed"]),
+        network,
         task.samples,
         task.test,
         rule=tasks.rule_named(params["rule"], params["rate"], params["readout_rate"]),

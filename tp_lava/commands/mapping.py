@@ -58,7 +58,7 @@ def limits_of(file: Path | None) -> Limits:
 def show(mapping: Mapping) -> None:
     """Print layers, embedded processors and what is broken."""
     where = mapping.board.name if mapping.board else "no board"
-    print_rows(f"{len(mapping.cores)} cores on {len(mapping.chips)} chips, {where}: on paper, not run on a chip", _layers(mapping))
+    print_rows(f"{mapping.size}, {where}: on paper, not run on a chip", _layers(mapping))
     work = (("+".join(task.name for task in p.tasks), p.chip, p.number, f"{p.operations:,}") for p in mapping.processors)
     print_rows("embedded processors", [dict(zip(("work", "chip", "processor", "operations a step"), row, strict=True)) for row in work])
     print("\n".join(map(str, mapping.violations)) or "no limit is broken")

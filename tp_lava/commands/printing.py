@@ -7,9 +7,12 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, object]], left: int = 1) -> None:
@@ -25,6 +28,29 @@ def print_rows(title: str, rows: Sequence[Mapping[str, object]], left: int = 1) 
     console = Console()
     console.print(title, style="italic", markup=False, highlight=False, soft_wrap=True)
     console.print(table)
+
+
+def print_table(table: Table) -> None:
+    """A table with a title and few rows; on its side, where the screen is too narrow for it."""
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console()
+    if Measurement.get(console, console.options.update(width=10_000), table).maximum > console.width:
+        table = _turned(table)
+    console.print(table)
+
+
+def _turned(table: Table) -> Table:
+    from rich.table import Table
+
+    turned = Table(title=table.title, caption=table.caption, title_justify="left", caption_justify="left")
+    first, *others = ([column.header, *column.cells] for column in table.columns)
+    for number, header in enumerate(first):
+        turned.add_column(str(header), justify="right" if number else "left")
+    for row in others:
+        turned.add_row(*row)
+    return turned
 
 
 def print_json(told: Mapping[str, Any]) -> None:

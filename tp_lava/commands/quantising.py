@@ -11,8 +11,8 @@ from tp_lava.commands import configuration
 from tp_lava.commands.configuration import Config
 from tp_lava.commands.converting import model_named
 from tp_lava.commands.options import AsJson, Data, Model
-from tp_lava.commands.printing import make_folder, print_json, say_written
-from tp_lava.commands.tasks import split
+from tp_lava.commands.printing import make_folder, print_json, print_table, say_written
+from tp_lava.commands.tasks import check_fits, split
 from tp_lava.errors import invalid
 from tp_lava.learner import Learner
 from tp_lava.numbers import WEIGHT_BITS
@@ -32,8 +32,6 @@ def quantise(
     as_json: AsJson = False,
 ) -> None:
     """Choose fixed-point formats from samples, by how well spikes agree, and say what they cost in each layer."""
-    from rich.console import Console
-
     report, tested = quantised(model, data, bits, calibration, seed)
     files = list[Path]()
     if plot:
@@ -45,7 +43,7 @@ def quantise(
         print_json({"config": asked, **report.to_dict(), "test": tested})
         return
     print(configuration.to_toml(asked))
-    Console().print(report.table())
+    print_table(report.table())
     print(f"{tested['samples']} test samples: accuracy {tested['float']:.3f} in float, {tested['fixed']:.3f} in fixed point")
     say_written(files)
 
@@ -53,6 +51,7 @@ def quantise(
 def quantised(model: str, data: str, bits: str, calibration: int, seed: int) -> tuple[QuantisationReport, dict[str, float]]:
     """-> (the report on the calibration samples, {"samples", "float", "fixed"}: accuracy on the test samples)."""
     network, (train, test) = model_named(model, seed), split(data, seed)
+    check_fits("quantise", train, network)
     chosen = in_fixed_point(network, train[:calibration], weight_bits=_bits(bits), calibration=calibration)
     fixed = Learner(chosen.network, precision=chosen.fixed).evaluate(test)
     return chosen.report, {"samples": len(test), "float": Learner(network).evaluate(test), "fixed": fixed}

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tp_lava.commands.exporting import Choices, RuleName, learner_named
+from tp_lava.commands.mapping import in_fixed_point
 from tp_lava.commands.options import FAILED, AsJson, LearnerOrModel
 from tp_lava.commands.printing import print_json
 from tp_lava.ranges import check_ranges
@@ -27,11 +28,15 @@ def ranges(
     from rich.console import Console
 
     learner = learner_named(model, Choices(rule, bits=bits), seed, "ranges")
-    report = check_ranges(learner, steps=steps, learning=learning, strict=False)
+    report = check_ranges(in_fixed_point(learner), steps=steps, learning=learning, strict=False)
     if as_json:
         print_json(report.to_dict())
     else:
-        Console().print(report.table(every))
+        console = Console()
+        table = report.table(every, console.width)
+        console.print(table)
+        if "note" not in [column.header for column in table.columns]:
+            print(report.notes())
     if report.problems:
         print("\n".join(entry.message for entry in report.problems), file=sys.stderr)
         raise typer.Exit(FAILED)

@@ -16,7 +16,7 @@ from tp_lava.commands.exporting import Choices, RuleName, learner_named
 from tp_lava.commands.mapping import BoardName, LimitsFile, in_fixed_point, limits_of
 from tp_lava.commands.options import AsJson, Data, LearnerOrModel, Rate, ReadoutRate
 from tp_lava.commands.printing import make_folder, print_json, say_written
-from tp_lava.commands.tasks import split
+from tp_lava.commands.tasks import check_fits, split
 
 if TYPE_CHECKING:
     from tp_lava.report import Facts
@@ -49,6 +49,7 @@ def report(
     how = {"name": Path(model).stem, "counted": counted, "board": board, "limits": limits_of(limits), "made_by": _made_by(asked["report"])}
     learner = learner_named(model, Choices(rule, rate, readout_rate, bits), seed, "report")
     test = split(data, seed)[1][:samples]
+    check_fits("report", test, learner.network)
     if is_learner(model):
         facts = write_report(in_fixed_point(learner), test, out, **how)
     else:  # the network itself, for its accuracy in float

@@ -60,7 +60,8 @@ class Run:
 def begun(out: Path, about: Mapping[str, Any], learner: Learner) -> Run:
     """A run at its start. Raises InvalidValueError where the folder holds another one."""
     if (out / LEARNER).exists():
-        raise invalid("train", "out", f"{out}, which holds a run", "a folder without one", f"give --resume {out} to go on with it")
+        remedy = f"give another with --out, or --resume {out} to go on with it"
+        raise invalid("train", "out", f"{out}, which holds a run", "a folder without one", remedy)
     run = Run(out, about, learner)
     run.keep()
     return run

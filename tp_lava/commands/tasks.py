@@ -15,6 +15,7 @@ from tp_lava.data.events import Sample
 from tp_lava.data.sensors import through
 from tp_lava.errors import invalid
 from tp_lava.finetuning import few
+from tp_lava.network import Network
 from tp_lava.rules import TESS, TP, Rule
 
 _TEST_SHARE = 5  # one in so many
@@ -47,6 +48,13 @@ def parts(data: str) -> tuple[list[Sample], list[Sample]]:
         limit = "digits, an .npz of save_samples or from_nmnist, or an .h5 in SHD's layout"
         raise invalid("data", "name", repr(data), limit, "tpl.data.from_arrays and save_samples make one of your arrays")
     return from_shd(path).samples, []
+
+
+def check_fits(command: str, samples: Sequence[Sample], network: Network) -> None:
+    """Refuse samples of another number of inputs than a model's, which are most often those of the default data."""
+    units = samples[0].events.n_units
+    if units != network.n_inputs:
+        raise invalid(command, "data", f"of {units} inputs", f"of the model's {network.n_inputs}", "give what the model is for with --data")
 
 
 def apart(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -43,8 +43,8 @@ class LavaResult:
     and compiling the network.
     """
 
-    predictions: np.ndarray
-    scores: np.ndarray
+    predictions: np.ndarray = field(repr=False)
+    scores: np.ndarray = field(repr=False)
     learner: Learner
     seconds: float
 

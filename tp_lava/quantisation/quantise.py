@@ -60,10 +60,11 @@ def quantise(
 
     samples: Events, or pairs with a label; those without labels say nothing of accuracy. weight_bits: 2..8, for all
     connections or by name (the others 8), or "search": the fewest of each connection that keep `accept`, in (0, 1], of the
-    agreement that 8 bits give (readout: of the predictions). rule: by which it will learn on; the weights it changes keep the
-    room to grow that a Learner gives them, or room_to_learn (>= 1) times their largest; without a rule, room_to_learn holds for
-    all. calibration: samples, drawn by seed, that the search looks at; the report looks at all. check_ranges: prove that every
-    number fits, in samples as long as these, and say so in the report (docs/ranges.md).
+    agreement that 8 bits give (readout: of the predictions). rule: by which it will learn on; the weights it changes may grow to
+    room_to_learn (>= 1, by default 2) times their largest, blank ones to what a Learner gives them; without a rule, room_to_learn
+    holds for all. Room costs resolution: 2 is one bit. calibration: samples, drawn by seed, that the search looks at; the report
+    looks at all. check_ranges: prove that every number fits, in samples as long as these, and say so in the report
+    (docs/ranges.md).
     Warns (QuantisationWarning) of layers that fixed point silences or saturates, and of those that never spiked at all.
     Raises InvalidValueError, and NumberRangeError for what no exponent makes fit.
     """
@@ -124,9 +125,7 @@ def _check_options(network: object, rule: object, weight_bits: object, room: obj
         found = repr(weight_bits)
         raise invalid("quantise", "weight_bits", found, 'an integer in 2..8, one for each name, or "search"', "8 is what Loihi holds")
     if room is not None and not is_number(room, 1):
-        raise invalid(
-            "quantise", "room_to_learn", repr(room), "a number of at least 1", "2 lets weights double; None is a Learner's choice"
-        )
+        raise invalid("quantise", "room_to_learn", repr(room), "a number of at least 1", "2 lets weights double")
     if not is_number(accept) or not 0 < accept <= 1:  # type: ignore[operator]
         raise invalid("quantise", "accept", repr(accept), "a number in (0, 1]", "0.95 keeps 95 % of the agreement that 8 bits give")
     if not is_whole(calibration, 1):

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from tp_lava.errors import NumberRangeError
-from tp_lava.fixedpoint import REAL, FixedPoint, Formats, plan, weight_exponents
+from tp_lava.fixedpoint import GROWTH, REAL, FixedPoint, Formats, plan, weight_exponents
 from tp_lava.network import Network, is_bias
 from tp_lava.numbers import STATE_BITS, WEIGHT_BITS, Format, exponent_to_hold
 from tp_lava.readouts import Readout
@@ -109,10 +109,11 @@ class Search:
         learns, room, largest = self._learns(name), self._wanted.room, self._largest(name)
         if name == "target" or not (learns or (room is not None and self._wanted.rule is None)):
             return None
-        return exponent_to_hold(room * largest, bits) if room is not None and largest > 0 else self._default(name, bits)
+        room = GROWTH if room is None else room
+        return exponent_to_hold(room * largest, bits) if largest > 0 else self._default(name, bits)
 
     def _default(self, name: str, bits: int) -> int:
-        """As a Learner chooses: room for blank layers too."""
+        """As a Learner chooses, who does not know whether a layer is trained: what a blank one may come to need."""
         return weight_exponents(self._network, self._wanted.rule, FixedPoint({name: bits}))[name]
 
     def _coarsest(self, name: str) -> int:

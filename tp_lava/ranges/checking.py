@@ -109,7 +109,8 @@ def circuit_of(network: Network, rule: Rule | None, options: FixedPoint, batch: 
 
 def _of_learner(learner: Learner, rule: object, fixed: object, batch: int) -> tuple[Circuit, Mapping[str, np.ndarray] | None]:
     if learner.fixed is None:
-        raise invalid("check_ranges", "precision", "float", "fixed", "floats have no formats")
+        remedy = 'make the learner with precision="fixed", or give its network and rule'
+        raise invalid("check_ranges", "precision", "float", "fixed", remedy)
     if rule is not None or fixed is not None:
         raise invalid("check_ranges", "rule or fixed", "given with a Learner", "those of the learner", "leave them out")
     if batch > 1:

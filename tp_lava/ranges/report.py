@@ -91,19 +91,26 @@ class RangeReport:
         """Everything, JSON-able."""
         return {**self.summary(), "entries": [dataclasses.asdict(entry) for entry in self.entries]}
 
-    def table(self, intermediates: bool = False):
-        """A rich Table of the buffers and of what is not just a fit. intermediates: of every value of every program too."""
+    def table(self, intermediates: bool = False, width: int = 200):
+        """A rich Table of the buffers and of what is not just a fit. intermediates: of every value of every program too; width: in
+        characters, below 160 without lines and without what the names and formats tell.
+        """
+        from rich.box import HEAVY_HEAD
         from rich.table import Table
 
-        drawn = Table(title=self.line(), title_justify="left")
-        for column in _COLUMNS:
+        columns = _COLUMNS if width >= _WIDE else _FEWER
+        drawn = Table(title=self.line(), title_justify="left", box=HEAVY_HEAD if width >= _WIDE else None, pad_edge=width >= _WIDE)
+        for column in columns:
             drawn.add_column(column, justify="right" if column in _NUMBERS else "left", overflow="fold")
         for entry in self.entries:
             if intermediates or not entry.program or entry.verdict != FITS:
-                proven = str(entry.low) if entry.low == entry.high else f"{entry.low} .. {entry.high}"
-                cells = proven, entry.format, str(entry.bits_used), str(entry.head_room), entry.verdict, entry.note
-                drawn.add_row(entry.layer, entry.program, entry.name, *cells)
+                cells = _cells(entry)
+                drawn.add_row(*(cells[column] for column in columns))
         return drawn
+
+    def notes(self) -> str:
+        """A line for each number that does more than fit, with why."""
+        return "\n".join(f"{_full_name(entry)}: {entry.note}" for entry in self.entries if entry.note and entry.verdict != FITS)
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -114,7 +121,15 @@ class RangeReport:
 
 
 _COLUMNS = ("layer", "program", "name", "proven", "format", "bits", "head-room", "verdict", "note")
+_FEWER = ("name", "proven", "format", "head-room", "verdict")
 _NUMBERS = ("proven", "bits", "head-room")
+_WIDE = 160  # characters that all columns take
+
+
+def _cells(entry: Entry) -> dict[str, str]:
+    proven = str(entry.low) if entry.low == entry.high else f"{entry.low} .. {entry.high}"
+    held = {"layer": entry.layer, "program": entry.program, "name": entry.name, "proven": proven, "format": entry.format}
+    return held | {"bits": str(entry.bits_used), "head-room": str(entry.head_room), "verdict": entry.verdict, "note": entry.note}
 
 
 def _full_name(entry: Entry) -> str:

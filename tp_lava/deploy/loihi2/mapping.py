@@ -69,6 +69,11 @@ class Mapping:
         """Whether no limit is broken."""
         return not self.violations
 
+    @property
+    def size(self) -> str:
+        """In words: "3 cores on 1 chip"."""
+        return f"{_counted(len(self.cores), 'core')} on {_counted(len(self.chips), 'chip')}"
+
     def cores_of(self, layer: str) -> tuple[Core, ...]:
         """The cores of a layer, in order of its neurons."""
         return tuple(core for core in self.cores if core.layer == layer)
@@ -106,11 +111,15 @@ class Mapping:
 
     def __str__(self) -> str:
         board = f"on {self.board.name}" if self.board else "on no board"
-        lines = [f"{len(self.cores)} cores on {len(self.chips)} chips, {board}"]
+        lines = [f"{self.size}, {board}"]
         for row in self.rows():
             kilobytes = sum(row["bytes"].values()) / 1024
-            lines.append(f"  {row['layer']}: {row['compartments']} compartments, {row['cores']} cores, {kilobytes:.1f} KB")
+            lines.append(f"  {row['layer']}: {row['compartments']} compartments, {_counted(row['cores'], 'core')}, {kilobytes:.1f} KB")
         return "\n".join([*lines, *map(str, self.violations)])
+
+
+def _counted(number: int, of: str) -> str:
+    return f"{number} {of}" if number == 1 else f"{number} {of}s"
 
 
 def map_network(
