@@ -1,3 +1,4 @@
-"""Learners written out as sources for machines without Python."""
+"""Learners written out as sources for machines without Python, and for Loihi 2."""
 
+from tp_lava.deploy.bundle import export_loihi2 as export_loihi2
 from tp_lava.deploy.c import export_c as export_c
