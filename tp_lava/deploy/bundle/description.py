@@ -24,7 +24,7 @@ _LISTED = 16  # parameters with more values are in the file of weights
 _DEEPER = "target streams go through these weights too, and one LearningDense cannot tell their spikes and third factors from the sample's"
 _RECURRENT = "stock LearningDense learns hidden0 alone here; see docs/processes.md of tp_lava, Lava's own learning engine"
 _READOUT = "its presynaptic term is {trace} in {bits} bits, the engine's traces have {stock}; PlasticDense keeps it"
-_FORM = 'this learner holds its weights in 8 bits; with precision=tpl.FixedPoint(stock=True) they are in the engine\'s form'
+_FORM = "this learner holds its weights in 8 bits; with precision=tpl.FixedPoint(stock=True) they are in the engine's form"
 
 
 def arrays(learner: Learner) -> dict[str, np.ndarray]:
@@ -142,5 +142,3 @@ def _why(learner: Learner, circuit: Circuit, weights: str, trace: str) -> str:
         what = {"trace": trace, "bits": format.bits} if format else {"trace": "the spike", "bits": 1}
         return _READOUT.format(**what, stock=STOCK_TRACE_BITS)
     return _DEEPER if "k" in circuit.sizes else _RECURRENT
-
-

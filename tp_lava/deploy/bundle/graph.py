@@ -54,7 +54,7 @@ def why_not_in_engine(network: Network, rule: Rule | None) -> str:
     try:
         check_stock(network, rule)
     except InvalidValueError as error:
-        return str(error)
+        return str(error).partition("; ")[0]
     if rule is not None and keeps_trace(rule):
         return "the engine keeps TESS's presynaptic trace in 7 bits, rounded by one random number for all synapses: not to be foreseen"
     return ""
@@ -70,9 +70,9 @@ def check_graph(learner: Learner) -> None:
     for number, layer in enumerate(learner.network.layers):
         if layer.connection:
             found, limit = "a convolution", "all-to-all, for which there are Processes"
-            raise invalid(f"export: hidden{number}", "connection", found, limit, "export it as C: export_c, --target c")
+            raise invalid(f"export: hidden{number}", "connection", found, limit, "export it as C")
     if learner.rule is not None and isinstance(learner.rule.readout, Match):
-        raise invalid("export", "rule.readout", "Match()", "a Readout on Loihi 2", "use tpl.Readout(), or export it as C: export_c, --target c")
+        raise invalid("export", "rule.readout", "Match()", "a Readout on Loihi 2", "use tpl.Readout(), or export it as C")
 
 
 def graph_of(learner: Learner) -> Graph:

@@ -14,8 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from tp_lava.checks import is_whole
 from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.description import NO_DECAY, arrays, described
-from tp_lava.deploy.bundle.graph import EMBEDDED, Graph, check_graph, graph_of, in_engine, why_not_in_engine
-from tp_lava.deploy.bundle.vectors import first_steps, learned_names, vectors
+from tp_lava.deploy.bundle.graph import EMBEDDED, Graph, check_graph, graph_of, why_not_in_engine
+from tp_lava.deploy.bundle.vectors import first_steps, vectors
 from tp_lava.deploy.c import check_name, checked_samples, export_c, fixed_learner, out_folder, random_samples
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD
 from tp_lava.errors import NumberRangeError, invalid
@@ -62,7 +62,7 @@ def export_loihi2(
     given = first_steps(checked_samples(samples, learner) if samples is not None else random_samples(learner), steps)
     tests = _packed(vectors(learner, given))
     _check_size(tests)
-    written = _write(folder, _files(learner, name, tests))
+    written = _write(folder, _files(learner, name, tests, check_ranges))
     written += [_saved(learner, folder / "learner.safetensors")]
     written += export_c(learner, folder / "embedded", name, samples=given, check_ranges=False)
     return written
@@ -84,16 +84,17 @@ def _started(model: object, rule: Rule | None, fixed: FixedPoint | None, seed: i
     return Learner(learner.network, learner.rule, learner.fixed or "fixed", learner.seed)
 
 
-def _files(learner: Learner, name: str, tests: bytes) -> dict[str, bytes]:
+def _files(learner: Learner, name: str, tests: bytes, proved: bool) -> dict[str, bytes]:
     """All files but the learner and its C, by name. A further page for the folder belongs here."""
     graph = graph_of(learner)
     inference, learning = learner.circuits
     made = circuit_listings(learning or inference)
-    facts = _facts(learner, name, graph, made)
+    told = described(learner, name, graph)
+    facts = {**_facts(learner, name, graph, made), "learning": told["learning"], "proved": proved}
     texts = {
         "README.md": _render("README.md.jinja", facts),
         _SCRIPT: _render("build_network.py.jinja", facts),
-        "network.json": json.dumps(described(learner, name, graph), indent=1) + "\n",
+        "network.json": json.dumps(told, indent=1) + "\n",
         "placements.txt": placements(made),
         **{f"listings/{program}.txt": listing.text().rstrip("\n") + "\n" for program, listing in made.listings.items()},
     }
@@ -109,15 +110,12 @@ def _facts(learner: Learner, name: str, graph: Graph, made: CircuitListings) -> 
         "graph": graph,
         "classes": classes,
         "stock": ", ".join(f"{node.name} ({node.what})" for node in stock),
-        "stock_names": repr(tuple(node.name for node in stock)),
+        "stock_names": tuple(node.name for node in stock),
         "own": ", ".join(sorted(set(classes) - {node.what for node in stock})),
         "dw": SPIKE_TIMES_THIRD.loihi_string({"y1": 0}),
         "no_decay": NO_DECAY,
         "rule": type(learner.rule).__name__ if learner.rule else None,
         "shape": "-".join(map(str, learner.network.sizes)),
-        "in_engine": in_engine(learner),
-        "why_not": why_not_in_engine(learner.network, learner.rule),
-        "learned": learned_names(learner),
         "listings": sorted(made.listings),
         "embedded": [placement for placement in made.placements if placement.place == EMBEDDED],
     }
@@ -132,14 +130,13 @@ def placements(made: CircuitListings) -> str:
 def _render(template: str, facts: dict[str, object]) -> str:
     loader = PackageLoader("tp_lava.deploy.bundle", "templates")
     jinja = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    jinja.filters["pyrepr"] = repr
     return jinja.get_template(template).render(facts)
 
 
 def _packed(held: dict[str, np.ndarray]) -> bytes:
     """As a compressed .npz; the same arrays give the same bytes, for NumPy writes no times into it."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **held)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **held)
     return buffer.getvalue()
 
 

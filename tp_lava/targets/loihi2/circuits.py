@@ -115,7 +115,7 @@ def emulate_step(circuit: Circuit, memory: MutableMapping[str, np.ndarray], list
 
 
 def learning_string(circuit: Circuit, operation: Learn) -> str:
-    """What learns in a fixed-point circuit, in the syntax of Lava's learning rules: "dw = ...", or "dd = ..." where changes are summed up."""
+    """What learns in a fixed-point circuit, as Lava writes learning rules: "dw = ...", or "dd = ..." where changes are summed up."""
     rule = TRACE_TIMES_THIRD if operation.trace else SPIKE_TIMES_THIRD
     weight, third = circuit.buffers[operation.weights].format, circuit.buffers[operation.third].format
     trace = circuit.buffers[operation.trace].format if operation.trace else None
