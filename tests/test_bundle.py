@@ -19,6 +19,7 @@ from tp_lava.deploy import export_loihi2
 from tp_lava.deploy.bundle.graph import graph_of, in_engine
 from tp_lava.deploy.bundle.vectors import first_steps, learned_names
 from tp_lava.deploy.c import in_turn, present
+from tp_lava.network import Layer
 from tp_lava.targets.loihi2 import circuit_listings
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -188,6 +189,7 @@ def test_samples_are_cut(rng):
 
 def opened_links(learner):
     """The connections between the Processes that Lava opens a network into, as "process.port", and each one's class."""
+    tpl.lava.make_importable()
     from tp_lava.models.hierarchy import SubOnChipLearnerFixed
     from tp_lava.processes import EventSource, OnChipLearner, ScoreSink
 
@@ -253,8 +255,9 @@ def test_the_script_without_lava_loihi(tmp_path, rng):
 
 def convolution():
     spatial = Spatial((1, 6, 6), 2, (3, 3))
-    layer = tpl.Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial)
-    return tpl.Network.dense((36, layer.size, 3)), layer
+    layer = Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial)
+    shapes = {"hidden0": spatial.weight_shape, "target": (spatial.size, 3), "readout": (3, spatial.size)}
+    return tpl.Network(36, (layer,), 3, {name: np.ones(shape, np.float32) for name, shape in shapes.items()})
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def in_turn(learner: Learner, samples: Sequence[Sample]) -> list[tuple[Events, i
     if learner.rule is None:
         return [(events, None) for events, _ in samples]
     taught = [(events, None if number % 2 else label) for number, (events, label) in enumerate(samples)]
-    return [*taught, (samples[0].events, None)]
+    return [*taught, (samples[0][0], None)]
 
 
 def present(
