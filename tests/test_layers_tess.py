@@ -121,8 +121,14 @@ def test_learning_switched_off_leaves_samples_unlearned(network, samples):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda n: BasisError(n, tpl.TP(contrast=2)), "BasisError: rule is TP.* but must be a TESS by which layer 0 learns"),
-        (lambda n: BasisError(n, tpl.TESS((0.1, 0.0), basis="walsh"), 1), "but must be a TESS by which layer 1 learns"),
+        (
+            lambda n: BasisError(n, tpl.TP(contrast=2)),
+            "BasisError: rule is TP.* must be a rule by which layer 0 learns, from its own activity",
+        ),
+        (
+            lambda n: BasisError(n, tpl.TESS((0.1, 0.0), basis="walsh"), 1),
+            "must be a rule by which layer 1 learns, from its own activity, as TESS",
+        ),
         (lambda n: TargetProjection(n, tpl.TESS(basis="walsh")), "must be a rule that learns by target streams; .* or LabelGate"),
         (lambda n: Readout(n, tpl.TP(contrast=2, readout=tpl.Match())), "Readout: rule is one that learns by Match"),
         (

@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -19,21 +19,21 @@ from safetensors.numpy import save
 
 from tp_lava.connections import Pooling, Spatial
 from tp_lava.dynamics.neuron import LIF
-from tp_lava.dynamics.surrogate import ArcTan, FastSigmoid, Triangle
+from tp_lava.dynamics.surrogate import Surrogate
 from tp_lava.errors import ArchiveError
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.network import Layer, Network
 from tp_lava.optimisers import SGD, Adam, Cosine, Plateau
 from tp_lava.provenance import Fate, Provenance
 from tp_lava.readouts import Match, Readout
-from tp_lava.rules import TESS, TP
+from tp_lava.rules import Rule
 
 VERSION = 1
 IMPOSSIBLE = (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError)  # what a false description raises
 _KEY = "tp_lava"
 _DATACLASSES = (
-    *(LIF, ArcTan, Triangle, FastSigmoid, Layer, Spatial, Pooling, Fate, Provenance),
-    *(TP, TESS, Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint),
+    *(LIF, *get_args(Surrogate), Layer, Spatial, Pooling, Fate, Provenance),
+    *(Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint),
 )
 _TYPES = {t.__name__: t for t in _DATACLASSES}
 
@@ -148,5 +148,13 @@ def encoded(value: Any) -> Any:
 def _decode(value: object):
     if isinstance(value, dict):
         fields = {key: _decode(item) for key, item in value.items() if key != "type"}
-        return _TYPES[value["type"]](**fields) if "type" in value else fields
+        return _type(value["type"])(**fields) if "type" in value else fields
     return [_decode(item) for item in value] if isinstance(value, list) else value
+
+
+def _type(name: str) -> type:
+    """One of the dataclasses above, or a rule."""
+    found = _TYPES.get(name) or Rule.types.get(name)
+    if found is None:
+        raise ValueError(f"{name!r} is no type known here; import the module that defines it first")
+    return found

@@ -16,9 +16,11 @@ from tp_lava.commands.exporting import export
 from tp_lava.commands.finetuning import finetune
 from tp_lava.commands.informing import info
 from tp_lava.commands.inspecting import inspect
+from tp_lava.commands.mapping import map_model
 from tp_lava.commands.options import BAD_INPUT, FAILED, INTERRUPTED
 from tp_lava.commands.quantising import quantise
 from tp_lava.commands.ranges import ranges
+from tp_lava.commands.reporting import report
 from tp_lava.commands.training import train
 from tp_lava.errors import LavaRunError, TpLavaError
 
@@ -44,6 +46,8 @@ app.command("quantise")(quantise)
 app.command("compare-rules")(compare_rules)
 app.command("export")(export)
 app.command("ranges")(ranges)
+app.command("map")(map_model)
+app.command("report")(report)
 app.command("info")(info)
 
 

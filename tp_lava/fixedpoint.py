@@ -33,7 +33,7 @@ from tp_lava.numbers import (
     quantise_decay,
 )
 from tp_lava.readouts import Readout
-from tp_lava.rules import TESS, TP, Gain, Rule, TraceRange
+from tp_lava.rules import Gain, Rule, TraceRange
 
 Formats = Mapping[str, Format]
 REAL: Formats = MappingProxyType({})  # no formats: a float network
@@ -141,8 +141,8 @@ def in_stock_engine(formats: Mapping[str, Format], rule: Rule | None) -> Formats
         )
     held = {"hidden0": Format(STOCK_WEIGHT_BITS, fine), "hidden0_input": Format(formats["hidden0_input"].bits + 1, fine)}
     held |= dict.fromkeys(("hidden0_third", "hidden0_causal_third", "hidden0_acausal_third"), Format(THIRD_FACTOR_BITS, fine))
-    if isinstance(rule, TESS) and rule.pre_decay > 0 and "hidden0_causal_third" in formats:
-        finest = fine - stock_trace_frac(rule.pre_decay) + _STOCK_SHIFTS
+    if rule and rule.pre_trace_decay > 0 and "hidden0_causal_third" in formats:
+        finest = fine - stock_trace_frac(rule.pre_trace_decay) + _STOCK_SHIFTS
         held["hidden0_causal_third"] = Format(THIRD_FACTOR_BITS, min(formats["hidden0_causal_third"].frac, finest))
         held["hidden0_acausal_third"] = Format(THIRD_FACTOR_BITS - 1, fine)  # its rail is offset
     return MappingProxyType({**formats, **held})
@@ -178,7 +178,7 @@ def _range(name: str, network: Network, rule: Rule | None) -> float:
     largest = max(float(abs(network.weights[name]).max(initial=0.0)), 2.0**-20)
     high = Format(WEIGHT_BITS, 0).high
     if name == "target":
-        return largest * (_GROWTH if isinstance(rule, TP) and rule.train_target else 1.0)
+        return largest * (_GROWTH if rule and rule.train_target else 1.0)
     if name == "readout":
         return max(_GROWTH * largest, high / 128)
     layer = network.layers[int(name.removeprefix("hidden").removeprefix("recurrent"))]

@@ -81,6 +81,11 @@ class Part:
         """Name of an array here -> its buffer's name in the circuit."""
         return {here: name for name, here in self._local.items()}
 
+    @property
+    def operations(self) -> tuple[Operation, ...]:
+        """What it carries out, stage by stage."""
+        return tuple(operation for operations in self._operations.values() for operation in operations)
+
     def keep(self, name: str, shape: tuple[int, ...], dtype: type = np.int32) -> None:
         """Add an array of the one who runs the part: where it stands between two steps."""
         self._memory[name] = np.zeros(shape, dtype)
@@ -150,6 +155,12 @@ def _programs(circuit: Circuit, *names: str) -> list[Operation]:
     return [operation for operation in circuit.step if isinstance(operation, Run) and operation.program.name in names]
 
 
+def _writing(circuit: Circuit, buffer: str) -> list[Operation]:
+    """The programs that write a buffer, as output, of a name that matches in whole."""
+    runs = (operation for operation in circuit.step if isinstance(operation, Run))
+    return [run for run in runs if any(run.program.port(port).role == "output" and re.fullmatch(buffer, b) for port, b in run.bindings)]
+
+
 def _stages(**stages: Sequence[Operation]) -> dict[str, Sequence[Operation]]:
     """Those that have anything to do."""
     return {name: operations for name, operations in stages.items() if operations}
@@ -197,22 +208,23 @@ def _neurons_trace(circuit: Circuit, trace: str) -> Operation:
 def population(circuit: Circuit, number: int, seed: int = 0) -> Part:
     """Neurons of a hidden layer: stages student, target (where there are target streams) and third (where it learns)."""
     name, target, bias = f"hidden{number}", f"target{number}", f"bias{number}"
-    thirds = (f"{name}_third_factor", f"{target}_third_factor", f"{name}_third_factors")
     stages = _stages(
         student=_programs(circuit, f"{name}_neuron"),
         target=_programs(circuit, f"{target}_neuron"),
-        third=_programs(circuit, *thirds, f"{bias}_plasticity", f"{bias}_optimiser"),
+        third=[
+            *_writing(circuit, rf"(hidden|target){number}_(\w+_)?third"),
+            *_programs(circuit, f"{bias}_plasticity", f"{bias}_optimiser"),
+        ],
     )
     return Part(circuit, stages, {}, seed, switches=(f"{name}_learning",))
 
 
 def credit(circuit: Circuit, number: int, seed: int = 0) -> Part:
-    """The credit of a hidden layer: stage contrast (TP) or error (TESS)."""
-    name = f"hidden{number}"
-    contrast, error = _programs(circuit, f"{name}_contrast"), _programs(circuit, f"{name}_error")
+    """The credit of a hidden layer: stage error, of whatever writes it."""
+    error = _writing(circuit, f"hidden{number}_error")
     local = {f"target{number - 1}_trace" if number else "label_trace": "below"}
     local |= {buffer: port for run in error if isinstance(run, Run) for port, buffer in run.bindings if port == "activity"}
-    return Part(circuit, _stages(contrast=contrast, error=error), local, seed)
+    return Part(circuit, _stages(error=error), local, seed)
 
 
 def label_projection(circuit: Circuit, seed: int = 0) -> Part:

@@ -15,7 +15,7 @@ FEATURES = ("trace", "count", "spike")
 class Readout:
     """How the readout learns; its scores are always m[t] = m[t-1] + W s[t] (+ bias), its prediction their argmax at the end.
 
-    p[t] = decay * p[t-1] + W s[t] (+ bias);   dW = -readout_rate * (softmax(p / temperature) - label) x features
+        p[t] = decay * p[t-1] + W s[t] (+ bias);   dW = -readout_rate * (softmax(p / temperature) - label) x features
 
     decay: of the potential p, [0, 1]: 1 integrates, 0 sees the step alone; temperature: > 0; normalised: divide p by
     the number of steps so far; features: the last layer's "trace", its spike "count" so far, or its "spike" of the step;
@@ -48,7 +48,7 @@ LINEAR = Readout(decay=0.0, features="spike")  # published with TESS
 class Match:
     """No readout: the prediction is the class whose target trace the last layer's trace matches best.
 
-    score[c] = sum over t of softmax_c(e[t] . g_c[t])          e: trace of the last layer, g_c: target trace of class c
+        score[c] = sum over t of softmax_c(e[t] . g_c[t])          e: trace of the last layer, g_c: target trace of class c
 
     Only with TP. While it learns, only the contrasted classes have scores; to infer, all target streams run.
     """

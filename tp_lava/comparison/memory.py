@@ -5,6 +5,7 @@
     TESS: n_in + n: presynaptic traces, and the postsynaptic trace; "sequence": and n (n_in + bias) summed changes;
           activity="trace": and n
     BPTT: B T (n_in + 2 n): of every step the spikes that came in, the membranes and the spikes; counted: what PyTorch keeps
+    e-prop: n n_in, and n n where recurrent: an eligibility trace for each synapse (Bellec et al., Nature Communications 11, 3625, 2020)
 Adam's moments, two numbers a weight, are the optimiser's and not counted.
 """
 
@@ -35,6 +36,16 @@ def by_formula(form: Form, rule: Rule | None, network: Network, n_steps: int, ba
     streams = batch if form.kind == "batch" else rule.streams(classes)
     first = streams * classes + classes * sizes[0]
     return tuple(n * (2 * streams + batch) + (first if number == 0 else 0) for number, n in enumerate(sizes))
+
+
+def eprop(network: Network) -> tuple[int, ...]:
+    """For e-prop, one sample at a time; it is not run here, so by formula alone. A convolution has as many as its kernel is copied out."""
+    own = (layer.size**2 * layer.recurrent for layer in network.layers)
+    into = (
+        len(layer.connection.synapses().targets) if layer.connection else layer.size * below
+        for layer, below in zip(network.layers, network.sizes, strict=False)
+    )
+    return tuple(a + b for a, b in zip(into, own, strict=True))
 
 
 def by_counting(form: Form, rule: Rule, network: Network, batch: int) -> tuple[int, ...]:

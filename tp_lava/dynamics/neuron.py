@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from tp_lava.checks import is_number
 from tp_lava.dynamics.program import Program
-from tp_lava.dynamics.surrogate import ArcTan, FastSigmoid, Surrogate, Triangle, pseudo_derivative
+from tp_lava.dynamics.surrogate import ArcTan, Surrogate, pseudo_derivative
 from tp_lava.dynamics.symbols import Symbol, Trace, saturate, select, spike
 from tp_lava.errors import invalid
 from tp_lava.numbers import DECAY_BITS, REGISTER_BITS, Format
@@ -61,9 +61,9 @@ class LIF:
             raise invalid("LIF", "comparison", repr(self.comparison), '">=" or ">"', 'TP uses ">=", Lava and SLAYER ">"')
         if self.reset not in RESETS:
             raise invalid("LIF", "reset", repr(self.reset), '"subtract" or "zero"', 'TP uses "subtract", Lava\'s LIF "zero"')
-        if not isinstance(self.surrogate, ArcTan | Triangle | FastSigmoid):
-            remedy = "use for example surrogate=ArcTan()"
-            raise invalid("LIF", "surrogate", repr(self.surrogate), "ArcTan(), Triangle() or FastSigmoid()", remedy)
+        if not isinstance(self.surrogate, Surrogate):
+            limit = f"one of {', '.join(f'{known.__name__}()' for known in get_args(Surrogate))}"
+            raise invalid("LIF", "surrogate", repr(self.surrogate), limit, "use for example surrogate=ArcTan()")
         if self.bias_to not in BIASED:
             raise invalid("LIF", "bias_to", repr(self.bias_to), '"membrane" or "current"', "Lava's LIF adds it to the membrane")
         if self.reset_by is not None and (not is_number(self.reset_by) or self.reset_by <= 0 or self.reset != "subtract"):

@@ -75,12 +75,12 @@ def _stock(dw: str, **trace: Any) -> Any:
 
 def keeps_trace(rule: Rule) -> bool:
     """Whether the learning engine must keep presynaptic traces for a rule: one of decay 0 is the spike."""
-    return isinstance(rule, TESS) and rule.causal != 0 and rule.pre_decay > 0
+    return rule.pre_trace_decay > 0
 
 
 def pause(rule: Rule | None) -> int:
     """Silent time steps between two samples in which the learning engine's traces fade."""
-    return math.ceil(math.log(FADED) / math.log(rule.pre_decay)) if isinstance(rule, TESS) and keeps_trace(rule) else 0
+    return math.ceil(math.log(FADED) / math.log(rule.pre_trace_decay)) if rule and keeps_trace(rule) else 0
 
 
 def rails(rule: Rule, thirds: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -103,6 +103,9 @@ def check_stock(network: Network, rule: Rule | None) -> None:
     if rule.update != "step":
         remedy = 'stock LearningDense sums nothing up; use update="step", or layers=True, whose connections do'
         raise invalid("LearningTraceLIF", "rule.update", repr(rule.update), '"step"', remedy)
+    if keeps_trace(rule) and not isinstance(rule, TESS):
+        limit, remedy = "of the form spike times third factor, or TESS", "use layers=True"
+        raise invalid("LearningTraceLIF", "rule", f"{type(rule).__name__}, by presynaptic traces", limit, remedy)
 
 
 def learning_dense(network: Network, rule: Rule, fixed: FixedPoint | None = None, seed: int = 0, **options: Any) -> Any:

@@ -30,7 +30,7 @@ class _Contrast(PartModel):
             part.memory["trace"][0] = trace
             part.memory["target_trace"][...] = target_trace
             if is_labelled(sample):
-                self.run_stage("contrast", sample)
+                self.run_stage("error", sample)
         self.error_out.send(self.row("error"))
 
 

@@ -19,7 +19,6 @@ from tp_lava.processes.credits import BasisError, Contrast
 from tp_lava.processes.labels import LabelGate, TargetProjection
 from tp_lava.processes.layers import LayerProcess, LearningTraceLIF, PlasticDense, Readout, TraceLIF
 from tp_lava.processes.on_chip_learner import OnChipLearner
-from tp_lava.rules import TESS
 
 
 class _Opened(AbstractSubProcessModel):
@@ -109,9 +108,9 @@ class _Opened(AbstractSubProcessModel):
 
     def _connect_credit(self, number: int, population: TraceLIF, below) -> None:
         credit: Any
-        if isinstance(self._rule, TESS):
+        if not self._rule.streams(self._network.n_classes):
             credit = self._make(f"credit{number}", BasisError, number)
-            (population.trace_out if self._rule.activity == "trace" else population.s_out).connect(credit.activity_in)
+            (population.trace_out if credit.sees_traces else population.s_out).connect(credit.activity_in)
         else:
             credit = self._make(f"credit{number}", Contrast, number)
             population.trace_out.connect(credit.trace_in)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
@@ -20,10 +19,9 @@ from tp_lava.fixedpoint import FixedPoint
 from tp_lava.learner import Learner
 from tp_lava.models.base import UnitModel
 from tp_lava.models.register import ASYNC_SUFFIX, TypesOnDemand, found_with
+from tp_lava.processes.base import VARS
 from tp_lava.processes.on_chip_learner import OnChipLearner
 from tp_lava.processes.protocol import IDLE, LABEL, LEFT, NO_LABEL, START, STREAMS, UNKNOWN, steps_left, unpack
-
-_BUFFER_NAME = re.compile(r"(hidden|recurrent|target|bias)\d*\w*|readout\w*|score|label_\w+|sample_label|contrast|(pre|post)_decay")
 
 
 class _VarsOfNetwork(TypesOnDemand):
@@ -31,7 +29,7 @@ class _VarsOfNetwork(TypesOnDemand):
 
     def lava_type(cls, name: str) -> LavaPyType | None:
         """See TypesOnDemand."""
-        return LavaPyType(np.ndarray, float) if _BUFFER_NAME.fullmatch(name) else None
+        return LavaPyType(np.ndarray, float) if name in VARS else None
 
 
 class _LearnerModel(UnitModel, metaclass=_VarsOfNetwork):

@@ -18,6 +18,7 @@ from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 from tp_lava.models.base import UnitModel
 from tp_lava.models.register import TypesOnDemand, found_with
 from tp_lava.parts import Part
+from tp_lava.processes.base import VARS
 from tp_lava.processes.layers import part_of
 from tp_lava.processes.protocol import (
     ALL_STREAMS,
@@ -33,14 +34,6 @@ from tp_lava.processes.protocol import (
     steps_left,
 )
 
-_VARS = (
-    *("weights", "change", "learning", "all_learning", "contrast", "bias", "bias_change", "sample_label", "label_spike"),
-    *("rate", "causal_rate", "acausal_rate", "bias_rate", "third", "causal_third", "acausal_third", "bias_third", "error", "error_gain"),
-    *("decay", "current_decay", "trace_decay", "pre_decay", "post_decay", "threshold", "basis", "gain"),
-    *("membrane", "current", "trace", "pre_trace", "post_trace", "spike", "surrogate", "count", "score", "potential", "elapsed"),
-    *("target_membrane", "target_current", "target_trace", "target_spike", "target_surrogate", "target_third", "target_error"),
-)
-
 
 class _TypesOfPart(TypesOnDemand):
     """Any port has the type of the number system, any array may be a Var."""
@@ -49,7 +42,7 @@ class _TypesOfPart(TypesOnDemand):
         """See TypesOnDemand."""
         kind = PyInPort if name.endswith("_in") else PyOutPort if name.endswith("_out") or name.startswith("s_out_") else None
         if kind is None:
-            return LavaPyType(np.ndarray, float) if name in _VARS else None
+            return LavaPyType(np.ndarray, float) if name in VARS else None
         real = float if name.startswith("s_out_") else np.float32  # Lava's learning engine takes float64
         number = np.int32 if cls.fixed or name.startswith("sample") else real
         return LavaPyType(kind.VEC_DENSE, number)

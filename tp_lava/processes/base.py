@@ -117,6 +117,9 @@ class Process(AbstractProcess):
         return found
 
 
+VARS: set[str] = set()  # names of all Vars made of buffers: what Lava may ask their models for
+
+
 def visible(buffer: Buffer) -> bool:
     """Whether a buffer is a Var: all but events, counters and accumulators."""
     hidden = (buffer.index and buffer.role != "switch") or buffer.role == "random"

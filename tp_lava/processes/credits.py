@@ -24,12 +24,12 @@ class _Credit(LayerProcess):
         """See LayerProcess."""
         return credit(circuit, proc_params["layer"], proc_params["seed"])
 
-    def _number(self, circuit: Circuit, stage: str, rule: str) -> int:
-        """The layer's number, if it learns so."""
+    def _number(self, circuit: Circuit, reads: str, kind: str) -> int:
+        """The layer's number, if it learns by a credit that reads such an array."""
         obj = type(self).__name__
         number = checked_layer(obj, self.proc_params["layer"], circuit.network)
-        if not credit(circuit, number).has(stage):
-            limit = f"a {rule} by which layer {number} learns"
+        if reads not in credit(circuit, number).buffers:
+            limit = f"a rule by which layer {number} learns, {kind}"
             raise invalid(obj, "rule", self.proc_params["rule"], limit, "give it a rate above 0")
         return number
 
@@ -47,14 +47,14 @@ class Contrast(_Credit):
     RECEIVED = frozenset(("trace", "target_trace", "below"))
 
     def _add_ports(self, circuit: Circuit) -> None:
-        number = self._number(circuit, "contrast", "TP")
+        number = self._number(circuit, "target_trace", "with target streams, as TP")
         k, n, m = (circuit.sizes[axis] for axis in ("k", f"hidden{number}", f"hidden{number - 1}" if number else "class"))
         self._ports(InPort, {"trace_in": (n,), "target_trace_in": (k, n), "below_in": (k, m), "sample_in": (SAMPLE_SIZE,)})
         self._ports(OutPort, {"error_out": (k,)})
 
 
 class BasisError(_Credit):
-    """TESS's credit of one layer: how far its activity, seen through a fixed basis, is from the label.
+    """The credit of one layer by its own activity: with TESS how far that, seen through a fixed basis, is from the label.
 
         error = softmax(error_gain * sum_n basis[n] * activity_in[n]) - label
 
@@ -66,6 +66,8 @@ class BasisError(_Credit):
     RECEIVED = frozenset(("activity",))
 
     def _add_ports(self, circuit: Circuit) -> None:
-        number = self._number(circuit, "error", "TESS")
+        number = self._number(circuit, "activity", "from its own activity, as TESS")
+        part = credit(circuit, number)
+        self.sees_traces = part.names["activity"] == f"hidden{number}_trace"  # else spikes
         self._ports(InPort, {"activity_in": (circuit.sizes[f"hidden{number}"],), "sample_in": (SAMPLE_SIZE,)})
-        self._ports(OutPort, {"error_out": (circuit.sizes["class"],)})
+        self._ports(OutPort, {"error_out": part.memory["error"].shape[1:]})

@@ -9,6 +9,7 @@ from tp_lava.circuit import Circuit
 from tp_lava.errors import invalid
 from tp_lava.network import Network
 from tp_lava.parts import Part, gate, label_projection
+from tp_lava.processes.base import VARS
 from tp_lava.processes.layers import LayerProcess
 from tp_lava.processes.protocol import SAMPLE_SIZE
 from tp_lava.rules import Rule
@@ -24,6 +25,7 @@ class LabelGate(LayerProcess):
     def __init__(self, network: Network, rule: Rule, **options) -> None:
         super().__init__(network, rule, **options)
         self.all_learning = Var(shape=(1,), init=1)
+        VARS.add("all_learning")
 
     @staticmethod
     def make_part(circuit: Circuit, proc_params) -> Part:

@@ -25,7 +25,7 @@ from tp_lava.fixedpoint import REAL, FixedPoint, plan
 from tp_lava.lava.learning import check_stock
 from tp_lava.network import Network
 from tp_lava.parts import Part, connection, delivered_rows, population, readout, thirds_of
-from tp_lava.processes.base import Process, visible
+from tp_lava.processes.base import VARS, Process, visible
 from tp_lava.processes.protocol import SAMPLE_SIZE
 from tp_lava.rules import Rule
 from tp_lava.wiring import build_circuit
@@ -62,6 +62,7 @@ class LayerProcess(Process):
             if visible(buffer) and name not in self.RECEIVED:
                 init = buffer.decode(part.memory[name]).astype(np.float64)
                 setattr(self, name, Var(shape=init.shape, init=init))
+                VARS.add(name)
                 self.names[name] = part.names[name]
 
     def _ports(self, kind: type, shapes: Mapping[str, tuple[int, ...]]) -> None:

@@ -16,7 +16,7 @@ from tp_lava.fixedpoint import FixedPoint
 from tp_lava.lava.learning import check_stock
 from tp_lava.learner import Learner
 from tp_lava.network import Network
-from tp_lava.processes.base import Process, visible
+from tp_lava.processes.base import VARS, Process, visible
 from tp_lava.processes.protocol import SAMPLE_SIZE, packet_size
 from tp_lava.readouts import Match
 from tp_lava.rules import Rule
@@ -68,6 +68,7 @@ class OnChipLearner(Process):
                 if name in circuit.values:
                     init = np.broadcast_to(np.asarray(circuit.values[name], np.float64), shape)
                 setattr(self, name, SharedVar(shape=shape, init=init))
+                VARS.add(name)
 
     @property
     def lag(self) -> int:

@@ -18,7 +18,7 @@ from tp_lava.fixedpoint import REAL, FixedPoint, Formats, plan, weight_exponents
 from tp_lava.network import Network, is_bias
 from tp_lava.numbers import STATE_BITS, WEIGHT_BITS, Format, exponent_to_hold
 from tp_lava.readouts import Readout
-from tp_lava.rules import TP, Rule
+from tp_lava.rules import Rule
 from tp_lava.targets.layerwise import Batch, run_layer, run_readout, simulate
 
 _BELOW, _ABOVE = 4, 1  # candidates around the smallest exponent that holds the largest weight
@@ -203,7 +203,7 @@ class Search:
         """With the label projection's exponent: it is not seen while a network infers, so its weights alone decide."""
         fixed, weights = self._fixed, self._network.weights["target"]
         first, rule = fixed.weight_exponents["target"], self._wanted.rule
-        lowest = first if isinstance(rule, TP) and rule.train_target else first - _BELOW
+        lowest = first if rule and rule.train_target else first - _BELOW
         tried = [replace(fixed, weight_exponents={**fixed.weight_exponents, "target": e}) for e in range(lowest, first + 1)]
         fitting = [candidate for candidate in tried if self._formats(candidate)]
         return max(fitting, key=lambda c: signal_to_noise(weights, Format(c.bits("target"), -c.weight_exponents["target"])), default=fixed)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tp_lava.errors import invalid
 from tp_lava.optimisers import Optimiser, check_optimiser, of_layer
 from tp_lava.readouts import Readout
-from tp_lava.rules import TESS, TP
+from tp_lava.rules import Rule
 from tp_lava.torch.inputs import checked_labels, checked_spikes
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.torch_optimisers import Group, torch_optimiser
@@ -74,11 +74,10 @@ class Trainer(ABC):
         parameters = dict(self.module.named_parameters())
         return {name: parameters[name] for name in names if name in parameters}
 
-    def _at_rest(self, rule: TP | TESS, step: int, steps: int) -> set[str]:
+    def _at_rest(self, rule: Rule, step: int, steps: int) -> set[str]:
         """Parameters that do not learn in step number `step` of `steps`."""
         lasts = {"readout": rule.readout.learn_last if isinstance(rule.readout, Readout) else None}
-        hidden = rule.learn_last if isinstance(rule, TESS) else None
-        return {name for name in self._learning if not within_last(lasts.get(name.split("_")[0], hidden), step, steps)}
+        return {name for name in self._learning if not within_last(lasts.get(name.split("_")[0], rule.learn_last), step, steps)}
 
     def _apply(self, gradients: Gradients | None = None, at_rest: Container[str] = ()) -> None:
         """Change the parameters but those at rest and forget their gradients; without one they change by what optimisers remember."""
@@ -129,6 +128,6 @@ def within_last(count: int | None, step: int, steps: int) -> bool:
     return count is None or step >= steps - count
 
 
-def rates_of(rule: TP | TESS, layers: int) -> dict[str, float]:
+def rates_of(rule: Rule, layers: int) -> dict[str, float]:
     """A rule's rate of each layer."""
     return {f"hidden{number}": rate for number, rate in enumerate(rule.rates(layers))} | {"readout": rule.readout_rate}

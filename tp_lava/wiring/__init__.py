@@ -1,8 +1,8 @@
 """Wiring: from a network and a rule to a circuit. Here is the order of things within a time step.
 
 Per hidden layer: deliver events and step the neurons; let the rule assign credit and change the layer's
-weights; gather the new events. Then the readout. `builder` has what every circuit is made of, each rule
-has a module of its own (`tp`, `tess`), and so has the readout.
+weights; gather the new events. Then the readout. `builder` has what every circuit is made of, `rule` what
+every rule has, each rule has a module of its own (`tp`, `tess`), and so has the readout.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from tp_lava.fixedpoint import REAL, Formats
 from tp_lava.network import Network
 from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.readouts import Match
-from tp_lava.rules import TESS, TP, Rule
-from tp_lava.wiring.builder import Wiring
+from tp_lava.rules import Rule
+from tp_lava.wiring.builder import Wiring as Wiring
 from tp_lava.wiring.readout import wire_readout
-from tp_lava.wiring.tess import TESSWiring
-from tp_lava.wiring.tp import TPWiring
-
-_WIRINGS = {TP: TPWiring, TESS: TESSWiring}
+from tp_lava.wiring.rule import RuleWiring as RuleWiring
+from tp_lava.wiring.rule import wire_rule
+from tp_lava.wiring.rule import wires as wires
+from tp_lava.wiring.tess import TESSWiring as TESSWiring
+from tp_lava.wiring.tp import TPWiring as TPWiring
 
 
 def build_circuit(
@@ -38,7 +39,7 @@ def build_circuit(
     all layers, or one per layer; in fixed point plain SGD.
     """
     wiring = Wiring(network, rule, formats, students, optimiser)
-    credit = _WIRINGS[type(rule)](wiring, rule) if rule is not None else None
+    credit = wire_rule(wiring, rule) if rule is not None else None
     for number, layer in enumerate(network.layers):
         if credit:
             if layer.connection and credit.learns(number):
@@ -49,7 +50,7 @@ def build_circuit(
         if credit:
             credit.layer(number)
         wiring.gather(f"hidden{number}", "b", total=True)
-    if isinstance(credit, TPWiring) and isinstance(credit.rule.readout, Match):
+    if credit and isinstance(credit.rule.readout, Match):
         credit.match()
     else:
         wire_readout(wiring, rule)

@@ -6,40 +6,34 @@ import warnings
 
 from tp_lava.dynamics.basis import basis, untaught
 from tp_lava.dynamics.contrast import ERROR
-from tp_lava.dynamics.neuron import DECAY, trace_program
+from tp_lava.dynamics.neuron import DECAY
 from tp_lava.dynamics.tess import BASIS, ThirdFormats, error_program, third_factors_program
 from tp_lava.fixedpoint import scale_format
 from tp_lava.rules import TESS
-from tp_lava.wiring.builder import SPIKE, Wiring
+from tp_lava.wiring.builder import SPIKE
+from tp_lava.wiring.rule import RuleWiring, wires
 
 _THIRD, _CAUSAL, _ACAUSAL, _FEEDBACK_CAUSAL, _FEEDBACK_ACAUSAL, _BIAS = range(6)  # parts of a layer
 
 
-class TESSWiring:
+@wires(TESS)
+class TESSWiring(RuleWiring[TESS]):
     """Credit and learning of each layer that learns."""
 
-    def __init__(self, wiring: Wiring, rule: TESS) -> None:
-        self.wiring, self.rule = wiring, rule
-        self.rates = rule.rates(len(wiring.network.layers))
-
-    def learns(self, number: int) -> bool:
-        """Whether a layer's weights change."""
-        return self.rates[number] > 0
-
     def before(self, number: int) -> None:
-        """Called before the student path of a layer: presynaptic traces, of this step's input and the last step's feedback."""
+        """See RuleWiring: presynaptic traces, of this step's input and the last step's feedback."""
         if self.learns(number) and self.rule.causal:
-            for weights, events in self._connections(number).items():
-                self._pre_trace(weights, events)
+            for weights, events in self.connections(number).items():
+                self.keep_pre_trace(weights, events)
 
     def layer(self, number: int) -> None:
-        """Called after the student path of a layer, before its events are gathered."""
+        """See RuleWiring."""
         if not self.learns(number):
             return
         w, rule, name = self.wiring, self.rule, f"hidden{number}"
         self._error(number)
         thirds = self._thirds(number)
-        for place, (weights, events) in enumerate(self._connections(number).items()):
+        for place, (weights, events) in enumerate(self.connections(number).items()):
             if "causal" in thirds:
                 where, trace = w.place(number, _CAUSAL + 2 * place), f"{weights}_pre_trace"
                 w.learn(weights, thirds["causal"], name, trace=trace, place=where, last=rule.learn_last)
@@ -48,22 +42,6 @@ class TESSWiring:
                 w.learn(weights, thirds["acausal"], name, events=events, place=where, last=rule.learn_last)
         if "bias" in thirds:
             w.learn_bias(f"bias{number}", thirds["bias"], name, place=w.place(number, _BIAS), last=rule.learn_last)
-
-    def _connections(self, number: int) -> dict[str, str]:
-        """Weights into a layer -> the population whose events they deliver."""
-        below = {f"hidden{number}": f"hidden{number - 1}" if number else "input"}
-        return below | ({f"recurrent{number}": f"hidden{number}"} if self.wiring.network.layers[number].recurrent else {})
-
-    def _pre_trace(self, weights: str, events: str) -> None:
-        w = self.wiring
-        w.population(events, "b", events)
-        format = w.format(f"{weights}_pre_trace")
-        bindings = {
-            "spike": w.scatter(events, "b", events),
-            "trace": w.buffer(f"{weights}_pre_trace", ("b", events), "state", format),
-            "trace_decay": w.parameter("pre_decay", DECAY, self.rule.pre_decay),
-        }
-        w.run(trace_program(format, f"{weights}_pre_trace", fades=True), bindings)
 
     def _error(self, number: int) -> None:
         w, name = self.wiring, f"hidden{number}"

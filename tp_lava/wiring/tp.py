@@ -9,16 +9,17 @@ from tp_lava.dynamics.third_factor import third_factor_program
 from tp_lava.readouts import Match
 from tp_lava.rules import TP
 from tp_lava.wiring.builder import SPIKE, Wiring
+from tp_lava.wiring.rule import RuleWiring, wires
 
 _THIRD, _THIRD_TARGET, _LEARN, _LEARN_TARGET, _LEARN_FEEDBACK, _LEARN_FEEDBACK_TARGET = range(6)  # parts of a layer
 
 
-class TPWiring:
+@wires(TP)
+class TPWiring(RuleWiring[TP]):
     """Target path, credit and learning of each layer that learns, and the target path of those below one that does."""
 
     def __init__(self, wiring: Wiring, rule: TP) -> None:
-        self.wiring, self.rule = wiring, rule
-        self.rates = rule.rates(len(wiring.network.layers))
+        super().__init__(wiring, rule)
         classes, matches = wiring.network.n_classes, isinstance(rule.readout, Match)
         learning = (number for number, rate in enumerate(self.rates) if rate > 0)
         self.top = len(self.rates) - 1 if matches else max(learning, default=-1)  # of the layers with a target path
@@ -42,11 +43,8 @@ class TPWiring:
         }
         w.run(trace_program(format, "label_trace"), bindings)
 
-    def before(self, number: int) -> None:
-        """Called before the student path of a layer."""
-
     def layer(self, number: int) -> None:
-        """Called after the student path of a layer, before its events are gathered."""
+        """See RuleWiring."""
         if number > self.top:
             return
         name, w = f"hidden{number}", self.wiring
@@ -65,10 +63,6 @@ class TPWiring:
         sizes = {"b": w.students, "k": w.sizes["k"], "c": w.sizes["class"], "n": w.sizes[name]}
         bindings = {"trace": f"{name}_trace", "target_trace": f"target{last}_trace", "label": "label_spike"}
         w.run(match_program(sizes, trace), bindings | {"score": w.buffer("score", ("b", "class"), "state", VOTES)})
-
-    def learns(self, number: int) -> bool:
-        """Whether a layer's weights change."""
-        return self.rates[number] > 0
 
     def _learns_target(self, number: int) -> bool:
         """Whether the target path's term changes any weight: the shared ones, the recurrent ones, or S."""

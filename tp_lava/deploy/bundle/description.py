@@ -16,7 +16,7 @@ from tp_lava.lava.learning import PERIOD
 from tp_lava.learner import Learner
 from tp_lava.network import Network
 from tp_lava.numbers import STOCK_TRACE_BITS, Format
-from tp_lava.rules import TESS, Rule
+from tp_lava.rules import Rule
 from tp_lava.targets.loihi2 import learning_string
 
 NO_DECAY = 1e18  # time constant of the rails: Lava's engine decays y once before it is used
@@ -129,7 +129,7 @@ def _presynaptic(learner: Learner, circuit: Circuit, trace: str) -> dict[str, An
 def _decay(trace: str, network: Network, rule: Rule | None) -> float:
     """Of a trace of neurons, or of one that a connection keeps; 0: none."""
     if trace.endswith("_pre_trace"):
-        return rule.pre_decay if isinstance(rule, TESS) else 0.0
+        return rule.pre_trace_decay if rule else 0.0
     decays: Mapping[str, float] = {f"hidden{number}_trace": layer.trace_decay for number, layer in enumerate(network.layers)}
     return decays.get(trace, 0.0)
 

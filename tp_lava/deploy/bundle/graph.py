@@ -15,9 +15,9 @@ from tp_lava.lava.learning import PERIOD, check_stock, keeps_trace
 from tp_lava.learner import Learner
 from tp_lava.network import Network
 from tp_lava.numbers import WEIGHT_BITS
-from tp_lava.parts import Part, connection, delivered_rows, label_projection, population, thirds_of
+from tp_lava.parts import Part, connection, credit, delivered_rows, label_projection, population, thirds_of
 from tp_lava.readouts import Match
-from tp_lava.rules import TESS, Rule
+from tp_lava.rules import Rule
 
 CORE, ENGINE, EMBEDDED, HOST = "neuro-core", "neuro-core and its learning engine", "embedded processor", "host or embedded processor"
 STOCK = ("Dense", "LearningDense")
@@ -56,7 +56,7 @@ def why_not_in_engine(network: Network, rule: Rule | None) -> str:
     except InvalidValueError as error:
         return str(error).partition("; ")[0]
     if rule is not None and keeps_trace(rule):
-        return "the engine keeps TESS's presynaptic trace in 7 bits, rounded by one random number for all synapses: not to be foreseen"
+        return "the engine keeps the presynaptic trace in 7 bits, rounded by one random number for all synapses: not to be foreseen"
     return ""
 
 
@@ -161,9 +161,10 @@ class _Wiring:
 
     def _credit(self, number: int, below: str) -> None:
         name, of = f"credit{number}", f"population{number}"
-        if isinstance(self._rule, TESS):
+        seen = credit(self._circuit, number).names.get("activity")  # only a credit from a layer's own activity sees any
+        if seen:
             self._add(Node(name, "BasisError", EMBEDDED, number + 1, number))
-            self._link(of, "trace_out" if self._rule.activity == "trace" else "s_out", name, "activity_in")
+            self._link(of, "trace_out" if seen.endswith("_trace") else "s_out", name, "activity_in")
         else:
             self._add(Node(name, "Contrast", EMBEDDED, number + 1, number))
             self._link(of, "trace_out", name, "trace_in")

@@ -1,0 +1,551 @@
+"""Loihi 2 on paper: placement by hand and by property, every limit at its edge, operations against the interpreter, estimates by hand."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import lively, random_samples
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+import tp_lava as tpl
+from tp_lava import cli
+from tp_lava.connections import Pooling, Spatial
+from tp_lava.deploy import map_network
+from tp_lava.deploy.loihi2 import Costs, Limit, Limits, count, estimate, learning_memory
+from tp_lava.deploy.loihi2.programs import instructions
+from tp_lava.dynamics.contrast import contrast_program
+from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, plasticity_program
+from tp_lava.engine import rows_in_use
+from tp_lava.network import Layer
+from tp_lava.targets import interpreter
+
+WALSH = tpl.TESS(rate=0.5, basis="walsh", update="step")
+
+
+def convolutional(shape=(1, 6, 6), channels=3, hidden=7, classes=3, pooling=()):
+    spatial = Spatial(shape, channels, (3, 3), padding=(1, 1), pooling=pooling)
+    layers = Layer(spatial.size, tpl.LIF(), connection=spatial), Layer(hidden, tpl.LIF())
+    rng = np.random.default_rng(3)
+    weights = {"hidden0": spatial.weight_shape, "hidden1": (hidden, spatial.size), "target": (spatial.size, classes)}
+    weights["readout"] = (classes, hidden)
+    return tpl.Network(spatial.n_inputs, layers, classes, {name: rng.normal(0, 0.5, shape) for name, shape in weights.items()})
+
+
+# By hand ------------------------------------------------------------------------------------------
+
+
+def test_a_small_network_by_hand():
+    """10-5-3 that infers: what each part of the one core holds."""
+    mapping = map_network(tpl.Network.dense((10, 5, 3)))
+    (core,) = mapping.cores
+    assert (core.layer, core.first, core.last, core.compartments, core.synapses) == ("hidden0", 0, 5, 5, {"hidden0": 50})
+    (program,) = mapping.layers[0].programs
+    assert core.bytes == {
+        "synapses": 10 * 8 + 8,  # a row of 5 x 8 bits in a word of 64; the header
+        "state": -(-5 * (3 * 32 + 1) // 8),  # input, membrane, trace; the spike
+        "programs": 4 * (program.instructions + program.constants + program.shared),
+        "input axons": 10 * 8,
+        "output axons": 5 * 8,  # to the readout
+        "presynaptic traces": 0,
+    }
+    assert mapping.fits
+    assert mapping.require() is mapping
+    assert mapping.board.name == "Oheo Gulch"
+    assert [[task.name for task in p.tasks] for p in mapping.processors] == [["readout"]]
+
+
+def test_target_streams_by_hand():
+    """The same that learns by TP with K = 2: two more compartments a neuron, and the label's projection."""
+    mapping = map_network(tpl.Network.dense((10, 5, 3)), tpl.TP(contrast=2))
+    (core,) = mapping.cores
+    assert core.compartments == 5 * 3
+    assert core.synapses == {"hidden0": 50, "target": 15}
+    student, stream = 5 * 32 + 1, 3 * 32 + 1  # input, membrane, trace, surrogate, third; input, membrane, trace
+    assert core.bytes["state"] == -(-5 * (student + 2 * stream) // 8)
+    assert core.bytes["input axons"] == 8 * (10 + 3 * 2 + 2 * 2)  # inputs; labels, of two streams; both forms of the error
+    assert core.bytes["output axons"] == 8 * 5 * (1 + 3)  # the readout; every compartment's trace to the credit
+    names = {task.name: task for p in mapping.processors for task in p.tasks}
+    assert set(names) == {"credit of hidden0", "label", "readout"}
+    assert names["credit of hidden0"].words_in == 5 * 3
+    assert names["credit of hidden0"].words_out == 4
+
+
+def test_a_second_layer_has_the_streams_of_the_first():
+    mapping = map_network(tpl.Network.dense((10, 5, 4, 3)), tpl.TP(contrast=2))
+    first, second = mapping.layers
+    assert {c.name: c.streams for c in first.connections} == {"hidden0": 1, "target": 2}
+    assert {c.name: c.streams for c in second.connections} == {"hidden1": 3}
+    assert mapping.cores[0].bytes["output axons"] == 8 * 5 * (3 + 3)
+
+
+def test_tess_keeps_presynaptic_traces_and_its_basis():
+    mapping = map_network(tpl.Network.dense((10, 5, 4)), WALSH)
+    (core,) = mapping.cores
+    assert core.compartments == 5
+    assert core.bytes["presynaptic traces"] == 10 * 2
+    inferred = map_network(tpl.Network.dense((10, 5, 4)))
+    extra = mapping.layers[0].state_bits - inferred.layers[0].state_bits
+    assert extra == 4 * 2 + 4 * 32  # its bits of the basis; surrogate, post-trace, two third factors
+
+
+def test_summed_changes_lie_with_the_synapses():
+    step, sequence = (map_network(tpl.Network.dense((10, 5, 4)), replace(WALSH, update=u)) for u in ("step", "sequence"))
+    assert step.cores[0].bytes["synapses"] == 10 * 8 + 8
+    assert sequence.cores[0].bytes["synapses"] == 10 * 8 * 3 + 8  # 5 x (8 + 24) bits are three words
+    assert [v.rule for v in sequence.violations if v.rule == "summed change bits"]
+
+
+def test_layers_are_split_over_cores_and_chips():
+    network = tpl.Network.dense((10, 50, 3))
+    mapping = map_network(network, limits=Limits().replace(neurons_per_core=8, cores_per_chip=3))
+    assert [(core.first, core.last) for core in mapping.cores] == [*((n, n + 8) for n in range(0, 48, 8)), (48, 50)]
+    assert [[core.number for core in chip.cores] for chip in mapping.chips] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert mapping.board.name == "Kapoho Point"
+    assert all(chip.layers == ("hidden0",) for chip in mapping.chips)
+
+
+def test_a_neuron_sends_to_every_core_of_the_layer_above():
+    network = tpl.Network.dense((4, 6, 10, 3))
+    mapping = map_network(network, limits=Limits().replace(neurons_per_core=5))
+    below, above = mapping.cores_of("hidden0"), mapping.cores_of("hidden1")
+    assert (len(below), len(above)) == (2, 2)
+    assert sum(core.bytes["output axons"] for core in below) == 8 * 6 * 2
+    assert sum(core.bytes["output axons"] for core in above) == 8 * 10
+
+
+def test_a_recurrent_layer_sends_to_its_own_cores():
+    network = tpl.Network.dense((4, 6, 3), recurrent=True)
+    mapping = map_network(network, limits=Limits().replace(neurons_per_core=2))
+    assert len(mapping.cores) == 3
+    assert [core.bytes["output axons"] for core in mapping.cores] == [8 * 2 * (3 + 1)] * 3
+
+
+def test_a_convolution_by_its_table():
+    network = convolutional(pooling=(Pooling((2, 2), (2, 2)),))
+    limits = Limits().replace(neurons_per_core=4)
+    mapping = map_network(network, limits=limits)
+    matrix = network.layers[0].connection.matrix(np.ones((3, 1, 3, 3)))
+    for core in mapping.cores_of("hidden0"):
+        rows = (matrix[core.first : core.last] != 0).sum(axis=0)
+        bits = rows[rows > 0] * (8 + 2)  # a weight, and which of four neurons
+        assert core.bytes["synapses"] == int((-(-bits // 64)).sum()) * 8 + 8
+        assert core.synapses == {"hidden0": rows.sum()}
+        assert core.bytes["input axons"] == 8 * (rows > 0).sum()
+        reached = len(mapping.cores_of("hidden1"))
+        assert core.bytes["output axons"] == 8 * core.neurons * reached
+
+
+def test_instructions_are_written_out_over_what_is_no_neuron():
+    program = plasticity_program(SPIKE_TIMES_THIRD)
+    assert instructions(program, {}) == len(program.instructions)
+    assert instructions(program, {"n": 7}) >= 7
+    sizes = {"b": 1, "k": 3, "n": 5, "m": 4}
+    small, large = (instructions(contrast_program(sizes), {**sizes, "n": n}) for n in (5, 6))
+    assert large - small == 2 * 3  # one more product and one more sum for each of three streams
+
+
+# Properties ---------------------------------------------------------------------------------------
+
+RULES = st.sampled_from([None, tpl.TP(contrast=2), tpl.TP(contrast="all", train_target=True), WALSH, tpl.TP(readout=tpl.Match())])
+
+
+@settings(max_examples=30)
+@given(
+    sizes=st.lists(st.integers(1, 40), min_size=2, max_size=4),
+    classes=st.integers(4, 6),
+    recurrent=st.booleans(),
+    rule=RULES,
+    memory=st.integers(600, 20_000),
+    neurons=st.integers(6, 60),
+    cores=st.integers(1, 5),
+)
+def test_everything_is_placed_once_and_no_core_is_over_its_budget(sizes, classes, recurrent, rule, memory, neurons, cores):
+    network = tpl.Network.dense((*sizes, classes), recurrent=recurrent)
+    limits = Limits().replace(core_memory=memory, neurons_per_core=neurons, cores_per_chip=cores)
+    mapping = map_network(network, rule, limits=limits)
+    for layer in mapping.layers:
+        held = mapping.cores_of(layer.name)
+        assert [n for core in held for n in range(core.first, core.last)] == list(range(layer.neurons))
+        for connection in layer.connections:
+            assert sum(core.synapses[connection.name] for core in held) == connection.units * layer.neurons
+        assert sum(core.compartments for core in held) == layer.neurons * layer.compartments
+    over = [core for core in mapping.cores if not core.fits(limits)]
+    assert all(core.neurons == 1 for core in over)
+    named = {v.rule for v in mapping.violations} & {"core memory", "compartments"}
+    assert bool(named) == bool(over)
+    assert [core for chip in mapping.chips for core in chip.cores] == list(mapping.cores)
+    assert all(1 <= len(chip.cores) <= cores for chip in mapping.chips)
+    assert mapping.cores == map_network(network, rule, limits=limits).cores
+
+
+@settings(max_examples=10)
+@given(channels=st.integers(1, 4), side=st.integers(3, 8), memory=st.integers(900, 8000))
+def test_every_synapse_of_a_convolution_is_placed_once(channels, side, memory):
+    network = convolutional((2, side, side), channels)
+    mapping = map_network(network, limits=Limits().replace(core_memory=memory))
+    held = mapping.cores_of("hidden0")
+    assert [n for core in held for n in range(core.first, core.last)] == list(range(network.layers[0].size))
+    assert sum(core.synapses["hidden0"] for core in held) == len(network.layers[0].connection.synapses().targets)
+
+
+@settings(max_examples=25)
+@given(units=st.integers(1, 30), size=st.integers(1, 60), memory=st.integers(500, 5000))
+def test_a_core_is_filled_until_nothing_more_fits(units, size, memory):
+    """One neuron more breaks the budget of every core but the last."""
+    network = tpl.Network.dense((units, size, 3))
+    limits = Limits().replace(core_memory=memory)
+    cores = map_network(network, limits=limits).cores
+    roomy = Limits()
+    for core in cores[:-1]:
+        (whole,) = map_network(tpl.Network.dense((units, core.neurons + 1, 3)), limits=roomy).cores
+        assert whole.memory > memory
+
+
+# Limits at their edges ----------------------------------------------------------------------------
+
+TP2 = tpl.TP(contrast=2)
+EDGES = [
+    ("core_memory", "core memory", tpl.Network.dense((10, 1, 4)), TP2),
+    ("neurons_per_core", "compartments", tpl.Network.dense((10, 1, 4)), TP2),
+    ("state_per_neuron", "state of a neuron", tpl.Network.dense((10, 5, 4)), TP2),
+    ("weight_bits", "weight bits", tpl.Network.dense((10, 5, 4)), None),
+    ("state_bits", "state bits", tpl.Network.dense((10, 5, 4)), None),
+    ("processor_bits", "processor bits", tpl.Network.dense((10, 5, 4)), None),
+    ("trace_bits", "third factor bits", tpl.Network.dense((10, 5, 4)), TP2),
+    ("trace_bits", "presynaptic trace bits", tpl.Network.dense((10, 5, 4)), WALSH),
+    ("learning_accumulator_bits", "learning accumulator bits", tpl.Network.dense((10, 5, 4)), WALSH),
+    ("learning_shift", "learning shift", tpl.Network.dense((10, 5, 4)), TP2),
+    ("tag_bits", "summed change bits", tpl.Network.dense((10, 5, 4)), replace(WALSH, update="sequence")),
+    ("epoch_steps", "learning window", tpl.Network.dense((10, 5, 4)), replace(WALSH, learn_last=9)),
+]
+
+
+def _used(network, rule, limit, name):
+    """What is used of a limit, as the violation of the smallest limit says."""
+    found = map_network(network, rule, limits=Limits().replace(**{limit: 1})).violations
+    return max(v.used for v in found if v.rule == name)
+
+
+@pytest.mark.parametrize(("limit", "name", "network", "rule"), EDGES, ids=[name for _, name, _, _ in EDGES])
+def test_a_limit_is_exact(limit, name, network, rule):
+    used = _used(network, rule, limit, name)
+    assert used > 1
+    at, below = (map_network(network, rule, limits=Limits().replace(**{limit: n})) for n in (used, used - 1))
+    assert name not in {v.rule for v in at.violations}
+    worst = max((v for v in below.violations if v.rule == name), key=lambda v: v.used)
+    assert (worst.used, worst.maximum) == (used, used - 1)
+    assert worst.remedy
+    assert not below.fits
+
+
+def test_the_boards_are_exact():
+    network, limits = tpl.Network.dense((4, 24, 3)), Limits().replace(neurons_per_core=1, cores_per_chip=3)  # eight chips
+    assert map_network(network, limits=limits).board.name == "Kapoho Point"
+    assert map_network(tpl.Network.dense((4, 25, 3)), limits=limits).board.name == "VPX"
+    assert map_network(network, limits=limits, board="kapoho point").fits
+    (violation,) = map_network(tpl.Network.dense((4, 25, 3)), limits=limits, board="Kapoho Point").violations
+    assert str(violation) == "Kapoho Point: chips is 9 chips, but must be at most 8; use VPX."
+
+
+def test_what_fits_on_no_board_says_so():
+    limits = Limits().replace(neurons_per_core=1, cores_per_chip=1, boards={"Bench": 2, "Rack": 4})
+    assert map_network(tpl.Network.dense((4, 4, 3)), limits=limits).board.name == "Rack"
+    mapping = map_network(tpl.Network.dense((4, 5, 3)), limits=limits)
+    assert mapping.board is None
+    (violation,) = mapping.violations
+    assert (violation.object, violation.used, violation.maximum) == ("Rack", 5, 4)
+    assert "make the layers smaller" in violation.remedy
+    with pytest.raises(tpl.InvalidValueError, match="Rack: chips is 5 chips, but must be at most 4"):
+        mapping.require()
+    assert "on no board" in str(mapping)
+
+
+def test_every_violation_is_told_at_once():
+    limits = Limits().replace(core_memory=50, state_per_neuron=3, weight_bits=3, state_bits=9, trace_bits=2, learning_shift=1)
+    limits = limits.replace(processor_bits=8, cores_per_chip=1, boards={"One": 1})
+    mapping = map_network(tpl.Network.dense((10, 5, 4, 3)), replace(WALSH, update="sequence", learn_last=64), limits=limits)
+    assert {v.rule for v in mapping.violations} == {
+        *("core memory", "state of a neuron", "chips", "weight bits", "state bits", "processor bits", "third factor bits"),
+        *("presynaptic trace bits", "learning accumulator bits", "summed change bits", "learning window"),
+    }
+    text = str(mapping)
+    for violation in mapping.violations:
+        assert str(violation) in text
+    with pytest.raises(tpl.InvalidValueError) as caught:
+        mapping.require()
+    assert len(str(caught.value).splitlines()) == len(mapping.violations)
+
+
+def test_remedies_work():
+    network = tpl.Network.dense((10, 5, 4))
+    named = {v.rule for v in map_network(network, WALSH).violations}
+    assert {"presynaptic trace bits", "learning accumulator bits"} <= named
+    stock = map_network(network, WALSH, tpl.FixedPoint(stock=True))
+    assert "presynaptic trace bits" not in {v.rule for v in stock.violations}
+    acausal = map_network(network, replace(WALSH, causal=0.0))
+    assert not {"presynaptic trace bits", "learning accumulator bits"} & {v.rule for v in acausal.violations}
+
+
+def test_three_hundred_streams_do_not_fit_a_neuron():
+    rule = tpl.TP(rate=0.0, contrast="all", readout=tpl.Match())
+    found = map_network(tpl.Network.dense((4, 2, 345), trace_decay=0.5), rule).violations
+    (violation,) = (v for v in found if v.object == "hidden0")
+    assert violation.rule == "state of a neuron"
+    assert "TP(contrast=...)" in violation.remedy
+
+
+# Limits and costs as data -------------------------------------------------------------------------
+
+
+def test_every_limit_has_a_source_or_says_that_it_is_assumed():
+    for name, limit in Limits().named.items():
+        assert limit.unit, name
+        assert limit.source.startswith("https://") or limit.certainty == "assumed", name
+    for board in Limits().boards:
+        assert board.source.startswith("https://")
+    for name, cost in Costs().named.items():
+        assert cost.low <= cost.high, name
+        assert cost.source.startswith("https://") or cost.certainty == "assumed", name
+    assert {b.name for b in Limits().boards if b.certainty == "from memory"} == {"Alia Point"}
+
+
+def test_limits_come_from_a_file(tmp_path):
+    (tmp_path / "chip.toml").write_text('cores_per_chip = 128\n[boards]\n"Two" = 2\n"One" = 1\n')
+    (tmp_path / "chip.json").write_text(json.dumps({"cores_per_chip": 128, "boards": {"Two": 2, "One": 1}}))
+    toml, as_json = (Limits.load(tmp_path / f"chip.{kind}") for kind in ("toml", "json"))
+    assert toml == as_json
+    assert toml.cores_per_chip == Limit(128, "cores", "given", "", "")
+    assert [board.name for board in toml.boards] == ["One", "Two"]
+    assert toml.neurons_per_core == Limits().neurons_per_core
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: Limits().replace(cores=3), "Limits: cores is unknown, but must be one of cores_per_chip, "),
+        (lambda: Limits().replace(core_memory=0), "core_memory is 0, but must be a positive number of bytes"),
+        (lambda: Limits().replace(core_memory=1.5), "core_memory is 1.5"),
+        (lambda: Limits().replace(cores_per_chip=129), "cores_per_chip is 129, but must be at most cores_on_die, 128"),
+        (lambda: Limits().replace(boards={}), "boards is empty"),
+        (lambda: Limits().replace(boards={"A": 0}), "a table of name = number of chips"),
+        (lambda: Limits().board("Loihi 9"), "board is 'Loihi 9', but must be one of Oheo Gulch, Kapoho Point"),
+        (lambda: Costs().replace(nothing=1), "Costs: nothing is unknown"),
+        (lambda: Costs().replace(hops=(3, 1)), "hops is (3, 1), but must be a number >= 0, or (low, high)"),
+        (lambda: map_network("digits"), "model is 'digits', but must be a Network or a Learner"),
+        (lambda: map_network(tpl.Learner(tpl.Network.dense((4, 3, 2)))), "precision is float, but must be fixed"),
+        (lambda: map_network(tpl.Learner(tpl.Network.dense((4, 3, 2)), None, "fixed"), TP2), "given with a Learner"),
+    ],
+)
+def test_errors_say_what_and_how(make, told):
+    with pytest.raises(tpl.InvalidValueError) as caught:
+        make()
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("a.txt", "", "must be a .toml or .json file"),
+        ("a.toml", "x = = 1", "must be valid TOML"),
+        ("a.json", "[1]", "a table of name = value"),
+    ],
+)
+def test_a_bad_file_of_limits_is_refused(tmp_path, name, text, told):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(tpl.InvalidValueError) as caught:
+        Limits.load(tmp_path / name)
+    assert told in str(caught.value)
+
+
+def test_costs_can_be_replaced():
+    costs = Costs().replace(hops=(1, 2), synaptic_energy=5)
+    assert (costs.hops.low, costs.hops.high, costs.hops.certainty) == (1.0, 2.0, "given")
+    assert costs.synaptic_energy.low == costs.synaptic_energy.high == 5.0
+
+
+# Operations of a real run -------------------------------------------------------------------------
+
+
+def by_the_interpreter(learner, samples, learns, monkeypatch):
+    """(weights delivered, by buffer; weights changed, by program) of each sample, as the interpreter does them one by one."""
+    found = []
+    delivered, interpret = interpreter._delivered, interpreter.interpret
+
+    def deliver(memory, weights, units, table, like):
+        if table:
+            offsets = memory[f"{table}_offsets"]
+            done = sum(int(offsets[u + 1] - offsets[u]) for u in units)
+        else:
+            done = len(units) * like.size
+        found[-1]["delivered"] += (weights != "readout") * done
+        found[-1]["readout"] += (weights == "readout") * done
+        return delivered(memory, weights, units, table, like)
+
+    def run(program, arrays, *more, **options):
+        if program.name.endswith(("_plasticity", "_optimiser")) and "bias" not in program.name:
+            found[-1]["updated" if not program.name.startswith("readout") else "readout updated"] += arrays["weight"].size
+        return interpret(program, arrays, *more, **options)
+
+    monkeypatch.setattr(interpreter, "_delivered", deliver)
+    monkeypatch.setattr(interpreter, "interpret", run)
+    twin = learner.copy()
+    for events, label in samples:
+        found.append(dict.fromkeys(("delivered", "updated", "readout", "readout updated"), 0))
+        twin.begin(label if learns else None, n_steps=events.n_steps)
+        circuit = twin.circuits[1] if learns else twin.circuits[0]
+        streams = twin.position[1] if learns else circuit.sizes.get("k", 0)
+        memory = {name: rows_in_use(twin.memory[name], b.axes, streams) for name, b in circuit.buffers.items()}
+        for begin, end in zip(events.offsets[:-1], events.offsets[1:], strict=True):
+            units = events.units[begin:end]
+            memory["input_active"][0, : units.size], memory["input_count"][0] = units, units.size
+            interpreter.interpret_step(circuit, memory, run)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("network", "rule"),
+    [
+        (tpl.Network.dense((12, 9, 4), recurrent=True, seed=1), tpl.TP(contrast=3, train_target=True)),
+        (tpl.Network.dense((12, 9, 4), recurrent=True, seed=1), replace(WALSH, update="sequence", learn_last=3)),
+        (convolutional(), tpl.TP((0.0, 1e-3), contrast=2)),
+    ],
+    ids=["TP", "TESS", "convolution"],
+)
+def test_operations_are_those_of_the_interpreter(network, rule, rng, monkeypatch):
+    learner = tpl.Learner(lively(network), rule, "fixed")
+    samples = random_samples(rng, 2, network.n_inputs, network.n_classes, n_steps=6, rate=0.3)
+    for learns in (True, False):
+        counts = count(learner, samples, learns)
+        expected = by_the_interpreter(learner, samples, learns, monkeypatch)
+        assert [s.synaptic for s in counts.samples] == [e["delivered"] for e in expected]
+        assert [s.updates for s in counts.samples] == [e["updated"] for e in expected]
+        assert [s.readout_synaptic for s in counts.samples] == [e["readout"] for e in expected]
+        assert [s.readout_updates for s in counts.samples] == [e["readout updated"] for e in expected]
+        assert counts.learning is learns
+        assert all(e["delivered"] for e in expected)
+
+
+def test_operations_by_hand(rng):
+    """Synaptic operations are spikes times fan-out; a feedback weight is passed over one step later, so not after the last."""
+    network = lively(tpl.Network.dense((12, 9, 7, 4), recurrent=(True, False), seed=1))
+    learner = tpl.Learner(network, None, "fixed")
+    ((events, _),) = samples = random_samples(rng, 1, 12, 4, n_steps=8, rate=0.4)
+    spikes = learner.infer(events, record=True).spikes
+    (sample,) = count(learner, samples).samples
+    first, second = sample.layers
+    assert first.synaptic == len(events) * 9 + int(spikes[0][:-1].sum()) * 9
+    assert second.synaptic == int(spikes[0].sum()) * 7
+    assert sample.readout_synaptic == int(spikes[1].sum()) * 4
+    assert (first.neuron_updates, second.neuron_updates) == (8 * 9, 8 * 7)
+    assert (first.spikes, second.spikes) == tuple(int(s.sum()) for s in spikes)
+    assert (sample.steps, sample.input_spikes, sample.updates) == (8, len(events), 0)
+
+
+def test_counting_leaves_the_learner_as_it_was(rng):
+    learner = tpl.Learner(lively(tpl.Network.dense((12, 9, 4), seed=1)), TP2, "fixed")
+    before = {name: array.copy() for name, array in learner.mantissas.items()}
+    count(learner, random_samples(rng, 2, 12, 4))
+    assert learner.samples_seen == 0
+    for name, array in learner.mantissas.items():
+        np.testing.assert_array_equal(array, before[name])
+
+
+def test_counting_refuses_what_it_cannot(rng):
+    learner = tpl.Learner(tpl.Network.dense((12, 9, 4)), None, "fixed")
+    with pytest.raises(tpl.InvalidValueError, match="learning is True, but must be False for a learner without a rule"):
+        count(learner, random_samples(rng, 1, 12, 4), learning=True)
+    with pytest.raises(tpl.InvalidValueError, match="samples is empty"):
+        count(learner, [])
+
+
+# Estimates and memory -----------------------------------------------------------------------------
+
+
+def test_estimates_by_hand(rng):
+    """Every cost a power of ten apart, so that each term can be told from the sum."""
+    learner = tpl.Learner(lively(tpl.Network.dense((12, 9, 4), seed=1)), TP2, "fixed")
+    counts = count(learner, random_samples(rng, 2, 12, 4, n_steps=10))
+    mapping = map_network(learner)
+    free = Costs().replace(**dict.fromkeys(Costs().named, 0))
+    for name, counted in (("synaptic_energy", "synaptic"), ("neuron_energy", "neuron_updates"), ("update_energy", "updates")):
+        costs = free.replace(**{name: (1e6, 2e6)})
+        low, high = estimate(mapping, counts, costs).microjoules
+        assert low == pytest.approx(counts.mean(counted))
+        assert high == pytest.approx(2 * counts.mean(counted))
+    barrier = estimate(mapping, counts, free.replace(barrier_time=1e3, chip_power=(0.5, 0.5)))
+    assert barrier.microseconds == pytest.approx((10, 10))
+    assert barrier.microjoules == pytest.approx((5, 5))  # half a watt for ten microseconds
+    assert barrier.dynamic == (0, 0)
+    busiest = max(p.operations for p in mapping.processors)
+    assert estimate(mapping, counts, free.replace(processor_time=1e3)).microseconds[0] == pytest.approx(10 * busiest)
+    inferred = count(learner, random_samples(rng, 2, 12, 4, n_steps=10), learning=False)
+    readout = inferred.samples[0].credit / 10
+    assert readout < busiest  # nothing is credited
+    assert estimate(mapping, inferred, free.replace(processor_time=1e3)).microseconds[0] == pytest.approx(10 * readout)
+    check = estimate(mapping, counts).cross_check
+    assert check.count == 10 * 12 * 9
+    assert check.low == pytest.approx(10 * 12 * 9 * 33.5e-6)
+
+
+def test_messages_go_to_every_core_a_spike_has_an_axon_to(rng):
+    network = lively(tpl.Network.dense((12, 9, 6, 4), seed=1))
+    learner = tpl.Learner(network, None, "fixed")
+    counts = count(learner, random_samples(rng, 2, 12, 4))
+    mapping = map_network(learner, limits=Limits().replace(neurons_per_core=2))
+    free = Costs().replace(**dict.fromkeys(Costs().named, 0))
+    expected = counts.of_layer(0, "spikes") * 3 + counts.of_layer(1, "spikes")
+    assert estimate(mapping, counts, free.replace(message_energy=1e6)).microjoules[0] == pytest.approx(expected)
+
+
+def test_an_estimate_says_that_it_is_one(rng):
+    learner = tpl.Learner(lively(tpl.Network.dense((12, 9, 4), seed=1)), None, "fixed")
+    found = estimate(map_network(learner), count(learner, random_samples(rng, 1, 12, 4)))
+    assert found.label == "estimate, not a measurement"
+    assert found.cross_check is None
+    assert "plastic updates" not in {line.name for line in (*found.energy, *found.time)}
+    for line in (*found.energy, *found.time):
+        assert 0 <= line.low <= line.high
+        assert line.cost.source or line.cost.certainty == "assumed"
+    assert json.loads(json.dumps(found.to_dict()))["microjoules"] == list(found.microjoules)
+
+
+def test_memory_of_learning():
+    network = tpl.Network.dense((30, 20, 10, 4))
+    rows = {row.name: row for row in learning_memory(network, tpl.TP(contrast=3), 50)}
+    assert rows["TP, K = 3"].formula == (20 * 7 + 3 * 4 + 4 * 20, 10 * 7)
+    assert rows["TP, K = 3"].counted == rows["TP, K = 3"].formula
+    assert [row.name for row in rows.values() if row.yours] == ["TP, K = 3"]
+    assert rows["BPTT over 50 steps"].formula == (50 * (30 + 2 * 20), 50 * (20 + 2 * 10))
+    assert rows["e-prop"].formula == (30 * 20, 20 * 10)
+    assert rows["TESS, update each step"].counted == (30 + 20, 20 + 10)
+    recurrent = {row.name: row for row in learning_memory(tpl.Network.dense((30, 20, 4), recurrent=True), None, 50)}
+    assert recurrent["e-prop"].formula == (30 * 20 + 20 * 20,)
+    assert not any(row.yours for row in recurrent.values())
+    assert {row.name: row for row in learning_memory(convolutional(), None, 5)}["e-prop"].formula[0] == len(
+        convolutional().layers[0].connection.synapses().targets
+    )
+
+
+# Command line -------------------------------------------------------------------------------------
+
+
+def test_the_command_line_maps(tmp_path):
+    told = json.loads(CliRunner().invoke(cli.app, ["map", "digits", "--rule", "tp", "--json"]).stdout)
+    assert (told["board"], told["chips"], told["violations"]) == ("Oheo Gulch", 1, [])
+    assert told["layers"][0]["neurons"] == 200
+    tables = CliRunner().invoke(cli.app, ["map", "digits"])
+    assert tables.exit_code == 0
+    assert "no limit is broken" in tables.stdout
+    (tmp_path / "small.toml").write_text('core_memory = 9000\ncores_per_chip = 2\nboards = {"Half" = 1}\n')
+    broken = CliRunner().invoke(cli.app, ["map", "digits", "--limits", str(tmp_path / "small.toml")])
+    assert broken.exit_code == 1
+    assert "Half: chips is" in broken.stdout
+
+
+def test_a_float_learner_is_mapped_in_fixed_point(tmp_path):
+    tpl.Learner(tpl.Network.dense((10, 5, 3)), TP2).save(tmp_path / "learner.safetensors")
+    done = CliRunner().invoke(cli.app, ["map", str(tmp_path / "learner.safetensors"), "--json"])
+    assert json.loads(done.stdout)["layers"][0]["compartments"] == 15

@@ -1,0 +1,245 @@
+"""Which feature exists in which form, found by asking the code: every combination is built, none is run.
+
+    python tools/model_table.py            # writes docs/model-table.md
+    python tools/model_table.py --print
+
+A form is a function that builds one case and lets the project's own errors through; a case is a network, a rule and how it is
+optimised. What is refused is told in the words of the error. Needs Lava and PyTorch. A new form is one entry of FORMS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import tp_lava as tpl
+from tp_lava.connections import Pooling, Spatial
+from tp_lava.deploy.c import export_c, library_of
+from tp_lava.errors import TpLavaError, invalid
+from tp_lava.network import Layer, Network
+from tp_lava.rules import Rule
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "model-table.md"
+SIZES = (6, 5, 3)
+_HEAD = """# What works where
+
+A row is a feature, a column a form in which a network runs. The table is made by building every combination and asking whether
+it is refused: `python tools/model_table.py`, with Lava and PyTorch installed. A test compares this page with what the code says
+now. The numbers in brackets are the reasons, below.
+
+| form | |
+|---|---|
+| float, fixed | `tpl.Learner`, the engine |
+| Lava | the whole network as one Process, `tpl.lava.run(...)`, in both number systems |
+| Lava, layers | one Process per part, `layers=True`, in both number systems |
+| LearningDense | the hidden weights in stock Lava's learning engine, `layers="stock"`, in both number systems |
+| PyTorch | `tp_lava.torch` |
+| C | `tp_lava.deploy.export_c` |
+
+In fixed point the engine, Lava and C learn the same weights, bit for bit; of LearningDense see [processes.md](processes.md).
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is built. settings: further keyword arguments of whatever learns, by the Learner's names."""
+
+    network: Network
+    rule: Rule | None = field(default_factory=lambda: tpl.TP(contrast=2))
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+# Forms ------------------------------------------------------------------------------------------
+
+
+def _engine(precision: str) -> Callable[[Case], object]:
+    return lambda case: tpl.Learner(case.network, case.rule, precision, **case.settings)  # type: ignore[arg-type]
+
+
+def _takes(thing: Callable, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that a thing has no parameter for."""
+    for name in settings:
+        if name not in inspect.signature(thing).parameters:
+            raise invalid(thing.__qualname__.split(".")[0], name, "given", "left out", "it has none: plain SGD at constant rates")
+
+
+def _process(case: Case, **options: object) -> Any:
+    from tp_lava.processes import OnChipLearner
+
+    _takes(OnChipLearner.__init__, case.settings)
+    return OnChipLearner(case.network, case.rule, **options)  # type: ignore[arg-type]
+
+
+def _in_lava(case: Case) -> None:
+    _process(case)
+    for precision in ("float", "fixed"):
+        _engine(precision)(case)
+
+
+def _in_layers(case: Case, stock: bool = False) -> None:
+    from tp_lava.models.hierarchy import SubOnChipLearnerFixed, SubOnChipLearnerFloat
+
+    for opened in (SubOnChipLearnerFloat, SubOnChipLearnerFixed):
+        opened(_process(case, stock=stock))
+
+
+def _in_torch(case: Case) -> None:
+    from tp_lava import torch as tt
+
+    module, rule, settings = tt.SpikingNetwork(case.network), case.rule, dict(case.settings)
+    if "schedule" in settings:
+        _takes(tt.fit, {"schedule": settings.pop("schedule")})
+    if rule is not None:
+        trainer: Any = tt.TESSTrainer if isinstance(rule, tpl.TESS) else tt.TPTrainer
+        trainer(module, rule, **settings)
+
+
+def _in_c(case: Case) -> None:
+    _takes(export_c, {name: value for name, value in case.settings.items() if name == "schedule"})
+    library_of(tpl.Learner(case.network, case.rule, "fixed", **case.settings), "network")
+
+
+FORMS: Mapping[str, Callable[[Case], object]] = {
+    "float": _engine("float"),
+    "fixed": _engine("fixed"),
+    "Lava": _in_lava,
+    "Lava, layers": _in_layers,
+    "LearningDense": lambda case: _in_layers(case, stock=True),
+    "PyTorch": _in_torch,
+    "C": _in_c,
+}
+
+# Features ---------------------------------------------------------------------------------------
+
+
+def _dense(sizes: tuple[int, ...] = SIZES, **options: Any) -> Network:
+    return Network.dense(sizes, **options)
+
+
+def _biased(**options: Any) -> Network:
+    network = _dense(**options)
+    return network.with_weights({"bias0": np.full(SIZES[1], 0.1), "readout_bias": np.full(SIZES[-1], 0.1)})
+
+
+def _convolving() -> Network:
+    """A convolution with a pooling before it, below a layer from all to all."""
+    spatial = Spatial((1, 6, 6), 2, (3, 3), (1, 1), (1, 1), pooling=(Pooling((2, 2), (2, 2)),))
+    layers = (Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial), Layer(5, tpl.LIF(0.9), 0.9))
+    shapes = {"hidden0": spatial.weight_shape, "hidden1": (5, spatial.size), "target": (spatial.size, 3), "readout": (3, 5)}
+    return Network(spatial.n_inputs, layers, 3, {name: np.full(shape, 0.5) for name, shape in shapes.items()})
+
+
+def _features() -> dict[str, dict[str, Case]]:
+    """Group -> feature -> a case that has it."""
+    plain, deep, stepwise = _dense(), _dense((6, 5, 4, 3)), tpl.TESS(basis="walsh", update="step")
+    neurons = {
+        "LIF, TP's": tpl.LIF(),
+        "LIF, TESS's": tpl.TESS.neuron(),
+        'comparison ">"': tpl.LIF(comparison=">"),
+        'reset "zero"': tpl.LIF(reset="zero"),
+        "reset by another amount": tpl.LIF(reset_by=0.5),
+        "synaptic current": tpl.LIF(current_decay=0.5),
+        "no leak (decay 1)": tpl.LIF(decay=1.0),
+        "surrogate Triangle": tpl.LIF(surrogate=tpl.Triangle()),
+        "surrogate FastSigmoid": tpl.LIF(surrogate=tpl.FastSigmoid()),
+    }
+    rules: dict[str, Rule] = {
+        "TP, K = 2": tpl.TP(contrast=2),
+        "TP, K = all": tpl.TP(contrast="all"),
+        "TP, label projection learns": tpl.TP(contrast=2, train_target=True),
+        "TP, applied at a sample's end": tpl.TP(contrast=2, update="sequence"),
+        "TP, readout alone learns": tpl.TP(rate=0.0, contrast=2),
+        "TP, no readout: Match": tpl.TP(contrast=2, readout=tpl.Match()),
+        "TESS, each step": stepwise,
+        "TESS, applied at a sample's end": tpl.TESS(basis="walsh"),
+        "TESS, published basis": tpl.TESS(update="step"),
+        "TESS, causal term alone": replace(stepwise, acausal=0.0),
+        "TESS, acausal term alone": replace(stepwise, causal=0.0),
+        "TESS, error from traces": replace(stepwise, activity="trace", temperature=0.05),
+        "TESS, last steps alone": replace(stepwise, learn_last=3),
+    }
+    readouts = {
+        "leaky (TP's default)": tpl.Readout(decay=0.98),
+        "as published with TP": tpl.Readout(),
+        "as published with TESS": tpl.Readout(decay=0.0, features="spike"),
+        "normalised, temperature": tpl.Readout(temperature=0.5, normalised=True),
+        "spike counts, once a sample": tpl.Readout(features="count", learn_last=1),
+    }
+    optimisers: dict[str, dict[str, Any]] = {
+        "plain SGD": {},
+        "SGD with momentum": {"optimiser": tpl.SGD(0.9)},
+        "Adam": {"optimiser": tpl.Adam()},
+        "one per layer": {"optimiser": {"hidden0": tpl.Adam(), "readout": tpl.SGD()}},
+        "schedule Cosine": {"schedule": tpl.Cosine(3)},
+        "schedule Plateau": {"schedule": tpl.Plateau()},
+    }
+    return {
+        "Neuron": {name: Case(_dense(neuron=neuron)) for name, neuron in neurons.items()}
+        | {
+            "biases": Case(_biased()),
+            "biases, TESS (it learns them)": Case(_biased(), stepwise),
+            "bias of the current": Case(_biased(neuron=tpl.LIF(current_decay=0.5, bias_to="current"))),
+        },
+        "Network": {
+            "infers, no rule": Case(plain, None),
+            "two hidden layers, TP": Case(deep),
+            "two hidden layers, TESS": Case(deep, stepwise),
+            "recurrent, TP": Case(_dense(recurrent=True)),
+            "recurrent, TESS": Case(_dense(recurrent=True), stepwise),
+            "leaky scores": Case(replace(plain, readout_decay=0.9)),
+            "convolution and pooling, infers": Case(_convolving(), None),
+            "convolution frozen, a layer above learns": Case(_convolving(), tpl.TP((0.0, 1e-3), contrast=2)),
+            "convolution that learns": Case(_convolving()),
+        },
+        "Rule": {name: Case(plain, rule) for name, rule in rules.items()},
+        "Readout": {name: Case(plain, tpl.TP(contrast=2, readout=readout)) for name, readout in readouts.items()},
+        "Optimiser": {name: Case(plain, settings=settings) for name, settings in optimisers.items()},
+    }
+
+
+# The page ---------------------------------------------------------------------------------------
+
+
+def _answer(form: Callable[[Case], object], case: Case, reasons: dict[str, int]) -> str:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            form(case)
+    except TpLavaError as error:
+        return f"no [{reasons.setdefault(str(error), len(reasons) + 1)}]"
+    return "yes"
+
+
+def page() -> str:
+    """The page's text."""
+    lines, reasons = [_HEAD], dict[str, int]()
+    for group, features in _features().items():
+        lines += [f"## {group}", "", f"| | {' | '.join(FORMS)} |", "|---" * (len(FORMS) + 1) + "|"]
+        for name, case in features.items():
+            lines.append(f"| {name} | {' | '.join(_answer(form, case, reasons) for form in FORMS.values())} |")
+        lines.append("")
+    lines += ["## Reasons", "", "In the words of the error that whoever asks for it gets.", ""]
+    lines += [f"{number}. {reason}" for reason, number in reasons.items()]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Write or print the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--print", action="store_true", help="print it instead")
+    if parser.parse_args().print:
+        print(page(), end="")
+    else:
+        PAGE.write_text(page())
+        print(f"wrote docs/{PAGE.name}")
+
+
+if __name__ == "__main__":
+    main()

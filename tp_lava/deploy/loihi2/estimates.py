@@ -1,0 +1,153 @@
+"""Estimates, not measurements: energy and time of a sample, from operations counted on a real run and published costs of each.
+
+    energy = sum of operations * cost + static power * time          time = steps * (busiest core + busiest processor + barrier)
+
+Each line is low..high, the span of its cost; that span is not a confidence interval, for the costs are Loihi 1's. Left out, for
+nobody has published it: dynamic energy of the embedded processors, of their traffic with the cores, and input and output.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tp_lava.deploy.loihi2.costs import Cost, Costs
+from tp_lava.deploy.loihi2.counting import Counts
+from tp_lava.deploy.loihi2.demand import LayerDemand
+from tp_lava.deploy.loihi2.mapping import Mapping
+
+LABEL = "estimate, not a measurement"
+_PER_MICRO = {"pJ": 1e-6, "ns": 1e-3}
+
+
+@dataclass(frozen=True)
+class Line:
+    """count operations, each at a cost. low, high: of all of them, in uJ or us."""
+
+    name: str
+    count: float
+    cost: Cost
+    low: float
+    high: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of one sample, the mean of those counted. energy: lines in uJ; time: of the mean step, in us; cross_check: dynamic energy of
+    learning as a chip that learns by another rule was measured, None where nothing is learned. label: what this is.
+    """
+
+    energy: tuple[Line, ...]
+    time: tuple[Line, ...]
+    steps: float
+    learning: bool
+    cross_check: Line | None
+    label: str = LABEL
+
+    @property
+    def microjoules(self) -> tuple[float, float]:
+        """(low, high) of a sample."""
+        return sum(line.low for line in self.energy), sum(line.high for line in self.energy)
+
+    @property
+    def dynamic(self) -> tuple[float, float]:
+        """The same without static power."""
+        lines = [line for line in self.energy if line.cost.unit == "pJ"]
+        return sum(line.low for line in lines), sum(line.high for line in lines)
+
+    @property
+    def microseconds(self) -> tuple[float, float]:
+        """(low, high) of a sample."""
+        return self.steps * sum(line.low for line in self.time), self.steps * sum(line.high for line in self.time)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**dataclasses.asdict(self), "microjoules": self.microjoules, "microseconds": self.microseconds}
+
+
+def estimate(mapping: Mapping, counts: Counts, costs: Costs | None = None) -> Estimate:
+    """Energy and time of a sample on a mapping. costs: by default the published ones."""
+    costs = costs or Costs()
+    time = tuple(_time(mapping, counts, costs))
+    plastic = sum(
+        sum(core.synapses[c.name] for core in mapping.cores_of(d.name)) for d in mapping.layers for c in d.connections if c.plastic
+    )
+    check = None
+    if counts.learning and plastic:
+        check = _line("plastic synapses, times steps", plastic * counts.steps, costs.learning_synapse)
+    low, high = (counts.steps * sum(ends) for ends in zip(*((line.low, line.high) for line in time), strict=True))
+    return Estimate((*_energy(mapping, counts, costs), _static(mapping, costs, low, high)), time, counts.steps, counts.learning, check)
+
+
+def _line(name: str, count: float, cost: Cost) -> Line:
+    micro = _PER_MICRO[cost.unit]
+    return Line(name, count, cost, count * cost.low * micro, count * cost.high * micro, "µJ" if cost.unit == "pJ" else "µs")
+
+
+def _static(mapping: Mapping, costs: Costs, low: float, high: float) -> Line:
+    """Static power of every chip for as long as a sample takes. low, high: microseconds."""
+    chips, power = len(mapping.chips), costs.chip_power
+    return Line("chips, at rest for the time below", chips, power, chips * power.low * low, chips * power.high * high, "µJ")
+
+
+def _energy(mapping: Mapping, counts: Counts, costs: Costs) -> Iterator[Line]:
+    messages = sum(_messages(mapping, counts, number) for number in range(len(mapping.layers)))
+    yield _line("synaptic operations", counts.mean("synaptic"), costs.synaptic_energy)
+    yield _line("neuron updates", counts.mean("neuron_updates"), costs.neuron_energy)
+    yield _line("spikes", counts.mean("spikes"), costs.spike_energy)
+    yield _line("messages to cores", messages, costs.message_energy)
+    hops, each = costs.hops, costs.hop_energy
+    way = Cost(
+        hops.low * each.low, hops.high * each.high, "pJ", hops.certainty, each.source, each.of, f"{hops.low:g} to {hops.high:g} hops"
+    )
+    yield _line("ways of messages", messages, way)
+    if counts.learning:
+        yield _line("plastic updates", counts.mean("updates"), costs.update_energy)
+
+
+def _messages(mapping: Mapping, counts: Counts, number: int) -> float:
+    """Spikes of a layer, each to every core it has an axon to, on the mean."""
+    layer, cores = mapping.layers[number], mapping.cores_of(mapping.layers[number].name)
+    axons = sum(core.bytes["output axons"] for core in cores) * 8 / mapping.limits.output_axon.value
+    traces = layer.neurons * layer.compartments if layer.credited else 0
+    senders = layer.neurons * layer.compartments
+    spikes = counts.of_layer(number, "spikes") + counts.of_layer(number, "target_spikes")
+    return spikes * max(0.0, axons - traces) / senders
+
+
+def _time(mapping: Mapping, counts: Counts, costs: Costs) -> Iterator[Line]:
+    """Of a mean step: its phases one after the other, cores side by side, so the busiest one counts."""
+    busiest = max(range(len(mapping.layers)), key=lambda number: sum(n * c.high for _, n, c in _on_core(mapping, counts, costs, number)))
+    for name, count, cost in _on_core(mapping, counts, costs, busiest):
+        yield _line(f"{name} of the busiest core ({mapping.layers[busiest].name})", count, cost)
+    if counts.learning:
+        processor = max(mapping.processors, key=lambda p: p.operations)
+        named = ", ".join(task.name for task in processor.tasks)
+        yield _line(f"operations of the busiest processor ({named})", processor.operations, costs.processor_time)
+    else:
+        yield _line("operations of an embedded processor", counts.mean("credit") / counts.steps, costs.processor_time)
+    yield _line("barrier", 1, costs.barrier_time)
+
+
+def _on_core(mapping: Mapping, counts: Counts, costs: Costs, number: int) -> list[tuple[str, float, Cost]]:
+    """Work of a layer's largest core in a mean step: its share of the layer's."""
+    layer = mapping.layers[number]
+    neurons, synapses = _shares(mapping, layer)
+    per_step = {name: counts.of_layer(number, name) / counts.steps for name in ("synaptic", "target_synaptic", "updates", "neuron_updates")}
+    spikes = (counts.of_layer(number, "spikes") + counts.of_layer(number, "target_spikes")) / counts.steps
+    work = [
+        ("synaptic operations", synapses * (per_step["synaptic"] + per_step["target_synaptic"]), costs.synaptic_time),
+        ("neuron updates", neurons * per_step["neuron_updates"], costs.neuron_time),
+        ("spikes", neurons * spikes, costs.spike_time),
+    ]
+    return [*work, ("plastic updates", synapses * per_step["updates"], costs.update_time)] if counts.learning else work
+
+
+def _shares(mapping: Mapping, layer: LayerDemand) -> tuple[float, float]:
+    """Of a layer's neurons and synapses, those of its largest core."""
+    cores = mapping.cores_of(layer.name)
+    synapses = [sum(core.synapses.values()) for core in cores]
+    return max(core.neurons for core in cores) / layer.neurons, max(synapses) / max(1, sum(synapses))

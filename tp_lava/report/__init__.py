@@ -1,0 +1,28 @@
+"""The report: what a network is, takes and computes, as one HTML page to be read, printed and taken to the lab.
+
+`facts` computes, `figures` and `drawings` draw, `page` writes. Nothing on the page is loaded from elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tp_lava.data.events import Sample
+from tp_lava.learner import Learner
+from tp_lava.network import Network
+from tp_lava.report.facts import Facts as Facts
+from tp_lava.report.facts import gather as gather
+from tp_lava.report.page import render as render
+
+
+def write_report(model: Network | Learner, samples: Sequence[Sample], out: str | os.PathLike, **options: Any) -> Facts:
+    """Write the report of a model on samples to a file; the same model and samples give the same bytes. -> what it says.
+
+    options: see gather. Raises InvalidValueError, OSError.
+    """
+    facts = gather(model, samples, **options)
+    Path(out).write_text(render(facts), "utf-8")
+    return facts

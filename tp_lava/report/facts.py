@@ -1,0 +1,120 @@
+"""Facts of a report: everything it says, computed once; what is drawn and written of it is in the other modules."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping as Named
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+
+from tp_lava.data.events import Sample
+from tp_lava.deploy.loihi2 import Costs, Counts, Estimate, Limits, Mapping, Remembered, count, estimate, learning_memory, map_network
+from tp_lava.errors import invalid
+from tp_lava.fixedpoint import FixedPoint, plan
+from tp_lava.learner import Learner
+from tp_lava.network import Network, is_bias
+from tp_lava.outcome import Outcome
+from tp_lava.quantisation.report import QuantisationReport, measure
+from tp_lava.ranges import LOIHI, RangeReport, check_ranges
+from tp_lava.rules import Rule
+
+_PACKAGES = ("tp-lava", "numpy", "numba", "matplotlib", "jinja2", "lava-nc")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """name: of the model; accuracy: (float, fixed) of `tested` samples; inference, learning: operations counted, learning None without
+    a rule; held: connection -> (weights in float, as held in fixed point); traces: layer -> of every neuron and step of the sample shown.
+    """
+
+    name: str
+    network: Network
+    rule: Rule | None
+    fixed: FixedPoint
+    mapping: Mapping
+    quantised: QuantisationReport
+    ranges: RangeReport
+    accuracy: tuple[float, float]
+    tested: int
+    inference: Counts
+    learning: Counts | None
+    estimates: tuple[Estimate, ...]
+    memory: tuple[Remembered, ...]
+    held: Named[str, tuple[np.ndarray, np.ndarray]] = field(repr=False)
+    shown: Outcome = field(repr=False)
+    shown_label: int
+    board_asked: bool = False
+    made_by: Named[str, Any] = field(default_factory=dict)
+    versions: Named[str, str] = field(default_factory=dict)
+
+    @property
+    def rule_name(self) -> str:
+        """In words."""
+        return type(self.rule).__name__ if self.rule else "no rule: it infers"
+
+
+def gather(
+    model: Network | Learner,
+    samples: Sequence[Sample],
+    *,
+    name: str = "network",
+    rule: Rule | None = None,
+    fixed: FixedPoint | None = None,
+    seed: int = 0,
+    counted: int = 10,
+    board: str | None = None,
+    limits: Limits | None = None,
+    costs: Costs | None = None,
+    made_by: Named[str, Any] | None = None,
+) -> Facts:
+    """Everything about a model on samples. The model itself stays as it is.
+
+    model, rule, fixed, seed: as map_network and Learner take them; counted: of the samples, how many have their operations counted;
+    board, limits, costs: for map_network and estimate; made_by: options to be printed. Raises InvalidValueError.
+    """
+    if not samples:
+        raise invalid("report", "samples", "empty", "at least one sample", "give some of the data")
+    mapping = map_network(model, rule, fixed, limits, board)
+    learner = model.copy() if isinstance(model, Learner) else Learner(model, rule, mapping.fixed, seed)
+    network = learner.network if isinstance(model, Learner) else model
+    held_rule, steps = learner.rule, max(sample[0].n_steps for sample in samples)
+    inference = count(learner, samples[:counted], learning=False)
+    learning = count(learner, samples[:counted]) if held_rule else None
+    formats = plan(network, None, mapping.fixed)
+    events, label = samples[0]
+    return Facts(
+        name=name,
+        network=network,
+        rule=held_rule,
+        fixed=mapping.fixed,
+        mapping=mapping,
+        quantised=measure(network, formats, [s[0] for s in samples], [s[1] for s in samples]),
+        accuracy=(Learner(network, held_rule, "float", seed).evaluate(samples), learner.evaluate(samples)),
+        tested=len(samples),
+        inference=inference,
+        learning=learning,
+        estimates=tuple(estimate(mapping, counts, costs) for counts in (inference, learning) if counts),
+        memory=learning_memory(network, held_rule, steps),
+        held={n: (network.weights[n], w) for n, w in learner.weights.items() if not is_bias(n)},
+        shown=learner.infer(events, record=True),
+        shown_label=label,
+        board_asked=board is not None,
+        ranges=check_ranges(model, rule, fixed, steps=steps, limits=LOIHI, strict=False),
+        made_by=dict(made_by or {}),
+        versions=versions(),
+    )
+
+
+def versions() -> dict[str, str]:
+    """Of what computed the report."""
+    found = {"Python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
