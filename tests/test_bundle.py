@@ -286,6 +286,13 @@ def test_what_export_refuses(arguments, message, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_where_a_folder_of_it_goes(tmp_path):
+    (tmp_path / "listings").write_text("")
+    with pytest.raises(tpl.InvalidValueError, match="export: out is .*listings, a file, but must be a folder"):
+        export_loihi2(learner_of("inference"), tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["listings"]
+
+
 def test_vectors_that_are_too_large(tmp_path, rng, monkeypatch):
     monkeypatch.setattr("tp_lava.deploy.bundle.writing.VECTOR_BYTES", 1000)
     with pytest.raises(

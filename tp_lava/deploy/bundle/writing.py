@@ -28,7 +28,7 @@ from tp_lava.targets.loihi2 import CircuitListings, circuit_listings
 
 VECTOR_BYTES = 300_000  # of vectors.npz, so that a bundle stays small
 STEPS = 20  # of each sample
-_SCRIPT = "build_network.py"
+_SCRIPT, _FOLDERS = "build_network.py", ("listings", "embedded")
 
 
 def export_loihi2(
@@ -53,6 +53,8 @@ def export_loihi2(
     """
     check_name(name)
     folder = out_folder(out)
+    for part in _FOLDERS:
+        out_folder(folder / part)
     learner = _started(model, rule, fixed, seed)
     check_graph(learner)
     if not is_whole(steps, 1):
