@@ -61,7 +61,7 @@ def watched(circuit, memory, samples, seed=0):
             for row, on in enumerate(step):
                 units = np.flatnonzero(on)
                 memory["input_active"][row, : units.size], memory["input_count"][row] = units, units.size
-            interpret_step(circuit, memory, watch)
+            interpret_step(circuit, memory, watch=watch)
             for name, buffer in circuit.buffers.items():
                 if buffer.format:
                     watch.note(name, memory[name])

@@ -128,6 +128,16 @@ class Part:
             count[row] = units.size
 
 
+def thirds_of(part: Part) -> tuple[str, ...]:
+    """The third factors that a population sends to its connections, or that arrive at one."""
+    return tuple(name for name in part.buffers if name.endswith("third") and name != "bias_third")
+
+
+def delivered_rows(part: Part) -> int:
+    """Target streams that go through a connection's weights; 0: none."""
+    return part.sizes["k"] if any(name.startswith("target") and name.endswith("_count") for name in part.buffers) else 0
+
+
 # Which operations make up which part -------------------------------------------------------------
 
 

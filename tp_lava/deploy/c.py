@@ -58,12 +58,12 @@ def export_c(
     and NumberRangeError, naming what does not fit.
     """
     check_name(name)
-    folder = _folder(out)
-    learner = _learner(model, rule, fixed, seed)
+    folder = out_folder(out)
+    learner = fixed_learner(model, rule, fixed, seed)
     if check_ranges:
         prove(learner)
     library = library_of(learner, name)
-    given = _checked(samples, learner) if samples is not None else _random_samples(learner)
+    given = checked_samples(samples, learner) if samples is not None else random_samples(learner)
     presented, checksum = _expected(learner, given, [member.name for member in c_text.learned_weights(library)])
     folder.mkdir(parents=True, exist_ok=True)
     files = {
@@ -96,14 +96,16 @@ def check_name(name: object) -> None:
 # Inside -------------------------------------------------------------------------------------------
 
 
-def _folder(out: str | os.PathLike) -> Path:
+def out_folder(out: str | os.PathLike) -> Path:
+    """Where to write. Raises InvalidValueError for a file."""
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise invalid("export", "out", f"{folder}, a file", "a folder", "give another path")
     return folder
 
 
-def _learner(model: object, rule: Rule | None, fixed: FixedPoint | None, seed: int) -> Learner:
+def fixed_learner(model: object, rule: Rule | None, fixed: FixedPoint | None, seed: int) -> Learner:
+    """The learner to write out: the given one, or that of a network. Raises InvalidValueError."""
     if isinstance(model, Network):
         return Learner(model, rule, fixed or "fixed", seed)
     if not isinstance(model, Learner):
@@ -117,7 +119,8 @@ def _learner(model: object, rule: Rule | None, fixed: FixedPoint | None, seed: i
     return model
 
 
-def _checked(samples: Sequence[Sample], learner: Learner) -> list[Sample]:
+def checked_samples(samples: Sequence[Sample], learner: Learner) -> list[Sample]:
+    """The samples, if the learner can take them. Raises InvalidValueError."""
     for events, label in samples:
         check_events(events, learner.network.n_inputs)
         check_label(label, learner.network.n_classes)
@@ -126,7 +129,8 @@ def _checked(samples: Sequence[Sample], learner: Learner) -> list[Sample]:
     return [Sample(*sample) for sample in samples]
 
 
-def _random_samples(learner: Learner) -> list[Sample]:
+def random_samples(learner: Learner) -> list[Sample]:
+    """A few samples of random events, drawn from the learner's seed, at which every layer spikes if any rate makes it."""
     network, rng = learner.network, np.random.default_rng(learner.seed)
     noise = rng.random((_TEST_SAMPLES, _TEST_STEPS, network.n_inputs))
     probe = Learner(network, None, learner.fixed or "fixed", learner.seed)
@@ -140,11 +144,16 @@ def _random_samples(learner: Learner) -> list[Sample]:
 def _expected(learner: Learner, samples: Sequence[Sample], weights: Sequence[str]) -> tuple[list[Presented], int]:
     """What becomes of samples, learned and inferred in turn, and the checksum of the weights after them; the learner stays as it is."""
     twin = learner.copy()
-    learns = twin.rule is not None
-    presented = [present(twin, events, label if learns and not number % 2 else None) for number, (events, label) in enumerate(samples)]
-    if learns:
-        presented += [present(twin, presented[0].events, None)]
+    presented = [present(twin, events, label) for events, label in in_turn(twin, samples)]
     return presented, checksum_of(twin, weights)
+
+
+def in_turn(learner: Learner, samples: Sequence[Sample]) -> list[tuple[Events, int | None]]:
+    """How a test presents samples: learned and inferred (label None) in turn, and what was learned first inferred at the end."""
+    if learner.rule is None:
+        return [(events, None) for events, _ in samples]
+    taught = [(events, None if number % 2 else label) for number, (events, label) in enumerate(samples)]
+    return [*taught, (samples[0][0], None)]
 
 
 def present(

@@ -8,7 +8,8 @@ import numpy as np
 
 from tp_lava.lava.learning import rails
 from tp_lava.models.part import PartModel, define, is_active, is_labelled
-from tp_lava.processes.layers import LearningTraceLIF, PlasticDense, Readout, TraceLIF, thirds_of
+from tp_lava.parts import thirds_of
+from tp_lava.processes.layers import LearningTraceLIF, PlasticDense, Readout, TraceLIF
 from tp_lava.processes.protocol import LEFT, START, steps_left
 
 

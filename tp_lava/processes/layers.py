@@ -24,7 +24,7 @@ from tp_lava.errors import invalid
 from tp_lava.fixedpoint import REAL, FixedPoint, plan
 from tp_lava.lava.learning import check_stock
 from tp_lava.network import Network
-from tp_lava.parts import Part, connection, population, readout
+from tp_lava.parts import Part, connection, delivered_rows, population, readout, thirds_of
 from tp_lava.processes.base import VARS, Process, visible
 from tp_lava.processes.protocol import SAMPLE_SIZE
 from tp_lava.rules import Rule
@@ -68,11 +68,6 @@ class LayerProcess(Process):
     def _ports(self, kind: type, shapes: Mapping[str, tuple[int, ...]]) -> None:
         for name, shape in shapes.items():
             setattr(self, name, kind(shape=shape))
-
-
-def thirds_of(part: Part) -> tuple[str, ...]:
-    """The third factors that a population sends to its connections, or that arrive at one."""
-    return tuple(name for name in part.buffers if name.endswith("third") and name != "bias_third")
 
 
 def part_of(process: type[LayerProcess], proc_params, fixed: bool) -> Part:
@@ -120,11 +115,6 @@ class PlasticDense(LayerProcess):
         if part.has("learn"):
             self._ports(InPort, {"sample_in": (SAMPLE_SIZE,)})
             self._ports(InPort, {f"{third}_in": (rows, n_out) if third.startswith("target") else (n_out,) for third in thirds_of(part)})
-
-
-def delivered_rows(part: Part) -> int:
-    """Target streams that go through a connection's weights; 0: none."""
-    return part.sizes["k"] if any(name.startswith("target") and name.endswith("_count") for name in part.buffers) else 0
 
 
 class TraceLIF(LayerProcess):

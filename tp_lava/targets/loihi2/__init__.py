@@ -8,6 +8,7 @@ from tp_lava.targets.loihi2.circuits import CircuitListings as CircuitListings
 from tp_lava.targets.loihi2.circuits import Placement as Placement
 from tp_lava.targets.loihi2.circuits import circuit_listings as circuit_listings
 from tp_lava.targets.loihi2.circuits import emulate_step as emulate_step
+from tp_lava.targets.loihi2.circuits import learning_string as learning_string
 from tp_lava.targets.loihi2.compiling import compile_program as compile_program
 from tp_lava.targets.loihi2.emulator import emulate as emulate
 from tp_lava.targets.loihi2.listing import REGISTERS as REGISTERS

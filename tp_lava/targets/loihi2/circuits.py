@@ -114,6 +114,18 @@ def emulate_step(circuit: Circuit, memory: MutableMapping[str, np.ndarray], list
     interpret_step(circuit, memory, run)
 
 
+def learning_string(circuit: Circuit, operation: Learn) -> str:
+    """What learns in a fixed-point circuit, as Lava writes learning rules: "dw = ...", or "dd = ..." where changes are summed up."""
+    rule = TRACE_TIMES_THIRD if operation.trace else SPIKE_TIMES_THIRD
+    weight, third = circuit.buffers[operation.weights].format, circuit.buffers[operation.third].format
+    trace = circuit.buffers[operation.trace].format if operation.trace else None
+    assert weight is not None
+    assert third is not None
+    shift = third.frac + (trace.frac if trace else 0) - weight.frac
+    change = "dd" if circuit.buffers[operation.weights].role != "weight" else "dw"
+    return f"{change} = {rule.loihi_string({'y1': shift})}"
+
+
 # Inside -------------------------------------------------------------------------------------------
 
 
@@ -152,13 +164,6 @@ def _size(circuit: Circuit, operation: Run, axis: str) -> int:
 
 
 def _learning(circuit: Circuit, operation: Learn) -> Placement:
-    rule = TRACE_TIMES_THIRD if operation.trace else SPIKE_TIMES_THIRD
-    weight, third = circuit.buffers[operation.weights].format, circuit.buffers[operation.third].format
-    trace = circuit.buffers[operation.trace].format if operation.trace else None
-    assert weight is not None
-    assert third is not None
-    shift = third.frac + (trace.frac if trace else 0) - weight.frac
-    change = "dd" if circuit.buffers[operation.weights].role != "weight" else "dw"
-    note = f"{change} = {rule.loihi_string({'y1': shift})}, third factor {operation.third} on two rails"
+    note = f"{learning_string(circuit, operation)}, third factor {operation.third} on two rails"
     axes = circuit.buffers[operation.weights].axes
     return Placement(operation.program.name, axes[-1], LEARNING_ENGINE, _elements(circuit, operation.weights), note)

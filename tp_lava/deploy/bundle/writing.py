@@ -1,0 +1,163 @@
+"""The folder: which files there are, and what is in each."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tp_lava.checks import is_whole
+from tp_lava.data.events import Sample
+from tp_lava.deploy.bundle.description import NO_DECAY, arrays, described
+from tp_lava.deploy.bundle.graph import EMBEDDED, Graph, check_graph, graph_of, why_not_in_engine
+from tp_lava.deploy.bundle.vectors import first_steps, vectors
+from tp_lava.deploy.c import check_name, checked_samples, export_c, fixed_learner, out_folder, random_samples
+from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD
+from tp_lava.errors import NumberRangeError, invalid
+from tp_lava.fixedpoint import FixedPoint
+from tp_lava.learner import Learner
+from tp_lava.network import Network
+from tp_lava.ranges.checking import check_ranges as prove
+from tp_lava.rules import Rule
+from tp_lava.targets.loihi2 import CircuitListings, circuit_listings
+
+VECTOR_BYTES = 300_000  # of vectors.npz, so that a bundle stays small
+STEPS = 20  # of each sample
+_SCRIPT, _FOLDERS = "build_network.py", ("listings", "embedded")
+
+
+def export_loihi2(
+    model: Learner | Network,
+    out: str | os.PathLike,
+    name: str = "network",
+    *,
+    rule: Rule | None = None,
+    fixed: FixedPoint | None = None,
+    seed: int = 0,
+    samples: Sequence[Sample] | None = None,
+    steps: int = STEPS,
+    check_ranges: bool = True,
+) -> list[Path]:
+    """Write a folder that builds the network in Lava, checks it against test vectors, and holds what Loihi 2 needs. -> the files.
+
+    model: a fixed-point Learner, whose weights it starts with (its count of samples begins anew), or a Network, with the rule
+    (None: it only infers), options of fixed point and seed a Learner would take; without options its hidden weights are held as Lava's
+    own learning engine holds them wherever that can learn them; samples: for the test vectors, cut to their first `steps` steps, random
+    events if not given; half of them are learned; check_ranges: prove first that every number fits (docs/ranges.md). The same
+    arguments give the same files. Raises InvalidValueError and NumberRangeError, naming what does not fit.
+    """
+    check_name(name)
+    folder = out_folder(out)
+    for part in _FOLDERS:
+        out_folder(folder / part)
+    learner = _started(model, rule, fixed, seed)
+    check_graph(learner)
+    if not is_whole(steps, 1):
+        raise invalid("export", "steps", repr(steps), "an integer of at least 1", f"{STEPS} are enough to see every layer learn")
+    if check_ranges:
+        prove(learner)
+    given = first_steps(checked_samples(samples, learner) if samples is not None else random_samples(learner), steps)
+    tests = _packed(vectors(learner, given))
+    _check_size(tests)
+    written = _write(folder, _files(learner, name, tests, check_ranges))
+    written += [_saved(learner, folder / "learner.safetensors")]
+    written += export_c(learner, folder / "embedded", name, samples=given, check_ranges=False)
+    return written
+
+
+def size_of(files: Sequence[Path]) -> int:
+    """Bytes of files together."""
+    return sum(file.stat().st_size for file in files)
+
+
+# Inside -------------------------------------------------------------------------------------------
+
+
+def _started(model: object, rule: Rule | None, fixed: FixedPoint | None, seed: int) -> Learner:
+    """The learner at its start: the given one's weights, and no sample seen."""
+    if isinstance(model, Network) and fixed is None:
+        fixed = FixedPoint(stock=not why_not_in_engine(model, rule))
+    learner = fixed_learner(model, rule, fixed, seed)
+    return Learner(learner.network, learner.rule, learner.fixed or "fixed", learner.seed)
+
+
+def _files(learner: Learner, name: str, tests: bytes, proved: bool) -> dict[str, bytes]:
+    """All files but the learner and its C, by name. A further page for the folder belongs here."""
+    graph = graph_of(learner)
+    inference, learning = learner.circuits
+    made = circuit_listings(learning or inference)
+    told = described(learner, name, graph)
+    facts = {**_facts(learner, name, graph, made), "learning": told["learning"], "proved": proved}
+    texts = {
+        "README.md": _render("README.md.jinja", facts),
+        _SCRIPT: _render("build_network.py.jinja", facts),
+        "network.json": json.dumps(told, indent=1) + "\n",
+        "placements.txt": placements(made),
+        **{f"listings/{program}.txt": listing.text().rstrip("\n") + "\n" for program, listing in made.listings.items()},
+    }
+    return {**{file: text.encode() for file, text in texts.items()}, "weights.npz": _packed(arrays(learner)), "vectors.npz": tests}
+
+
+def _facts(learner: Learner, name: str, graph: Graph, made: CircuitListings) -> dict[str, object]:
+    """What the templates say."""
+    classes = list(dict.fromkeys(node.what for node in graph.nodes))
+    stock = [node for node in graph.nodes if node.stock]
+    return {
+        "name": name,
+        "graph": graph,
+        "classes": classes,
+        "stock": ", ".join(f"{node.name} ({node.what})" for node in stock),
+        "stock_names": tuple(node.name for node in stock),
+        "own": ", ".join(sorted(set(classes) - {node.what for node in stock})),
+        "dw": SPIKE_TIMES_THIRD.loihi_string({"y1": 0}),
+        "no_decay": NO_DECAY,
+        "rule": type(learner.rule).__name__ if learner.rule else None,
+        "shape": "-".join(map(str, learner.network.sizes)),
+        "listings": sorted(made.listings),
+        "embedded": [placement for placement in made.placements if placement.place == EMBEDDED],
+    }
+
+
+def placements(made: CircuitListings) -> str:
+    """Where every operation of a step goes, in order, then the counts of the listings."""
+    lines = [f"{p.what} ({p.layer}, {p.runs} a step): {p.place}; {p.note}" for p in made.placements]
+    return "Operations of a time step, in order\n\n" + "\n".join(lines) + "\n\nCounts\n\n" + made.table()
+
+
+def _render(template: str, facts: dict[str, object]) -> str:
+    loader = PackageLoader("tp_lava.deploy.bundle", "templates")
+    jinja = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
+    return jinja.get_template(template).render(facts)
+
+
+def _packed(held: dict[str, np.ndarray]) -> bytes:
+    """As a compressed .npz; the same arrays give the same bytes, for NumPy writes no times into it."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **held)
+    return buffer.getvalue()
+
+
+def _check_size(tests: bytes) -> None:
+    if len(tests) > VECTOR_BYTES:
+        raise NumberRangeError(
+            f"export: the test vectors take {len(tests)} bytes, at most {VECTOR_BYTES} are allowed; give fewer samples or fewer steps.",
+            obj="export",
+            attr="samples",
+        )
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> list[Path]:
+    for file, data in files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(data)
+    return [folder / file for file in files]
+
+
+def _saved(learner: Learner, file: Path) -> Path:
+    learner.save(file)
+    return file
