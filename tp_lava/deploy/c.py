@@ -114,7 +114,10 @@ def fixed_learner(model: object, rule: Rule | None, fixed: FixedPoint | None, se
         remedy = "leave them out, or export learner.network with them"
         raise invalid("export", "rule, fixed or seed", "given with a Learner", "those of the learner", remedy)
     if model.precision != "fixed":
-        remedy = 'make it with precision="fixed" (tp-lava train --precision fixed), or export its network: export_c(learner.network, out, rule=learner.rule)'
+        remedy = (
+            'make it with precision="fixed" (tp-lava train --precision fixed), '
+            "or export its network: export_c(learner.network, out, rule=learner.rule)"
+        )
         raise invalid("export", "precision", "float", "fixed, for the C is integers alone", remedy)
     return model
 
