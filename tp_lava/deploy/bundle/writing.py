@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tp_lava.checks import is_whole
 from tp_lava.data.events import Sample
@@ -130,6 +129,8 @@ def placements(made: CircuitListings) -> str:
 
 
 def _render(template: str, facts: dict[str, object]) -> str:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
     loader = PackageLoader("tp_lava.deploy.bundle", "templates")
     jinja = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
     return jinja.get_template(template).render(facts)
