@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, settings
 
 import tp_lava as tpl
 from tp_lava.circuit import held_as
-from tp_lava.targets.cpu import compile_program
-from tp_lava.targets.cpu_source import scratch_of
-from tp_lava.targets.interpreter import axis_sizes, interpret
+from tp_lava.targets.cpu import carry_out
+from tp_lava.targets.interpreter import interpret
 
 settings.register_profile("tp_lava", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("tp_lava")
@@ -49,9 +48,7 @@ def run_both(program, arrays, key=0):
 
 def run_cpu(program, arrays, key=0):
     """A program on the CPU target, in place."""
-    ports = [arrays[port.name] for port in program.ports]
-    scratch = [np.full([axis_sizes(program.ports, arrays)[axis] for axis in s.axes], 77, s.dtype.rstrip("_")) for s in scratch_of(program)]
-    compile_program(program)(*([np.uint32(key)] if program.uses_random else []), *ports, *scratch)
+    carry_out(program, arrays, key)
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import subprocess
 
 import numpy as np
 
+from tp_lava.circuit import rows_in_use
 from tp_lava.deploy.c import library_of
-from tp_lava.engine import rows_in_use
 from tp_lava.targets.c.program import c_type, prelude, program_function
 from tp_lava.targets.cpu_source import scratch_of
 

@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import cli
+from tp_lava.circuit import rows_in_use
 from tp_lava.connections import Pooling, Spatial
 from tp_lava.deploy import map_network
 from tp_lava.deploy.loihi2 import Costs, Limit, Limits, count, estimate, learning_memory
 from tp_lava.deploy.loihi2.programs import instructions
 from tp_lava.dynamics.contrast import contrast_program
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, plasticity_program
-from tp_lava.engine import rows_in_use
 from tp_lava.network import Layer
 from tp_lava.targets import interpreter
 

@@ -30,7 +30,7 @@ from conftest import port_arrays, run_cpu  # type: ignore[import-not-found]
 from in_c import InC, compiled  # type: ignore[import-not-found]
 
 import tp_lava as tpl
-from tp_lava.circuit import Circuit
+from tp_lava.circuit import Circuit, rows_in_use
 from tp_lava.deploy.c import present
 from tp_lava.dynamics.neuron import NeuronFormats, count_program, neuron_program, trace_program
 from tp_lava.dynamics.plasticity import bias_program
@@ -39,7 +39,6 @@ from tp_lava.dynamics.readout import readout_program
 from tp_lava.dynamics.surrogate import SURROGATE
 from tp_lava.dynamics.tess import ThirdFormats, third_factors_program
 from tp_lava.dynamics.third_factor import third_factor_program
-from tp_lava.engine import rows_in_use
 from tp_lava.errors import NumberRangeError
 from tp_lava.numbers import Format
 from tp_lava.pretrained import pretrained

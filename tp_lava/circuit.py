@@ -10,7 +10,7 @@ learning cost what spikes, not what synapses there are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -212,3 +212,8 @@ class Circuit:
     def names(self, role: str) -> tuple[str, ...]:
         """Names of the buffers of a role."""
         return tuple(b.name for b in self.buffers.values() if b.role == role)
+
+
+def rows_in_use(array: np.ndarray, axes: Sequence[str], streams: int) -> np.ndarray:
+    """The part of an array that belongs to the first `streams` target streams."""
+    return array[tuple(slice(streams) if axis == "k" else slice(None) for axis in axes)] if "k" in axes else array

@@ -14,7 +14,7 @@ from tp_lava.errors import invalid
 from tp_lava.numbers import mix, seed_key
 
 if TYPE_CHECKING:
-    from tp_lava.targets.cpu import CompiledCircuit
+    from tp_lava.targets.cpu import CompiledOperations
 
 _DRAWN_TOGETHER = 256  # samples whose labels are drawn at once, since drawing for one costs as much
 _STREAMS_PLACE = 0x6C616273  # keeps the drawing of labels apart from rounding bits
@@ -29,11 +29,11 @@ class Engine:
         self.streams = circuit.sizes.get("k", 0)  # target streams in use
 
     @cached_property
-    def compiled(self) -> CompiledCircuit:
+    def compiled(self) -> CompiledOperations:
         """Its code, compiled when it is first asked for; Numba takes a second to load, so not before."""
-        from tp_lava.targets.cpu import compile_circuit
+        from tp_lava.targets.cpu import CompiledOperations
 
-        return compile_circuit(self.circuit)
+        return CompiledOperations(self.circuit)
 
     def begin(self, n_steps: int | None = None) -> None:
         """Start a sample: membranes, traces, scores and counts are zero. n_steps: its length, where the circuit asks for it."""
@@ -63,17 +63,8 @@ class Engine:
 
     def run(self, offsets: np.ndarray, units: np.ndarray, begin: int, end: int) -> None:
         """Steps begin..end-1. offsets: int32 (rows, T + 1); units: int32."""
-        memory = self.memory
-        arrays = [memory[name] for name in self.compiled.arguments]
-        if self.streams != self.circuit.sizes.get("k", 0):
-            axes = [self.circuit.buffers[name].axes for name in self.compiled.arguments]
-            arrays = [rows_in_use(array, names, self.streams) for array, names in zip(arrays, axes, strict=True)]
-        self.compiled.run(begin, end, offsets, units, *arrays)
-
-
-def rows_in_use(array: np.ndarray, axes: Sequence[str], streams: int) -> np.ndarray:
-    """The part of an array that belongs to the first `streams` target streams."""
-    return array[tuple(slice(streams) if axis == "k" else slice(None) for axis in axes)] if "k" in axes else array
+        arrays = [self.memory[name] for name in self.compiled.arguments]
+        self.compiled.each_step(arrays, self.streams, offsets, units, begin, end)
 
 
 def _one_hot(array: np.ndarray, labels: Sequence[int] | np.ndarray) -> None:

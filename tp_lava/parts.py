@@ -8,18 +8,21 @@ behind ports.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tp_lava.circuit import STEPS_LEFT, Buffer, Circuit, Deliver, Learn, Operation, Run, Scatter, touched
 from tp_lava.dynamics.neuron import trace_program
 from tp_lava.dynamics.readout import readout_program
-from tp_lava.engine import rows_in_use
 from tp_lava.errors import invalid
 from tp_lava.numbers import seed_key
 from tp_lava.sharing import shared_array
+
+if TYPE_CHECKING:
+    from tp_lava.targets.cpu import CompiledOperations
 
 _SHORT = ((r"bias\d+|readout_bias", "bias"), (r"target\d+_", "target_"), (r"(?:hidden|recurrent)\d+_|readout_", ""))
 
@@ -53,15 +56,13 @@ class Part:
             if name in self._local:
                 self._memory[self._local[name]][...] = circuit.buffers[name].encode(value)
         self._circuit, self._operations = circuit, stages
-        self._compiled: dict[str, tuple[Callable, tuple[str, ...]]] = {}
+        self._compiled: dict[str, CompiledOperations] = {}
 
     def compile(self) -> None:
         """Compile every stage; else that is done when one first runs."""
-        from tp_lava.targets.cpu import compile_stage  # Numba takes a second to load
+        from tp_lava.targets.cpu import CompiledOperations  # Numba takes a second to load
 
-        for stage, operations in self._operations.items():
-            code = compile_stage(self._circuit, operations)
-            self._compiled[stage] = code.run, tuple(self._local[name] for name in code.arguments)
+        self._compiled = {stage: CompiledOperations(self._circuit, operations) for stage, operations in self._operations.items()}
 
     @property
     def memory(self) -> Mapping[str, np.ndarray]:
@@ -109,11 +110,9 @@ class Part:
         """Carry out a stage. streams: target streams in use, all if not given."""
         if stage not in self._compiled:
             self.compile()
-        run, names = self._compiled[stage]
-        arrays = [self._memory[name] for name in names]
-        if streams is not None and streams != self.sizes.get("k"):
-            arrays = [rows_in_use(self._memory[name], self.buffers[name].axes, streams) for name in names]
-        run(*arrays)
+        code = self._compiled[stage]
+        arrays = [self._memory[self._local[name]] for name in code.arguments]
+        code.once(arrays, self.sizes.get("k", 0) if streams is None else streams)
 
     def count_step(self) -> None:
         """A step that learned is over: fresh random bits from now on."""

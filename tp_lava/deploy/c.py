@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tp_lava.circuit import Circuit
+from tp_lava.circuit import Circuit, rows_in_use
 from tp_lava.data.events import Events, Sample, check_events
 from tp_lava.deploy import c_text
-from tp_lava.engine import check_label, rows_in_use, streams_key
+from tp_lava.engine import check_label, streams_key
 from tp_lava.errors import invalid
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.learner import Learner

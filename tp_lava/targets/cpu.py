@@ -1,14 +1,8 @@
-"""The CPU target: programs and whole circuits compiled by Numba.
-
-A program becomes one function over its arrays, a circuit one function over its buffers and a stretch of
-events, which calls its programs through pointers, so that each part is optimised once. Equal parts are
-compiled once a process.
-"""
+"""The CPU target: programs and the operations of circuits, compiled by Numba once a process and called by one loop (cpu_calls)."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -18,18 +12,35 @@ import numba
 import numpy as np
 from numba import types
 
-from tp_lava.circuit import STEPS_LEFT, Circuit, Clock, Deliver, Gather, Learn, Operation, Run, Scatter, held_as, synapse_table, touched
+from tp_lava.circuit import (
+    STEPS_LEFT,
+    Buffer,
+    Circuit,
+    Clock,
+    Deliver,
+    Gather,
+    Learn,
+    Operation,
+    Run,
+    Scatter,
+    held_as,
+    rows_in_use,
+    synapse_table,
+    touched,
+)
+from tp_lava.connections import Synapses
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Program
 from tp_lava.numbers import draw, mix
+from tp_lava.targets import cpu_calls, cpu_events
+from tp_lava.targets.cpu_calls import Argument, inlined
 from tp_lava.targets.cpu_functions import exp2
-from tp_lava.targets.cpu_source import program_source, scratch_of, table_source, tables_of
+from tp_lava.targets.cpu_source import program_body, program_source, scratch_of, table_source, tables_of
 
 _REASSOCIATE = {"reassoc", "nsz"}  # lets LLVM vectorise float sums; results stay the same on one machine
-_inlined = numba.njit(forceinline=True, error_model="numpy")
 
 
-@_inlined
+@inlined
 def _select(condition, a, b):
     return a if condition else b
 
@@ -40,299 +51,238 @@ _SCOPE = {
     "i64": np.int64,
     "u32": np.uint32,
     "f32": np.float32,
-    "mix": _inlined(mix),
-    "draw": _inlined(draw),
+    "mix": inlined(mix),
+    "draw": inlined(draw),
     "select": _select,
     "exp2": exp2,
+    **cpu_calls.SCOPE,
 }
-
-
-class _Pointer(types.WrapperAddressProtocol):
-    """A compiled function as callers see it: an address and a signature."""
-
-    def __init__(self, function) -> None:
-        (self._signature,) = function.nopython_signatures
-        self._function = function
-        self._address = function.get_compile_result(self._signature).library.get_pointer_to_function(
-            function.get_compile_result(self._signature).fndesc.llvm_cfunc_wrapper_name
-        )
-
-    def __wrapper_address__(self) -> int:
-        return self._address
-
-    def signature(self):
-        return self._signature
-
-
+_INPUT = ("input_active", "input_count")
+_NOT_DRAWN = np.zeros(1, np.uint32)
 _NO_NAMES: Mapping[str, object] = MappingProxyType({})
 _functions: dict[tuple, Callable] = {}
-_pointers: dict[Callable, _Pointer] = {}
 
 
-def _compile(
-    source: str,
-    name: str,
-    argument_types: tuple,
-    names: Mapping[str, object] = _NO_NAMES,
-    *,
-    reassociate: bool = False,
-    from_python: bool = False,
-) -> Callable:
-    """Compile the function `name` of a source for one signature, once; to be called from Python, or else by pointer."""
-    key = (source, argument_types, reassociate, from_python, *names.items())
+def _compile(source: str, signature: tuple, names: Mapping[str, object] = _NO_NAMES, *, reassociate: bool = False) -> Callable:
+    """Compile the function of a source for one signature, once."""
+    key = (source, signature, reassociate, *names.items())
     if key not in _functions:
         scope = {**_SCOPE, **names}
-        exec(compile(source, f"<tp_lava {name}>", "exec"), scope)
-        options: dict[str, Any] = {
-            "nogil": True,  # so that the threads of Lava's channels go on while we compute
-            "fastmath": _REASSOCIATE if reassociate else False,
-            "error_model": "numpy",
-            "no_cpython_wrapper": not from_python,
-            "no_cfunc_wrapper": from_python,
-        }
-        _functions[key] = numba.njit(types.void(*argument_types), **options)(scope[name])
+        exec(compile(source, "<tp_lava>", "exec"), scope)
+        options: dict[str, Any] = {"fastmath": _REASSOCIATE if reassociate else False, "error_model": "numpy", "no_cpython_wrapper": True}
+        name = source.split("(", 1)[0].removeprefix("def ")
+        _functions[key] = numba.njit(types.void(*signature), **options)(scope[name])
     return _functions[key]
 
 
-def _pointer(function: Callable) -> _Pointer:
-    return _pointers.setdefault(function, _Pointer(function))
+# One operation -----------------------------------------------------------------------------------
 
 
-def _array(dtype: type, dimensions: int, readonly: bool = False) -> types.Array:
-    return types.Array(numba.from_dtype(np.dtype(dtype)), max(1, dimensions), "C", readonly=readonly)
+@dataclass(frozen=True)
+class _Compiled:
+    """An operation as it is called. bound: for each argument, its buffer and whether only row 0 of it; the rest are scratch arrays.
 
-
-def compile_program(program: Program, *, from_python: bool = True) -> Callable:
-    """A Numba function f([key,] *arrays, *scratch), arrays in the order of program.ports; key (uint32) if it draws random bits.
-
-    Arrays are C-contiguous: float32, or int32 in a fixed program, whose weights are int8 (see held_as); scratch: as scratch_of
-    says, allocated by the caller, since a step is too short to do so.
+    axes: of each bound array, by which scratch arrays get their sizes.
     """
+
+    address: int
+    arguments: tuple[Argument, ...]
+    bound: tuple[tuple[str, bool], ...]
+    axes: tuple[tuple[str, ...], ...] = ()
+    program: Program | None = None
+    place: int = cpu_calls.NO_KEY
+    switch: str = ""
+    within: int = 0
+
+    def arrays(self, memory: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Its arrays, scratch arrays made anew: a step is too short to make them."""
+        found = [memory[buffer][0:1] if first else memory[buffer] for buffer, first in self.bound]
+        sizes = {axis: size for axes, array in zip(self.axes, found, strict=False) for axis, size in zip(axes, array.shape, strict=False)}
+        scratch = scratch_of(self.program) if self.program else ()
+        return found + [np.empty([sizes[axis] for axis in s.axes], s.dtype.rstrip("_")) for s in scratch]
+
+
+def _address(
+    arguments: Sequence[Argument], body: Sequence[str], names: Mapping[str, object] = _NO_NAMES, *, reassociate: bool = False
+) -> int:
+    lines = ["def operation(key, slots):", *(f"    {line}" for line in cpu_calls.unpacked(arguments)), *body]
+    return cpu_calls.address_of(_compile("\n".join(lines) + "\n", cpu_calls.SIGNATURE, names, reassociate=reassociate))
+
+
+def _indented(template: str) -> list[str]:
+    return [f"    {line}" for line in template.strip("\n").splitlines()]
+
+
+def _arguments(program: Program) -> tuple[Argument, ...]:
+    """Ports, then scratch arrays. Numbers are float32, or int32 in a fixed program, whose weights are narrower (see held_as)."""
     number = np.int32 if program.fixed else np.float32
     dtypes = [held_as(port.format) if port.format and port.name == "weight" else number for port in program.ports]
-    arrays = tuple(_array(dtype, len(port.axes)) for dtype, port in zip(dtypes, program.ports, strict=True))
-    arrays += _scratch_types(program)
-    key = (types.uint32,) if program.uses_random else ()
-    reassociate = program.reduces and not program.fixed
-    tables = {name: _table(table) for name, table in tables_of(program).items()}
-    return _compile(program_source(program), "program", key + arrays, tables, reassociate=reassociate, from_python=from_python)
+    ports = (Argument(port.name, np.dtype(d), max(1, len(port.axes))) for port, d in zip(program.ports, dtypes, strict=True))
+    return *ports, *_scratch_arguments(program)
+
+
+def _scratch_arguments(program: Program) -> tuple[Argument, ...]:
+    return tuple(Argument(s.name, np.dtype(s.dtype.rstrip("_")), len(s.axes)) for s in scratch_of(program))
+
+
+def _reassociates(program: Program) -> bool:
+    return program.reduces and not program.fixed
+
+
+def _tables(program: Program) -> dict[str, Callable]:
+    return {name: _table(table) for name, table in tables_of(program).items()}
 
 
 @lru_cache(maxsize=64)
 def _table(table: Piecewise) -> Callable:
     scope: dict[str, Any] = dict(_SCOPE)
     exec(compile(table_source(table), "<tp_lava table>", "exec"), scope)
-    return _inlined(scope["table"])
+    return inlined(scope["table"])
 
 
-def _scratch_types(program: Program) -> tuple[types.Array, ...]:
-    return tuple(_array(getattr(np, scratch.dtype), len(scratch.axes)) for scratch in scratch_of(program))
+def _compiled_program(program: Program) -> tuple[int, tuple[Argument, ...]]:
+    arguments = _arguments(program)
+    return _address(arguments, program_body(program), _tables(program), reassociate=_reassociates(program)), arguments
 
 
-# Event-driven work -------------------------------------------------------------------------------
-
-_LOAD = """
-def load(offsets, units, t, active, count):
-    for r in range(offsets.shape[0]):
-        begin = offsets[r, t]
-        count[r] = offsets[r, t + 1] - begin
-        for q in range(count[r]):
-            active[r, q] = units[begin + q]
-"""
-_DELIVER = """
-def deliver(weights, active, count, into):
-    into[...] = 0
-    n = into.shape[1]
-    for r in range(into.shape[0]):
-        q = 0
-        while q + 4 <= count[r]:  # by four, in the same order: a sum is loaded and stored a quarter as often
-            a, b, c, d = active[r, q], active[r, q + 1], active[r, q + 2], active[r, q + 3]
-            for j in range(n):
-                into[r, j] = into[r, j] + weights[a, j] + weights[b, j] + weights[c, j] + weights[d, j]
-            q += 4
-        for p in range(q, count[r]):
-            a = active[r, p]
-            for j in range(n):
-                into[r, j] += weights[a, j]
-"""
-_DELIVER_SHARED = """
-def deliver(weights, offsets, targets, taps, active, count, into):
-    into[...] = 0
-    kernel = weights.ravel()
-    for r in range(into.shape[0]):
-        for q in range(count[r]):
-            i = active[r, q]
-            for k in range(offsets[i], offsets[i + 1]):
-                into[r, targets[k]] += kernel[taps[k]]
-"""
-_GATHER = """
-def gather(spikes, active, count):
-    for r in range(spikes.shape[0]):
-        found = 0
-        for j in range(spikes.shape[1]):  # without a branch: whether a neuron spikes is hard to predict
-            active[r, found] = j
-            found += 1 if spikes[r, j] != 0 else 0
-        count[r] = found
-"""
-_SCATTER = """
-def scatter(active, count, into):
-    into[...] = 0
-    for r in range(into.shape[0]):
-        for q in range(count[r]):
-            into[r, active[r, q]] = 1
-"""
-_COUNT = """
-def count_up(active, count, total):
-    for r in range(count.shape[0]):
-        for q in range(count[r]):
-            total[r, active[r, q]] += 1
-"""
-_LEARN_EVENTS = """
-def learn({key}weights, active, count, third{scratch}):
-    for r in range(third.shape[0]):
-        for q in range(count[r]):
-            i = active[r, q]
-            program({row_key}weights[i], third[r]{scratch})
-"""
-_LEARN_TRACE = """
-def learn({key}weights, trace, third{scratch}):
-    for r in range(third.shape[0]):
-        for i in range(weights.shape[0]):
-            if trace[r, i] != 0:
-                program({row_key}weights[i], trace[r, i : i + 1], third[r]{scratch})
-"""
-_ROW_KEY = "mix(key, u32(r * weights.shape[0] + i)), "
-_SHORT = ("load", "deliver", "gather", "count_up")  # a call by pointer costs as much as they do
-_COUNTS, _UNITS = _array(np.int32, 1), _array(np.int32, 2)
-_OFFSETS, _EVENTS = _array(np.int32, 2, readonly=True), _array(np.int32, 1, readonly=True)
+def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: int = 0) -> None:
+    """Run a program in place, as interpret does. arrays: port name -> C-contiguous array, int32 or float32 (weights see held_as)."""
+    address, arguments = _compiled_program(program)
+    ports = tuple((port.name, False) for port in program.ports)
+    bound = _Compiled(address, arguments, ports, tuple(port.axes for port in program.ports), program).arrays(arrays)
+    slots = cpu_calls.slots_of(arguments, bound)
+    call = np.zeros((1, cpu_calls.CALL_WIDTH), np.int64)
+    call[0, cpu_calls.FUNCTION], call[0, cpu_calls.SLOTS] = address, _where(slots)
+    cpu_calls.with_key()(call, np.uint32(key))
 
 
-def _compile_learn(operation: Learn, number: types.Array, weight: types.Array) -> Callable:
-    random, traced = operation.program.uses_random, bool(operation.trace)
-    scratch = "".join(f", {scratch.name}" for scratch in scratch_of(operation.program))
-    template = _LEARN_TRACE if traced else _LEARN_EVENTS
-    source = template.format(key="key, " if random else "", row_key=_ROW_KEY if random else "", scratch=scratch)
-    pre = (number,) if traced else (_UNITS, _COUNTS)
-    arguments = ((types.uint32,) if random else ()) + (weight, *pre, number, *_scratch_types(operation.program))
-    return _compile(source, "learn", arguments, {"program": compile_program(operation.program, from_python=False)})
+def _row_program(program: Program) -> Callable:
+    """The program of one row of weights, as the operations that learn call it."""
+    arrays = tuple(types.Array(numba.from_dtype(a.dtype), a.dimensions, "C") for a in _arguments(program))
+    key = (types.uint32,) if program.uses_random else ()
+    return _compile(program_source(program), key + arrays, _tables(program), reassociate=_reassociates(program))
+
+
+class _Operations:
+    """Compiles the operations of a circuit."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+
+    def compiled(self, operation: Operation) -> list[_Compiled]:
+        """An operation, as one call or several."""
+        match operation:
+            case Deliver(weights, events, into, table):
+                named = {"weights": weights} | (dict(zip(Synapses._fields, synapse_table(table), strict=True)) if table else {})
+                named |= {"active": f"{events}_active", "count": f"{events}_count", "into": into}
+                return [self._template(cpu_events.DELIVER_SHARED if table else cpu_events.DELIVER, named)]
+            case Gather(population, total):
+                lists = {"active": f"{population}_active", "count": f"{population}_count"}
+                listed = [self._template(cpu_events.GATHER, {"spikes": f"{population}_spike", **lists})]
+                return listed + ([self._template(cpu_events.COUNT, {**lists, "total": total})] if total else [])
+            case Run(program, bindings, first, place, switch, within):
+                address, arguments = _compiled_program(program)
+                buffers = dict(bindings)
+                bound = tuple((buffers[port.name], port.name in first) for port in program.ports)
+                axes = tuple(port.axes for port in program.ports)
+                return [_Compiled(address, arguments, bound, axes, program, self._place(program, place), switch, within)]
+            case Learn():
+                return [self._learn(operation)]
+            case Scatter(population, into):
+                named = {"active": f"{population}_active", "count": f"{population}_count", "into": into}
+                return [self._template(cpu_events.SCATTER, named)]
+            case Clock():
+                return [self._template(cpu_events.CLOCK, {"steps_left": STEPS_LEFT})]
+
+    def _template(self, template: str, named: Mapping[str, str]) -> _Compiled:
+        arguments = tuple(self._argument(name, buffer) for name, buffer in named.items())
+        return _Compiled(_address(arguments, _indented(template)), arguments, tuple((buffer, False) for buffer in named.values()))
+
+    def _argument(self, name: str, buffer: str) -> Argument:
+        held: Buffer = self.circuit.buffers[buffer]
+        return Argument(name, np.dtype(held.dtype), max(1, len(held.axes)))
+
+    def _learn(self, operation: Learn) -> _Compiled:
+        program, events = operation.program, operation.events
+        pre = {"trace": operation.trace} if operation.trace else {"active": f"{events}_active", "count": f"{events}_count"}
+        named = {"weights": operation.weights, **pre, "third": operation.third}
+        scratch = _scratch_arguments(program)
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch)
+        template = cpu_events.LEARN_TRACE if operation.trace else cpu_events.LEARN_EVENTS
+        text = template.format(row_key=cpu_events.ROW_KEY if program.uses_random else "", scratch="".join(f", {s.name}" for s in scratch))
+        address = _address(arguments, _indented(text), {"program": _row_program(program)})
+        bound, axes = tuple((buffer, False) for buffer in named.values()), (("", "n"),)
+        return _Compiled(
+            address, arguments, bound, axes, program, self._place(program, operation.place), operation.switch, operation.within
+        )
+
+    @staticmethod
+    def _place(program: Program, place: int) -> int:
+        return place if program.uses_random else cpu_calls.NO_KEY
 
 
 # Circuits ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class CompiledCircuit:
-    """run(begin, end, offsets, units, *buffers): steps begin..end-1 of one sample per row. A stage: run(*buffers).
+class CompiledOperations:
+    """Some operations of a circuit, to be carried out in order on its buffers: `arguments` names those that it takes.
 
-    units: int32, the active inputs of all rows; offsets: int32 (rows, T + 1), where in units each step begins;
-    buffers: arrays in the order of `arguments`.
+    Operations that differ in sizes alone share their code.
     """
 
-    arguments: tuple[str, ...]
-    run: Callable
+    def __init__(self, circuit: Circuit, operations: Sequence[Operation] | None = None) -> None:
+        """operations: all of the circuit's step, if not given."""
+        compiler, whole = _Operations(circuit), operations is None
+        operations = circuit.step if operations is None else operations
+        names = dict.fromkeys(name for operation in operations for name in touched(operation))
+        names |= dict.fromkeys([*circuit.names("random"), *(_INPUT if whole else ())])
+        self.arguments = tuple(names)
+        self._circuit, self._call_all = circuit, cpu_calls.each_step() if whole else cpu_calls.once()
+        self._compiled = [compiled for operation in operations for compiled in compiler.compiled(operation)]
+        self._bound: tuple[list[np.ndarray], int] = [], 0
+        self._memory: Mapping[str, np.ndarray] = {}
+        self._kept: list[np.ndarray] = []  # what the calls point to, beside the memory
+        self._calls = np.zeros((0, cpu_calls.CALL_WIDTH), np.int64)
+
+    def once(self, arrays: Sequence[np.ndarray], streams: int) -> None:
+        """Carry them out once; steps are not counted. arrays: in the order of `arguments`; streams: target streams in use."""
+        self._bind(arrays, streams)
+        self._call_all(self._calls, *self._counters())
+
+    def each_step(self, arrays: Sequence[np.ndarray], streams: int, offsets: np.ndarray, units: np.ndarray, begin: int, end: int) -> None:
+        """Steps begin..end-1 of one sample per row. units: int32, the active inputs of all rows; offsets: int32 (rows, T + 1)."""
+        self._bind(arrays, streams)
+        lists = (self._memory[name] for name in _INPUT)
+        self._call_all(begin, end, offsets, units, *lists, self._calls, *self._counters(), int(self._circuit.learns))
+
+    def _counters(self) -> tuple[np.ndarray, np.ndarray]:
+        """Seed and step; a circuit that draws nothing has neither."""
+        return self._memory.get("random_seed", _NOT_DRAWN), self._memory.get("random_step", _NOT_DRAWN)
+
+    def _bind(self, arrays: Sequence[np.ndarray], streams: int) -> None:
+        """Make the calls for these arrays, unless they are those of the last time."""
+        before, streams_before = self._bound
+        if streams == streams_before and len(before) == len(arrays) and all(a is b for a, b in zip(arrays, before, strict=True)):
+            return
+        self._bound = list(arrays), streams
+        in_use = streams != self._circuit.sizes.get("k", 0)
+        axes = (self._circuit.buffers[name].axes for name in self.arguments)
+        views = [rows_in_use(array, names, streams) if in_use else array for array, names in zip(arrays, axes, strict=True)]
+        self._memory, self._kept = dict(zip(self.arguments, views, strict=True)), []
+        self._calls = np.array([self._call(compiled) for compiled in self._compiled], np.int64).reshape(-1, cpu_calls.CALL_WIDTH)
+
+    def _call(self, compiled: _Compiled) -> list[int]:
+        memory = self._memory
+        arrays = compiled.arrays(memory)
+        slots = cpu_calls.slots_of(compiled.arguments, arrays)
+        self._kept += [*arrays, slots]
+        row = [0] * cpu_calls.CALL_WIDTH
+        row[cpu_calls.FUNCTION], row[cpu_calls.SLOTS], row[cpu_calls.PLACE] = compiled.address, _where(slots), compiled.place
+        row[cpu_calls.SWITCH] = _where(memory[compiled.switch]) if compiled.switch else 0
+        row[cpu_calls.CLOCK] = _where(memory[STEPS_LEFT]) if compiled.within else 0
+        row[cpu_calls.WITHIN] = compiled.within
+        return row
 
 
-def compile_circuit(circuit: Circuit) -> CompiledCircuit:
-    """Compile a circuit; those that differ in sizes and weights alone share their code."""
-    code = _CircuitCode(circuit, _SHORT)
-    arguments = tuple(circuit.buffers)
-    arrays = tuple(_array(b.dtype, len(b.axes)) for b in circuit.buffers.values())
-    argument_types = (types.int64, types.int64, _OFFSETS, _EVENTS, *arrays)
-    return CompiledCircuit(arguments, _compile(code.source(arguments), "run", argument_types, code.functions, from_python=True))
-
-
-def compile_stage(circuit: Circuit, operations: Sequence[Operation]) -> CompiledCircuit:
-    """Compile some operations of a circuit, to be carried out once: run(*buffers). They do not count steps."""
-    code = _CircuitCode(circuit)
-    arguments = tuple(dict.fromkeys(name for operation in operations for name in touched(operation)))
-    arguments += tuple(name for name in circuit.names("random") if name not in arguments)
-    arrays = tuple(_array(circuit.buffers[name].dtype, len(circuit.buffers[name].axes)) for name in arguments)
-    source = code.stage_source(operations, arguments)
-    for position, name in enumerate(arguments):  # so that the same stages of two layers are the same code
-        source = re.sub(rf"\b{name}\b", f"a{position}", source)
-    return CompiledCircuit(arguments, _compile(source, "run", arrays, code.functions, from_python=True))
-
-
-class _CircuitCode:
-    """The source of a circuit's loop over time and the functions it calls."""
-
-    def __init__(self, circuit: Circuit, inlined: tuple[str, ...] = ()) -> None:
-        self.circuit = circuit
-        self.inlined = inlined
-        number = np.int32 if circuit.fixed else np.float32
-        self.number = _array(number, 2)
-        self.functions: dict[str, _Pointer | Callable] = {}
-        self.head: list[str] = []  # carried out once, before the first step
-
-    def source(self, arguments: tuple[str, ...]) -> str:
-        load = _compile(_LOAD, "load", (_OFFSETS, _EVENTS, types.int64, _UNITS, _COUNTS))
-        body = [self._call(load, ["offsets", "units", "t", "input_active", "input_count"])]
-        if self.circuit.learns:
-            body += ["base = mix(random_seed[0], random_step[0])", "random_step[0] += u32(1)"]
-        body += [line for operation in self.circuit.step for line in self._lines(operation)]
-        signature = f"def run(begin, end, offsets, units, {', '.join(arguments)}):"
-        head = [signature, *(f"    {line}" for line in self.head), "    for t in range(begin, end):"]
-        return "\n".join([*head, *(f"        {line}" for line in body)]) + "\n"
-
-    def stage_source(self, operations: Sequence[Operation], arguments: tuple[str, ...]) -> str:
-        body = ["base = mix(random_seed[0], random_step[0])"]
-        body += [line for operation in operations for line in self._lines(operation)]
-        return "\n".join([f"def run({', '.join(arguments)}):", *(f"    {line}" for line in self.head + body)]) + "\n"
-
-    def _call(self, function: Callable, arguments: list[str]) -> str:
-        name = f"f{len(self.functions)}"
-        self.functions[name] = function if function.__name__ in self.inlined else _pointer(function)
-        return f"{name}({', '.join(arguments)})"
-
-    def _weights(self, name: str) -> types.Array:
-        buffer = self.circuit.buffers[name]
-        return _array(buffer.dtype, len(buffer.axes))
-
-    def _lines(self, operation: Operation) -> list[str]:
-        match operation:
-            case Deliver(weights, events, into, table):
-                tables = synapse_table(table)
-                source = _DELIVER_SHARED if table else _DELIVER
-                signature = (self._weights(weights), *(_COUNTS for _ in tables), _UNITS, _COUNTS, self.number)
-                deliver = _compile(source, "deliver", signature)
-                return [self._call(deliver, [weights, *tables, f"{events}_active", f"{events}_count", into])]
-            case Gather(population, total):
-                lists = [f"{population}_active", f"{population}_count"]
-                gather = _compile(_GATHER, "gather", (self.number, _UNITS, _COUNTS))
-                lines = [self._call(gather, [f"{population}_spike", *lists])]
-                count_up = _compile(_COUNT, "count_up", (_UNITS, _COUNTS, _UNITS))
-                return lines + ([self._call(count_up, [*lists, total])] if total else [])
-            case Run(program, bindings, first, place):
-                arrays = [f"{buffer}[0:1]" if port in first else buffer for port, buffer in bindings]
-                arrays += self._scratch(program, dict(zip((port for port, _ in bindings), arrays, strict=True)))
-                return self._guarded(operation, self._call(compile_program(program, from_python=False), self._key(program, place) + arrays))
-            case Learn(program, weights, third, _, events, trace, place):
-                active = [trace] if trace else [f"{events}_active", f"{events}_count"]
-                learn = _compile_learn(operation, self.number, self._weights(weights))
-                scratch = self._scratch(program, {"weight": f"{weights}[0]"})
-                return self._guarded(operation, self._call(learn, [*self._key(program, place), weights, *active, third, *scratch]))
-            case Scatter(population, into):
-                scatter = _compile(_SCATTER, "scatter", (_UNITS, _COUNTS, self.number))
-                return [self._call(scatter, [f"{population}_active", f"{population}_count", into])]
-            case Clock():
-                return [f"{STEPS_LEFT}[0] -= 1"]
-
-    def _scratch(self, program: Program, arrays: Mapping[str, str]) -> list[str]:
-        """Names of a program's scratch arrays, allocated in the head. arrays: source of the array of each port."""
-        names = []
-        for scratch in scratch_of(program):
-            owners = [next(port for port in program.ports if axis in port.axes) for axis in scratch.axes]
-            shape = "".join(f"{arrays[o.name]}.shape[{o.axes.index(a)}], " for o, a in zip(owners, scratch.axes, strict=True))
-            names.append(f"scratch{len(self.head)}")
-            self.head.append(f"{names[-1]} = np.empty(({shape}), np.{scratch.dtype})")
-        return names
-
-    @staticmethod
-    def _guarded(operation: Run | Learn, line: str) -> list[str]:
-        conditions = [f"{operation.switch}[0] != 0"] if operation.switch else []
-        conditions += [f"0 <= {STEPS_LEFT}[0] < {operation.within}"] if operation.within else []
-        return [f"if {' and '.join(conditions)}:", f"    {line}"] if conditions else [line]
-
-    @staticmethod
-    def _key(program: Program, place: int) -> list[str]:
-        return [f"mix(base, u32({place}))"] if program.uses_random else []
+def _where(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]

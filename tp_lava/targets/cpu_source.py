@@ -43,7 +43,13 @@ def program_source(program: Program) -> str:
 
     Its tables are functions of the names that `tables_of` gives them.
     """
-    return "\n".join(ScalarRenderer(program).render()) + "\n"
+    arguments = (["key"] if program.uses_random else []) + [p.name for p in program.ports] + [s.name for s in scratch_of(program)]
+    return "\n".join([f"def program({', '.join(arguments)}):", *program_body(program)]) + "\n"
+
+
+def program_body(program: Program) -> list[str]:
+    """The lines of that function."""
+    return ScalarRenderer(program).render()
 
 
 def tables_of(program: Program) -> dict[str, Piecewise]:
@@ -78,10 +84,7 @@ class ScalarRenderer:
         self.tables = {table: name for name, table in tables_of(program).items()}
 
     def render(self) -> list[str]:
-        """The lines of the function."""
-        ports = [p.name for p in self.program.ports]
-        arguments = (["key"] if self.program.uses_random else []) + ports + [s.name for s in scratch_of(self.program)]
-        self.lines = [f"def program({', '.join(arguments)}):"]
+        """The lines of the function's body."""
         for axis in self.program.axes:
             owner = next((p for p in self.program.ports if axis in p.axes), None)
             if owner:

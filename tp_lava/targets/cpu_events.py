@@ -1,0 +1,61 @@
+"""Event-driven work as source for Numba: delivering, listing and learning by what spikes."""
+
+DELIVER = """
+into[...] = 0
+n = into.shape[1]
+for r in range(into.shape[0]):
+    q = 0
+    while q + 4 <= count[r]:  # by four, in the same order: a sum is loaded and stored a quarter as often
+        a, b, c, d = active[r, q], active[r, q + 1], active[r, q + 2], active[r, q + 3]
+        for j in range(n):
+            into[r, j] = into[r, j] + weights[a, j] + weights[b, j] + weights[c, j] + weights[d, j]
+        q += 4
+    for p in range(q, count[r]):
+        a = active[r, p]
+        for j in range(n):
+            into[r, j] += weights[a, j]
+"""
+DELIVER_SHARED = """
+into[...] = 0
+kernel = weights.ravel()
+for r in range(into.shape[0]):
+    for q in range(count[r]):
+        i = active[r, q]
+        for k in range(offsets[i], offsets[i + 1]):
+            into[r, targets[k]] += kernel[taps[k]]
+"""
+GATHER = """
+for r in range(spikes.shape[0]):
+    found = 0
+    for j in range(spikes.shape[1]):  # without a branch: whether a neuron spikes is hard to predict
+        active[r, found] = j
+        found += 1 if spikes[r, j] != 0 else 0
+    count[r] = found
+"""
+COUNT = """
+for r in range(count.shape[0]):
+    for q in range(count[r]):
+        total[r, active[r, q]] += 1
+"""
+SCATTER = """
+into[...] = 0
+for r in range(into.shape[0]):
+    for q in range(count[r]):
+        into[r, active[r, q]] = 1
+"""
+LEARN_EVENTS = """
+for r in range(third.shape[0]):
+    for q in range(count[r]):
+        i = active[r, q]
+        program({row_key}weights[i], third[r]{scratch})
+"""
+LEARN_TRACE = """
+for r in range(third.shape[0]):
+    for i in range(weights.shape[0]):
+        if trace[r, i] != 0:
+            program({row_key}weights[i], trace[r, i : i + 1], third[r]{scratch})
+"""
+ROW_KEY = "mix(key, u32(r * weights.shape[0] + i)), "
+CLOCK = """
+steps_left[0] -= 1
+"""
