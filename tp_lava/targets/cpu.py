@@ -239,7 +239,8 @@ class CompiledOperations:
         self.arguments = tuple(names)
         self._circuit, self._call_all = circuit, cpu_calls.each_step() if whole else cpu_calls.once()
         self._compiled = [compiled for operation in operations for compiled in compiler.compiled(operation)]
-        self._bound: tuple[list[np.ndarray], int] = [], 0
+        self._bound: tuple[int, ...] = ()  # the target streams in use and the arrays, kept beside so that none takes another's place
+        self._arrays: Sequence[np.ndarray] = ()
         self._memory: Mapping[str, np.ndarray] = {}
         self._kept: list[np.ndarray] = []  # what the calls point to, beside the memory
         self._calls = np.zeros((0, cpu_calls.CALL_WIDTH), np.int64)
@@ -261,10 +262,10 @@ class CompiledOperations:
 
     def _bind(self, arrays: Sequence[np.ndarray], streams: int) -> None:
         """Make the calls for these arrays, unless they are those of the last time."""
-        before, streams_before = self._bound
-        if streams == streams_before and len(before) == len(arrays) and all(a is b for a, b in zip(arrays, before, strict=True)):
+        which = (streams, *map(id, arrays))
+        if which == self._bound:
             return
-        self._bound = list(arrays), streams
+        self._bound, self._arrays = which, arrays
         in_use = streams != self._circuit.sizes.get("k", 0)
         axes = (self._circuit.buffers[name].axes for name in self.arguments)
         views = [rows_in_use(array, names, streams) if in_use else array for array, names in zip(arrays, axes, strict=True)]

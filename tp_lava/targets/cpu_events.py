@@ -1,9 +1,10 @@
 """Event-driven work as source for Numba: delivering, listing and learning by what spikes."""
 
 DELIVER = """
-into[...] = 0
 n = into.shape[1]
 for r in range(into.shape[0]):
+    for j in range(n):
+        into[r, j] = 0
     q = 0
     while q + 4 <= count[r]:  # by four, in the same order: a sum is loaded and stored a quarter as often
         a, b, c, d = active[r, q], active[r, q + 1], active[r, q + 2], active[r, q + 3]

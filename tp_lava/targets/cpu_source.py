@@ -164,7 +164,10 @@ class ScalarRenderer:
 
     def _fill(self, depth: int, index: int) -> None:
         """A reduction over an outer axis is gathered in scratch."""
-        self._line(depth, f"s{index}[...] = {self._neutral(self._instruction_of(index))}")
+        axes = self.form.kept[index]
+        for further, axis in enumerate(axes):
+            self._line(depth + further, f"for i_{axis} in range(n_{axis}):")
+        self._line(depth + len(axes), f"{self._scratch_cell(index)} = {self._neutral(self._instruction_of(index))}")
 
     def _row_key(self, depth: int, salt: int, axes: tuple[str, ...]) -> None:
         self._line(depth, f"k{salt}_{len(axes)} = mix({self._key(salt, len(axes) - 1)}, u32(i_{axes[-1]}))")
