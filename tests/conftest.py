@@ -1,8 +1,10 @@
 """What several tests need: both targets side by side, small networks and samples, the recordings if they are there."""
 
+import gc
 import os
 import pathlib
 
+gc.set_threshold(100_000, 20, 20)  # a fifth of the time went into looking through Numba's objects: compiling makes millions that stay
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's: the tests themselves share out the cores
 
 import numpy as np
