@@ -4,7 +4,6 @@ import gc
 import os
 import pathlib
 
-gc.set_threshold(100_000, 20, 20)  # a fifth of the time went into looking through Numba's objects: compiling makes millions that stay
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's: the tests themselves share out the cores
 
 import numpy as np
@@ -17,6 +16,7 @@ from tp_lava.targets.cpu import compile_program
 from tp_lava.targets.cpu_source import scratch_of
 from tp_lava.targets.interpreter import axis_sizes, interpret
 
+gc.set_threshold(100_000, 20, 20)  # a fifth of the time went into looking through Numba's objects: compiling makes millions that stay
 settings.register_profile("tp_lava", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("tp_lava")
 
