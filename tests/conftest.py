@@ -16,7 +16,7 @@ from tp_lava.targets.cpu import compile_program
 from tp_lava.targets.cpu_source import scratch_of
 from tp_lava.targets.interpreter import axis_sizes, interpret
 
-gc.set_threshold(100_000, 20, 20)  # a fifth of the time went into looking through Numba's objects: compiling makes millions that stay
+gc.set_threshold(100_000, 20, 20)  # compiling makes millions of objects that stay: look through them less often
 settings.register_profile("tp_lava", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("tp_lava")
 
