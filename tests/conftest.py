@@ -1,5 +1,6 @@
 """What several tests need: both targets side by side, small networks and samples, the recordings if they are there."""
 
+import gc
 import os
 import pathlib
 
@@ -14,6 +15,7 @@ from tp_lava.circuit import held_as
 from tp_lava.targets.cpu import carry_out
 from tp_lava.targets.interpreter import interpret
 
+gc.set_threshold(100_000, 20, 20)  # compiling makes millions of objects that stay: look through them less often
 settings.register_profile("tp_lava", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 settings.load_profile("tp_lava")
 

@@ -19,7 +19,7 @@ def network():
     return lively(tpl.Network.dense((10, 8, 4), neuron=NEURON, recurrent=True, seed=2), 2.5)
 
 
-@pytest.mark.parametrize("precision", ["float", "fixed", tpl.FixedPoint(weight_bits=6)])
+@pytest.mark.parametrize("precision", ["float", tpl.FixedPoint(weight_bits=6)])
 def test_going_on_equals_never_having_stopped(precision, network, rng, tmp_path):
     samples = random_samples(rng, 8, 10, 4, rate=0.3)
     stays = tpl.Learner(network, tpl.TP(0.02, 0.02, 3), precision, seed=9)

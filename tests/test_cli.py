@@ -1,8 +1,6 @@
 """The command line: what it prints, what it writes, how it fails."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,25 +13,22 @@ from tp_lava.demos import from_scratch as demo
 SMALL = ("--from-scratch", "--no-progress", "--epochs", "1", "--train", "40", "--test", "20", "--hidden", "20")
 
 
-def tp_lava(*arguments, cwd):
-    """The console script, in a process of its own, elsewhere than in the repository."""
-    program = "import sys; from tp_lava.cli import main; sys.argv = ['tp-lava', *sys.argv[1:]]; main()"
-    return subprocess.run([sys.executable, "-c", program, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
-
-
 def invoke(*arguments):
     return CliRunner(env={"NO_COLOR": "1", "COLUMNS": "200", "TERM": "dumb"}).invoke(cli.app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
+    """In a folder elsewhere than the repository. In this process, so that test_demo_is_what_the_learner_does has its code compiled."""
     folder = tmp_path_factory.mktemp("demo")
-    return folder, tp_lava("demo", *SMALL, cwd=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return folder, invoke("demo", *SMALL)
 
 
 def test_demo_prints_one_table(run):
     _, done = run
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     for row in ("before learning", "frozen hidden layer", "TP, float", "TP, fixed point"):
         assert row in done.stdout
     assert "K = 4" in done.stdout

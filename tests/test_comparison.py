@@ -7,12 +7,10 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava.cli import app
-from tp_lava.comparison import FORMS, TASKS, Row, compare, form_named
+from tp_lava.comparison import FORMS, TASKS, Measured, Row, _rows, form_named
 from tp_lava.comparison.memory import by_counting, by_formula
 from tp_lava.comparison.report import chosen_forms, chosen_task
 from tp_lava.network import Network
-
-SMALL = {"epochs": 1, "train": 30, "test": 20}
 
 
 @pytest.mark.filterwarnings("ignore:.*basis gives:UserWarning")
@@ -34,19 +32,38 @@ def test_backpropagation_keeps_about_what_the_formula_says():
     assert _saved(network, samples)[0] == pytest.approx(formula, rel=0.1)
 
 
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """One form over two seeds, each in a process of its own: the command's folder and what it printed."""
+    folder = tmp_path_factory.mktemp("compared") / "out"
+    size = ["--epochs", "1", "--train", "30", "--test", "20", "--seeds", "2", "--processes", "2"]
+    done = CliRunner().invoke(app, ["compare-rules", "--form", "K = 2", *size, "--no-progress", "--out", str(folder)])
+    assert done.exit_code == 0, done.output
+    return folder, done.output
+
+
+def test_runs_are_what_the_learner_does(compared):
+    (row,) = json.loads((compared[0] / "digits.json").read_text())["rows"]
+    task, form = chosen_task("digits", None, epochs=1, train=30, test=20), form_named("TP, K = 2")
+    train, test = task.samples(1)
+    learner = tpl.Learner(task.network(512, 10, 1), form.rule_for(task), seed=1, schedule=tpl.Cosine(1))
+    learner.fit(train)
+    assert len(row["accuracies"]) == 2
+    assert row["accuracies"][1] == learner.evaluate(test)
+    assert row["milliseconds"] > 0
+    assert 50 < row["megabytes"] < 2000
+    assert row["formula"] == row["counted"] == [200 * 5 + 2 * 10 + 10 * 200]
+
+
 def test_runs_are_gathered_by_form():
-    task = chosen_task("digits", None, **SMALL)
-    forms = [form_named("TP, K = 2")]
-    rows = compare(task, forms, seeds=2, processes=2)
-    assert [(row.form, len(row.accuracies)) for row in rows] == [("TP, K = 2", 2)]
-    for row, form in zip(rows, forms, strict=True):
-        train, test = task.samples(1)
-        learner = tpl.Learner(task.network(512, 10, 1), form.rule_for(task), seed=1, schedule=tpl.Cosine(1))
-        learner.fit(train)
-        assert row.accuracies[1] == learner.evaluate(test)
-        assert row.milliseconds > 0
-        assert 50 < row.megabytes < 2000
-    assert rows[0].formula == rows[0].counted == (200 * 5 + 2 * 10 + 10 * 200,)
+    """By seed within a form; the quickest run's time, the largest's memory."""
+    forms = [form_named("frozen hidden layer"), form_named("TP, K = 2")]
+    kinds = [(form.name, seed) for seed in range(2) for form in forms]
+    results = {kind: Measured(n / 10, 4 - n, n, (n % 2,), (n % 2 + 5,)) for n, kind in enumerate(kinds)}
+    assert list(_rows(forms, results, 2)) == [
+        Row("frozen hidden layer", (0.0, 0.2), 2000, 2, (0,), (5,)),
+        Row("TP, K = 2", (0.1, 0.3), 1000, 3, (1,), (6,)),
+    ]
 
 
 def test_a_row_sums_up():
@@ -55,15 +72,13 @@ def test_a_row_sums_up():
     assert row.to_dict()["mean"] == row.mean
 
 
-def test_the_command(tmp_path):
-    options = ["--epochs", "1", "--train", "20", "--test", "10", "--seeds", "1", "--no-progress", "--out", str(tmp_path / "out")]
-    done = CliRunner().invoke(app, ["compare-rules", "--form", "frozen", "--form", "K = 2", *options])
-    assert done.exit_code == 0, done.output
-    assert "frozen hidden layer"[:6] in done.output
-    written = json.loads((tmp_path / "out" / "digits.json").read_text())
-    assert [row["form"] for row in written["rows"]] == ["frozen hidden layer", "TP, K = 2"]
-    assert (tmp_path / "out" / "digits.md").read_text().count("\n") == 4
-    assert (tmp_path / "out" / "digits.png").stat().st_size > 1000
+def test_the_command(compared):
+    folder, printed = compared
+    assert "TP, K = 2" in printed
+    written = json.loads((folder / "digits.json").read_text())
+    assert [row["form"] for row in written["rows"]] == ["TP, K = 2"]
+    assert (folder / "digits.md").read_text().count("\n") == 3
+    assert (folder / "digits.png").stat().st_size > 1000
 
 
 def test_the_command_as_json_and_from_what_it_wrote(tmp_path, monkeypatch):

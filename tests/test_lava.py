@@ -97,13 +97,14 @@ def test_some_samples_are_only_inferred(stepwise, network, samples):
 
 @pytest.mark.parametrize(("case", "tag"), [(case, "fixed_pt") for case in OTHER_RULES] + [(next(iter(OTHER_RULES)), "floating_pt")])
 def test_other_rules_equal_the_learner(case, tag, network, samples, rng):
-    """Also with a sample so long that it travels in two packets, and one that is not learned."""
+    """Also with one that is not learned and, where samples travel in packets, one so long that it needs two."""
     network = network.with_weights({name: rng.normal(0, 0.1, network.shapes[name]) for name in ("bias0", "bias1", "readout_bias")})
-    samples = [*samples[:3], *random_samples(rng, 1, SIZES[0], SIZES[-1], n_steps=2500, rate=0.3), samples[3]]
+    short, long = samples[:4], random_samples(rng, 1, SIZES[0], SIZES[-1], n_steps=2500, rate=0.3)
     rule, learn = OTHER_RULES[case], [True, False, True, True, True]
-    learner, outcomes = learned(network, samples, tag, rule=rule, learn=learn)
-    for stepwise in (False, True):
-        assert_equal(tpl.lava.run(network, rule, samples, learn, tag=tag, seed=5, stepwise=stepwise), learner, outcomes, tag)
+    for stepwise, given in ((True, short), (False, [*short[:3], *long, short[3]])):
+        flags = learn[: len(given)]
+        learner, outcomes = learned(network, given, tag, rule=rule, learn=flags)
+        assert_equal(tpl.lava.run(network, rule, given, flags, tag=tag, seed=5, stepwise=stepwise), learner, outcomes, tag)
     assert np.any(learner.weights["hidden0"] != tpl.Learner(network, None, PRECISION[tag]).weights["hidden0"])
 
 

@@ -28,7 +28,7 @@ from tp_lava.targets.interpreter import interpret, interpret_step
 from tp_lava.wiring import build_circuit
 
 SEEDS = st.integers(0, 2**32 - 1)
-STEPS = 12
+STEPS = 8
 
 
 # No run leaves a proven interval ------------------------------------------------------------------
