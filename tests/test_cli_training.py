@@ -297,7 +297,7 @@ def test_what_eval_refuses(own, trained, tmp_path, rng):
         ((learner, "--data", own, "--bits", 4), "eval: precision or bits is given with a saved Learner"),
         (("digits", "--bits", 4), "eval: bits is given in float"),
         ((learner, "--data", other), "eval: part is test, but must be one that has samples; use --part all"),
-        ((learner,), "eval: data is labelled up to 9, but must be among the 3 classes of the network"),
-        (("digits", "--data", own), "sample: events is of 8 units, but must be of the network's 512 inputs"),
+        ((learner,), "eval: data is of 512 inputs, but must be of the model's 8; give what the model is for with --data."),
+        (("digits", "--data", own), "eval: data is of 8 inputs, but must be of the model's 512"),
     ):
         assert re.search(re.escape(message), refused("eval", *arguments))
