@@ -47,7 +47,7 @@ def called(monkeypatch, capsys, *arguments):
         ),
         (tpl.LavaUnavailableError("lava-nc is not installed.\n    pip install it"), 2, "lava-nc is not installed. pip install it"),
         (FileNotFoundError("a.npz: no such file"), 2, "a.npz: no such file"),
-        (PermissionError(13, "Permission denied", "/root/a"), 2, "/root/a: Permission denied"),
+        (PermissionError(13, "Permission denied", "/data/a"), 2, "/data/a: Permission denied"),
         (tpl.LavaRunError("a model failed"), 1, "a model failed"),
         (OSError(28, "No space left on device"), 1, "[Errno 28] No space left on device"),
     ],

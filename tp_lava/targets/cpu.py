@@ -99,7 +99,7 @@ class _Compiled:
         found = [memory[buffer][0:1] if first else memory[buffer] for buffer, first in self.bound]
         sizes = {axis: size for axes, array in zip(self.axes, found, strict=False) for axis, size in zip(axes, array.shape, strict=False)}
         scratch = scratch_of(self.program) if self.program else ()
-        return found + [np.empty([sizes[axis] for axis in s.axes], s.dtype.rstrip("_")) for s in scratch]
+        return found + [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in scratch]
 
 
 def _address(
@@ -122,7 +122,7 @@ def _arguments(program: Program) -> tuple[Argument, ...]:
 
 
 def _scratch_arguments(program: Program) -> tuple[Argument, ...]:
-    return tuple(Argument(s.name, np.dtype(s.dtype.rstrip("_")), len(s.axes)) for s in scratch_of(program))
+    return tuple(Argument(s.name, np.dtype(s.dtype), len(s.axes)) for s in scratch_of(program))
 
 
 def _reassociates(program: Program) -> bool:
@@ -151,8 +151,7 @@ def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: in
     ports = tuple((port.name, False) for port in program.ports)
     bound = _Compiled(address, arguments, ports, tuple(port.axes for port in program.ports), program).arrays(arrays)
     slots = cpu_calls.slots_of(arguments, bound)
-    call = np.zeros((1, cpu_calls.CALL_WIDTH), np.int64)
-    call[0, cpu_calls.FUNCTION], call[0, cpu_calls.SLOTS] = address, _where(slots)
+    call = np.array([cpu_calls.call_of(address, slots)], np.int64)
     cpu_calls.with_key()(call, np.uint32(key))
 
 
@@ -211,7 +210,7 @@ class _Operations:
         template = cpu_events.LEARN_TRACE if operation.trace else cpu_events.LEARN_EVENTS
         text = template.format(row_key=cpu_events.ROW_KEY if program.uses_random else "", scratch="".join(f", {s.name}" for s in scratch))
         address = _address(arguments, _indented(text), {"program": _row_program(program)})
-        bound, axes = tuple((buffer, False) for buffer in named.values()), (("", "n"),)
+        bound, axes = tuple((buffer, False) for buffer in named.values()), (("", "n"),)  # scratch is as long as a row of the weights
         return _Compiled(
             address, arguments, bound, axes, program, self._place(program, operation.place), operation.switch, operation.within
         )
@@ -277,13 +276,6 @@ class CompiledOperations:
         arrays = compiled.arrays(memory)
         slots = cpu_calls.slots_of(compiled.arguments, arrays)
         self._kept += [*arrays, slots]
-        row = [0] * cpu_calls.CALL_WIDTH
-        row[cpu_calls.FUNCTION], row[cpu_calls.SLOTS], row[cpu_calls.PLACE] = compiled.address, _where(slots), compiled.place
-        row[cpu_calls.SWITCH] = _where(memory[compiled.switch]) if compiled.switch else 0
-        row[cpu_calls.CLOCK] = _where(memory[STEPS_LEFT]) if compiled.within else 0
-        row[cpu_calls.WITHIN] = compiled.within
-        return row
-
-
-def _where(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
+        switch = memory[compiled.switch] if compiled.switch else None
+        clock = memory[STEPS_LEFT] if compiled.within else None
+        return cpu_calls.call_of(compiled.address, slots, compiled.place, switch, clock, compiled.within)

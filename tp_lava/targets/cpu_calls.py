@@ -70,10 +70,31 @@ def slots_of(arguments: Sequence[Argument], arrays: Sequence[np.ndarray]) -> np.
         if array.dtype != a.dtype or array.ndim != a.dimensions or not array.flags.c_contiguous:
             raise TypeError(
                 f"{a.name} is {array.dtype} of shape {array.shape}{'' if array.flags.c_contiguous else ', not C-contiguous'}; "
-                f"it must be a C-contiguous {a.dtype} of {a.dimensions} dimensions."
+                f"it must be a C-contiguous {a.dtype} of {a.dimensions} dimensions; replace it by one like that it was made with."
             )
-        slots += [array.__array_interface__["data"][0], *array.shape]
+        slots += [where(array), *array.shape]
     return np.array(slots, np.int64)
+
+
+def where(array: np.ndarray) -> int:
+    """The address of an array's first element."""
+    return array.__array_interface__["data"][0]
+
+
+def call_of(
+    function: int,
+    slots: np.ndarray,
+    place: int = NO_KEY,
+    switch: np.ndarray | None = None,
+    clock: np.ndarray | None = None,
+    within: int = 0,
+) -> list[int]:
+    """A call. switch: it is made only while this is not 0; clock: and, if `within` is not 0, while this is in 0..within - 1."""
+    call = [0] * CALL_WIDTH
+    call[FUNCTION], call[SLOTS], call[PLACE], call[WITHIN] = function, where(slots), place, within
+    call[SWITCH] = 0 if switch is None else where(switch)
+    call[CLOCK] = 0 if clock is None else where(clock)
+    return call
 
 
 def address_of(function: Callable) -> int:

@@ -25,7 +25,7 @@ class Scratch:
 
     name: str
     axes: tuple[str, ...]
-    dtype: Literal["bool_", "int32", "float32"]
+    dtype: Literal["bool", "int32", "float32"]
 
 
 def scratch_of(program: Program) -> tuple[Scratch, ...]:
@@ -34,8 +34,8 @@ def scratch_of(program: Program) -> tuple[Scratch, ...]:
     return tuple(Scratch(f"s{index}", axes, _held_as(program, values[index])) for index, axes in loop_form(program).kept.items())
 
 
-def _held_as(program: Program, value: Value) -> Literal["bool_", "int32", "float32"]:
-    return "bool_" if value.boolean else "int32" if program.fixed else "float32"
+def _held_as(program: Program, value: Value) -> Literal["bool", "int32", "float32"]:
+    return "bool" if value.boolean else "int32" if program.fixed else "float32"
 
 
 def program_source(program: Program) -> str:
