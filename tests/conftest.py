@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import tp_lava as tpl
-from tp_lava.circuit import held_as
-from tp_lava.targets.cpu import carry_out
-from tp_lava.targets.interpreter import interpret
+from tp_lava.circuit.operations import stored_weight_type
+from tp_lava.backends.cpu import carry_out
+from tp_lava.backends.interpreter import interpret
 
 gc.set_threshold(100_000, 20, 20)  # compiling makes millions of objects that stay: look through them less often
 settings.register_profile("tp_lava", deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -35,7 +35,7 @@ def port_arrays(program, sizes, rng, edges=True):
         if edges:
             special = rng.choice(np.clip([low, low + 1, -1, 0, 1, high - 1, high], low, high), shape)
             values = np.where(rng.random(shape) < 0.5, special, values)
-        arrays[port.name] = values.astype(held_as(port.format) if port.name == "weight" else np.int32)
+        arrays[port.name] = values.astype(stored_weight_type(port.format) if port.name == "weight" else np.int32)
     return arrays
 
 

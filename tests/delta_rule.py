@@ -15,9 +15,9 @@ from tp_lava.dynamics.contrast import ERROR
 from tp_lava.dynamics.program import Program
 from tp_lava.dynamics.symbols import Trace, fit, multiply, total
 from tp_lava.dynamics.third_factor import third_factor_program
-from tp_lava.fixedpoint import scale_format
+from tp_lava.circuit.formats import scale_format
 from tp_lava.numbers import REGISTER_BITS, Format
-from tp_lava.readouts import LEAKY, Readout
+from tp_lava.dynamics.readout import LEAKY, Readout
 from tp_lava.rules import Rule, Update
 from tp_lava.wiring import RuleWiring, wires
 from tp_lava.wiring.builder import SPIKE

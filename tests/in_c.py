@@ -7,8 +7,8 @@ import numpy as np
 
 from tp_lava.circuit import rows_in_use
 from tp_lava.deploy.c import library_of
-from tp_lava.targets.c.program import c_type, prelude, program_function
-from tp_lava.targets.cpu_source import scratch_of
+from tp_lava.backends.c.program import c_type, prelude, program_function
+from tp_lava.backends.cpu_source import scratch_of
 
 STRICT = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Werror")
 CTYPES = {f"{u}int{bits}_t": getattr(np, f"{u}int{bits}") for u in ("", "u") for bits in (8, 16, 32)}

@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import cli
-from tp_lava.connections import Spatial
+from tp_lava.graph.connections import Conv2d
 from tp_lava.deploy import export_loihi2
 from tp_lava.deploy.bundle.graph import graph_of, in_engine
 from tp_lava.deploy.bundle.vectors import first_steps, learned_names
 from tp_lava.deploy.c import in_turn, present
-from tp_lava.network import Layer
-from tp_lava.targets.loihi2 import circuit_listings
+from tp_lava.graph.network import Layer
+from tp_lava.backends.loihi2 import circuit_listings
 
 ROOT = pathlib.Path(__file__).parents[1]
 WALSH = {"basis": "walsh", "temperature": 0.1, "activity": "trace"}
@@ -254,7 +254,7 @@ def test_the_script_without_lava_loihi(tmp_path, rng):
 
 
 def convolution():
-    spatial = Spatial((1, 6, 6), 2, (3, 3))
+    spatial = Conv2d((1, 6, 6), 2, (3, 3))
     layer = Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial)
     shapes = {"hidden0": spatial.weight_shape, "target": (spatial.size, 3), "readout": (3, spatial.size)}
     return tpl.Network(36, (layer,), 3, {name: np.ones(shape, np.float32) for name, shape in shapes.items()})

@@ -17,13 +17,13 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import cli
-from tp_lava.connections import Pooling, Spatial
+from tp_lava.graph.connections import Pool2d, Conv2d
 from tp_lava.deploy import export_c
 from tp_lava.deploy.c import library_of, present
 from tp_lava.engine import stream_labels
-from tp_lava.network import Layer
+from tp_lava.graph.network import Layer
 from tp_lava.numbers import Format
-from tp_lava.targets.interpreter import interpret
+from tp_lava.backends.interpreter import interpret
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
 
@@ -82,7 +82,7 @@ def dense(rng, *, recurrent=False, biases=True, sizes=(11, 9, 7, 4), **options):
 
 
 def convolution(rng, **options):
-    spatial = Spatial((2, 8, 8), 3, (3, 3), (1, 1), (1, 1), pooling=(Pooling((2, 2), (2, 2)),))
+    spatial = Conv2d((2, 8, 8), 3, (3, 3), (1, 1), (1, 1), pooling=(Pool2d((2, 2), (2, 2)),))
     shapes = {"hidden0": spatial.weight_shape, "hidden1": (7, spatial.size), "target": (spatial.size, 3), "readout": (3, 7)}
     layers = (Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial), Layer(7, tpl.LIF(0.8), 0.9))
     weights = {name: rng.normal(0.3, 0.7, shape).astype(np.float32) for name, shape in shapes.items()}

@@ -8,9 +8,9 @@ import tp_lava as tpl
 from tp_lava.data.events import side_by_side
 from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory, stream_labels
 from tp_lava.errors import NumberRangeError
-from tp_lava.fixedpoint import REAL, FixedPoint, plan
-from tp_lava.targets.interpreter import interpret_step
-from tp_lava.wiring import build_circuit
+from tp_lava.circuit.formats import REAL, FixedPoint, plan
+from tp_lava.backends.interpreter import interpret_step
+from tp_lava.circuit.build import build_circuit
 
 SIZES = (11, 9, 7, 4)
 VARIANTS = {

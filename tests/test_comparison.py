@@ -10,7 +10,7 @@ from tp_lava.cli import app
 from tp_lava.comparison import FORMS, TASKS, Measured, Row, _rows, form_named
 from tp_lava.comparison.memory import by_counting, by_formula
 from tp_lava.comparison.report import chosen_forms, chosen_task
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 
 
 @pytest.mark.filterwarnings("ignore:.*basis gives:UserWarning")

@@ -9,10 +9,10 @@ from stage_oracle import run_stages
 
 import tp_lava as tpl
 from tp_lava import InvalidValueError
-from tp_lava.connections import Pooling, Spatial
+from tp_lava.graph.connections import Pool2d, Conv2d
 from tp_lava.convert import stages
-from tp_lava.network import Layer, Network
-from tp_lava.targets.interpreter import interpret_step
+from tp_lava.graph.network import Layer, Network
+from tp_lava.backends.interpreter import interpret_step
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -24,11 +24,11 @@ def random_spatial(rng):
     pooling = []
     for _ in range(rng.integers(0, 3)):
         kernel = tuple(int(n) for n in rng.integers(1, 3, 2))
-        pooling.append(Pooling(kernel, tuple(int(n) for n in rng.integers(1, 3, 2)), tuple(int(rng.integers(0, k)) for k in kernel)))
+        pooling.append(Pool2d(kernel, tuple(int(n) for n in rng.integers(1, 3, 2)), tuple(int(rng.integers(0, k)) for k in kernel)))
     kernel, stride, padding = (tuple(int(n) for n in rng.integers(low, high, 2)) for low, high in ((1, 3), (1, 3), (0, 2)))
     dilation = tuple(int(n) for n in rng.integers(1, 3, 2))
     try:
-        spatial = Spatial(shape, groups * int(rng.integers(1, 4)), kernel, stride, padding, dilation, groups, tuple(pooling))
+        spatial = Conv2d(shape, groups * int(rng.integers(1, 4)), kernel, stride, padding, dilation, groups, tuple(pooling))
         return spatial, spatial.size
     except InvalidValueError:  # pooled to less than the kernel
         return random_spatial(rng)
@@ -48,7 +48,7 @@ def as_stages(network):
     for number, layer in enumerate(network.layers):
         spatial, weight = layer.connection, network.weights[f"hidden{number}"]
         if spatial:
-            chain += [stages.Pooling("pool", p.kernel, p.stride, p.padding) for p in spatial.pooling]
+            chain += [stages.Pool2d("pool", p.kernel, p.stride, p.padding) for p in spatial.pooling]
             chain.append(stages.Convolution("conv", weight, None, spatial.stride, spatial.padding, spatial.dilation, spatial.groups))
         else:
             chain.append(stages.Dense("fc", weight))
@@ -117,14 +117,14 @@ def test_a_convolution_is_saved_and_runs_in_lava(rng, tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Spatial((1, 4), 1, (2, 2)), r"Spatial: shape is \(1, 4\), but must be \(channels, height, width\)"),
-        (lambda: Spatial((1, 4, 4), 1, (5, 1)), r"Spatial: kernel is \(5, 1\) over \(4, 4\)"),
-        (lambda: Spatial((1, 4, 4), 1, (2, 2), (0, 1)), r"Spatial: stride is \(0, 1\), but must be a pair"),
-        (lambda: Spatial((3, 4, 4), 2, (2, 2), groups=2), "Spatial: groups is 2 for 3 and 2 channels"),
-        (lambda: Spatial((1, 4, 4), 0, (2, 2)), "Spatial: channels is 0"),
-        (lambda: Spatial((512, 512, 512), 512, (3, 3)), "Spatial: synapses is"),
-        (lambda: Pooling((2, 2), (2, 2), (-1, 0)), r"Pooling: padding is \(-1, 0\)"),
-        (lambda: Layer(5, tpl.LIF(), connection=Spatial((1, 4, 4), 1, (2, 2))), "Layer: size is 5, but must be that of its connection, 9"),
+        (lambda: Conv2d((1, 4), 1, (2, 2)), r"Conv2d: shape is \(1, 4\), but must be \(channels, height, width\)"),
+        (lambda: Conv2d((1, 4, 4), 1, (5, 1)), r"Conv2d: kernel is \(5, 1\) over \(4, 4\)"),
+        (lambda: Conv2d((1, 4, 4), 1, (2, 2), (0, 1)), r"Conv2d: stride is \(0, 1\), but must be a pair"),
+        (lambda: Conv2d((3, 4, 4), 2, (2, 2), groups=2), "Conv2d: groups is 2 for 3 and 2 channels"),
+        (lambda: Conv2d((1, 4, 4), 0, (2, 2)), "Conv2d: channels is 0"),
+        (lambda: Conv2d((512, 512, 512), 512, (3, 3)), "Conv2d: synapses is"),
+        (lambda: Pool2d((2, 2), (2, 2), (-1, 0)), r"Pool2d: padding is \(-1, 0\)"),
+        (lambda: Layer(5, tpl.LIF(), connection=Conv2d((1, 4, 4), 1, (2, 2))), "Layer: size is 5, but must be that of its connection, 9"),
         (lambda: tpl.LIF(reset_by=0.0), 'LIF: reset_by is 0.0 with reset "subtract", but must be a number > 0'),
         (lambda: tpl.LIF(reset="zero", reset_by=1.0), 'LIF: reset_by is 1.0 with reset "zero"'),
         (lambda: tpl.FixedPoint({"hidden0": 9}), "FixedPoint: weight_bits is .* but must be an integer in 2..8"),

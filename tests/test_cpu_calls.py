@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tp_lava.targets.cpu_calls import Argument, slots_of, where
+from tp_lava.backends.cpu_calls import Argument, slots_of, where
 
 
 def test_slots_are_addresses_and_shapes():

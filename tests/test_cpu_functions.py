@@ -3,7 +3,7 @@
 import numba
 import numpy as np
 
-from tp_lava.targets.cpu_functions import EXP2_REAL_ERROR, exp2
+from tp_lava.backends.cpu_functions import EXP2_REAL_ERROR, exp2
 
 
 @numba.njit

@@ -23,11 +23,11 @@ from tp_lava.dynamics.symbols import Trace, evaluate, multiply, saturate, spike,
 from tp_lava.dynamics.third_factor import third_factor_program
 from tp_lava.errors import InvalidValueError, NumberRangeError
 from tp_lava.numbers import Format
-from tp_lava.readouts import Readout
-from tp_lava.targets.interpreter import interpret, interpret_step
-from tp_lava.targets.loihi2 import circuit_listings, compile_program, emulate, emulate_step
-from tp_lava.targets.loihi2.compiling import gathers
-from tp_lava.targets.loihi2.listing import INSTRUCTIONS, Constant, Line, Register
+from tp_lava.dynamics.readout import Readout
+from tp_lava.backends.interpreter import interpret, interpret_step
+from tp_lava.backends.loihi2 import circuit_listings, compile_program, emulate, emulate_step
+from tp_lava.backends.loihi2.compiling import gathers
+from tp_lava.backends.loihi2.listing import INSTRUCTIONS, Constant, Line, Register
 
 FORMS = [{}, {"branch_free": True}, {"registers": 6}, {"registers": 6, "branch_free": True}]
 

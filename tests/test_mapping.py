@@ -13,20 +13,20 @@ from typer.testing import CliRunner
 import tp_lava as tpl
 from tp_lava import cli
 from tp_lava.circuit import rows_in_use
-from tp_lava.connections import Pooling, Spatial
+from tp_lava.graph.connections import Pool2d, Conv2d
 from tp_lava.deploy import map_network
 from tp_lava.deploy.loihi2 import Costs, Limit, Limits, count, estimate, learning_memory
 from tp_lava.deploy.loihi2.programs import instructions
 from tp_lava.dynamics.contrast import contrast_program
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, plasticity_program
-from tp_lava.network import Layer
-from tp_lava.targets import interpreter
+from tp_lava.graph.network import Layer
+from tp_lava.backends import interpreter
 
 WALSH = tpl.TESS(rate=0.5, basis="walsh", update="step")
 
 
 def convolutional(shape=(1, 6, 6), channels=3, hidden=7, classes=3, pooling=()):
-    spatial = Spatial(shape, channels, (3, 3), padding=(1, 1), pooling=pooling)
+    spatial = Conv2d(shape, channels, (3, 3), padding=(1, 1), pooling=pooling)
     layers = Layer(spatial.size, tpl.LIF(), connection=spatial), Layer(hidden, tpl.LIF())
     rng = np.random.default_rng(3)
     weights = {"hidden0": spatial.weight_shape, "hidden1": (hidden, spatial.size), "target": (spatial.size, classes)}
@@ -124,7 +124,7 @@ def test_a_recurrent_layer_sends_to_its_own_cores():
 
 
 def test_a_convolution_by_its_table():
-    network = convolutional(pooling=(Pooling((2, 2), (2, 2)),))
+    network = convolutional(pooling=(Pool2d((2, 2), (2, 2)),))
     limits = Limits().replace(neurons_per_core=4)
     mapping = map_network(network, limits=limits)
     matrix = network.layers[0].connection.matrix(np.ones((3, 1, 3, 3)))

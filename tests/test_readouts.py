@@ -13,7 +13,7 @@ import tp_lava as tpl
 from tp_lava.circuit import Run
 from tp_lava.dynamics.functions import RECIPROCAL, RECIPROCAL_ERROR, reciprocal
 from tp_lava.numbers import Format
-from tp_lava.wiring import build_circuit
+from tp_lava.circuit.build import build_circuit
 
 RATE = 0.02
 STEPS = 15

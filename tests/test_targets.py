@@ -11,8 +11,8 @@ from tp_lava.dynamics.program import INSTRUCTIONS
 from tp_lava.dynamics.symbols import Trace, multiply, saturate, total
 from tp_lava.errors import NumberRangeError
 from tp_lava.numbers import Format
-from tp_lava.targets.cpu_source import program_source
-from tp_lava.targets.interpreter import interpret
+from tp_lava.backends.cpu_source import program_source
+from tp_lava.backends.interpreter import interpret
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -11,7 +11,7 @@ from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cp
 import tp_lava as tpl
 from tp_lava.circuit import Learn
 from tp_lava.dynamics.basis import square, untaught, walsh
-from tp_lava.wiring import build_circuit
+from tp_lava.circuit.build import build_circuit
 
 PUBLISHED, INTEGRATING = tpl.Readout(decay=0, features="spike"), tpl.Readout()
 

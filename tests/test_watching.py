@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import tp_lava as tpl
 from tp_lava.engine import stream_labels
-from tp_lava.targets.interpreter import interpret_step
+from tp_lava.backends.interpreter import interpret_step
 
 SIZES = (9, 7, 6, 4)
 RULES = {

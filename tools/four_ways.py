@@ -42,9 +42,9 @@ from tp_lava.dynamics.third_factor import third_factor_program
 from tp_lava.errors import NumberRangeError
 from tp_lava.numbers import Format
 from tp_lava.pretrained import pretrained
-from tp_lava.targets.interpreter import interpret, interpret_step
-from tp_lava.targets.loihi2 import circuit_listings, compile_program, emulate, emulate_step
-from tp_lava.targets.loihi2.compiling import summed_axes
+from tp_lava.backends.interpreter import interpret, interpret_step
+from tp_lava.backends.loihi2 import circuit_listings, compile_program, emulate, emulate_step
+from tp_lava.backends.loihi2.compiling import summed_axes
 
 Arrays = MutableMapping[str, np.ndarray]
 BUILDS = [(compiler, option) for compiler in ("gcc", "clang") if shutil.which(compiler) for option in ("-O0", "-O3")]

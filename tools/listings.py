@@ -16,7 +16,7 @@ import warnings
 import tp_lava as tpl
 from tp_lava.commands.converting import model_named
 from tp_lava.commands.tasks import rule_named
-from tp_lava.targets.loihi2 import REGISTERS, circuit_listings
+from tp_lava.backends.loihi2 import REGISTERS, circuit_listings
 
 
 def main() -> None:

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 import tp_lava as tpl
-from tp_lava.connections import Pooling, Spatial
+from tp_lava.graph.connections import Pool2d, Conv2d
 from tp_lava.deploy.c import export_c, library_of
 from tp_lava.errors import TpLavaError, invalid
-from tp_lava.network import Layer, Network
+from tp_lava.graph.network import Layer, Network
 from tp_lava.rules import Rule
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "model-table.md"
@@ -130,7 +130,7 @@ def _biased(**options: Any) -> Network:
 
 def _convolving() -> Network:
     """A convolution with a pooling before it, below a layer from all to all."""
-    spatial = Spatial((1, 6, 6), 2, (3, 3), (1, 1), (1, 1), pooling=(Pooling((2, 2), (2, 2)),))
+    spatial = Conv2d((1, 6, 6), 2, (3, 3), (1, 1), (1, 1), pooling=(Pool2d((2, 2), (2, 2)),))
     layers = (Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial), Layer(5, tpl.LIF(0.9), 0.9))
     shapes = {"hidden0": spatial.weight_shape, "hidden1": (5, spatial.size), "target": (spatial.size, 3), "readout": (3, 5)}
     return Network(spatial.n_inputs, layers, 3, {name: np.full(shape, 0.5) for name, shape in shapes.items()})

@@ -24,10 +24,10 @@ from tp_lava.errors import TorchUnavailableError as TorchUnavailableError
 from tp_lava.errors import TpLavaError as TpLavaError
 from tp_lava.finetuning import FineTuned as FineTuned
 from tp_lava.finetuning import finetune as finetune
-from tp_lava.fixedpoint import FixedPoint as FixedPoint
+from tp_lava.circuit.formats import FixedPoint as FixedPoint
 from tp_lava.learner import Learner as Learner
-from tp_lava.network import Layer as Layer
-from tp_lava.network import Network as Network
+from tp_lava.graph.network import Layer as Layer
+from tp_lava.graph.network import Network as Network
 from tp_lava.optimisers import SGD as SGD
 from tp_lava.optimisers import Adam as Adam
 from tp_lava.optimisers import Cosine as Cosine
@@ -39,8 +39,8 @@ from tp_lava.quantisation import Quantised as Quantised
 from tp_lava.quantisation import quantise as quantise
 from tp_lava.ranges import RangeReport as RangeReport
 from tp_lava.ranges import check_ranges as check_ranges
-from tp_lava.readouts import Match as Match
-from tp_lava.readouts import Readout as Readout
+from tp_lava.rules import Match as Match
+from tp_lava.rules import Readout as Readout
 from tp_lava.rules import TESS as TESS
 from tp_lava.rules import TP as TP
 from tp_lava.watching import Watched as Watched

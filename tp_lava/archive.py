@@ -17,25 +17,26 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from tp_lava.connections import Pooling, Spatial
+from tp_lava.circuit.formats import RULE_WEIGHTS, FixedPoint
 from tp_lava.dynamics.neuron import LIF
+from tp_lava.dynamics.readout import Match, Readout
 from tp_lava.dynamics.surrogate import Surrogate
 from tp_lava.errors import ArchiveError
-from tp_lava.fixedpoint import FixedPoint
-from tp_lava.network import Layer, Network
+from tp_lava.graph.connections import Conv2d, Dense, Pool2d
+from tp_lava.graph.network import Connection, Layer, Network, Population
 from tp_lava.optimisers import SGD, Adam, Cosine, Plateau
 from tp_lava.provenance import Fate, Provenance
-from tp_lava.readouts import Match, Readout
 from tp_lava.rules import Rule
 
-VERSION = 1
+VERSION = 2  # 1: chains of layers, the label projection among the weights
 IMPOSSIBLE = (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError)  # what a false description raises
 _KEY = "tp_lava"
 _DATACLASSES = (
-    *(LIF, *get_args(Surrogate), Layer, Spatial, Pooling, Fate, Provenance),
+    *(LIF, *get_args(Surrogate), Population, Connection, Dense, Conv2d, Pool2d, Layer, Fate, Provenance),
     *(Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint),
 )
-_TYPES = {t.__name__: t for t in _DATACLASSES}
+_TYPES = {t.__name__: t for t in _DATACLASSES} | {"Conv2d": Conv2d, "Pooling": Pool2d}  # as version 1 has them
+_PARAMETERS = "parameters/"  # before the names of parameters that rules take over
 
 
 def write(path: str | os.PathLike, kind: str, description: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> None:
@@ -109,7 +110,7 @@ def _umask() -> int:
 
 def save_network(network: Network, path: str | os.PathLike) -> None:
     """Write a network, its provenance included: a safetensors file of its float32 weights, described in JSON (docs/files.md)."""
-    write(path, "network", describe_network(network), network.weights)
+    write(path, "network", describe_network(network), network_arrays(network))
 
 
 def load_network(path: str | os.PathLike) -> Network:
@@ -121,16 +122,29 @@ def load_network(path: str | os.PathLike) -> Network:
         raise _refuse(path, f"describes something impossible ({error})", "save it again") from None
 
 
+def network_arrays(network: Network) -> dict[str, np.ndarray]:
+    """What a file holds of a network's arrays."""
+    return {**network.weights, **{f"{_PARAMETERS}{name}": array for name, array in network.rule_parameters.items()}}
+
+
 def describe_network(network: Network) -> dict[str, object]:
-    """What a file says of a network beside its weights."""
-    named = ("n_inputs", "layers", "n_classes", "readout_decay", "provenance")
+    """What a file says of a network beside its arrays."""
+    named = ("input_shape", "populations", "connections", "n_classes", "readout_decay", "provenance", "seed", "drawn")
     return {name: getattr(network, name) for name in named}
 
 
-def network_from(description: Mapping, weights: Mapping[str, np.ndarray]) -> Network:
-    """The inverse of describe_network."""
-    shape = description["n_inputs"], tuple(description["layers"]), description["n_classes"]
-    return Network(*shape, weights, description.get("readout_decay", 1.0), description.get("provenance"))
+def network_from(description: Mapping, arrays: Mapping[str, np.ndarray]) -> Network:
+    """The inverse of describe_network and network_arrays; also of version 1, whose label projection a rule takes over."""
+    own = {name: array for name, array in arrays.items() if name in RULE_WEIGHTS}
+    own |= {name.removeprefix(_PARAMETERS): array for name, array in arrays.items() if name.startswith(_PARAMETERS)}
+    weights = {name: array for name, array in arrays.items() if name not in own and not name.startswith(_PARAMETERS)}
+    rest = description.get("readout_decay", 1.0), description.get("provenance")
+    if "layers" in description:
+        layers = tuple(description["layers"])
+        return Network.of_layers(description["n_inputs"], layers, description["n_classes"], weights, *rest, rule_parameters=own)
+    graph = tuple(description["input_shape"]), tuple(description["populations"]), tuple(description["connections"])
+    origin = int(description["seed"]), int(description["drawn"])
+    return Network(*graph, description["n_classes"], weights, *rest, *origin, rule_parameters=own)
 
 
 def encoded(value: Any) -> Any:

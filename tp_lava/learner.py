@@ -1,13 +1,14 @@
 """The Learner: a network that infers and learns on the CPU, one sample at a time.
 
 It holds the weights and the counters that decide every random bit; what happens in a time step is in
-wiring/, how it is computed in targets/.
+circuit/, how it is computed in backends/.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -15,18 +16,20 @@ import numpy as np
 
 from tp_lava import archive
 from tp_lava.checks import is_whole
-from tp_lava.circuit import Buffer, Circuit
+from tp_lava.circuit import Buffer, Circuit, Owner
+from tp_lava.circuit import names as buffer_names
+from tp_lava.circuit.build import build_circuit
+from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan, start_weights
+from tp_lava.circuit.labels import check_label
 from tp_lava.data.events import Events, Sample, check_events, side_by_side
-from tp_lava.engine import COUNTERS, Engine, add_memory, check_label, given_streams, shared_memory, stream_labels
+from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory
 from tp_lava.errors import ArchiveError, TpLavaError, invalid
-from tp_lava.fixedpoint import REAL, FixedPoint, plan, start_weights
-from tp_lava.network import Network, role_of
+from tp_lava.graph.network import Network
 from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
 from tp_lava.outcome import Arrays, Outcome
 from tp_lava.progress import track
 from tp_lava.rules import Rule
 from tp_lava.sharing import shared_array
-from tp_lava.wiring import build_circuit
 
 _RECORDED = {"spikes": "spike", "membranes": "membrane", "traces": "trace"}
 _ORDER_PLACE = 0x6F726465  # keeps the order of samples apart from other uses of the seed
@@ -53,14 +56,13 @@ class Learner:
         schedule: Schedule | None = None,
     ) -> None:
         _check_arguments(network, rule, precision)
-        check_optimiser(optimiser, len(network.layers), precision != "float")
+        check_optimiser(optimiser, [p.name for p in network.populations], precision != "float")
         check_schedule(schedule)
         options = FixedPoint() if precision == "fixed" else precision
         self._start, self._rule, self.seed, self._optimiser, self._schedule = network, rule, seed, optimiser, schedule
         self._fixed = options.resolved(network, rule) if isinstance(options, FixedPoint) else None
-        formats = plan(network, None, self._fixed) if self._fixed else REAL
-        self._buffers = {n: Buffer(n, (), role_of(n, network), formats.get(n)) for n in network.weights}
-        self._memory = shared_memory(self._buffers, start_weights(network, self._fixed), seed)
+        self._buffers: dict[str, Buffer] = {}  # of all weights, a rule's own among them
+        self._memory: dict[str, np.ndarray] = shared_memory({}, {}, seed)
         self.epochs_done = 0
         self._scores: list[float] = []  # of each epoch, for the schedule
         self.learning = True
@@ -89,22 +91,46 @@ class Learner:
 
     def _connect(self) -> None:
         """Make the engines of the present rule: one infers, one learns, on the same memory; batches come when asked for."""
-        memory = self._kept()
-        learning = self._engine(memory, self._rule) if self._rule is not None else None
-        inference = self._engine(memory, self._rule.to_infer() if self._rule is not None else None)
-        self._inference, self._learning, self._memory = inference, learning, memory
-        self._labelled = False
+        rule, formats = self._rule, self._formats(self._rule)
+        buffers, memory = self._with_weights(formats)
+        learning = self._engine(memory, rule, formats) if rule is not None else None
+        inference = self._engine(memory, rule.to_infer() if rule is not None else None, formats)
+        self._inference, self._learning, self._memory, self._buffers = inference, learning, memory, buffers
+        memory["labelled"][0] = 0
         self._batches: dict[int, Engine] = {}
         self._scale_rates()
 
+    def _formats(self, rule: Rule | None, batch_size: int = 1) -> Formats:
+        return plan(self._start, rule, self._fixed, batch_size) if self._fixed else REAL
+
+    def _with_weights(self, formats: Formats) -> tuple[dict[str, Buffer], dict[str, np.ndarray]]:
+        """Weights, the rule's own among them, and what else is kept: those that are not there yet are encoded."""
+        start = {**start_weights(self._start, self._fixed), **(self._rule.parameters(self._start) if self._rule else {})}
+        buffers, memory = dict(self._buffers), self._kept()
+        for name, array in start.items():
+            if name not in buffers:
+                role, matrix = self._role(name, array)
+                buffers[name] = Buffer(name, (), role, formats.get(name), stored_transposed=matrix)
+                memory[name] = buffers[name].encode(array)
+        return buffers, memory
+
+    def _role(self, name: str, array: np.ndarray) -> tuple[Literal["weight", "kernel", "bias"], bool]:
+        """The role of an array of weights, and whether it is stored transposed."""
+        if array.ndim == 1:
+            return "bias", False
+        return ("kernel", False) if array.ndim == 4 else ("weight", True)
+
     def _kept(self) -> dict[str, np.ndarray]:
-        """Weights, counters and moments: what every engine shares and a file holds."""
+        """Weights, counters and moments: what every engine shares."""
         moments = self._learning.circuit.names("moment") if self._learning else ()
         return {name: self._memory[name] for name in (*self._buffers, *COUNTERS, *moments)}
 
-    def _engine(self, memory: dict[str, np.ndarray], rule: Rule | None, students: int = 1) -> Engine:
-        formats = plan(self._start, rule, self._fixed, students) if self._fixed else REAL
-        circuit = build_circuit(self._start, rule, formats, students, self._optimiser)
+    def _saved(self) -> dict[str, np.ndarray]:
+        """What a file holds: what every engine shares, but for the sample that is being presented."""
+        return {name: array for name, array in self._kept().items() if name != "labelled"}
+
+    def _engine(self, memory: dict[str, np.ndarray], rule: Rule | None, formats: Formats, batch_size: int = 1) -> Engine:
+        circuit = build_circuit(self._start, rule, formats, batch_size, self._optimiser)
         add_memory(memory, circuit)
         return Engine(circuit, memory)
 
@@ -128,7 +154,9 @@ class Learner:
     @property
     def network(self) -> Network:
         """The network as it is now, its weights in physical units."""
-        return self._start.with_weights(dict(self.weights))
+        weights = dict(self.weights)
+        own = {name: weights.pop(name) for name in list(weights) if name not in self._start.weights}
+        return replace(self._start, weights=weights, rule_parameters={**self._start.rule_parameters, **own})
 
     @property
     def weights(self) -> Mapping[str, np.ndarray]:
@@ -149,29 +177,26 @@ class Learner:
 
     @property
     def samples_seen(self) -> int:
-        """Samples learned so far; with the seed it decides which labels are contrasted."""
+        """Samples learned so far; with the seed it decides which labels a rule draws."""
         return int(self._memory["samples_seen"][0])
 
     # One sample, step by step -----------------------------------------------------------------
-    def begin(self, label: int | None = None, contrast_labels: Sequence[int] | None = None, n_steps: int | None = None) -> None:
+    def begin(self, label: int | None = None, n_steps: int | None = None, **given: Sequence[int] | None) -> None:
         """Start a sample: all states become zero. With a label the following steps learn; see learn().
 
         n_steps: how many will follow, for rules that do something at a sample's end (update="sequence", learn_last).
         """
         if label is None:
-            self._labelled = False
+            self._memory["labelled"][0] = 0
             self._inference.begin()
-            self._inference.set_labels([], range(self._start.n_classes))
             return
-        engine, rule = self._learner()
+        engine, _ = self._learner()
         own = check_label(label, self._start.n_classes)
         if engine.circuit.needs_length and not is_whole(n_steps, 1):
             remedy = 'give begin(label, n_steps=...), or use update="step" and learn_last=None'
             raise invalid("sample", "n_steps", repr(n_steps), "the number of steps, for this rule acts at a sample's end", remedy)
-        streams = self._streams(rule, own, contrast_labels)
-        self._labelled = True
-        engine.begin(n_steps)
-        engine.set_labels([own], streams)
+        engine.begin([own], n_steps, given)
+        self._memory["labelled"][0] = 1
         self._memory["samples_seen"] += 1
 
     def step(self, units: Sequence[int] | np.ndarray, checked: bool = False) -> None:
@@ -200,14 +225,14 @@ class Learner:
         self.begin()
         return self._recorded(events) if record else self._present(events)
 
-    def learn(self, events: Events, label: int, contrast_labels: Sequence[int] | None = None) -> Outcome:
+    def learn(self, events: Events, label: int, **given: Sequence[int] | None) -> Outcome:
         """Present one sample with its label and learn at every step.
 
-        contrast_labels: labels of the K target streams, the sample's own among them; drawn from the seed if not given.
-        The outcome is what the network said while it learned.
+        given: what the rule would otherwise draw from the seed, by keyword; TP: contrast_labels, the labels of its K target rows,
+        the sample's own among them. The outcome is what the network said while it learned. Raises InvalidValueError.
         """
         check_events(events, self._start.n_inputs)
-        self.begin(label, contrast_labels, events.n_steps)
+        self.begin(label, events.n_steps, **given)
         return self._present(events)
 
     def learn_batch(self, events: Sequence[Events], labels: Sequence[int]) -> list[Outcome]:
@@ -223,13 +248,13 @@ class Learner:
         own = [check_label(label, self._start.n_classes) for label in labels]
         _, rule = self._learner()
         if len(own) not in self._batches:
-            self._batches[len(own)] = self._engine(self._kept(), rule, len(own))
+            formats = self._formats(rule, len(own))
+            self._batches[len(own)] = self._engine(self._kept(), rule, formats, len(own))
             self._scale_rates()
         engine = self._batches[len(own)]
         offsets, units = side_by_side(events)
         steps = offsets.shape[1] - 1
-        engine.begin(steps)
-        engine.set_labels(own, own)
+        engine.begin(own, steps)
         engine.run(offsets, units, 0, steps)
         self._memory["samples_seen"] += len(own)
         return [self._outcome(engine, row) for row in range(len(own))]
@@ -292,18 +317,6 @@ class Learner:
         """The circuit that infers, and the one that learns, if it has a rule."""
         return self._inference.circuit, self._learning.circuit if self._learning else None
 
-    @property
-    def position(self) -> tuple[int, int, int]:
-        """What decides how it goes on and is in no array: whether the sample begun is learned, its target streams, the seed."""
-        return int(self._labelled), self._learning.streams if self._learning else 0, self.seed
-
-    @position.setter
-    def position(self, position: tuple[int, int, int]) -> None:
-        labelled, streams, self.seed = position
-        self._labelled = bool(labelled)
-        if self._learning:
-            self._learning.streams = streams
-
     def share(self) -> None:
         """Compile, and move every array into memory that processes forked from now on share with this one."""
         for engine in filter(None, (self._inference, self._learning)):
@@ -317,7 +330,7 @@ class Learner:
     def copy(self) -> Learner:
         """A learner of its own that goes on as this one would; its samples begin anew."""
         learner = Learner(self._start, self._rule, self._fixed or "float", self.seed, self._optimiser, self._schedule)
-        learner._restore({"epochs_done": self.epochs_done, "scores": self._scores}, self._kept())
+        learner._restore({"epochs_done": self.epochs_done, "scores": self._scores}, self._saved())
         learner.learning = self.learning
         return learner
 
@@ -334,8 +347,8 @@ class Learner:
             "schedule": self._schedule,
             "scores": self._scores,
         }
-        started = {f"start/{name}": array for name, array in self._start.weights.items()}
-        archive.write(path, "learner", description, started | self._kept())
+        started = {f"start/{name}": array for name, array in archive.network_arrays(self._start).items()}
+        archive.write(path, "learner", description, started | self._saved())
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Learner:
@@ -352,7 +365,7 @@ class Learner:
         return learner
 
     def _restore(self, description: Mapping, arrays: Mapping[str, np.ndarray]) -> None:
-        for name, array in self._kept().items():
+        for name, array in self._saved().items():
             if arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
                 raise ValueError(f"{name} is {arrays[name].dtype} {arrays[name].shape}, not {array.dtype} {array.shape}")
             array[...] = arrays[name]
@@ -363,46 +376,39 @@ class Learner:
     # Inside -----------------------------------------------------------------------------------
     @property
     def _current(self) -> Engine:
-        return self._learning if self._labelled and self.learning and self._learning else self._inference
+        return self._learning if self._memory["labelled"][0] and self.learning and self._learning else self._inference
 
     def _learner(self) -> tuple[Engine, Rule]:
         if self._learning is None or self._rule is None:
             raise invalid("Learner", "rule", None, "a rule, to learn", "make it with tpl.Learner(network, tpl.TP(...))")
         return self._learning, self._rule
 
-    def _streams(self, rule: Rule, own: int, given: Sequence[int] | None) -> Sequence[int] | np.ndarray:
-        """Labels of the target streams of a sample: as many as the rule has, or fewer if `contrast` was changed in memory."""
-        classes = self._start.n_classes
-        count = rule.streams(classes)
-        if "contrast" in self._memory:
-            count = min(max(int(self._memory["contrast"][0]), 2), count)
-        if given is not None:
-            return given_streams(given, own, count, classes)
-        return stream_labels(own, classes, count, self.seed, self.samples_seen)
-
     def _present(self, events: Events) -> Outcome:
         self._current.run(events.offsets[np.newaxis], events.units, 0, events.n_steps)
         return self.outcome()
 
     def _recorded(self, events: Events) -> Outcome:
-        kept: dict[str, list[list[np.ndarray]]] = {name: [[] for _ in self._start.layers] for name in _RECORDED}
+        names = {kept: self._of_populations(local) for kept, local in _RECORDED.items()}
+        kept: dict[str, list[list[np.ndarray]]] = {name: [[] for _ in layers] for name, layers in names.items()}
         for step in range(events.n_steps):
             self._current.run(events.offsets[np.newaxis], events.units, step, step + 1)
-            for name, per_layer in kept.items():
-                for number, steps in enumerate(per_layer):
-                    steps.append(self._read(f"hidden{number}_{_RECORDED[name]}"))
-        history = {name: tuple(np.stack(steps) for steps in per_layer) for name, per_layer in kept.items()}
+            for name, layers in names.items():
+                for steps, buffer in zip(kept[name], layers, strict=True):
+                    steps.append(buffer.decode(self._memory[buffer.name])[0])
+        history = {name: tuple(np.stack(steps) for steps in layers) for name, layers in kept.items()}
         history["spikes"] = tuple(spikes.astype(bool) for spikes in history["spikes"])
         return self._outcome(self._current, 0, **history)
 
-    def _read(self, name: str) -> np.ndarray:
-        return self._current.circuit.buffers[name].decode(self._memory[name])[0]
+    def _of_populations(self, local: str) -> list[Buffer]:
+        """The buffer of each hidden population that is called `local`."""
+        circuit = self._current.circuit
+        return [circuit.buffer(Owner("population", population.name), local) for population in self._start.populations]
 
     def _outcome(self, engine: Engine, row: int, **history) -> Outcome:
-        memory = engine.memory
-        counts = tuple(memory[f"hidden{number}_total"][row].copy() for number in range(len(self._start.layers)))
-        scores = engine.circuit.buffers["score"].decode(memory["score"][row])
-        return Outcome(scores, int(np.argmax(memory["score"][row])), counts, **history)
+        memory, score = engine.memory, engine.circuit.buffers[buffer_names.SCORE]
+        counts = tuple(memory[buffer_names.of(population.name, "total")][row].copy() for population in self._start.populations)
+        scores = score.decode(memory[score.name][row])
+        return Outcome(scores, int(np.argmax(memory[score.name][row])), counts, **history)
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:

@@ -97,9 +97,9 @@ def of_layer(optimiser: Optimiser | Mapping[str, Optimiser], layer: str) -> Opti
     return optimiser.get(layer, SGD()) if isinstance(optimiser, Mapping) else optimiser
 
 
-def check_optimiser(optimiser: object, n_layers: int, fixed: bool) -> None:
+def check_optimiser(optimiser: object, populations: Sequence[str], fixed: bool) -> None:
     """Refuse what is no optimiser, names no layer, or has no place in fixed point."""
-    layers = [*(f"hidden{number}" for number in range(n_layers)), "readout"]
+    layers = [*populations, "readout"]
     given = optimiser if isinstance(optimiser, Mapping) else dict.fromkeys(layers, optimiser)
     for layer, one in given.items():
         if layer not in layers:

@@ -22,7 +22,7 @@ from tp_lava.numbers import seed_key
 from tp_lava.sharing import shared_array
 
 if TYPE_CHECKING:
-    from tp_lava.targets.cpu import CompiledOperations
+    from tp_lava.backends.cpu import CompiledOperations
 
 _SHORT = ((r"bias\d+|readout_bias", "bias"), (r"target\d+_", "target_"), (r"(?:hidden|recurrent)\d+_|readout_", ""))
 
@@ -60,7 +60,7 @@ class Part:
 
     def compile(self) -> None:
         """Compile every stage; else that is done when one first runs."""
-        from tp_lava.targets.cpu import CompiledOperations  # Numba takes a second to load
+        from tp_lava.backends.cpu import CompiledOperations  # Numba takes a second to load
 
         self._compiled = {stage: CompiledOperations(self._circuit, operations) for stage, operations in self._operations.items()}
 

@@ -13,7 +13,7 @@ from tp_lava.commands.options import AsJson
 from tp_lava.commands.printing import make_folder
 from tp_lava.convert import SUFFIXES, convert
 from tp_lava.errors import ArchiveError, invalid
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.pretrained import NAMES, pretrained
 
 _OF_FORMAT = {"nir": ("dt", "reset", "exporter"), "state dict": ("layers",), "slayer": ()}

@@ -14,9 +14,9 @@ from tp_lava.comparison.tasks import TASKS
 from tp_lava.data.events import Sample
 from tp_lava.errors import invalid
 from tp_lava.finetuning import frozen
-from tp_lava.fixedpoint import FixedPoint
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.learner import Learner
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.optimisers import Cosine, Plateau, Schedule
 from tp_lava.rules import Rule
 

@@ -16,7 +16,7 @@ from tp_lava.commands.options import AsJson, Data, LearnerOrModel, Precision, Pr
 from tp_lava.commands.printing import print_json, print_rows
 from tp_lava.data.events import Sample
 from tp_lava.errors import invalid
-from tp_lava.fixedpoint import FixedPoint
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.learner import Learner
 from tp_lava.progress import track
 

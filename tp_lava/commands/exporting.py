@@ -19,9 +19,9 @@ from tp_lava.deploy.bundle.graph import graph_of, why_not_in_engine
 from tp_lava.deploy.bundle.writing import STEPS, export_loihi2, size_of
 from tp_lava.deploy.c import check_name, export_c, library_of
 from tp_lava.errors import invalid
-from tp_lava.fixedpoint import FixedPoint
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.learner import Learner
-from tp_lava.targets.c.members import STRUCTS
+from tp_lava.backends.c.members import STRUCTS
 
 SAMPLES = 4  # of given data, for test vectors
 RuleName = Literal["tp", "tess", "none"]

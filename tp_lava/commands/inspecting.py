@@ -14,7 +14,7 @@ from tp_lava.commands.options import AsJson
 from tp_lava.commands.printing import print_json
 from tp_lava.errors import ArchiveError
 from tp_lava.learner import Learner
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 
 
 def inspect(

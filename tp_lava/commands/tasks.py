@@ -15,7 +15,7 @@ from tp_lava.data.events import Sample
 from tp_lava.data.sensors import through
 from tp_lava.errors import invalid
 from tp_lava.finetuning import few
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.rules import TESS, TP, Rule
 
 _TEST_SHARE = 5  # one in so many

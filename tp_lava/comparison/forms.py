@@ -7,7 +7,7 @@ from typing import Literal
 
 from tp_lava.comparison.tasks import Task
 from tp_lava.errors import invalid
-from tp_lava.readouts import Readout
+from tp_lava.dynamics.readout import Readout
 from tp_lava.rules import TESS, TP, Rule
 
 BATCH = 100

@@ -12,7 +12,7 @@ from tp_lava.comparison.memory import by_counting, by_formula
 from tp_lava.comparison.tasks import Task
 from tp_lava.data.events import Sample
 from tp_lava.learner import Learner
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.optimisers import Adam, Cosine
 from tp_lava.rules import TP
 

@@ -16,9 +16,9 @@ from collections.abc import Mapping
 
 from tp_lava.circuit import Circuit, Run
 from tp_lava.comparison.forms import Form
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.rules import TESS, TP, Rule
-from tp_lava.wiring import build_circuit
+from tp_lava.circuit.build import build_circuit
 
 
 def by_formula(form: Form, rule: Rule | None, network: Network, n_steps: int, batch: int) -> tuple[int, ...]:

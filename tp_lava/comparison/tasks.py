@@ -13,7 +13,7 @@ from tp_lava.data.events import Sample
 from tp_lava.data.recordings import from_nmnist, from_shd
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import invalid
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.rules import TESS
 
 _TESS_TRACE_DECAY = 0.9  # its error looks at traces

@@ -17,7 +17,7 @@ from tp_lava.convert.assemble import assemble
 from tp_lava.convert.stages import Source
 from tp_lava.convert.stages_of import stages_of
 from tp_lava.errors import invalid
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 
 FORMATS: Mapping[str, tuple[str, str]] = {  # name -> module of this package, its reader
     "nir": ("nir", "read_nir"),

@@ -9,7 +9,7 @@ import numpy as np
 from tp_lava.convert.maps import Map, combined, is_zero
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Parameter, Pooling, Source, Spiking, refuse
 from tp_lava.dynamics.neuron import LIF
-from tp_lava.network import Layer, Network
+from tp_lava.graph.network import Layer, Network
 from tp_lava.numbers import seed_key
 from tp_lava.provenance import Provenance
 
@@ -90,10 +90,10 @@ class _Assembly:
             self.weights["readout"], decay = np.eye(size, dtype=np.float32), 1.0
             self.source.note(path, "readout", "added", "the spikes of each output neuron are counted")
         classes = len(self.weights["readout"])
-        self.weights["target"] = self._projection(classes, seed)
+        seed_key(seed)
         n_inputs = int(np.prod(self.source.input_shape))
         provenance = Provenance(self.source.format, tuple(self.source.fates), self.source.fixed)
-        return Network(n_inputs, tuple(self.layers), classes, self.weights, decay, provenance)
+        return Network.of_layers(n_inputs, tuple(self.layers), classes, self.weights, decay, provenance, seed=seed)
 
     def _read_out(self, path: str) -> float:
         connection = combined(self.source, self.maps, self.shape).dense(self.source, path)
@@ -108,12 +108,6 @@ class _Assembly:
         if not is_zero(bias):
             self.weights["readout_bias"] = np.asarray(bias, np.float32)
         return decay
-
-    def _projection(self, classes: int, seed: int) -> np.ndarray:
-        seed_key(seed)
-        bound = self.layers[0].neuron.threshold / np.sqrt(classes)
-        self.source.note("label projection", "weight", "added", f"uniform in +-{bound:.3g}, seed {seed}: TP's way from a label to hidden0")
-        return np.random.default_rng(seed).uniform(-bound, bound, (self.layers[0].size, classes)).astype(np.float32)
 
 
 class _Neurons:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from tp_lava.checks import is_number
-from tp_lava.connections import Spatial
+from tp_lava.graph.connections import Conv2d
 from tp_lava.convert.stages import Convolution, Dense
 from tp_lava.errors import invalid
 
@@ -93,5 +93,5 @@ def convolution_matrix(stage: Convolution, shape: tuple[int, ...]) -> np.ndarray
     """A convolution of a (channels, height, width) input as a matrix, (n_out, n_in), units in C order. The bias is left out."""
     c_out, _, height, width = stage.kernel.shape
     below = (shape[0], shape[1], shape[2])
-    spatial = Spatial(below, c_out, (height, width), stage.stride, stage.padding, stage.dilation, stage.groups)
+    spatial = Conv2d(below, c_out, (height, width), stage.stride, stage.padding, stage.dilation, stage.groups)
     return spatial.matrix(stage.kernel).astype(stage.kernel.dtype)

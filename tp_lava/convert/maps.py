@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tp_lava import connections
-from tp_lava.connections import MOST_SYNAPSES, Spatial
+from tp_lava.graph import connections
+from tp_lava.graph.connections import MOST_SYNAPSES, Conv2d
 from tp_lava.convert.stages import Convolution, Dense, Pooling, Source, refuse
 from tp_lava.errors import InvalidValueError
 
@@ -22,7 +22,7 @@ class Map:
     weight: np.ndarray
     bias: np.ndarray
     shape: Shape
-    spatial: Spatial | None = None
+    spatial: Conv2d | None = None
 
     def times(self, factor: np.ndarray) -> np.ndarray:
         """The weights, float32, each unit's times its factor (n_out,). Raises ValueError where a kernel cannot have that."""
@@ -65,7 +65,7 @@ def is_zero(array: np.ndarray) -> bool:
 def _identity(source: Source, shape: Shape) -> Map:
     size = int(np.prod(shape))
     if len(shape) == 3:
-        spatial = Spatial((shape[0], shape[1], shape[2]), shape[0], (1, 1), groups=shape[0])
+        spatial = Conv2d((shape[0], shape[1], shape[2]), shape[0], (1, 1), groups=shape[0])
         return Map(np.ones(spatial.weight_shape), np.zeros(size), shape, spatial)
     if size * size > MOST_SYNAPSES:
         raise refuse(
@@ -97,11 +97,11 @@ def _spatial(stage: Convolution | Pooling, before: Map) -> Map | None:
         return None
     scale = float(before.weight.ravel()[0])
     if isinstance(stage, Pooling):
-        pools = (*spatial.pooling, connections.Pooling(stage.kernel, stage.stride, stage.padding))
-        pooled = Spatial(spatial.shape, spatial.channels, (1, 1), groups=spatial.groups, pooling=pools)
+        pools = (*spatial.pooling, connections.Pool2d(stage.kernel, stage.stride, stage.padding))
+        pooled = Conv2d(spatial.shape, spatial.channels, (1, 1), groups=spatial.groups, pooling=pools)
         return Map(np.full(pooled.weight_shape, scale * stage.scale), np.zeros(pooled.size), pooled.output_shape, pooled)
     channels, ky, kx = stage.kernel.shape[0], *stage.kernel.shape[2:]
-    whole = Spatial(spatial.shape, channels, (ky, kx), stage.stride, stage.padding, stage.dilation, stage.groups, spatial.pooling)
+    whole = Conv2d(spatial.shape, channels, (ky, kx), stage.stride, stage.padding, stage.dilation, stage.groups, spatial.pooling)
     bias = np.repeat(_bias(stage, channels), int(np.prod(whole.output_shape[1:])))
     return Map(np.asarray(stage.kernel, np.float64) * scale, bias, whole.output_shape, whole)
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from tp_lava.errors import InvalidValueError, invalid
-from tp_lava.fixedpoint import FixedPoint
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.provenance import Fate, What
 
 Parameter = float | np.ndarray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Source, Spiking, Stage, refuse
-from tp_lava.network import Layer, Network
+from tp_lava.graph.network import Layer, Network
 
 
 def stages_of(network: Network) -> Source:

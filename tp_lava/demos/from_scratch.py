@@ -13,7 +13,7 @@ from tp_lava import lava
 from tp_lava.data.digits import N_CLASSES, digits
 from tp_lava.data.events import Sample
 from tp_lava.learner import Learner, epoch_order
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.rules import TP
 
 

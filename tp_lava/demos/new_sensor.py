@@ -17,7 +17,7 @@ from tp_lava.data.events import Sample
 from tp_lava.data.sensors import through
 from tp_lava.finetuning import RULE, few
 from tp_lava.learner import Learner, epoch_order
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.pretrained import pretrained
 
 Tag = Literal["floating_pt", "fixed_pt"]

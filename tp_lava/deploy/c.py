@@ -15,13 +15,13 @@ from tp_lava.data.events import Events, Sample, check_events
 from tp_lava.deploy import c_text
 from tp_lava.engine import check_label, streams_key
 from tp_lava.errors import invalid
-from tp_lava.fixedpoint import FixedPoint
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.learner import Learner
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.ranges.checking import check_ranges as prove
 from tp_lava.rules import Rule
-from tp_lava.targets.c.circuit import CLibrary, Start, c_library
-from tp_lava.targets.interpreter import interpret_step
+from tp_lava.backends.c.circuit import CLibrary, Start, c_library
+from tp_lava.backends.interpreter import interpret_step
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,23}")
 _TEST_STEPS, _TEST_SAMPLES = 12, 4

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from tp_lava.learner import Learner
-from tp_lava.targets.c.circuit import CLibrary
-from tp_lava.targets.c.members import STRUCTS, Member
+from tp_lava.backends.c.circuit import CLibrary
+from tp_lava.backends.c.members import STRUCTS, Member
 
 if TYPE_CHECKING:
     from tp_lava.deploy.c import Presented

@@ -11,12 +11,12 @@ import numpy as np
 
 from tp_lava.data.events import Events
 from tp_lava.errors import invalid
-from tp_lava.fixedpoint import REAL, FixedPoint, Formats, plan
+from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan
 from tp_lava.lava.hardware import run_configuration
 from tp_lava.lava.shim import make_importable
 from tp_lava.lava.traces import all_or_none
 from tp_lava.learner import Learner
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.quantisation import Quantised
 
 _CONSTANTS = ("decay", "current_decay", "threshold", "reset_by")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tp_lava.divergence.forms import Form, Trial
-from tp_lava.targets.layerwise import Delivery
+from tp_lava.backends.layerwise import Delivery
 
 TERMS = ("weights", "bias", "decay", "current_decay", "reset")
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from tp_lava.dynamics.functions import softmax, sqrt
 from tp_lava.dynamics.program import Program
-from tp_lava.dynamics.symbols import Symbol, Trace, fit, multiply, total
+from tp_lava.dynamics.symbols import Symbol, Tracer, fit, multiply, total
 from tp_lava.errors import NumberRangeError
 from tp_lava.numbers import ERROR_BITS, REGISTER_BITS, Format
 
@@ -47,7 +47,7 @@ def contrast_program(sizes: Mapping[str, int], trace: Format | None = None, belo
     Inputs trace (b, n), target_trace (k, n), own_below (b, m), below (k, m); outputs error (b, k), error_t (k, b).
     """
     fixed = trace is not None
-    t = Trace(name, fixed=fixed, axes={axis: sizes[axis] for axis in "bknm"})
+    t = Tracer(name, fixed=fixed, axes={axis: sizes[axis] for axis in "bknm"})
     e = t.read("trace", "input", ("b", "n"), trace)
     g = t.read("target_trace", "input", ("k", "n"), trace)
     own = t.read("own_below", "input", ("b", "m"), below)

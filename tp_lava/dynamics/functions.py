@@ -58,7 +58,7 @@ def _octave_table() -> Piecewise:
 
 def exp2(x: Symbol, into: Format | None = POWER) -> Symbol:
     """2**x. Fixed: x in LOGARITHM's binary point; the result in `into`."""
-    if not x.trace.fixed:
+    if not x.tracer.fixed:
         return apply("exp2", x)
     assert into is not None
     frac = x.format.frac
@@ -76,7 +76,7 @@ def exp2(x: Symbol, into: Format | None = POWER) -> Symbol:
 
 def log2(x: Symbol) -> Symbol:
     """log2(x) for x of at least one mantissa step; smaller x count as one. Fixed result: LOGARITHM."""
-    if not x.trace.fixed:
+    if not x.tracer.fixed:
         return apply("log2", x)
     mantissa, top = maximum(x, x.format.resolution), REGISTER_BITS - 2
     exponent = None
@@ -95,7 +95,7 @@ def log2(x: Symbol) -> Symbol:
 
 def sqrt(x: Symbol, into: Format | None) -> Symbol:
     """Square root of x >= 0. Fixed: 2**(log2(x)/2), zero at zero, in `into`."""
-    if not x.trace.fixed:
+    if not x.tracer.fixed:
         return apply("sqrt", x)
     assert into is not None
     half = _relabel(log2(x), Format(REGISTER_BITS, LOGARITHM.frac + 1))
@@ -105,7 +105,7 @@ def sqrt(x: Symbol, into: Format | None) -> Symbol:
 
 def reciprocal(x: Symbol) -> Symbol:
     """1 / x for whole numbers x >= 1, as 2**-log2(x). Fixed result: RECIPROCAL."""
-    return exp2(-log2(x), RECIPROCAL) if x.trace.fixed else 1.0 / x
+    return exp2(-log2(x), RECIPROCAL) if x.tracer.fixed else 1.0 / x
 
 
 def softmax(x: Symbol, axis: str) -> Symbol:
@@ -114,10 +114,10 @@ def softmax(x: Symbol, axis: str) -> Symbol:
     Fixed, where a division is dear: 2**(a - log2(sum of 2**a)); result: POWER.
     """
     below = minimum(x - largest(x, axis), 0.0)
-    if not x.trace.fixed:
-        power = exp2(multiply(below, x.trace.constant(math.log2(math.e)), None))
+    if not x.tracer.fixed:
+        power = exp2(multiply(below, x.tracer.constant(math.log2(math.e)), None))
         return power * reciprocal(total(power, axis))
-    exponent = multiply(maximum(below, _SOFTMAX_FLOOR), x.trace.constant(math.log2(math.e), _LOG2E), LOGARITHM)
+    exponent = multiply(maximum(below, _SOFTMAX_FLOOR), x.tracer.constant(math.log2(math.e), _LOG2E), LOGARITHM)
     return exp2(exponent - log2(total(exp2(exponent), axis)))
 
 
@@ -134,35 +134,35 @@ def declared(x: Symbol, function, table: Piecewise | None) -> Symbol:
 
 
 def _constant(like: Symbol, mantissa: int) -> Symbol:
-    return like.trace.emit("constant", (), format=like.format, interval=(mantissa, mantissa), value=mantissa)
+    return like.tracer.emit("constant", (), format=like.format, interval=(mantissa, mantissa), value=mantissa)
 
 
 def _integer(like: Symbol, number: int) -> Symbol:
-    return like.trace.constant(number, Format(REGISTER_BITS, 0))
+    return like.tracer.constant(number, Format(REGISTER_BITS, 0))
 
 
 def _relabel(x: Symbol, format: Format) -> Symbol:
     """The same mantissa read with another binary point."""
-    return x.trace.emit("shift", (x,), by=0, format=Format(REGISTER_BITS, format.frac), interval=x.interval)
+    return x.tracer.emit("shift", (x,), by=0, format=Format(REGISTER_BITS, format.frac), interval=x.interval)
 
 
 def _shift_left(x: Symbol, by: int) -> Symbol:
     interval = (x.interval[0] << by, x.interval[1] << by)
-    return x.trace.emit("shift", (x,), by=by, format=x.format, interval=interval)
+    return x.tracer.emit("shift", (x,), by=by, format=x.format, interval=interval)
 
 
 def _shift_right_const(x: Symbol, by: int) -> Symbol:
     interval = (x.interval[0] >> by, x.interval[1] >> by)
-    return x.trace.emit("shift", (x,), by=-by, format=Format(REGISTER_BITS, 0), interval=interval)
+    return x.tracer.emit("shift", (x,), by=-by, format=Format(REGISTER_BITS, 0), interval=interval)
 
 
 def _shift_right(x: Symbol, count: Symbol) -> Symbol:
     """x >> count for x >= 0 and count >= 0."""
     count = minimum(count, _constant(count, _MAX_COUNT))
     interval = (x.interval[0] >> count.interval[1], x.interval[1] >> count.interval[0])
-    return x.trace.emit("shift_right", (x, count), format=x.format, interval=interval)
+    return x.tracer.emit("shift_right", (x, count), format=x.format, interval=interval)
 
 
 def _mask(x: Symbol, bits: int) -> Symbol:
     mask = _constant(x, 2**bits - 1)
-    return x.trace.emit("and", (x, mask), format=x.format, interval=(0, 2**bits - 1))
+    return x.tracer.emit("and", (x, mask), format=x.format, interval=(0, 2**bits - 1))

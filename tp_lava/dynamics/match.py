@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from tp_lava.dynamics.contrast import similarity, sum_format
 from tp_lava.dynamics.functions import POWER, softmax
 from tp_lava.dynamics.program import Program
-from tp_lava.dynamics.symbols import Trace, multiply, saturate, total
+from tp_lava.dynamics.symbols import Tracer, multiply, saturate, total
 from tp_lava.numbers import REGISTER_BITS, SCORE_BITS, Format
 
 VOTES = Format(SCORE_BITS, POWER.frac)
@@ -24,7 +24,7 @@ def match_program(sizes: Mapping[str, int], trace: Format | None = None, name: s
 
     Inputs trace (b, n), target_trace (k, n), label (k, c); state score (b, c).
     """
-    t = Trace(name, fixed=trace is not None, axes={axis: sizes[axis] for axis in "bkcn"})
+    t = Tracer(name, fixed=trace is not None, axes={axis: sizes[axis] for axis in "bkcn"})
     e, g = t.read("trace", "input", ("b", "n"), trace), t.read("target_trace", "input", ("k", "n"), trace)
     label = t.read("label", "input", ("k", "c"), Format(1, 0, signed=False))
     vote = softmax(similarity(e, g, sum_format(name, trace, sizes["n"]) if trace else None), "k")

@@ -20,7 +20,7 @@ from typing import Literal, get_args
 from tp_lava.checks import is_number
 from tp_lava.dynamics.program import Program
 from tp_lava.dynamics.surrogate import ArcTan, Surrogate, pseudo_derivative
-from tp_lava.dynamics.symbols import Symbol, Trace, saturate, select, spike
+from tp_lava.dynamics.symbols import Symbol, Tracer, fit, saturate, select, spike
 from tp_lava.errors import invalid
 from tp_lava.numbers import DECAY_BITS, REGISTER_BITS, Format
 
@@ -121,7 +121,7 @@ def neuron_program(
     states membrane, trace (current), outputs spike (surrogate).
     """
     fixed = formats is not None
-    t = Trace(name, fixed=fixed, axes={"row": 1, "n": 1})
+    t = Tracer(name, fixed=fixed, axes={"row": 1, "n": 1})
     per_neuron, membrane_format = ("row", "n"), formats.membrane if formats else None
     drive = None
     for port, format in inputs.items():
@@ -167,7 +167,7 @@ def trace_program(format: Format | None = None, name: str = "trace", *, fades: b
     fades: a real trace below FADED becomes zero, as a fixed one does below its resolution: so that a synapse whose neuron
     has long been silent costs nothing.
     """
-    t = Trace(name, fixed=format is not None, axes={"row": 1, "n": 1})
+    t = Tracer(name, fixed=format is not None, axes={"row": 1, "n": 1})
     event = t.read("spike", "input", ("row", "n"), Format(1, 0, signed=False))
     trace = t.read("trace", "state", ("row", "n"), format)
     after = spike_trace(trace, event, t.read("trace_decay", "parameter", (), DECAY))
@@ -175,8 +175,18 @@ def trace_program(format: Format | None = None, name: str = "trace", *, fades: b
     return t.program()
 
 
+def second_trace_program(format: Format | None = None, first: Format | None = None, name: str = "second_trace") -> Program:
+    """The trace of a trace, x2[t] = decay * x2[t-1] + x1[t], over axes (row, n): ports x1 (input), trace (state), trace_decay (parameter)."""
+    t = Tracer(name, fixed=format is not None, axes={"row": 1, "n": 1})
+    trace = t.read("trace", "state", ("row", "n"), format)
+    arriving = fit(t.read("x1", "input", ("row", "n"), first), Format(REGISTER_BITS - 1, format.frac) if format else None)
+    after = trace * t.read("trace_decay", "parameter", (), DECAY) + arriving
+    t.write("trace", after if t.fixed else select(after < FADED, 0.0, after))
+    return t.program()
+
+
 def count_program(format: Format | None = None, name: str = "count") -> Program:
     """Spikes so far, over axes (row, n): ports spike (input), count (state)."""
-    t = Trace(name, fixed=format is not None, axes={"row": 1, "n": 1})
+    t = Tracer(name, fixed=format is not None, axes={"row": 1, "n": 1})
     t.write("count", t.read("count", "state", ("row", "n"), format) + t.read("spike", "input", ("row", "n"), Format(1, 0, signed=False)))
     return t.program()

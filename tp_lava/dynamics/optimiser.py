@@ -6,14 +6,14 @@ Float alone knows moments; in fixed point the change is rounded stochastically t
 from __future__ import annotations
 
 from tp_lava.dynamics.program import Program
-from tp_lava.dynamics.symbols import Symbol, Trace, apply, multiply, saturate
+from tp_lava.dynamics.symbols import Symbol, Tracer, apply, multiply, saturate
 from tp_lava.numbers import REGISTER_BITS, Format
 from tp_lava.optimisers import SGD, Adam, Optimiser
 
 
 def summed(weight: Symbol, change: Symbol, format: Format | None) -> Symbol:
     """w + g, rounded and saturated to the weight's format."""
-    one = change.trace.constant(1, Format(1, 0, signed=False))
+    one = change.tracer.constant(1, Format(1, 0, signed=False))
     rounded = multiply(change, one, Format(REGISTER_BITS, format.frac) if format else None, rounding="stochastic")
     return saturate(weight + rounded, format)
 
@@ -28,7 +28,7 @@ def _moment(mean: Symbol, value: Symbol, decay: float) -> Symbol:
     return mean * decay + value * (1.0 - decay)
 
 
-def adam(t: Trace, optimiser: Adam, change: Symbol, axes: tuple[str, ...]) -> Symbol:
+def adam(t: Tracer, optimiser: Adam, change: Symbol, axes: tuple[str, ...]) -> Symbol:
     """m' / (sqrt(v') + epsilon), both moments corrected for their start at zero."""
     moments = []
     for name, value, decay in (("first", change, optimiser.beta1), ("second", change * change, optimiser.beta2)):
@@ -45,7 +45,7 @@ def optimiser_program(
     optimiser: Optimiser, axes: tuple[str, ...], weight: Format | None = None, change: Format | None = None, name: str = "optimiser"
 ) -> Program:
     """Apply a change and take it back to zero. States weight and change over axes; with moments: theirs, parameter rate."""
-    t = Trace(name, fixed=weight is not None, axes=dict.fromkeys(axes, 1))
+    t = Tracer(name, fixed=weight is not None, axes=dict.fromkeys(axes, 1))
     w, g = t.read("weight", "state", axes, weight), t.read("change", "state", axes, change)
     if optimiser == SGD():
         after = summed(w, g, weight)

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from tp_lava.dynamics.neuron import DECAY
 from tp_lava.dynamics.program import Program
-from tp_lava.dynamics.symbols import Symbol, Trace, multiply, saturate, total
+from tp_lava.dynamics.symbols import Symbol, Tracer, multiply, saturate, total
 from tp_lava.numbers import REGISTER_BITS, Format
 
 
@@ -61,7 +62,7 @@ def plasticity(
     for term in rule.terms:
         factor, change = post[term.post], None
         if term.pre == "x0":
-            unit = factor.trace.constant(1, Format(1, 0, signed=False))
+            unit = factor.tracer.constant(1, Format(1, 0, signed=False))
             change = multiply(factor, unit, _unclamped(format), rounding="stochastic")
         else:
             change = multiply(factor, pre[term.pre], _unclamped(format), rounding="stochastic")
@@ -78,7 +79,7 @@ def plasticity_program(
     rule: PlasticityRule, weight: Format | None = None, post: Format | None = None, trace: Format | None = None, name: str = "plasticity"
 ) -> Program:
     """One presynaptic unit's row of weights over axis (n). State weight (n); inputs the post terms (n), x1 () if used."""
-    t = Trace(name, fixed=weight is not None, axes={"n": 1})
+    t = Tracer(name, fixed=weight is not None, axes={"n": 1})
     w = t.read("weight", "state", ("n",), weight)
     x = {"x1": t.read("x1", "input", (), trace)} if rule.uses_trace else {}
     y = {name: t.read(name, "input", ("n",), post) for name in dict.fromkeys(term.post for term in rule.terms)}
@@ -86,9 +87,33 @@ def plasticity_program(
     return t.program()
 
 
+def filtered_plasticity_program(
+    weight: Format | None = None,
+    post: Format | None = None,
+    pre: Format | None = None,
+    factor: Format | None = None,
+    eligibility: Format | None = None,
+    name: str = "plasticity",
+) -> Program:
+    """The same with a state per synapse: E = filter * E + x1 * a1, then dw = y1 * E.
+
+    Over axis (n). States weight and eligibility (n); inputs y1 and a1 (n), x1 (); parameter filter. Formats: of the weight, y1, x1, a1
+    and E. Source: Bellec et al. 2020 (e-prop).
+    """
+    t = Tracer(name, fixed=weight is not None, axes={"n": 1})
+    w, e = t.read("weight", "state", ("n",), weight), t.read("eligibility", "state", ("n",), eligibility)
+    product = multiply(t.read("a1", "input", ("n",), factor), t.read("x1", "input", (), pre), eligibility)
+    decayed = e * t.read("filter", "parameter", (), DECAY)
+    after = saturate(decayed + product, eligibility)
+    t.write("eligibility", after)
+    change = multiply(t.read("y1", "input", ("n",), post), after, _unclamped(weight), rounding="stochastic")
+    t.write("weight", saturate(w + change, weight))
+    return t.program()
+
+
 def bias_program(rows: int, weight: Format | None = None, post: Format | None = None, name: str = "bias_plasticity") -> Program:
     """db = sum over rows of y1: the weight of a unit that is always active. Over axes (r, n); state weight (n), input y1 (r, n)."""
-    t = Trace(name, fixed=weight is not None, axes={"r": rows, "n": 1})
+    t = Tracer(name, fixed=weight is not None, axes={"r": rows, "n": 1})
     bias = t.read("weight", "state", ("n",), weight)
     change = total(t.read("y1", "input", ("r", "n"), post), "r")
     unit = t.constant(1, Format(1, 0, signed=False))

@@ -103,5 +103,5 @@ def surrogate_table(surrogate: Surrogate) -> Piecewise:
 
 def pseudo_derivative(surrogate: Surrogate, excess: Symbol) -> Symbol:
     """psi of a membrane that is `excess` = v - theta above its threshold."""
-    table = surrogate_table(surrogate) if excess.trace.fixed else None
+    table = surrogate_table(surrogate) if excess.tracer.fixed else None
     return functions.declared(excess, surrogate.profile, table)

@@ -21,7 +21,7 @@ _REGISTER_HIGH = 2 ** (REGISTER_BITS - 1) - 1
 _PRODUCT_HIGH = 2 ** (PRODUCT_BITS - 1) - 1
 
 
-class Trace:
+class Tracer:
     """One recording. name: of the program; fixed: number system; axes: axis name -> largest size, outermost first."""
 
     def __init__(self, name: str, *, fixed: bool, axes: Mapping[str, int]) -> None:
@@ -123,8 +123,8 @@ class Trace:
 class Symbol:
     """A value of a trace, with the arithmetic a dynamic may use."""
 
-    def __init__(self, trace: Trace, value: Value) -> None:
-        self.trace, self.value = trace, value
+    def __init__(self, tracer: Tracer, value: Value) -> None:
+        self.tracer, self.value = tracer, value
 
     @property
     def format(self) -> Format:
@@ -141,45 +141,45 @@ class Symbol:
 
     def _with(self, other: Symbol | float) -> Symbol:
         """The other operand as a symbol; a number takes this symbol's format."""
-        return other if isinstance(other, Symbol) else self.trace.constant(other, self.value.format)
+        return other if isinstance(other, Symbol) else self.tracer.constant(other, self.value.format)
 
     def _aligned(self, other: Symbol | float) -> tuple[Symbol, Symbol, Format | None]:
         """Both operands on the finer of their binary points."""
         other = self._with(other)
-        if not self.trace.fixed:
+        if not self.tracer.fixed:
             return self, other, None
         frac = max(self.format.frac, other.format.frac)
         return _moved(self, frac), _moved(other, frac), Format(REGISTER_BITS, frac)
 
     def spread(self, axes: tuple[str, ...]) -> Symbol:
         """The same value on more axes."""
-        zero = self.trace.constant(0, self.value.format)
-        interval = self.interval if self.trace.fixed else None
-        return self.trace.emit("add", (self, zero), axes=axes, format=self.value.format, interval=interval)
+        zero = self.tracer.constant(0, self.value.format)
+        interval = self.interval if self.tracer.fixed else None
+        return self.tracer.emit("add", (self, zero), axes=axes, format=self.value.format, interval=interval)
 
     def __add__(self, other: Symbol | float) -> Symbol:
         a, b, format = self._aligned(other)
         interval = (a.interval[0] + b.interval[0], a.interval[1] + b.interval[1]) if format else None
-        return self.trace.emit("add", (a, b), format=format, interval=interval)
+        return self.tracer.emit("add", (a, b), format=format, interval=interval)
 
     def __neg__(self) -> Symbol:
-        interval = (-self.interval[1], -self.interval[0]) if self.trace.fixed else None
-        return self.trace.emit("neg", (self,), format=self.value.format, interval=interval)
+        interval = (-self.interval[1], -self.interval[0]) if self.tracer.fixed else None
+        return self.tracer.emit("neg", (self,), format=self.value.format, interval=interval)
 
     def __sub__(self, other: Symbol | float) -> Symbol:
         return self + (-self._with(other))
 
     def __mul__(self, other: Symbol | float) -> Symbol:
         """Product in this symbol's format, rounded toward zero (multiply-and-shift)."""
-        if not self.trace.fixed:
-            return self.trace.emit("mul", (self, self._with(other)), shift=0, rounding="zero")
+        if not self.tracer.fixed:
+            return self.tracer.emit("mul", (self, self._with(other)), shift=0, rounding="zero")
         if not isinstance(other, Symbol):
-            raise TypeError(f"{self.trace.name}: give the constant {other} a format before multiplying by it")
+            raise TypeError(f"{self.tracer.name}: give the constant {other} a format before multiplying by it")
         return multiply(self, other, Format(REGISTER_BITS, self.format.frac), rounding="zero")
 
     def _compare(self, op: str, other: Symbol | float) -> Symbol:
         a, b, _ = self._aligned(other)
-        return self.trace.emit(op, (a, b), boolean=True)
+        return self.tracer.emit(op, (a, b), boolean=True)
 
     def __lt__(self, other: Symbol | float) -> Symbol:
         return self._compare("lt", other)
@@ -204,7 +204,7 @@ class Symbol:
         return self._with(other) - self
 
     def __rtruediv__(self, other: float) -> Symbol:
-        return self.trace.emit("apply", (self,), function="reciprocal") * other
+        return self.tracer.emit("apply", (self,), function="reciprocal") * other
 
 
 def _moved(x: Symbol, frac: int) -> Symbol:
@@ -214,7 +214,7 @@ def _moved(x: Symbol, frac: int) -> Symbol:
 
 def _shifted(x: Symbol, by: int) -> Symbol:
     low, high = ((v << by if by >= 0 else v >> -by) for v in x.interval)
-    return x.trace.emit("shift", (x,), by=by, format=Format(REGISTER_BITS, x.format.frac + by), interval=(low, high))
+    return x.tracer.emit("shift", (x,), by=by, format=Format(REGISTER_BITS, x.format.frac + by), interval=(low, high))
 
 
 def _half_up(x: int, shift: int) -> int:
@@ -233,7 +233,7 @@ def multiply(a: Symbol, b: Symbol, into: Format | None, rounding: str = "nearest
 
     Stochastic: (a*b + r) >> shift with r uniform below 2**shift, so that the mean is exact.
     """
-    if not a.trace.fixed:
+    if not a.tracer.fixed:
         return a * b
     assert into is not None
     shift = a.format.frac + b.format.frac - into.frac
@@ -241,47 +241,47 @@ def multiply(a: Symbol, b: Symbol, into: Format | None, rounding: str = "nearest
     low, high = min(corners), max(corners)
     if max(-low, high) + (1 << max(shift, 0)) > _PRODUCT_HIGH or shift >= REGISTER_BITS:
         raise NumberRangeError(
-            f"{a.trace.name}: a product of {a.format} and {b.format} into {into} needs a shift of {shift} bits; "
+            f"{a.tracer.name}: a product of {a.format} and {b.format} into {into} needs a shift of {shift} bits; "
             f"at most {REGISTER_BITS - 1} fit. Use a larger rate or a finer format.",
-            obj=a.trace.name,
+            obj=a.tracer.name,
             attr="mul",
         )
     format = Format(REGISTER_BITS, into.frac)
     if shift < 0:
         exact = Format(REGISTER_BITS, into.frac + shift)
-        product = a.trace.emit("mul", (a, b), shift=0, rounding="floor", format=exact, interval=(low, high))
+        product = a.tracer.emit("mul", (a, b), shift=0, rounding="floor", format=exact, interval=(low, high))
         return saturate(_moved(product, into.frac), into)
     if rounding == "stochastic" and shift > 0:
         axes = tuple({*a.value.axes, *b.value.axes})
-        bits = a.trace.random(shift, axes)
+        bits = a.tracer.random(shift, axes)
         interval = (low >> shift, (high + (1 << shift) - 1) >> shift)
-        result = a.trace.emit("mul_random", (a, b, bits), shift=shift, format=format, interval=interval)
+        result = a.tracer.emit("mul_random", (a, b, bits), shift=shift, format=format, interval=interval)
     else:
         rounding = "floor" if rounding == "stochastic" or (rounding == "zero" and low >= 0) else rounding
         interval = (_ROUND[rounding](low, shift), _ROUND[rounding](high, shift))
-        result = a.trace.emit("mul", (a, b), shift=shift, rounding=rounding, format=format, interval=interval)
+        result = a.tracer.emit("mul", (a, b), shift=shift, rounding=rounding, format=format, interval=interval)
     return saturate(result, into)
 
 
 def saturate(x: Symbol, format: Format | None) -> Symbol:
     """x clamped to the mantissas of `format` (same binary point); nothing where its interval already fits."""
-    if not x.trace.fixed:
+    if not x.tracer.fixed:
         return x
     assert format is not None
     if x.interval[1] > format.high:
-        high = x.trace.emit("constant", (), format=x.format, interval=(format.high, format.high), value=format.high)
+        high = x.tracer.emit("constant", (), format=x.format, interval=(format.high, format.high), value=format.high)
         interval = min(x.interval[0], format.high), format.high
-        x = x.trace.emit("min", (x, high), format=x.format, interval=interval, saturates=True)
+        x = x.tracer.emit("min", (x, high), format=x.format, interval=interval, saturates=True)
     if x.interval[0] < format.low:
-        low = x.trace.emit("constant", (), format=x.format, interval=(format.low, format.low), value=format.low)
+        low = x.tracer.emit("constant", (), format=x.format, interval=(format.low, format.low), value=format.low)
         interval = format.low, max(x.interval[1], format.low)
-        x = x.trace.emit("select", (x < low, low, x), format=x.format, interval=interval, saturates=True)
+        x = x.tracer.emit("select", (x < low, low, x), format=x.format, interval=interval, saturates=True)
     return x
 
 
 def fit(x: Symbol, format: Format | None) -> Symbol:
     """x rounded to nearest at `format`'s binary point, then saturated to it. Real: x."""
-    if not x.trace.fixed:
+    if not x.tracer.fixed:
         return x
     assert format is not None
     by = format.frac - x.format.frac
@@ -294,7 +294,7 @@ def fit(x: Symbol, format: Format | None) -> Symbol:
 
 def _half(x: Symbol, shift: int) -> Symbol:
     half = 1 << shift >> 1
-    return x.trace.emit("constant", (), format=x.format, interval=(half, half), value=half)
+    return x.tracer.emit("constant", (), format=x.format, interval=(half, half), value=half)
 
 
 def select(condition: Symbol, a: Symbol | float, b: Symbol | float, interval: tuple[int, int] | None = None) -> Symbol:
@@ -305,12 +305,12 @@ def select(condition: Symbol, a: Symbol | float, b: Symbol | float, interval: tu
     x, y, format = a._aligned(b)
     if format and interval is None:
         interval = (min(x.interval[0], y.interval[0]), max(x.interval[1], y.interval[1]))
-    return x.trace.emit("select", (condition, x, y), format=format, interval=interval)
+    return x.tracer.emit("select", (condition, x, y), format=format, interval=interval)
 
 
 def absolute(x: Symbol) -> Symbol:
     """|x|."""
-    bound = (0, max(-x.interval[0], x.interval[1])) if x.trace.fixed else None
+    bound = (0, max(-x.interval[0], x.interval[1])) if x.tracer.fixed else None
     return select(x < 0, -x, x, interval=bound)
 
 
@@ -318,7 +318,7 @@ def minimum(a: Symbol, b: Symbol | float) -> Symbol:
     """The smaller of a and b."""
     x, y, format = a._aligned(b)
     interval = (min(x.interval[0], y.interval[0]), min(x.interval[1], y.interval[1])) if format else None
-    return x.trace.emit("min", (x, y), format=format, interval=interval)
+    return x.tracer.emit("min", (x, y), format=format, interval=interval)
 
 
 def maximum(a: Symbol, b: Symbol | float) -> Symbol:
@@ -330,33 +330,33 @@ def maximum(a: Symbol, b: Symbol | float) -> Symbol:
 
 def spike(condition: Symbol) -> Symbol:
     """1 where condition, else 0: the neuron's event."""
-    return condition.trace.emit("spike", (condition,), format=Format(1, 0, False) if condition.trace.fixed else None, interval=(0, 1))
+    return condition.tracer.emit("spike", (condition,), format=Format(1, 0, False) if condition.tracer.fixed else None, interval=(0, 1))
 
 
 def total(x: Symbol, axis: str) -> Symbol:
     """Sum of x over an axis."""
     axes = tuple(a for a in x.value.axes if a != axis)
-    size = x.trace.sizes[axis]
-    interval = (min(0, x.interval[0] * size), max(0, x.interval[1] * size)) if x.trace.fixed else None
-    return x.trace.emit("sum", (x,), axes=axes, axis=axis, format=x.value.format, interval=interval)
+    size = x.tracer.sizes[axis]
+    interval = (min(0, x.interval[0] * size), max(0, x.interval[1] * size)) if x.tracer.fixed else None
+    return x.tracer.emit("sum", (x,), axes=axes, axis=axis, format=x.value.format, interval=interval)
 
 
 def largest(x: Symbol, axis: str) -> Symbol:
     """Largest of x over an axis."""
     axes = tuple(a for a in x.value.axes if a != axis)
-    return x.trace.emit("max", (x,), axes=axes, axis=axis, format=x.value.format, interval=x.interval if x.trace.fixed else None)
+    return x.tracer.emit("max", (x,), axes=axes, axis=axis, format=x.value.format, interval=x.interval if x.tracer.fixed else None)
 
 
 def evaluate(x: Symbol, table: Piecewise) -> Symbol:
     """A piecewise-linear table at x (fixed traces); x must stay in the table's domain."""
     low, high = x.interval
     if low < 0 or high > table.last:
-        raise NumberRangeError(f"{x.trace.name}: {table.name} is defined on 0..{table.last}, its argument reaches {low}..{high}.")
-    return x.trace.emit("piecewise", (x,), table=table, format=table.result, interval=table.interval(high))
+        raise NumberRangeError(f"{x.tracer.name}: {table.name} is defined on 0..{table.last}, its argument reaches {low}..{high}.")
+    return x.tracer.emit("piecewise", (x,), table=table, format=table.result, interval=table.interval(high))
 
 
 def apply(function: str, x):
     """exp2, log2 or sqrt in exact float form: of a real symbol or of a NumPy array."""
     if isinstance(x, Symbol):
-        return x.trace.emit("apply", (x,), function=function)
+        return x.tracer.emit("apply", (x,), function=function)
     return getattr(np, function)(x)

@@ -1,50 +1,84 @@
 """The third factor: what a neuron multiplies with a presynaptic term to learn.
 
-    y[r,n] = -rate * psi[r,n] * sum_c coefficient[c,n] * error[r,c]
+    y[r,n] = -rate * A[r,n] * sum_c coefficient[c,n] * error[r,c]          A: psi, its trace h, the spike trace, or 1
+    h[t+1] = post_decay * h[t] + psi[t]                                    h excludes the present step's psi
 
-A neuron knows psi and its own coefficients (TP: its traces; TESS: its fixed bits, see tess.py); the error is a
-short vector broadcast to the layer. Fixed point: sign and 7 bits, rounded stochastically, so that rates far
-below a weight's resolution still act in the mean. On Loihi a signed factor takes two unsigned rails.
+A neuron knows A and its own coefficients (TP: its traces; TESS: its fixed bits); the error is a short vector broadcast to the
+layer. Fixed point: sign and 7 bits, rounded stochastically, so that rates far below a weight's resolution still act in the
+mean. On Loihi a signed factor takes two unsigned rails.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from tp_lava.dynamics.contrast import ERROR
+from tp_lava.dynamics.neuron import DECAY, spike_trace
 from tp_lava.dynamics.program import Program
 from tp_lava.dynamics.surrogate import SURROGATE
-from tp_lava.dynamics.symbols import Symbol, Trace, multiply, total
+from tp_lava.dynamics.symbols import Symbol, Tracer, multiply, total
 from tp_lava.numbers import REGISTER_BITS, Format
 
 _FRAC = 16  # least fractional bits of signal times factor
 
 
+@dataclass(frozen=True)
+class ThirdFactor:
+    """One third factor of a population. prefix: of its ports `rate` and `third_factor`; post: A; formats: of rate and result (fixed)."""
+
+    prefix: str = ""
+    post: str = "surrogate"
+    rate: Format | None = None
+    result: Format | None = None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Formats of what a neuron reads to learn: its coefficients, its spike trace and the trace of psi; None in a real program.
+
+    role: of the port of the coefficients, "input" where they change from step to step, else "parameter".
+    """
+
+    coefficient: Format | None = None
+    role: str = "input"
+    spike_trace: Format | None = None
+    post_trace: Format | None = None
+
+
 def learning_signal(coefficient: Symbol, error: Symbol) -> Symbol:
     """sum_c coefficient[c,n] * error[r,c], exact."""
-    fixed = coefficient.trace.fixed
+    fixed = coefficient.tracer.fixed
     exact = Format(REGISTER_BITS, coefficient.format.frac + error.format.frac) if fixed else None
     return total(multiply(coefficient, error, exact), "c")
 
 
-def gated(signal: Symbol, factor: Symbol, rate: Symbol, format: Format | None) -> Symbol:
-    """-rate * signal * factor; format: of the result (fixed)."""
-    fine = Format(REGISTER_BITS, max(signal.format.frac, _FRAC)) if format else None
-    product = multiply(signal, factor, fine)
-    return multiply(-product, rate, format, rounding="stochastic")
+def gated(signal: Symbol, factor: Symbol | None, rate: Symbol, format: Format | None) -> Symbol:
+    """-rate * signal * factor (None: 1); format: of the result (fixed)."""
+    if factor is not None:
+        fine = Format(REGISTER_BITS, max(signal.format.frac, _FRAC)) if format else None
+        signal = multiply(signal, factor, fine)
+    return multiply(-signal, rate, format, rounding="stochastic")
 
 
-def third_factor_program(
-    sources: int,
-    coefficient: Format | None = None,
-    rate: Format | None = None,
-    result: Format | None = None,
-    name: str = "third_factor",
-) -> Program:
+def third_factors_program(sources: int, thirds: Sequence[ThirdFactor], seen: Seen = Seen(), *, fixed: bool = False, name: str) -> Program:  # noqa: B008
     """Over axes (r, c, n); sources: largest c.
 
-    Inputs coefficient (c, n), error (r, c), surrogate (r, n); parameter rate; output third (r, n).
+    Inputs coefficient (c, n), error (r, c), surrogate and trace (r, n) as far as they are needed; parameters rate of each third factor
+    and post_decay; state post_trace (r, n); outputs the third factors (r, n).
     """
-    t = Trace(name, fixed=coefficient is not None, axes={"r": 1, "c": sources, "n": 1})
-    signal = learning_signal(t.read("coefficient", "input", ("c", "n"), coefficient), t.read("error", "input", ("r", "c"), ERROR))
-    psi, scale = t.read("surrogate", "input", ("r", "n"), SURROGATE), t.read("rate", "parameter", (), rate)
-    t.write("third", gated(signal, psi, scale, result), ("r", "n"), result)
+    t = Tracer(name, fixed=fixed, axes={"r": 1, "c": sources, "n": 1})
+    signal = learning_signal(t.read("coefficient", seen.role, ("c", "n"), seen.coefficient), t.read("error", "input", ("r", "c"), ERROR))
+    psi = t.read("surrogate", "input", ("r", "n"), SURROGATE)
+    factors: dict[str, Symbol | None] = {"surrogate": psi, "one": None}
+    posts = {third.post for third in thirds}
+    if "post_trace" in posts:
+        factors["post_trace"] = t.read("post_trace", "state", ("r", "n"), seen.post_trace)
+    if "spike_trace" in posts:
+        factors["spike_trace"] = t.read("trace", "input", ("r", "n"), seen.spike_trace)
+    for third in thirds:
+        rate = t.read(f"{third.prefix}rate", "parameter", (), third.rate)
+        t.write(f"{third.prefix}third_factor", gated(signal, factors[third.post], rate, third.result), ("r", "n"), third.result)
+    if (trace := factors.get("post_trace")) is not None:
+        t.write("post_trace", spike_trace(trace, psi, t.read("post_decay", "parameter", (), DECAY)))
     return t.program()

@@ -16,7 +16,7 @@ import numpy as np
 
 from tp_lava.data.events import Events
 from tp_lava.errors import invalid
-from tp_lava.fixedpoint import FixedPoint
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.lava.hardware import TAGS as TAGS
 from tp_lava.lava.hardware import Target as Target
 from tp_lava.lava.hardware import loihi2_available as loihi2_available
@@ -29,7 +29,7 @@ from tp_lava.lava.shim import make_importable as make_importable
 from tp_lava.lava.snapshot import Snapshot as Snapshot
 from tp_lava.lava.traces import all_or_none
 from tp_lava.learner import Learner
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.progress import follow
 from tp_lava.rules import Rule
 

@@ -22,9 +22,9 @@ from tp_lava.checks import is_whole
 from tp_lava.dynamics.neuron import FADED
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, TRACE_TIMES_THIRD
 from tp_lava.errors import invalid
-from tp_lava.fixedpoint import FixedPoint, Formats, plan, start_weights, stock_trace_frac
+from tp_lava.circuit.formats import FixedPoint, Formats, plan, start_weights, stock_trace_frac
 from tp_lava.lava.shim import make_importable
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.numbers import THIRD_FACTOR_BITS
 from tp_lava.rules import TESS, Rule
 

@@ -14,8 +14,8 @@ from lava.magma.core.resources import CPU
 from lava.magma.core.sync.protocols.async_protocol import AsyncProtocol
 from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from tp_lava.circuit import STEPS_LEFT
-from tp_lava.fixedpoint import FixedPoint
+from tp_lava.circuit.operations import STEPS_LEFT
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.learner import Learner
 from tp_lava.models.base import UnitModel
 from tp_lava.models.register import ASYNC_SUFFIX, TypesOnDemand, found_with

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from tp_lava.errors import invalid
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.plots.style import GREY, INK, OTHERS, PALE, SERIES, VERMILION, drawing, some
 
 _UNITS = 9  # circles drawn of a population at most

@@ -6,7 +6,7 @@ from lava.magma.core.process.ports.ports import InPort, OutPort
 
 from tp_lava.circuit import Circuit
 from tp_lava.errors import invalid
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.parts import Part, credit
 from tp_lava.processes.layers import LayerProcess, checked_layer
 from tp_lava.processes.protocol import SAMPLE_SIZE

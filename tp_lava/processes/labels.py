@@ -7,7 +7,7 @@ from lava.magma.core.process.variable import Var
 
 from tp_lava.circuit import Circuit
 from tp_lava.errors import invalid
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.parts import Part, gate, label_projection
 from tp_lava.processes.base import VARS
 from tp_lava.processes.layers import LayerProcess

@@ -21,14 +21,14 @@ from lava.magma.core.process.variable import Var
 
 from tp_lava.circuit import Circuit
 from tp_lava.errors import invalid
-from tp_lava.fixedpoint import REAL, FixedPoint, plan
+from tp_lava.circuit.formats import REAL, FixedPoint, plan
 from tp_lava.lava.learning import check_stock
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.parts import Part, connection, delivered_rows, population, readout, thirds_of
 from tp_lava.processes.base import VARS, Process, visible
 from tp_lava.processes.protocol import SAMPLE_SIZE
 from tp_lava.rules import Rule
-from tp_lava.wiring import build_circuit
+from tp_lava.circuit.build import build_circuit
 
 
 class LayerProcess(Process):

@@ -12,15 +12,15 @@ from lava.magma.core.process.variable import Var
 
 from tp_lava.circuit import Buffer, Circuit
 from tp_lava.errors import invalid
-from tp_lava.fixedpoint import FixedPoint
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.lava.learning import check_stock
 from tp_lava.learner import Learner
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.processes.base import VARS, Process, visible
 from tp_lava.processes.protocol import SAMPLE_SIZE, packet_size
-from tp_lava.readouts import Match
+from tp_lava.dynamics.readout import Match
 from tp_lava.rules import Rule
-from tp_lava.wiring import build_circuit
+from tp_lava.circuit.build import build_circuit
 
 
 class OnChipLearner(Process):

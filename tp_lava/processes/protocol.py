@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tp_lava.circuit import NO_END
+from tp_lava.circuit.operations import NO_END
 from tp_lava.data.events import Events
 
 NO_LABEL = -1

@@ -11,16 +11,16 @@ import numpy as np
 
 from tp_lava.checks import is_number, is_whole
 from tp_lava.data.events import Events, Sample, check_events
-from tp_lava.engine import check_label
+from tp_lava.circuit.labels import check_label
 from tp_lava.errors import invalid
-from tp_lava.fixedpoint import FixedPoint, Formats, plan
-from tp_lava.network import Network
+from tp_lava.circuit.formats import FixedPoint, Formats, plan
+from tp_lava.graph.network import Network
 from tp_lava.numbers import seed_key
 from tp_lava.quantisation.report import LayerReport, QuantisationReport, measure
 from tp_lava.quantisation.search import Search, Wanted
 from tp_lava.ranges.checking import check_ranges as prove
 from tp_lava.rules import Rule
-from tp_lava.targets.layerwise import Batch
+from tp_lava.backends.layerwise import Batch
 
 
 class QuantisationWarning(UserWarning):

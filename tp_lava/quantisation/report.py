@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from tp_lava.data.events import Events
-from tp_lava.fixedpoint import REAL, Formats
-from tp_lava.network import Layer, Network, is_bias
+from tp_lava.circuit.formats import REAL, Formats
+from tp_lava.graph.network import Layer, Network
 from tp_lava.numbers import DECAY_BITS, Format, quantise_decay
 from tp_lava.quantisation.search import head_room, signal_to_noise
 from tp_lava.ranges.report import RangeReport
-from tp_lava.targets.layerwise import Batch, LayerRun, simulate
+from tp_lava.backends.layerwise import Batch, LayerRun, simulate
 
 SATURATED = 0.95  # share of steps in which a saturated neuron spikes
 _ROWS = 32  # samples simulated side by side
@@ -213,7 +213,7 @@ def measure(network: Network, formats: Formats, events: Sequence[Events], labels
     known = [index for index, label in enumerate(labels) if label is not None]
     right = [float(np.mean([told[index] == labels[index] for index in known])) if known else math.nan for told in predictions]
     return QuantisationReport(
-        connections=tuple(_connection(name, weights, formats[name]) for name, weights in network.weights.items() if not is_bias(name)),
+        connections=tuple(_connection(name, weights, formats[name]) for name, weights in network.weights.items() if not network.is_bias(name)),
         layers=tuple(map(partial(_layer, formats), range(len(tallies)), network.layers, tallies)),
         samples=len(events),
         labelled=len(known),

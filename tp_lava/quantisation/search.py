@@ -14,12 +14,12 @@ from typing import Literal
 import numpy as np
 
 from tp_lava.errors import NumberRangeError
-from tp_lava.fixedpoint import GROWTH, REAL, FixedPoint, Formats, plan, weight_exponents
-from tp_lava.network import Network, is_bias
+from tp_lava.circuit.formats import GROWTH, REAL, FixedPoint, Formats, plan, weight_exponents
+from tp_lava.graph.network import Network
 from tp_lava.numbers import STATE_BITS, WEIGHT_BITS, Format, exponent_to_hold
-from tp_lava.readouts import Readout
+from tp_lava.dynamics.readout import Readout
 from tp_lava.rules import Rule
-from tp_lava.targets.layerwise import Batch, run_layer, run_readout, simulate
+from tp_lava.backends.layerwise import Batch, run_layer, run_readout, simulate
 
 _BELOW, _ABOVE = 4, 1  # candidates around the smallest exponent that holds the largest weight
 _FEWEST_BITS = 2
@@ -64,7 +64,7 @@ class Search:
     def __init__(self, network: Network, batch: Batch, wanted: Wanted) -> None:
         self._network, self._wanted, self._batch, self._within = network, wanted, batch, batch.within
         self._float = simulate(network, REAL, batch)
-        self._names = [name for name in network.weights if not is_bias(name)]
+        self._names = [name for name in network.weights if not network.is_bias(name)]
         self._fixed = self._start()
 
     def run(self) -> FixedPoint:

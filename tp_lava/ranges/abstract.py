@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from tp_lava.circuit import Buffer, Circuit, Deliver, Gather, Learn, Run, Scatter, synapse_table
+from tp_lava.circuit import Accumulate, Buffer, Circuit, ListEvents, MarkEvents, RunProgram, UpdateWeights
+from tp_lava.circuit.operations import events_of, synapse_table
+from tp_lava.graph.names import INPUT
 from tp_lava.ranges.evaluator import Evaluator
 from tp_lava.ranges.intervals import Interval
 from tp_lava.ranges.states import closed
 
-_ONE_HOT = "label"  # the population of which one unit is active in each row, at every step
-_TRUTH = ("sample_label", "label_spike")  # buffers that the engine fills with 0 and 1
 _PASSES = 16  # after which what still grows is given its whole format
 WEIGHTS = ("weight", "kernel", "bias")
 Key = tuple[int, int]  # number of an operation, index of a value of its program
@@ -31,17 +31,15 @@ class Site:
     """A program where it stands in a circuit's step. place: number of the operation; buffers: port -> buffer."""
 
     place: int
-    operation: Run | Learn
+    operation: RunProgram | UpdateWeights
     evaluator: Evaluator
     buffers: Mapping[str, str]
 
     @classmethod
-    def of(cls, place: int, operation: Run | Learn, circuit: Circuit) -> Site:
+    def of(cls, place: int, operation: RunProgram | UpdateWeights, circuit: Circuit) -> Site:
         """An operation of a circuit."""
-        if isinstance(operation, Run):
-            buffers, first = dict(operation.bindings), operation.first
-        else:
-            buffers, first = {"weight": operation.weights, "y1": operation.third, "x1": operation.trace}, ()
+        buffers = dict(operation.bindings)
+        first = operation.first if isinstance(operation, RunProgram) else ()
         sizes = {
             axis: circuit.sizes[along]
             for port in operation.program.ports
@@ -68,9 +66,10 @@ class AbstractRun:
         self.values: dict[Key, Interval] = {}
         self.active: dict[str, np.ndarray] = {}
         self.growth: dict[str, Interval] = {}
-        self.sites = {n: Site.of(n, o, circuit) for n, o in enumerate(circuit.step) if isinstance(o, Run | Learn)}
+        self.sites = {n: Site.of(n, o, circuit) for n, o in enumerate(circuit.step) if isinstance(o, RunProgram | UpdateWeights)}
         self._added: dict[str, dict[int, Interval]] = {}
         self._seen: dict[int, tuple[Any, ...]] = {}
+        self._one_hot = {o.population for o in circuit.start if o.population}  # one unit of these is active in each row, at every step
         self._start()
         self._settle()
 
@@ -83,11 +82,13 @@ class AbstractRun:
                 self.buffers[name] = self._given(name, buffer)
             else:
                 zero = np.zeros([1] * len(buffer.axes), np.int64)
-                self.buffers[name] = Interval(zero, zero + (name in _TRUTH))
-        for name, buffer in self.circuit.buffers.items():
-            if name.endswith("_active"):
-                from_outside = name in ("input_active", f"{_ONE_HOT}_active")
-                self.active[name.removesuffix("_active")] = np.full(self.circuit.sizes[buffer.axes[-1]], from_outside)
+                self.buffers[name] = Interval(zero, zero + (buffer.role == "label"))
+        outside = self._one_hot | {INPUT}
+        listed = {o.population for o in self.circuit.step if isinstance(o, ListEvents)}
+        for population in outside | listed:
+            active, _ = events_of(population)
+            if active in self.circuit.buffers:
+                self.active[population] = np.full(self.circuit.shape(active)[-1], population in outside)
 
     def _given(self, name: str, buffer: Buffer) -> Interval:
         """What a buffer holds; a rate may also be anything below, down to zero, as schedules have it."""
@@ -109,17 +110,17 @@ class AbstractRun:
 
     def _carry_out(self, place: int, operation: object, widen: bool) -> None:
         match operation:
-            case Deliver(weights, events, into):
+            case Accumulate(weights=weights, events=events, into=into):
                 if self._changed(place, self.buffers[weights], self.active[events]):
                     self._accumulate(into, self._delivered(operation))
-            case Gather(population):
-                spikes = self.buffers[f"{population}_spike"].high.max(axis=0) > 0
+            case ListEvents(population=population, spikes=name):
+                spikes = self.buffers[name].high.max(axis=0) > 0
                 if (spikes & ~self.active[population]).any():
                     self.active[population] = self.active[population] | spikes
-            case Scatter(population, into):
+            case MarkEvents(population=population, into=into):
                 self._store(into, Interval.of(0, self.active[population][np.newaxis]))
-            case Run() | Learn():
-                if operation.switch.endswith("_learning") and not self.learning:
+            case RunProgram() | UpdateWeights():
+                if operation.switch and not self.learning:
                     return
                 if self._changed(place, *(self.buffers[buffer] for buffer in self.sites[place].buffers.values())):
                     self._run(self.sites[place], widen)
@@ -146,17 +147,17 @@ class AbstractRun:
         return found.map(lambda array: np.clip(array, format.low, format.high))
 
     # Delivery -----------------------------------------------------------------------------------
-    def _delivered(self, operation: Deliver) -> Interval:
+    def _delivered(self, operation: Accumulate) -> Interval:
         """Sums of the weights of any units that can spike; of the label's population, any one weight. -> (1, targets)."""
         active, held = self.active[operation.events], self.buffers[operation.weights]
         if operation.table:
             return self._convolved(held, active, operation)
-        if operation.events == _ONE_HOT:
+        if operation.events in self._one_hot:
             return held.collapsed(0)
         low, high = (np.broadcast_to(bound, (len(active), bound.shape[1]))[active] for bound in held)
         return Interval(np.minimum(low, 0).sum(axis=0, keepdims=True), np.maximum(high, 0).sum(axis=0, keepdims=True))
 
-    def _convolved(self, held: Interval, active: np.ndarray, operation: Deliver) -> Interval:
+    def _convolved(self, held: Interval, active: np.ndarray, operation: Accumulate) -> Interval:
         offsets, targets, taps = (np.asarray(self.circuit.values[name]) for name in synapse_table(operation.table))
         size = self.circuit.sizes[self.circuit.buffers[operation.into].axes[-1]]
         counted = np.repeat(active, np.diff(offsets))
@@ -216,7 +217,7 @@ class AbstractRun:
         if not parts:
             return None
         values, operation = site.evaluator.values(reads, port), site.operation
-        times = self.circuit.sizes[self.circuit.buffers[operation.third].axes[0]] if isinstance(operation, Learn) else 1
+        times = self.circuit.sizes[self.circuit.buffers[operation.third_factor].axes[0]] if isinstance(operation, UpdateWeights) else 1
         total = Interval(np.asarray(sum(values[part].low for part in parts)), np.asarray(sum(values[part].high for part in parts)))
         once = site.evaluator.written(port, {dict(operation.program.writes)[port]: total})
         return Interval(np.minimum(once.low, 0) * times, np.maximum(once.high, 0) * times)

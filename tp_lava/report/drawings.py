@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tp_lava.deploy.loihi2 import Core, Mapping
 from tp_lava.deploy.loihi2.demand import LayerDemand
 from tp_lava.deploy.loihi2.mapping import Chip
-from tp_lava.network import Layer, Network
+from tp_lava.graph.network import Layer, Network
 from tp_lava.report.svg import COLOURS, INK, MUTED, PALE, RULE, element, picture, text
 from tp_lava.rules import TP, Rule
 

@@ -14,9 +14,9 @@ import numpy as np
 from tp_lava.data.events import Sample
 from tp_lava.deploy.loihi2 import Costs, Counts, Estimate, Limits, Mapping, Remembered, count, estimate, learning_memory, map_network
 from tp_lava.errors import invalid
-from tp_lava.fixedpoint import FixedPoint, plan
+from tp_lava.circuit.formats import FixedPoint, plan
 from tp_lava.learner import Learner
-from tp_lava.network import Network, is_bias
+from tp_lava.graph.network import Network
 from tp_lava.outcome import Outcome
 from tp_lava.quantisation.report import QuantisationReport, measure
 from tp_lava.ranges import LOIHI, RangeReport, check_ranges
@@ -99,7 +99,7 @@ def gather(
         learning=learning,
         estimates=tuple(estimate(mapping, counts, costs) for counts in (inference, learning) if counts),
         memory=learning_memory(network, held_rule, steps),
-        held={n: (network.weights[n], w) for n, w in learner.weights.items() if not is_bias(n)},
+        held={n: (network.weights[n], w) for n, w in learner.weights.items() if not network.is_bias(n)},
         shown=learner.infer(events, record=True),
         shown_label=label,
         board_asked=board is not None,

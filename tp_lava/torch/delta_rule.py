@@ -1,4 +1,4 @@
-"""The readout of a batch and its delta rule: tp_lava.readouts says what it means."""
+"""The readout of a batch and its delta rule: tp_lava.dynamics.readout says what it means."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, one_hot
 
-from tp_lava.readouts import Readout
+from tp_lava.dynamics.readout import Readout
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.trainer import Gradients, within_last
 

@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 
 from tp_lava.checks import is_number
 from tp_lava.errors import invalid
-from tp_lava.network import Layer, Network
+from tp_lava.graph.network import Layer, Network
 from tp_lava.torch.constants import check_trainable, from_free, to_free
 from tp_lava.torch.inputs import checked_spikes
 from tp_lava.torch.neuron import Neurons

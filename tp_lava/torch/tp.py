@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from tp_lava.errors import invalid
 from tp_lava.optimisers import SGD, Optimiser
-from tp_lava.readouts import Readout
+from tp_lava.dynamics.readout import Readout
 from tp_lava.rules import TP
 from tp_lava.torch.delta_rule import DeltaRule
 from tp_lava.torch.module import SpikingNetwork

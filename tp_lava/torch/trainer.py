@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tp_lava.errors import invalid
 from tp_lava.optimisers import Optimiser, check_optimiser, of_layer
-from tp_lava.readouts import Readout
+from tp_lava.dynamics.readout import Readout
 from tp_lava.rules import Rule
 from tp_lava.torch.inputs import checked_labels, checked_spikes
 from tp_lava.torch.module import SpikingNetwork

@@ -22,7 +22,7 @@ from tp_lava.convert.slayer.entries import Group
 from tp_lava.convert.slayer.exported import exported
 from tp_lava.convert.slayer.reader import Reader
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Source, Spiking, Stage, refuse
-from tp_lava.fixedpoint import FixedPoint
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.numbers import WEIGHT_BITS, exponent_to_hold
 
 MEMBRANE_FRAC = 6  # Lava's LIF has so many bits below one step of a weight

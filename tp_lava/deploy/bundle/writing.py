@@ -18,12 +18,12 @@ from tp_lava.deploy.bundle.vectors import first_steps, vectors
 from tp_lava.deploy.c import check_name, checked_samples, export_c, fixed_learner, out_folder, random_samples
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD
 from tp_lava.errors import NumberRangeError, invalid
-from tp_lava.fixedpoint import FixedPoint
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.learner import Learner
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.ranges.checking import check_ranges as prove
 from tp_lava.rules import Rule
-from tp_lava.targets.loihi2 import CircuitListings, circuit_listings
+from tp_lava.backends.loihi2 import CircuitListings, circuit_listings
 
 VECTOR_BYTES = 300_000  # of vectors.npz, so that a bundle stays small
 STEPS = 20  # of each sample

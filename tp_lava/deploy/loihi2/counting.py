@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tp_lava.circuit import STEPS_LEFT, Circuit, Deliver, Gather, Learn, Operation, Run, synapse_table
+from tp_lava.circuit.operations import STEPS_LEFT
+from tp_lava.circuit import Circuit, Deliver, Gather, Learn, Operation, Run, synapse_table
 from tp_lava.data.events import Sample, check_events
 from tp_lava.deploy.loihi2.demand import processor_operations
 from tp_lava.deploy.loihi2.programs import instructions, sizes_of
-from tp_lava.engine import check_label
+from tp_lava.circuit.labels import check_label
 from tp_lava.errors import invalid
 from tp_lava.learner import Learner
 

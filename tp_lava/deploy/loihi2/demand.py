@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from tp_lava import parts
 from tp_lava.circuit import Buffer, Circuit, Deliver, Learn, Operation, Run, touched
-from tp_lava.connections import Synapses
+from tp_lava.graph.connections import Synapses
 from tp_lava.deploy.loihi2.limits import Limits
 from tp_lava.deploy.loihi2.programs import instructions, listed, sizes_of
 from tp_lava.numbers import Format

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from tp_lava.comparison.forms import Form
 from tp_lava.comparison.memory import by_counting, by_formula, eprop
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.rules import TESS, TP, Rule
 
 TP_PAPER = "https://arxiv.org/abs/2509.13053"

@@ -13,11 +13,11 @@ from tp_lava.deploy.loihi2.demand import LayerDemand, Task, demands, tasks
 from tp_lava.deploy.loihi2.limits import Board, Limits
 from tp_lava.deploy.loihi2.placement import Core, chips_of, place
 from tp_lava.errors import InvalidValueError, invalid
-from tp_lava.fixedpoint import FixedPoint, plan
+from tp_lava.circuit.formats import FixedPoint, plan
 from tp_lava.learner import Learner
-from tp_lava.network import Network
+from tp_lava.graph.network import Network
 from tp_lava.rules import Rule
-from tp_lava.wiring import build_circuit
+from tp_lava.circuit.build import build_circuit
 
 
 @dataclass(frozen=True)

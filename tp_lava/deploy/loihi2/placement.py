@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tp_lava.connections import Synapses
+from tp_lava.graph.connections import Synapses
 from tp_lava.deploy.loihi2.demand import Connection, LayerDemand
 from tp_lava.deploy.loihi2.limits import Limits
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from tp_lava.circuit import Circuit, Deliver, Run
 from tp_lava.dynamics.program import Program
-from tp_lava.targets.loihi2.compiling import compile_program, summed_axes
-from tp_lava.targets.loihi2.listing import Counts
+from tp_lava.backends.loihi2.compiling import compile_program, summed_axes
+from tp_lava.backends.loihi2.listing import Counts
 
 
 def instructions(program: Program, sizes: Mapping[str, int]) -> int:

@@ -1,0 +1,291 @@
+"""The builder: what every circuit is made of, whatever its rule - populations, paths, third factors, learning operations.
+
+It declares buffers and appends operations, each with the owner and the stage that are current (`owned`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from tp_lava.circuit import names
+from tp_lava.circuit.changes import Changes
+from tp_lava.circuit.circuit import Circuit
+from tp_lava.circuit.formats import Formats
+from tp_lava.circuit.names import Path
+from tp_lava.circuit.operations import (
+    CIRCUIT,
+    SAMPLES,
+    STEPS_LEFT,
+    Accumulate,
+    Buffer,
+    CountSteps,
+    ListEvents,
+    MarkEvents,
+    Operation,
+    Owner,
+    PresentLabels,
+    Role,
+    RunProgram,
+    events_of,
+    synapse_table,
+)
+from tp_lava.circuit.terms import Gain, LearningRule
+from tp_lava.dynamics.neuron import NeuronFormats, neuron_program
+from tp_lava.dynamics.program import Port, Program
+from tp_lava.graph.connections import Conv2d
+from tp_lava.graph.names import INPUT
+from tp_lava.graph.network import Connection, Network
+from tp_lava.numbers import Format
+from tp_lava.optimisers import SGD, Optimiser, of_layer
+
+SPIKE = Format(1, 0, signed=False)
+CLASSES = "class"  # the axis of classes
+
+
+class Builder:
+    """A circuit under construction."""
+
+    def __init__(
+        self,
+        network: Network,
+        rule: LearningRule | None,
+        formats: Formats,
+        batch_size: int,
+        optimiser: Optimiser | Mapping[str, Optimiser],
+    ) -> None:
+        self.network, self.rule, self.formats, self.batch_size, self.optimiser = network, rule, formats, batch_size, optimiser
+        self.gains: Mapping[str, Gain] = rule.gains(network) if rule else {}
+        self.sizes = {SAMPLES: batch_size, INPUT: network.n_inputs, CLASSES: network.n_classes}
+        self.sizes |= {population.name: population.size for population in network.populations}
+        self.buffers: dict[str, Buffer] = {}
+        self.operations: list[Operation] = []
+        self.start: list[PresentLabels] = []
+        self.row_counts: dict[str, str] = {}
+        self.values: dict[str, object] = {**network.weights, **(rule.parameters(network) if rule else {})}
+        self.rates: list[str] = []
+        self._owner, self._stage = CIRCUIT, ""
+        self.changes = Changes(self)
+        self.buffer("random_seed", (), "random")
+        self.buffer("random_step", (), "random")
+        with self.owned(Owner("input", INPUT)):
+            self.events(INPUT, SAMPLES, INPUT)
+
+    # Whose it is ------------------------------------------------------------------------------
+    @contextmanager
+    def owned(self, owner: Owner, stage: str = "") -> Iterator[None]:
+        """What is declared and appended inside belongs to this owner, and to this stage of it."""
+        before = self._owner, self._stage
+        self._owner, self._stage = owner, stage
+        try:
+            yield
+        finally:
+            self._owner, self._stage = before
+
+    def append(self, operation: Operation) -> None:
+        """Append an operation of the present owner."""
+        self.operations.append(replace(operation, owner=self._owner, stage=self._stage))
+
+    # Buffers ----------------------------------------------------------------------------------
+    def format(self, name: str) -> Format | None:
+        """The planned format of a buffer."""
+        return self.formats.get(name)
+
+    def buffer(
+        self, name: str, axes: tuple[str, ...], role: Role, format: Format | None = None, *, local: str = "", **details: Any
+    ) -> str:
+        """Declare a buffer (once) and return its name. local: its name within its owner; details: as Buffer's fields."""
+        format = format if self.formats else None
+        self.buffers.setdefault(name, Buffer(name, axes, role, format, owner=self._owner, local=local or name, **details))
+        return name
+
+    def on(self, path: Path, local: str, role: Role, format: Format | None) -> str:
+        """Declare a buffer of one number for each row of a path and neuron of its population."""
+        return self.buffer(path.of(local), (path.rows, path.population.name), role, format, local=path.prefix + local)
+
+    def events(self, name: str, rows: str, units: str, prefix: str = "") -> None:
+        """Declare the event lists of a population."""
+        active, count = events_of(name)
+        self.buffer(active, (rows, units), "work", index=True, local=f"{prefix}active")
+        self.buffer(count, (rows,), "state", index=True, local=f"{prefix}count")
+
+    def parameter(self, name: str, format: Format | None, value: object, axes: tuple[str, ...] = (), *, local: str = "") -> str:
+        """Declare a parameter and its physical value."""
+        self.values.setdefault(name, value)
+        return self.buffer(name, axes, "parameter", format, local=local)
+
+    def switch(self, name: str, value: int = 1, *, local: str = "") -> str:
+        """Declare a switch and its value."""
+        self.values.setdefault(name, value)
+        return self.buffer(name, (), "switch", index=True, local=local)
+
+    def labels(self) -> str:
+        """Declare the one-hot label of each sample, which is set when a sample starts."""
+        if names.SAMPLE_LABEL not in self.buffers:
+            with self.owned(Owner("rule")):
+                self.buffer(names.SAMPLE_LABEL, (SAMPLES, CLASSES), "label", SPIKE)
+                self.start.append(PresentLabels(into=names.SAMPLE_LABEL, owner=self._owner))
+        return names.SAMPLE_LABEL
+
+    # Operations -------------------------------------------------------------------------------
+    def run(
+        self,
+        program: Program,
+        bindings: Mapping[str, str],
+        first: tuple[str, ...] = (),
+        random_stream: int = 0,
+        switch: str = "",
+        last: int | None = None,
+    ) -> None:
+        """Append a program; bindings may name ports it does not have. last: steps at a sample's end in which it runs (None: all)."""
+        used = tuple((port.name, bindings[port.name]) for port in program.ports)
+        firsts = tuple(port for port in first if program.has(port))
+        self.append(
+            RunProgram(
+                program=program,
+                bindings=used,
+                first=firsts,
+                random_stream=random_stream,
+                switch=switch,
+                last_steps=self.last_steps(last),
+            )
+        )
+
+    def mark_events(self, events: str, rows: str, units: str, into: str, local: str) -> str:
+        """Append the marking of a population's events as 0 and 1 in a buffer."""
+        self.buffer(into, (rows, units), "work", SPIKE, local=local)
+        self.append(MarkEvents(population=events, into=into))
+        return into
+
+    def last_steps(self, steps: int | None) -> int:
+        """For operations of the last `steps` steps of a sample (None: all): the sample's steps are counted down."""
+        if steps and STEPS_LEFT not in self.buffers:
+            with self.owned(CIRCUIT):
+                self.buffer(STEPS_LEFT, (), "work", index=True)
+        return steps or 0
+
+    def axis(self, name: str) -> str:
+        """The axis of the input's, a population's or, of what is neither, the classes' units."""
+        return name if name in self.sizes else CLASSES
+
+    # Weights and paths ------------------------------------------------------------------------
+    def weights(self, connection: Connection) -> str:
+        """Declare the weights of a connection. -> their name."""
+        with self.owned(Owner("connection", connection.name)):
+            name, kind = connection.name, connection.kind
+            if not isinstance(kind, Conv2d):
+                axes = self.axis(connection.pre), self.axis(connection.post)
+                return self.buffer(name, axes, "weight", self.format(name), local="weights", stored_transposed=True)
+            axes = tuple(f"{name}_{axis}" for axis in ("out", "in", "y", "x"))
+            self.sizes |= dict(zip(axes, kind.weight_shape, strict=True))
+            self.buffer(name, axes, "kernel", self.format(name), local="weights")
+            for table, column in zip(synapse_table(name), kind.synapses(), strict=True):
+                self.sizes[f"n_{table}"] = len(column)
+                self.values[table] = column
+                self.buffer(table, (f"n_{table}",), "table", index=True)
+            return name
+
+    def deliver(self, connection: Connection, events: str, into: str, axes: tuple[str, str], format: Format | None, **local: str) -> str:
+        """Append the delivery of a connection: sums of the weights of active units into a buffer, which is the owner's."""
+        weights = self.weights(connection)
+        self.buffer(into, axes, "work", format, **local)
+        table = weights if isinstance(connection.kind, Conv2d) else ""
+        with self.owned(Owner("connection", connection.name), "deliver"):
+            self.append(Accumulate(weights=weights, events=events, into=into, table=table))
+        return into
+
+    def follow(self, path: Path, sources: Mapping[Connection, str], surrogate: bool) -> None:
+        """Append a path's way through a population: deliver what reaches it, then step its neurons.
+
+        sources: connection -> the events it delivers.
+        """
+        population = path.population
+        with self.owned(Owner("population", population.name), path.prefix + "neurons"):
+            self.events(path.name, path.rows, population.name, path.prefix)
+            bindings, inputs = {}, {}
+            for connection, events in sources.items():
+                own = connection.name not in self.network.weights
+                port = "input" if own else names.arriving_at(connection, self.network)
+                format = self.format(names.of(connection.name, "input") if own else names.of(population.name, port))
+                into, axes = path.of(port), (path.rows, population.name)
+                bindings[port] = self.deliver(connection, events, into, axes, format, local=path.prefix + port)
+                inputs[port] = format
+            self._neurons(path, bindings, inputs, surrogate)
+
+    def _neurons(self, path: Path, bindings: dict[str, str], inputs: Mapping[str, Format | None], surrogate: bool) -> None:
+        population = path.population
+        membrane, trace = (self.format(names.of(population.name, local)) for local in ("membrane", "trace"))
+        formats = NeuronFormats(membrane, trace) if membrane and trace else None
+        bias = self.network.has_bias(population)
+        program = neuron_program(population.neuron, inputs, formats, bias=bias, surrogate=surrogate, name=path.of("neuron"))
+        others = (port for port in program.ports if port.name not in bindings)
+        self.run(program, bindings | {port.name: self._neuron_buffer(port, path) for port in others})
+
+    def _neuron_buffer(self, port: Port, path: Path) -> str:
+        """The buffer behind a port of a neuron program: parameters belong to the population, the rest to the path."""
+        population = path.population
+        if port.name == "bias":
+            return self.buffer(population.bias, (population.name,), "bias", port.format, local="bias")
+        if port.role == "parameter":
+            value = getattr(population if port.name == "trace_decay" else population.neuron, port.name)
+            return self.parameter(names.of(population.name, port.name), port.format, value, local=port.name)
+        return self.on(path, port.name, "state" if port.role == "state" else "work", port.format)
+
+    def list_events(self, path: Path, total: bool = False) -> None:
+        """Append the listing of a path's spikes as its events; total: add them to its counts too."""
+        with self.owned(Owner("population", path.population.name), path.prefix + "neurons"):
+            counts = ""
+            if total:
+                axes = (path.rows, path.population.name)
+                counts = self.buffer(path.of("total"), axes, "state", index=True, local=path.prefix + "total")
+            self.append(ListEvents(population=path.name, spikes=path.of("spike"), total=counts))
+
+    # Learning ---------------------------------------------------------------------------------
+    def rate(self, third: str, layer: str, local: str = "") -> str:
+        """Declare what scales a third factor: under plain SGD the learning rate too, which other optimisers apply later.
+
+        layer: the population, or the readout, whose optimiser counts.
+        """
+        gain, format = self.gains[third], self.format(names.of(third, "rate"))
+        factor = gain.factor / self.batch_size
+        if of_layer(self.optimiser, layer) == SGD():
+            return self.learning_rate(names.of(third, "rate"), format, gain.rate * factor, local=f"{local}rate")
+        return self.parameter(names.of(third, "scale"), format, factor, local=f"{local}scale")
+
+    def learning_rate(self, name: str, format: Format | None, value: float, *, local: str = "rate") -> str:
+        """Declare a parameter that a schedule scales."""
+        if name not in self.rates:
+            self.rates.append(name)
+        return self.parameter(name, format, value, local=local)
+
+    def rate_of(self, layer: str) -> float:
+        """The learning rate of a population or of the readout."""
+        if self.rule is None or layer in (population.name for population in self.network.populations):
+            return self.rule.rates(self.network)[layer] if self.rule else 0.0
+        return self.rule.readout_rate
+
+    def learning_switch(self, layer: str) -> str:
+        """Declare the switch of a population's, or the readout's, learning."""
+        owner = Owner("readout") if layer not in self.sizes else Owner("population", layer)
+        with self.owned(owner):
+            return self.switch(names.of(layer, "learning"), local="learning")
+
+    def circuit(self) -> Circuit:
+        """The finished circuit."""
+        self.changes.apply()
+        if STEPS_LEFT in self.buffers:
+            self.operations.insert(0, CountSteps())
+        values = {name: value for name, value in self.values.items() if name in self.buffers}
+        return Circuit(
+            self.network,
+            self.sizes,
+            self.buffers,
+            tuple(self.operations),
+            self.formats,
+            values,
+            tuple(self.rates),
+            tuple(self.start),
+            self.row_counts,
+        )

@@ -1,0 +1,342 @@
+"""What a circuit is made of: owners, buffers, and the operations that a back end carries out.
+
+Every buffer and every operation says whose it is. An operation says which buffers it reads and writes, so nobody else has
+to know what kinds of operations there are; each back end has one function for each kind.
+
+A population's events are a list of active units for each row, so delivering and learning cost what spikes, not what synapses
+there are. Rows: axis "b" has one for each sample, other row axes are a rule's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from tp_lava.dynamics.program import Program
+from tp_lava.graph.connections import Synapses
+from tp_lava.numbers import WEIGHT_BITS, Format
+
+OwnerKind = Literal["input", "population", "connection", "plasticity", "credit", "readout", "rule", "circuit"]
+Role = Literal["weight", "kernel", "bias", "parameter", "switch", "moment", "table", "state", "work", "label", "random"]
+SAMPLES = "b"  # the row axis of samples presented together
+STEPS_LEFT = "steps_left"
+NO_END = 2**30  # steps left of a sample of unknown length
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose a buffer or an operation is.
+
+    kind: "population" (neurons and their third factors), "connection" (weights and their delivery), "plasticity" (what changes the
+    weights or biases `name`), "credit" (what tells population `name` how wrong it is), "readout", "rule" (what a rule has of
+    its own, such as how labels enter), "input" and "circuit" (counters); name: of the population, weights or population of the rule.
+    """
+
+    kind: OwnerKind
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        assert self.kind in get_args(OwnerKind), self.kind
+
+
+CIRCUIT = Owner("circuit")
+
+
+def stored_weight_type(weight: Format) -> type:
+    """The integer type that stores weights of a fixed format; accumulated changes use int32."""
+    return np.int8 if weight.bits <= WEIGHT_BITS else np.int16 if weight.bits <= 2 * WEIGHT_BITS else np.int32
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """One array.
+
+    role: weight, kernel (weights that synapses share), bias, parameter, switch (a whole number that users may change, as
+    parameters), moment (of an optimiser: kept from sample to sample), table (of synapses: never changes), state (zeroed when
+    a sample starts), work, label (set when a sample starts), or random (seed and step counter); format: None in a real circuit;
+    index: holds unit numbers or counts, in either number system; owner: whose it is; local: its name within its owner;
+    stored_transposed: stored as (n_in, n_out) and seen as (n_out, n_in).
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    role: Role
+    format: Format | None = None
+    index: bool = False
+    owner: Owner = CIRCUIT
+    local: str = ""
+    stored_transposed: bool = False
+
+    @property
+    def dtype(self) -> type:
+        """How it is stored: fixed weights in a byte, other fixed numbers in a register, real ones as float32."""
+        if self.role == "random":
+            return np.uint32
+        if self.index:
+            return np.int32
+        if self.format is None:
+            return np.float32
+        return stored_weight_type(self.format) if self.role in ("weight", "kernel") else np.int32
+
+    def seen(self, array: np.ndarray) -> np.ndarray:
+        """A stored array as it is seen, a view."""
+        return array.T if self.stored_transposed else array
+
+    def encode(self, values: object) -> np.ndarray:
+        """Physical values as they are stored: weights transposed to (n_in, n_out), mantissas if fixed."""
+        array = np.asarray(values, np.float64)
+        array = array.T if self.stored_transposed else np.atleast_1d(array)
+        return np.ascontiguousarray(self.format.quantise(array) if self.format else array, self.dtype)
+
+    def decode(self, array: np.ndarray) -> np.ndarray:
+        """The inverse of encode, a float32 copy (exact for weights)."""
+        values = self.format.real(array) if self.format else array
+        return np.array(self.seen(values), np.float32, order="C")
+
+
+# Operations ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation:
+    """owner: whose it is; stage: which of its owner's stages it belongs to, as the owner's Lava Process carries them out."""
+
+    owner: Owner = CIRCUIT
+    stage: str = ""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the buffers it reads."""
+        return ()
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """Names of the buffers it changes."""
+        return ()
+
+    @property
+    def touches(self) -> tuple[str, ...]:
+        """Names of the buffers it reads or writes, each once."""
+        return tuple(dict.fromkeys((*self.reads, *self.writes)))
+
+
+def events_of(population: str) -> tuple[str, str]:
+    """Names of the buffers that list a population's events: active units, and how many there are."""
+    return f"{population}_active", f"{population}_count"
+
+
+def synapse_table(table: str) -> tuple[str, ...]:
+    """Names of the buffers of a table of synapses; none for ""."""
+    return tuple(f"{table}_{column}" for column in Synapses._fields) if table else ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accumulate(Operation):
+    """into[row] = sum of the weights of the active units of population `events` in that row.
+
+    table: of synapses that share weights: its buffers are `table`_offsets, _targets and _taps (see graph.connections.Synapses).
+    """
+
+    weights: str
+    events: str
+    into: str
+    table: str = ""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See Operation."""
+        return self.weights, *events_of(self.events), *synapse_table(self.table)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """See Operation."""
+        return (self.into,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditional(Operation):
+    """Carried out only while buffer `switch`, if given, is not 0 and, if `last_steps` is not 0, in so many steps at a sample's end."""
+
+    switch: str = ""
+    last_steps: int = 0
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of the buffers that decide whether it is carried out."""
+        return (*((self.switch,) if self.switch else ()), *((STEPS_LEFT,) if self.last_steps else ()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunProgram(Conditional):
+    """Carry out a program. bindings: (port, buffer) pairs; first: ports that see row 0 of their buffer only; random_stream: key of its bits."""
+
+    program: Program
+    bindings: tuple[tuple[str, str], ...]
+    first: tuple[str, ...] = ()
+    random_stream: int = 0
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See Operation."""
+        bound = dict(self.bindings)
+        return (*(bound[port] for port, _ in self.program.reads), *self.conditions)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """See Operation."""
+        bound = dict(self.bindings)
+        return tuple(bound[port] for port, _ in self.program.writes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateWeights(Conditional):
+    """For each row and active presynaptic unit i, run a plasticity program on row i of the weights, if its conditions hold.
+
+    bindings: (port, buffer) pairs. Port "weight", and states of the synapses, are rows i of (pre, post) buffers; ports without axes
+    are element (row, i) of (row, pre) buffers, or parameters; the others are rows of (row, post) buffers, third factors.
+    Active are the units of population `events`; else, if given, those whose element of buffer `trace` is not zero; else all.
+    """
+
+    program: Program
+    bindings: tuple[tuple[str, str], ...]
+    events: str = ""
+    trace: str = ""
+    random_stream: int = 0
+
+    @property
+    def weights(self) -> str:
+        """The buffer it changes: weights, or the sum of their changes."""
+        return dict(self.bindings)["weight"]
+
+    @property
+    def third_factor(self) -> str:
+        """The buffer of its first third factor, whose rows it goes through."""
+        return dict(self.bindings)["y1"]
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See Operation."""
+        lists = events_of(self.events) if self.events else ()
+        return (*(buffer for _, buffer in self.bindings), *lists, *self.conditions)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """See Operation."""
+        bound = dict(self.bindings)
+        return tuple(bound[port] for port, _ in self.program.writes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccumulateProducts(Conditional):
+    """change[tap] += pre * post, exactly, over the synapses of every active unit: how weights that synapses share learn.
+
+    pre: 1 for the events of a population, or the element of buffer `trace` (see UpdateWeights); post: `third_factor` of the unit a
+    synapse reaches. The sum is rounded once, by the program that applies it; so the order of synapses does not matter.
+    """
+
+    change: str
+    third_factor: str
+    table: str
+    events: str = ""
+    trace: str = ""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See Operation."""
+        pre = events_of(self.events) if self.events else (self.trace,)
+        return self.change, self.third_factor, *pre, *synapse_table(self.table), *self.conditions
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """See Operation."""
+        return (self.change,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListEvents(Operation):
+    """List the active units of buffer `spikes` as the events of a population; total: buffer to which they are also added, or ""."""
+
+    population: str
+    spikes: str
+    total: str = ""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See Operation."""
+        return self.spikes, *((self.total,) if self.total else ())
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """See Operation."""
+        return (*events_of(self.population), *((self.total,) if self.total else ()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkEvents(Operation):
+    """The inverse: 1 where a population has an event, else 0, into a buffer."""
+
+    population: str
+    into: str
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See Operation."""
+        return events_of(self.population)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """See Operation."""
+        return (self.into,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountSteps(Operation):
+    """Count the sample's steps down: after it, STEPS_LEFT has those still to come."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See Operation."""
+        return (STEPS_LEFT,)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """See Operation."""
+        return (STEPS_LEFT,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PresentLabels(Operation):
+    """When a sample starts: row r of `into` becomes one-hot of a label, and, if given, `population` has its unit as only event.
+
+    rows: "own", the labels of the samples; "all", every class; "drawn", the sample's own and others in random order, as many in
+    all as `limit`, a switch, says. count: buffer that says how many rows are in use, "" where all are; given: the keyword by
+    which a user may give the labels of the rows.
+    """
+
+    into: str
+    rows: Literal["own", "all", "drawn"] = "own"
+    population: str = ""
+    limit: str = ""
+    count: str = ""
+    given: str = ""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See Operation."""
+        return ("random_seed", "samples_seen", *((self.limit,) if self.limit else ())) if self.rows == "drawn" else ()
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """See Operation."""
+        lists = events_of(self.population) if self.population else ()
+        return self.into, *lists, *((self.count,) if self.count else ())
+
+
+def rows_in_use(array: np.ndarray, axes: tuple[str, ...], used: Mapping[str, int]) -> np.ndarray:
+    """The part of an array that belongs to the first `used` rows of each axis named there."""
+    if not any(axis in used for axis in axes):
+        return array
+    return array[tuple(slice(used[axis]) if axis in used else slice(None) for axis in axes)]

@@ -1,0 +1,293 @@
+"""Learning as products: from the signals of a rule's credit to third factors and the operations that change weights.
+
+Each signal is an error vector and coefficients that turn it into one number a neuron. With each of the rule's terms it gives a
+third factor, by which every connection into the population learns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tp_lava.circuit import names
+from tp_lava.circuit.builder import SPIKE, Builder
+from tp_lava.circuit.formats import change_format
+from tp_lava.circuit.names import Path
+from tp_lava.circuit.operations import SAMPLES, AccumulateProducts, Owner, UpdateWeights
+from tp_lava.circuit.terms import LearningRule, Term, third_factor_of
+from tp_lava.dynamics.neuron import DECAY, second_trace_program, trace_program
+from tp_lava.dynamics.plasticity import (
+    SPIKE_TIMES_THIRD,
+    TRACE_TIMES_THIRD,
+    bias_program,
+    filtered_plasticity_program,
+    plasticity_program,
+)
+from tp_lava.dynamics.surrogate import SURROGATE
+from tp_lava.dynamics.third_factor import Seen, ThirdFactor, third_factors_program
+from tp_lava.errors import invalid
+from tp_lava.graph.connections import Conv2d
+from tp_lava.graph.network import Connection, Population
+from tp_lava.numbers import Format
+
+_STREAMS_PER_POPULATION = 16  # random bits: a population's operations have streams of their own, whatever else is in the circuit
+_FURTHER_STREAMS = 1 << 20  # of connections beyond one forward and one recurrent
+
+
+@dataclass(frozen=True)
+class Signal:
+    """How one path of a population is taught: delta[r,n] = sum_c coefficient[c,n] * error[r,c].
+
+    path: whose rows learn; coefficient, error: buffers; learned: connection -> the events it learns by; a connection of the rule's
+    own takes the place of the forward one.
+    """
+
+    path: Path
+    coefficient: str
+    error: str
+    learned: Mapping[Connection, str] = field(default_factory=dict)
+
+
+class Products:
+    """The third factors and learning operations of one population."""
+
+    def __init__(self, builder: Builder, rule: LearningRule, population: Population, signals: Sequence[Signal]) -> None:
+        self.builder, self.rule, self.population, self.signals = builder, rule, population, signals
+        self._terms = [term for term in rule.terms if term.pre != "one"]
+        self._number = builder.network.populations.index(population)
+
+    def append(self) -> None:
+        """Append all of it: third factors, then connection by connection what each path changes."""
+        for number in range(len(self.signals)):
+            self._third_factors(number)
+        for place, connections in enumerate(self._places()):
+            for number, connection in connections:
+                for term in self._terms:
+                    if self._is_used(term):
+                        self._learn(place, number, connection, term)
+        for term in self.rule.terms:
+            if term.pre == "one" and self._is_used(term):
+                self._learn_bias(term)
+
+    def _is_used(self, term: Term) -> bool:
+        return term.factor != 0 and (term.pre != "one" or self.builder.network.has_bias(self.population))
+
+    def _places(self) -> list[list[tuple[int, Connection]]]:
+        """(signal, connection) of each place: the first forward connection, the first recurrent one, then the others."""
+        found: dict[int, list[tuple[int, Connection]]] = {}
+        for number, signal in enumerate(self.signals):
+            further = 2
+            for connection in signal.learned:
+                place = 0 if not connection.recurrent else 1
+                if any(taken == number for taken, _ in found.get(place, ())):
+                    place, further = further, further + 1
+                found.setdefault(place, []).append((number, connection))
+        return [found.get(place, []) for place in range(max(found, default=-1) + 1)]
+
+    # Random bits ------------------------------------------------------------------------------
+    def _stream(self, part: int) -> int:
+        return _STREAMS_PER_POPULATION * (self._number + 1) + part
+
+    def _learning_stream(self, place: int, number: int, term: Term) -> int:
+        """Of learning: after those of the third factors; the biases' come between the second connection and further ones."""
+        part = len(self.signals) + (place * len(self.signals) + number) * len(self._terms) + self._terms.index(term)
+        return self._stream(part) if place < 2 else _FURTHER_STREAMS + self._stream(part)
+
+    @property
+    def _bias_stream(self) -> int:
+        return self._stream(len(self.signals) + 2 * len(self.signals) * len(self._terms))
+
+    # Third factors ----------------------------------------------------------------------------
+    def _third(self, term: Term, signal: Signal) -> str:
+        """Buffer of a term's third factor on a path."""
+        return signal.path.of(f"{term.prefix}third_factor")
+
+    def _third_factors(self, number: int) -> None:
+        """Append the program of a path's third factors, and declare their buffers."""
+        b, population, signal = self.builder, self.population, self.signals[number]
+        path, coefficient = signal.path, b.buffers[signal.coefficient]
+        terms = [term for term in self.rule.terms if self._is_used(term) and not (term.pre == "one" and number)]
+        with b.owned(Owner("population", population.name), "third_factor"):
+            thirds, bindings = [], {"coefficient": coefficient.name, "error": signal.error, "surrogate": path.of("surrogate")}
+            for term in terms:
+                third = third_factor_of(population, term)
+                result = b.format(names.of(third, "third_factor"))
+                post = "one" if term.filter else term.post
+                thirds.append(ThirdFactor(term.prefix, post, b.format(names.of(third, "rate")), result))
+                bindings[f"{term.prefix}rate"] = b.rate(third, population.name, term.prefix)
+                bindings[f"{term.prefix}third_factor"] = b.on(path, f"{term.prefix}third_factor", "work", result)
+            if any(third.post == "post_trace" for third in thirds):
+                bindings["post_trace"] = b.on(path, "post_trace", "state", b.format(names.of(population.name, "post_trace")))
+                bindings["post_decay"] = b.parameter("post_decay", DECAY, self.rule.post_decay)
+            if any(third.post == "spike_trace" for third in thirds):
+                bindings["trace"] = path.of("trace")
+            spike_trace, post_trace = (b.format(names.of(population.name, local)) for local in ("trace", "post_trace"))
+            role = "parameter" if coefficient.role == "parameter" else "input"
+            seen = Seen(coefficient.format, role, spike_trace, post_trace)
+            sources, name = b.sizes[coefficient.axes[0]], path.of("third_factors")
+            program = third_factors_program(sources, thirds, seen, fixed=bool(b.formats), name=name)
+            b.run(program, bindings, random_stream=self._stream(number))
+
+    # Learning ---------------------------------------------------------------------------------
+    def _learn(self, place: int, number: int, connection: Connection, term: Term) -> None:
+        """Append what changes a connection's weights by one term and path."""
+        b, signal, layer = self.builder, self.signals[number], self.population.name
+        switch, third = b.learning_switch(layer), self._third(term, signal)
+        with b.owned(Owner("plasticity", connection.name), "learn"):
+            stream = self._learning_stream(place, number, term)
+            learn(b, connection, third, signal.learned[connection], term, layer, switch, stream, self.rule.learn_last)
+
+    def _learn_bias(self, term: Term) -> None:
+        b, bias, layer = self.builder, self.population.bias, self.population.name
+        switch = b.learning_switch(layer)
+        with b.owned(Owner("plasticity", bias), "learn"):
+            third = self._third(term, self.signals[0])
+            learn_bias(b, bias, third, layer, switch, self._bias_stream, self.rule.learn_last)
+
+
+def keep_pre_traces(b: Builder, rule: LearningRule, connection: Connection, events: str) -> None:
+    """Append the traces of a connection's presynaptic spikes that the rule's terms need, this step's spikes included."""
+    wanted = {term.pre for term in rule.terms if term.factor}
+    filtered = any(term.filter and term.pre == "spike" for term in rule.terms if term.factor)
+    if not filtered and not wanted & {"trace", "second_trace"}:
+        return
+    units = b.axis(connection.pre)
+    with b.owned(Owner("plasticity", connection.name), "learn"):
+        marked = b.mark_events(events, SAMPLES, units, names.of(connection.name, "pre_spike"), "pre_spike")
+        if wanted & {"trace", "second_trace"}:
+            name = names.of(connection.name, "pre_trace")
+            bindings = {
+                "spike": marked,
+                "trace": b.buffer(name, (SAMPLES, units), "state", b.format(name), local="pre_trace"),
+                "trace_decay": b.parameter("pre_decay", DECAY, rule.pre_decay),
+            }
+            b.run(trace_program(b.format(name), name, fades=True), bindings)
+        if "second_trace" in wanted:
+            second = names.of(connection.name, "second_trace")
+            bindings = {
+                "x1": names.of(connection.name, "pre_trace"),
+                "trace": b.buffer(second, (SAMPLES, units), "state", b.format(second), local="second_trace"),
+                "trace_decay": b.parameter("second_decay", DECAY, rule.second_decay),
+            }
+            b.run(second_trace_program(b.format(second), b.format(names.of(connection.name, "pre_trace")), second), bindings)
+
+
+def keep_spikes(b: Builder, connection: Connection, events: str) -> str:
+    """Append the marking of a connection's presynaptic spikes, where it learns after they are gone. -> their buffer."""
+    with b.owned(Owner("plasticity", connection.name), "learn"):
+        return b.mark_events(events, SAMPLES, b.axis(connection.pre), names.of(connection.name, "pre_spike"), "pre_spike")
+
+
+def learn(
+    b: Builder, connection: Connection, third: str, events: str, term: Term, layer: str, switch: str, stream: int, last: int | None
+) -> None:
+    """Append what changes a connection's weights by a third factor and a presynaptic term.
+
+    events: the population whose events are met, or a buffer of marked spikes; layer: whose optimiser counts.
+    """
+    trace = {"trace": "pre_trace", "second_trace": "second_trace"}.get(term.pre, "")
+    trace = names.of(connection.name, trace) if trace else ""
+    if term.filter:
+        _learn_filtered(b, connection, third, trace or names.of(connection.name, "pre_spike"), term, switch, stream, last)
+    elif trace:
+        learn_by(b, connection, third, layer, switch, trace=trace, stream=stream, last=last)
+    elif events == names.of(connection.name, "pre_spike"):
+        learn_by(b, connection, third, layer, switch, marked=events, stream=stream, last=last)
+    else:
+        learn_by(b, connection, third, layer, switch, events=events, stream=stream, last=last)
+
+
+def learn_by(
+    b: Builder,
+    connection: Connection,
+    third: str,
+    layer: str,
+    switch: str,
+    *,
+    events: str = "",
+    marked: str = "",
+    trace: str = "",
+    stream: int = 0,
+    last: int | None = None,
+) -> None:
+    """Append spike times third factor, with events or marked spikes, or trace times third factor. What changes is the weight,
+    or a sum that is applied later.
+    """
+    weights, factor, pre = connection.name, b.buffers[third].format, b.format(trace) if trace else None
+    shared = isinstance(connection.kind, Conv2d)
+    format = change_format(factor, pre if shared else None) if factor else None
+    changed = b.changes.of(weights, layer, switch, format, last)
+    steps = b.last_steps(last)
+    if shared:
+        _check_sum(b, connection, factor, pre)
+        products = AccumulateProducts(
+            change=changed, third_factor=third, table=weights, events=events, trace=trace or marked, switch=switch, last_steps=steps
+        )
+        b.append(products)
+        return
+    rule = TRACE_TIMES_THIRD if trace else SPIKE_TIMES_THIRD
+    program = plasticity_program(rule, b.buffers[changed].format, factor, pre, f"{weights}_plasticity")
+    bindings = (("weight", changed), *((("x1", trace),) if trace else ()), ("y1", third))
+    b.append(
+        UpdateWeights(
+            program=program,
+            bindings=bindings,
+            events=events,
+            trace=trace or marked,
+            random_stream=stream,
+            switch=switch,
+            last_steps=steps,
+        )
+    )
+
+
+def _check_sum(b: Builder, connection: Connection, third: Format | None, trace: Format | None) -> None:
+    """Refuse a shared weight whose changes of one step could leave their register."""
+    if third is None or not isinstance(connection.kind, Conv2d):
+        return
+    positions = connection.kind.output_shape[1] * connection.kind.output_shape[2] * b.batch_size
+    most = positions * third.high * (trace.high if trace else 1)
+    limit = 2**30 - 1
+    if most > limit:
+        found, remedy = f"up to {most} in a step", "use a third factor of fewer bits, a smaller pre_decay, or fewer positions"
+        raise invalid(f"{connection.name}", "sum of changes", found, f"at most {limit}, half a 32-bit register", remedy)
+
+
+def _learn_filtered(
+    b: Builder, connection: Connection, third: str, pre: str, term: Term, switch: str, stream: int, last: int | None
+) -> None:
+    weights, held = connection.name, b.buffers[connection.name]
+    if b.batch_size > 1 or isinstance(connection.kind, Conv2d):
+        found = f"a batch of {b.batch_size}" if b.batch_size > 1 else "a convolution"
+        remedy = "learn sample by sample, all-to-all, or use a term without filter"
+        raise invalid(weights, "term", f"filtered, in {found}", "filtered where each synapse has one state", remedy)
+    layer = connection.post
+    format = b.format(names.of(connection.name, f"{term.prefix}eligibility"))
+    eligibility = b.buffer(
+        names.of(weights, f"{term.prefix}eligibility"), held.axes, "state", format, local=f"{term.prefix}eligibility", stored_transposed=True
+    )
+    decay = b.parameter(names.of(weights, f"{term.prefix}filter"), DECAY, term.filter, local=f"{term.prefix}filter")
+    factor = b.buffers[third].format
+    changed = b.changes.of(weights, layer, switch, change_format(factor) if factor else None, last)
+    own = {"surrogate": SURROGATE, "spike_trace": b.format(names.of(layer, "trace"))}.get(term.post, SPIKE) if b.formats else None
+    post = names.of(layer, {"surrogate": "surrogate", "spike_trace": "trace"}[term.post])
+    pre_format = b.buffers[pre].format
+    program = filtered_plasticity_program(b.buffers[changed].format, factor, pre_format, own, format, f"{weights}_plasticity")
+    bound = {"weight": changed, "eligibility": eligibility, "a1": post, "x1": pre, "filter": decay, "y1": third}
+    b.append(
+        UpdateWeights(
+            program=program,
+            bindings=tuple((port.name, bound[port.name]) for port in program.ports),
+            random_stream=stream,
+            switch=switch,
+            last_steps=b.last_steps(last),
+        )
+    )
+
+
+def learn_bias(b: Builder, bias: str, third: str, layer: str, switch: str, stream: int, last: int | None) -> None:
+    """Append what changes biases, the weights of a unit that is always active."""
+    factor = b.buffers[third].format
+    changed = b.changes.of(bias, layer, switch, change_format(factor) if factor else None, last)
+    program = bias_program(b.batch_size, b.buffers[changed].format, factor, f"{bias}_plasticity")
+    b.run(program, {"weight": changed, "y1": third}, random_stream=stream, switch=switch, last=last)

@@ -1,0 +1,381 @@
+"""What a network is: populations of neurons, connections between them and float weights in physical units, checked once, never changed.
+
+Weights are (n_out, n_in) arrays by name: hidden0, hidden1, ... (into each hidden population), recurrent0, ... (within it), bias0, ...
+(n,), readout and readout_bias (classes,). Biases are optional. A convolution's weights are its kernel, (channels, channels below /
+groups, height, width). A population may have further connections of any name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+
+from tp_lava.checks import is_number, is_whole
+from tp_lava.dynamics.neuron import LIF, check_decay
+from tp_lava.errors import InvalidValueError, invalid
+from tp_lava.graph import names
+from tp_lava.graph.connections import ConnectionKind, Conv2d, Dense
+from tp_lava.numbers import seed_key
+from tp_lava.provenance import Provenance
+
+
+
+@dataclass(frozen=True)
+class Population:
+    """Neurons of one kind. shape: (n,) or (channels, height, width); trace_decay: spike-trace factor per step, [0, 1).
+
+    bias: name of its biases among the weights, by default <name>_bias.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    neuron: LIF
+    trace_decay: float = 0.98
+    bias: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "bias", self.bias or f"{self.name}_bias")
+        if not self.shape or min(self.shape) < 1:
+            raise invalid(f"Population {self.name!r}", "shape", self.shape, "positive integers", "give the number of units")
+        check_decay(f"Population {self.name!r}", "trace_decay", self.trace_decay)
+
+    @property
+    def size(self) -> int:
+        """Neurons."""
+        return prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How spikes of `pre` reach `post`. name: of its weights; kind: Dense or Conv2d; recurrent: one step later."""
+
+    name: str
+    pre: str
+    post: str
+    kind: ConnectionKind
+    recurrent: bool = False
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One hidden layer of a chain. size: neurons; trace_decay: spike-trace factor per step, [0, 1); recurrent: fed back one step later.
+
+    connection: from the layer below, None where it is all-to-all.
+    """
+
+    size: int
+    neuron: LIF
+    trace_decay: float = 0.98
+    recurrent: bool = False
+    connection: Conv2d | None = None
+
+    def __post_init__(self) -> None:
+        _check_size("Layer", self.size)
+        check_decay("Layer", "trace_decay", self.trace_decay)
+        if self.connection and self.connection.size != self.size:
+            limit = f"that of its connection, {self.connection.size}"
+            raise invalid("Layer", "size", self.size, limit, f"a {self.connection.output_shape} population has so many")
+
+
+class HoldsNetwork(Protocol):
+    """Something trained elsewhere, which can give a network back."""
+
+    def network(self) -> Network:
+        """The network as it is now."""
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A spiking network with an integrating readout. Make one with Network.dense or Network.of_layers.
+
+    input_shape: (n,) or (channels, height, width); populations: in the order in which a step computes them; connections: from
+    "input" or a population to a population before which it is computed, or, recurrent, to any; one, "readout", from a population to
+    the classes. weights: name -> read-only float32 array; readout_decay: of the scores per step, [0, 1], 1 where they
+    integrate; provenance: of a converted one; seed, drawn: what its weights were drawn from, and how many numbers that took (rules
+    draw their own parameters from there on); rule_parameters: of rules that have learned with it, by name; a rule takes
+    its own over instead of drawing them. Raises InvalidValueError.
+    """
+
+    input_shape: tuple[int, ...]
+    populations: tuple[Population, ...]
+    connections: tuple[Connection, ...]
+    n_classes: int
+    weights: Mapping[str, np.ndarray]
+    readout_decay: float = 1.0
+    provenance: Provenance | None = None
+    seed: int = 0
+    drawn: int = 0
+    rule_parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for attr in ("input_shape", "populations", "connections"):
+            object.__setattr__(self, attr, tuple(getattr(self, attr)))
+        for size in self.input_shape or (0,):
+            _check_size("Network", size)
+        _check_size("Network", self.n_classes, least=2)
+        if not is_number(self.readout_decay, 0) or self.readout_decay > 1:
+            raise invalid("Network", "readout_decay", repr(self.readout_decay), "a number in [0, 1]", "1 integrates")
+        _check_graph(self)
+        shapes = self.shapes
+        checked = {name: _checked(name, array, shapes) for name, array in self.weights.items()}
+        missing = [name for name in shapes if name not in checked and not self.is_bias(name)]
+        if missing:
+            raise invalid("Network", "weights", f"without {', '.join(missing)}", f"given for {', '.join(shapes)}", "add them")
+        object.__setattr__(self, "weights", MappingProxyType(checked))
+        object.__setattr__(self, "rule_parameters", MappingProxyType(dict(self.rule_parameters)))
+
+    # Making one -------------------------------------------------------------------------------
+    @classmethod
+    def of_layers(
+        cls,
+        n_inputs: int,
+        layers: Sequence[Layer],
+        n_classes: int,
+        weights: Mapping[str, np.ndarray],
+        readout_decay: float = 1.0,
+        provenance: Provenance | None = None,
+        **origin,
+    ) -> Network:
+        """A chain of layers, each fed by the one below. origin: seed, drawn, rule_parameters. Raises InvalidValueError."""
+        _check_size("Network", n_inputs)
+        if not layers or not all(isinstance(layer, Layer) for layer in layers):
+            raise invalid("Network", "layers", repr(layers)[:60], "at least one Layer", "make one with Network.dense(...)")
+        populations, connections = _chain(int(n_inputs), layers, n_classes)
+        shape = layers[0].connection.shape if layers[0].connection and prod(layers[0].connection.shape) == n_inputs else (int(n_inputs),)
+        return cls(shape, populations, connections, n_classes, weights, readout_decay, provenance, **origin)
+
+    @classmethod
+    def dense(
+        cls,
+        sizes: Sequence[int],
+        neuron: LIF | Sequence[LIF] | None = None,
+        trace_decay: float | Sequence[float] = 0.98,
+        recurrent: bool | Sequence[bool] = False,
+        seed: int = 0,
+    ) -> Network:
+        """A blank network of all-to-all layers.
+
+        sizes: (inputs, hidden..., classes), at least one hidden layer; neuron, trace_decay, recurrent: for all hidden
+        layers, or one each. Weights are uniform in +-1/sqrt(n_in), drawn from seed. Raises InvalidValueError.
+        """
+        sizes = tuple(sizes)
+        if len(sizes) < 3:
+            raise invalid("Network", "sizes", sizes, "(inputs, at least one hidden layer, classes)", "for example (512, 200, 10)")
+        for size in sizes:
+            _check_size("Network", size)
+        n_inputs, *hidden, n_classes = (int(size) for size in sizes)
+        columns = (
+            _per_layer("neuron", LIF() if neuron is None else neuron, len(hidden)),
+            _per_layer("trace_decay", trace_decay, len(hidden)),
+            _per_layer("recurrent", recurrent, len(hidden)),
+        )
+        layers = tuple(Layer(size, *values) for size, *values in zip(hidden, *columns, strict=True))
+        seed_key(seed)
+        _, connections = _chain(n_inputs, layers, n_classes)
+        weights, drawn = _draw(connections, seed, reserved=hidden[0] * n_classes)
+        return cls.of_layers(n_inputs, layers, n_classes, weights, seed=int(seed), drawn=drawn)
+
+    def with_weights(self, weights: Mapping[str, np.ndarray] | HoldsNetwork) -> Network:
+        """A new network with these arrays replaced, or with all that such a thing as a tp_lava.torch module has trained.
+
+        Raises InvalidValueError for an unknown name, a wrong shape, NaN or infinity, or a module of another shape.
+        """
+        if isinstance(weights, Mapping):
+            return replace(self, weights={**self.weights, **weights})
+        held = weights.network()
+        if held.shapes != self.shapes:
+            raise invalid("Network", "weights", f"of {held!r}", f"of {self!r}", "use the network that the module was made from")
+        return held
+
+    # Its graph --------------------------------------------------------------------------------
+    @property
+    def n_inputs(self) -> int:
+        """Units of the input."""
+        return prod(self.input_shape)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """(inputs, hidden..., classes)."""
+        return (self.n_inputs, *(population.size for population in self.populations), self.n_classes)
+
+    @property
+    def readout(self) -> Connection:
+        """The connection to the classes."""
+        return next(c for c in self.connections if c.post == names.READOUT)
+
+    def population(self, name: str) -> Population:
+        """The population of that name."""
+        return next(p for p in self.populations if p.name == name)
+
+    def connection(self, name: str) -> Connection:
+        """The connection of that name."""
+        return next(c for c in self.connections if c.name == name)
+
+    def into(self, population: Population) -> tuple[Connection, ...]:
+        """The connections that reach a population: forward ones first, then recurrent ones."""
+        reaching = [c for c in self.connections if c.post == population.name]
+        return tuple(sorted(reaching, key=lambda c: c.recurrent))
+
+    def size_of(self, name: str) -> int:
+        """Units of the input, a population or the readout."""
+        if name == names.INPUT:
+            return self.n_inputs
+        return self.n_classes if name == names.READOUT else self.population(name).size
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every array the network may have, in order; biases are optional."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for population in self.populations:
+            shapes |= {c.name: c.kind.weight_shape for c in self.into(population)}
+            shapes[population.bias] = (population.size,)
+        return shapes | {self.readout.name: self.readout.kind.weight_shape, names.READOUT_BIAS: (self.n_classes,)}
+
+    def is_bias(self, name: str) -> bool:
+        """Whether the weights of that name are biases: one number a neuron, optional."""
+        return name == names.READOUT_BIAS or any(name == population.bias for population in self.populations)
+
+    def has_bias(self, population: Population) -> bool:
+        """Whether a population has biases."""
+        return population.bias in self.weights
+
+    # As a chain of layers ---------------------------------------------------------------------
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of a chain: one connection from the layer below into each, at most one recurrent, the readout from the last.
+
+        Raises InvalidValueError for any other graph.
+        """
+        return tuple(self._layer(number, population) for number, population in enumerate(self.populations))
+
+    def _layer(self, number: int, population: Population) -> Layer:
+        below = self.populations[number - 1].name if number else names.INPUT
+        forward = [c for c in self.into(population) if not c.recurrent]
+        recurrent = [c for c in self.into(population) if c.recurrent]
+        plain = [c.pre for c in forward] == [below] and [c.pre for c in recurrent] in ([], [population.name])
+        if not plain or (population is self.populations[-1] and self.readout.pre != population.name):
+            found = f"reached from {', '.join(c.pre for c in self.into(population))}"
+            remedy = "run it in the engine, in one Lava Process or in C, which take any graph"
+            raise invalid(f"Network: {population.name}", "connections", found, f"reached from {below} alone, in a chain of layers", remedy)
+        kind = forward[0].kind
+        connection = kind if isinstance(kind, Conv2d) else None
+        return Layer(population.size, population.neuron, population.trace_decay, bool(recurrent), connection)
+
+    @property
+    def is_chain(self) -> bool:
+        """Whether it is a chain of layers."""
+        try:
+            return bool(self.layers)
+        except InvalidValueError:
+            return False
+
+    def __repr__(self) -> str:
+        recurrent = " recurrent" if any(c.recurrent for c in self.connections) else ""
+        return f"Network({'-'.join(map(str, self.sizes))}{recurrent})"
+
+
+def _chain(n_inputs: int, layers: Sequence[Layer], n_classes: int) -> tuple[tuple[Population, ...], tuple[Connection, ...]]:
+    """Populations and connections of a chain of layers."""
+    populations: list[Population] = []
+    connections: list[Connection] = []
+    below, n_below = names.INPUT, n_inputs
+    for number, layer in enumerate(layers):
+        name, shape = names.hidden(number), layer.connection.output_shape if layer.connection else (layer.size,)
+        populations.append(Population(name, shape, layer.neuron, layer.trace_decay, names.bias(number)))
+        connections.append(Connection(name, below, name, layer.connection or Dense(n_below, layer.size)))
+        if layer.recurrent:
+            connections.append(Connection(names.recurrent(number), name, name, Dense(layer.size, layer.size), recurrent=True))
+        below, n_below = name, layer.size
+    _check_size("Network", n_classes, least=2)
+    connections.append(Connection(names.READOUT, below, names.READOUT, Dense(n_below, n_classes)))
+    return tuple(populations), tuple(connections)
+
+
+def _draw(connections: Sequence[Connection], seed: int, reserved: int) -> tuple[dict[str, np.ndarray], int]:
+    """Uniform weights in +-1/sqrt(n_in), the readout's last, and how many numbers those of the hidden populations took.
+
+    reserved: numbers left out before the readout's, from which a rule draws parameters of its own.
+    """
+    rng, weights, drawn = np.random.default_rng(seed), {}, 0
+    for connection in connections:
+        bound = 1.0 / np.sqrt(connection.kind.fan_in)
+        if connection.post == names.READOUT:
+            drawn = sum(array.size for array in weights.values())
+            rng.bit_generator.advance(reserved)  # type: ignore[attr-defined] # of PCG64: one state for each number
+        weights[connection.name] = rng.uniform(-bound, bound, connection.kind.weight_shape).astype(np.float32)
+    return weights, drawn
+
+
+def _check_graph(network: Network) -> None:
+    """Names, sizes and the order of populations."""
+    known = {names.INPUT: network.n_inputs}
+    labels = [*(p.name for p in network.populations), *(c.name for c in network.connections)]
+    for kind, given in (("populations", network.populations), ("connections", network.connections)):
+        twice = sorted({thing.name for thing in given if [t.name for t in given].count(thing.name) > 1})  # type: ignore[attr-defined]
+        if twice:
+            raise invalid("Network", kind, f"two of the name {', '.join(twice)}", "with names of their own", "rename one")
+    if not network.populations or sum(c.post == names.READOUT for c in network.connections) != 1:
+        found = f"{len(network.populations)} populations, connections {', '.join(labels)}"
+        limit = f"at least one population, and one connection to {names.READOUT!r}"
+        raise invalid("Network", "connections", found, limit, "make one with Network.dense(...)")
+    every = {p.name: p.size for p in network.populations}
+    for population in network.populations:
+        if not any(c.post == population.name and not c.recurrent for c in network.connections):
+            raise invalid(f"Network: {population.name}", "connections", "none forward", "at least one", "connect it, or leave it out")
+        for connection in network.into(population):
+            _check_connection(connection, every if connection.recurrent else known, population.size)
+        known[population.name] = population.size
+    _check_connection(network.readout, known, network.n_classes)
+    unknown = {c.post for c in network.connections} - set(known) - {names.READOUT}
+    if unknown:
+        raise invalid("Network", "connections", f"to {', '.join(sorted(unknown))}", f"to one of {', '.join(every)}", "rename it")
+
+
+def _check_connection(connection: Connection, known: Mapping[str, int], size: int) -> None:
+    obj = connection.name
+    if connection.pre not in known:
+        remedy = "mark it recurrent, or order the populations as a step computes them"
+        raise invalid(obj, "pre", repr(connection.pre), f"one of {', '.join(known)}, which are computed before", remedy)
+    kind, below = connection.kind, known[connection.pre]
+    if kind.n_inputs != below:
+        found = f"from {kind.shape}, {kind.n_inputs} units" if isinstance(kind, Conv2d) else f"from {kind.n_inputs} units"
+        raise invalid(obj, "connection", found, f"from the {below} units below", "check its shape")
+    if kind.size != size:
+        raise invalid(obj, "connection", f"to {kind.size} units", f"to the {size} units of {connection.post}", "check its shape")
+
+
+def _check_size(obj: str, value: object, least: int = 1) -> None:
+    if not is_whole(value, least):
+        raise invalid(obj, "size", repr(value), f"an integer of at least {least}", "give the number of units")
+
+
+def _per_layer(name: str, value: object, count: int) -> list:
+    if not isinstance(value, list | tuple):
+        return [value] * count
+    if len(value) != count:
+        raise invalid("Network", name, f"{len(value)} values", f"one per hidden layer, {count}", "give one for all or one for each")
+    return list(value)
+
+
+def _checked(name: str, array: object, shapes: Mapping[str, tuple[int, ...]]) -> np.ndarray:
+    """A read-only float32 copy."""
+    if name not in shapes:
+        raise invalid("Network", f"weights[{name!r}]", "unknown", f"one of {', '.join(shapes)}", "rename it")
+    try:
+        weights = np.array(array, np.float32)
+    except (TypeError, ValueError):
+        raise invalid("Network", f"weights[{name!r}]", repr(array)[:60], "an array of numbers", "pass a NumPy array") from None
+    if weights.shape != shapes[name]:
+        remedy = "transpose it" if weights.shape == shapes[name][::-1] else "check the layer sizes"
+        raise invalid("Network", f"weights[{name!r}]", f"of shape {weights.shape}", f"{shapes[name]}, (n_out, n_in)", remedy)
+    if not np.isfinite(weights).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(weights))[0])
+        raise invalid("Network", f"weights[{name!r}]", f"{weights[where]} at {where}", "finite", "look for a diverged training run")
+    weights.flags.writeable = False
+    return weights

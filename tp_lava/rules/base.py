@@ -1,0 +1,317 @@
+"""What every learning rule has. A rule is a frozen dataclass that inherits Rule: its terms, its credit, its own parameters.
+
+    dW[i,j] = -rate * sum over terms of factor * (delta[i] * A[i]) * B[j]
+
+CONTRIBUTING.md, "A rule", says how to add one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import Field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from tp_lava.checks import is_number, is_whole
+from tp_lava.circuit import names
+from tp_lava.circuit.builder import Builder
+from tp_lava.circuit.formats import RULE_WEIGHTS
+from tp_lava.circuit.products import Products, Signal, keep_pre_traces, keep_spikes
+from tp_lava.circuit.terms import Gain, StateRange, Term, third_factor_of
+from tp_lava.dynamics.neuron import check_decay
+from tp_lava.dynamics.readout import Match, Readout
+from tp_lava.dynamics.surrogate import peak
+from tp_lava.errors import invalid
+from tp_lava.graph.connections import Conv2d
+from tp_lava.graph.names import READOUT
+from tp_lava.graph.network import Connection, Network, Population
+from tp_lava.numbers import PRE_TRACE_BITS
+
+Update = Literal["step", "sequence"]
+PEAK_ERROR = 2.0  # a softmax less a label: the largest sum of its absolute values
+
+
+class Credit(ABC):
+    """What tells a population how wrong it is: an error vector, and coefficients that turn it into one number a neuron.
+
+    local: whether a population needs nothing of those above it; needs_readout_error: its error is that of the readout, so
+    populations learn after the readout; largest: bound of |delta|, None where there is none.
+    """
+
+    local: ClassVar[bool] = True
+    needs_readout_error: ClassVar[bool] = False
+    largest: ClassVar[float | None] = PEAK_ERROR
+
+    def scale(self, population: Population) -> float:
+        """A constant factor of delta."""
+        return 1.0
+
+    def connections(self, network: Network) -> tuple[Connection, ...]:
+        """Connections of its own."""
+        return ()
+
+    def start(self, builder: Builder) -> None:
+        """Called before the first population of a circuit."""
+
+    def follow(self, builder: Builder, population: Population, learns: bool) -> None:
+        """Called after the neurons of every population."""
+
+    @abstractmethod
+    def signals(self, builder: Builder, population: Population) -> Sequence[Signal]:
+        """Append the error of a population that learns. -> what it learns from."""
+
+    def close(self, builder: Builder, population: Population) -> None:
+        """Called once a population has learned, before its events are listed."""
+
+    def match(self, builder: Builder) -> None:
+        """Append what takes the place of a readout, of credits that can match."""
+        raise NotImplementedError(f"{type(self).__name__} cannot match")
+
+
+class Rule:
+    """What every learning rule has: the fields rate, readout_rate, update and readout, and what follows from them.
+
+    A rule overrides what is different with it. Its name is that of its type, by which files know it too.
+    """
+
+    rate: float | tuple[float, ...]
+    readout_rate: float
+    update: Update
+    readout: Readout | Match
+
+    learn_last: int | None = None  # steps at a sample's end in which it learns; None: all
+    pre_decay: float = 0.0
+    second_decay: float = 0.0
+    post_decay: float = 0.0
+    terms: tuple[Term, ...] = (Term(),)
+    may_match: ClassVar[bool] = False  # whether it has what Match() needs
+    own_weights: ClassVar[tuple[str, ...]] = ()  # names of the connections its credit brings along
+    types: ClassVar[dict[str, type[Rule]]] = {}  # all rules by name
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    def __init_subclass__(cls) -> None:
+        known = Rule.types.setdefault(cls.__name__, cls)
+        if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise invalid("Rule", "name", repr(cls.__name__), f"none that {known.__module__} has", "give it another one")
+        Rule.types[cls.__name__] = cls
+        RULE_WEIGHTS.update(cls.own_weights)
+
+    def __post_init__(self) -> None:
+        obj = type(self).__name__
+        if isinstance(self.rate, list):
+            object.__setattr__(self, "rate", tuple(self.rate))
+        rates = self.rate if isinstance(self.rate, tuple) else (self.rate,)
+        for attr, value in (("readout_rate", self.readout_rate), *(("rate", rate) for rate in rates)):
+            if not is_number(value, 0):
+                raise invalid(obj, attr, repr(value), "a finite number >= 0", "0 freezes, 1e-3 is usual")
+        if self.update not in ("step", "sequence"):
+            raise invalid(obj, "update", repr(self.update), '"step" or "sequence"', '"step" changes the weights at every step')
+        if not isinstance(self.readout, Readout | Match):
+            raise invalid(obj, "readout", repr(self.readout), "a Readout or, with TP, Match()", "use for example tpl.Readout()")
+        if isinstance(self.readout, Match) and not self.may_match:
+            raise invalid(obj, "readout", repr(self.readout), "a Readout", "only TP has target traces to be matched")
+        if self.learn_last is not None and not is_whole(self.learn_last, 1):
+            raise invalid(obj, "learn_last", repr(self.learn_last), "an integer of at least 1, or None", "None learns at every step")
+        for attr in ("pre_decay", "second_decay", "post_decay"):
+            check_decay(obj, attr, getattr(self, attr))
+
+    # What it is made of -----------------------------------------------------------------------
+    @property
+    def credit(self) -> Credit:
+        """What tells its populations how wrong they are."""
+        raise NotImplementedError(f"{type(self).__name__} has no credit")
+
+    @property
+    def label(self) -> str:
+        """Its name in a table."""
+        return type(self).__name__
+
+    @property
+    def local(self) -> bool:
+        """Whether a population needs nothing of those above it to learn."""
+        return self.credit.local
+
+    @property
+    def matches(self) -> bool:
+        """Whether it matches traces instead of learning a readout."""
+        return isinstance(self.readout, Match)
+
+    @property
+    def learns_readout(self) -> bool:
+        """Whether it changes the readout."""
+        return isinstance(self.readout, Readout) and self.readout_rate > 0
+
+    def with_most_rows(self, n_classes: int) -> Rule:
+        """Itself, or a form of it that a network of so few classes can learn by."""
+        return self
+
+    def to_infer(self) -> Rule | None:
+        """The rule of a network that only infers, if it needs one."""
+        return None
+
+    # Rates and scales -------------------------------------------------------------------------
+    def rates(self, network: Network) -> Mapping[str, float]:
+        """The rate of each hidden population."""
+        count = len(network.populations)
+        rates = self.rate if isinstance(self.rate, tuple) else (self.rate,) * count
+        if len(rates) != count:
+            remedy = "give one number for all layers or one for each"
+            raise invalid(type(self).__name__, "rate", f"{len(rates)} numbers", f"one per hidden layer, {count}", remedy)
+        return {population.name: rate for population, rate in zip(network.populations, rates, strict=True)}
+
+    def gains(self, network: Network) -> Mapping[str, Gain]:
+        """The scale of each third factor, by what the names of its buffers begin with."""
+        rates, credit = self.rates(network), self.credit
+        gains = {
+            third_factor_of(population, term): Gain(
+                rates[population.name], term.factor * credit.scale(population), self._largest(term, population)
+            )
+            for population in network.populations
+            for term in self.terms
+        }
+        return gains | ({READOUT: Gain(self.readout_rate, 1.0, 1.0)} if isinstance(self.readout, Readout) else {})
+
+    def _largest(self, term: Term, population: Population) -> float | None:
+        """The bound of a third factor before its rate."""
+        if self.credit.largest is None:
+            return None
+        psi = peak(population.neuron.surrogate)
+        factors = {"surrogate": psi, "one": 1.0, "spike_trace": 1.0 / (1.0 - population.trace_decay)}
+        factor = psi / (1.0 - self.post_decay) if term.post == "post_trace" else factors[term.post]
+        return self.credit.largest * (1.0 if term.filter else factor)
+
+    # States of its own ------------------------------------------------------------------------
+    def _wanted(self, what: str) -> bool:
+        """Whether a term with a factor has such a presynaptic or postsynaptic part."""
+        return any(term.factor and what in (term.pre, term.post) for term in self.terms)
+
+    @property
+    def keeps_pre_trace(self) -> bool:
+        """Whether connections keep presynaptic traces that differ from the spikes."""
+        return self.pre_decay > 0 and (self._wanted("trace") or self._wanted("second_trace"))
+
+    def decays(self) -> Mapping[str, float]:
+        """Decays of its own, beside the populations'."""
+        kept = {"pre_decay": self._wanted("trace") or self._wanted("second_trace"), "second_decay": self._wanted("second_trace")}
+        kept["post_decay"] = self._wanted("post_trace")
+        return {name: getattr(self, name) for name, wanted in kept.items() if wanted} | {
+            f"{term.prefix}filter": term.filter for term in self.terms if term.filter
+        }
+
+    def states(self, network: Network) -> Mapping[str, StateRange]:
+        """The range of each state of its own, by the name of its buffer."""
+        states: dict[str, StateRange] = {}
+        first = 1.0 / (1.0 - self.pre_decay)
+        for population in network.populations:
+            psi = peak(population.neuron.surrogate)
+            states[names.of(population.name, "post_trace")] = StateRange(psi / (1.0 - self.post_decay))
+            for connection in network.into(population):
+                states[names.of(connection.name, "pre_trace")] = StateRange(first, PRE_TRACE_BITS)
+                states[names.of(connection.name, "second_trace")] = StateRange(first / (1.0 - self.second_decay), PRE_TRACE_BITS)
+                for term in (t for t in self.terms if t.filter):
+                    pre = {"spike": 1.0, "trace": first}.get(term.pre, first / (1.0 - self.second_decay))
+                    post = psi if term.post == "surrogate" else 1.0 / (1.0 - population.trace_decay)
+                    name = names.of(connection.name, f"{term.prefix}eligibility")
+                    states[name] = StateRange(pre * post / (1.0 - term.filter))
+        return states
+
+    # Parameters of its own --------------------------------------------------------------------
+    def connections(self, network: Network) -> tuple[Connection, ...]:
+        """Connections of its own, from a population of its own into the network's."""
+        return self.credit.connections(network)
+
+    def trains(self, connection: str) -> bool:
+        """Whether such a connection learns."""
+        return False
+
+    def parameters(self, network: Network) -> Mapping[str, np.ndarray]:
+        """Weights of its own connections: those the network brings along, else drawn."""
+        found = {}
+        for connection in self.connections(network):
+            given = network.rule_parameters.get(connection.name)
+            array = self.draw(connection, network) if given is None else np.asarray(given, np.float32)
+            if array.shape != connection.kind.weight_shape:
+                found_shape, limit = f"of shape {array.shape}", f"{connection.kind.weight_shape}, (n_out, n_in)"
+                raise invalid(type(self).__name__, f"parameters[{connection.name!r}]", found_shape, limit, "leave it out to have it drawn")
+            found[connection.name] = array
+        return found
+
+    def draw(self, connection: Connection, network: Network) -> np.ndarray:
+        """The weights of a connection of its own where the network brings none along."""
+        raise NotImplementedError(f"{type(self).__name__} has no {connection.name}")
+
+    # Building ---------------------------------------------------------------------------------
+    def teach(self, builder: Builder) -> RuleTeaching:
+        """What it adds to a circuit under construction."""
+        return RuleTeaching(self, builder)
+
+
+class RuleTeaching:
+    """What a rule adds to one circuit: presynaptic traces, credit, third factors and plasticity of each population that learns."""
+
+    def __init__(self, rule: Rule, builder: Builder) -> None:
+        self.rule, self.builder, self.credit = rule, builder, rule.credit
+        self.needs_readout_error = self.credit.needs_readout_error
+        self._rates = rule.rates(builder.network)
+
+    def learns(self, population: Population) -> bool:
+        """Whether anything that reaches the population learns."""
+        return self._rates[population.name] > 0
+
+    def start(self) -> None:
+        """See Teaching."""
+        self._check([p for p in self.builder.network.populations if self.learns(p)])
+        self.credit.start(self.builder)
+
+    def _check(self, learning: Sequence[Population]) -> None:
+        for population in learning:
+            for connection in self.builder.network.into(population):
+                if isinstance(connection.kind, Conv2d):
+                    remedy = "learning in convolutions is not offered: freeze it, rate=(0.0, ...) with one number a layer"
+                    raise invalid(type(self.rule).__name__, "rate", f"above 0 for {population.name}", "0 for a convolution", remedy)
+
+    def before(self, population: Population) -> None:
+        """See Teaching: presynaptic traces, of this step's input and the last step's feedback."""
+        if not self.learns(population):
+            return
+        for connection in self.builder.network.into(population):
+            keep_pre_traces(self.builder, self.rule, connection, connection.pre)
+            if self.needs_readout_error and connection.recurrent:
+                keep_spikes(self.builder, connection, connection.pre)
+
+    def after(self, population: Population) -> None:
+        """See Teaching."""
+        learns = self.learns(population)
+        self.credit.follow(self.builder, population, learns)
+        if learns and not self.needs_readout_error:
+            self._learn(population)
+        self.credit.close(self.builder, population)
+
+    def _learn(self, population: Population) -> None:
+        Products(self.builder, self.rule, population, self.credit.signals(self.builder, population)).append()
+
+    def replaces_readout(self) -> bool:
+        """See Teaching."""
+        if self.rule.matches:
+            self.credit.match(self.builder)
+        return self.rule.matches
+
+    def after_readout(self) -> None:
+        """See Teaching."""
+        if self.needs_readout_error:
+            for population in self.builder.network.populations:
+                if self.learns(population):
+                    self._learn(population)
+
+
+def sample_events(builder: Builder, population: Population, *, after_readout: bool = False) -> dict[Connection, str]:
+    """Every connection into a population, and the events of the sample that it learns by.
+
+    after_readout: what reached a recurrent connection in the step before is by then in a buffer (see keep_spikes).
+    """
+    return {
+        connection: names.of(connection.name, "pre_spike") if after_readout and connection.recurrent else connection.pre
+        for connection in builder.network.into(population)
+    }
