@@ -3,6 +3,7 @@
 import gc
 import os
 import pathlib
+from dataclasses import replace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's: the tests themselves share out the cores
 
@@ -67,8 +68,9 @@ def random_samples(rng, count, n_units, n_classes, n_steps=12, rate=0.15):
 
 
 def lively(network, gain=4.0):
-    """The network with weights large enough that every layer spikes."""
-    return network.with_weights({name: array * gain for name, array in network.weights.items()})
+    """The network with weights, and a label projection, large enough that every layer spikes."""
+    scaled = network.with_weights({name: array * gain for name, array in network.weights.items()})
+    return replace(scaled, rule_parameters={name: array * gain for name, array in tpl.TP().parameters(network).items()})
 
 
 @pytest.fixture(scope="session")

@@ -6,26 +6,30 @@ dW[n,i]  = -rate * psi[n] * sum_c B[c,n] * error[c] * s_below[i]
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
+from tp_lava.circuit.builder import CLASSES, SPIKE, Builder
+from tp_lava.circuit.formats import scale_format
+from tp_lava.circuit.names import sample_path
+from tp_lava.circuit.operations import SAMPLES, Owner
+from tp_lava.circuit.products import Signal
 from tp_lava.dynamics.contrast import ERROR
 from tp_lava.dynamics.program import Program
-from tp_lava.dynamics.symbols import Trace, fit, multiply, total
-from tp_lava.dynamics.third_factor import third_factor_program
-from tp_lava.circuit.formats import scale_format
-from tp_lava.numbers import REGISTER_BITS, Format
 from tp_lava.dynamics.readout import LEAKY, Readout
-from tp_lava.rules import Rule, Update
-from tp_lava.wiring import RuleWiring, wires
-from tp_lava.wiring.builder import SPIKE
+from tp_lava.dynamics.symbols import Tracer, fit, multiply, total
+from tp_lava.graph.network import Population
+from tp_lava.numbers import REGISTER_BITS, Format
+from tp_lava.rules import Credit, Rule
+from tp_lava.rules.base import Update, sample_events
 
 SIGN = Format(2, 0)
 
 
-# 1. What a user chooses
+# 1. What a user chooses. The terms are those of Rule: the surrogate derivative times the spike of now.
 @dataclass(frozen=True)
 class Delta(Rule):
     """A delta rule in each layer, towards its label through fixed random signs; seed: of the signs."""
@@ -36,11 +40,16 @@ class Delta(Rule):
     readout: Readout = LEAKY
     seed: int = 0
 
+    @property
+    def credit(self) -> SignedError:
+        """See Rule."""
+        return SignedError(self.seed)
 
-# 2. Its credit, written once for every target
+
+# 2. The error, written once for every target
 def credit_program(sizes: Mapping[str, int], trace: Format | None, gain: Format | None, name: str) -> Program:
     """sizes: largest b, c, n; trace, gain: formats (None: real)."""
-    t = Trace(name, fixed=trace is not None, axes={axis: sizes[axis] for axis in "bcn"})
+    t = Tracer(name, fixed=trace is not None, axes={axis: sizes[axis] for axis in "bcn"})
     signs, activity = t.read("signs", "parameter", ("c", "n"), SIGN), t.read("activity", "input", ("b", "n"), trace)
     seen = total(multiply(signs, activity, Format(REGISTER_BITS, trace.frac) if trace else None), "n")
     mean = multiply(seen, t.read("gain", "parameter", (), gain), Format(REGISTER_BITS, ERROR.frac))
@@ -48,46 +57,31 @@ def credit_program(sizes: Mapping[str, int], trace: Format | None, gain: Format 
     return t.program()
 
 
-# 3. Where it stands in a time step
-@wires(Delta)
-class DeltaWiring(RuleWiring[Delta]):
-    """Credit, third factor and plasticity of each layer that learns."""
+# 3. The credit: where the error stands in a circuit, and through which coefficients a layer sees it
+@dataclass(frozen=True)
+class SignedError(Credit):
+    """How far a layer's traces, through random signs, are from the label."""
 
-    def layer(self, number: int) -> None:
-        """See RuleWiring."""
-        if not self.learns(number):
-            return
-        self._credit(number)
-        third = self._third(number)
-        for place, (weights, events) in enumerate(self.connections(number).items(), 1):
-            self.wiring.learn(weights, third, f"hidden{number}", events=events, place=self.wiring.place(number, place))
+    seed: int = 0
+    largest: ClassVar[float | None] = None
 
-    def _credit(self, number: int) -> None:
-        w, name = self.wiring, f"hidden{number}"
-        sizes = {"b": w.students, "c": w.sizes["class"], "n": w.sizes[name]}
-        signs = np.random.default_rng((self.rule.seed, number)).choice((-1, 1), (sizes["c"], sizes["n"]))
-        gain = scale_format(1.0 / sizes["n"]) if w.formats else None
-        bindings = {
-            "signs": w.parameter(f"{name}_signs", SIGN, signs, ("class", name)),
-            "gain": w.parameter(f"{name}_error_gain", gain, 1.0 / sizes["n"]),
-            "activity": f"{name}_trace",
-            "label": w.buffer("sample_label", ("b", "class"), "work", SPIKE),
-            "error": w.buffer(f"{name}_error", ("b", "class"), "work", ERROR),
-        }
-        w.run(credit_program(sizes, w.format(f"{name}_trace"), gain, f"{name}_error"), bindings)
+    def signals(self, builder: Builder, population: Population) -> Sequence[Signal]:
+        """See Credit."""
+        b, path, size = builder, sample_path(population), population.size
+        gain, label = scale_format(1.0 / size) if b.formats else None, b.labels()
+        with b.owned(Owner("credit", population.name), "error"):
+            bindings = {
+                "signs": b.parameter(path.of("signs"), SIGN, self.signs(b, population), (CLASSES, population.name), local="signs"),
+                "gain": b.parameter(path.of("error_gain"), gain, 1.0 / size, local="error_gain"),
+                "activity": path.of("trace"),
+                "label": label,
+                "error": b.buffer(path.of("error"), (SAMPLES, CLASSES), "work", ERROR, local="error"),
+            }
+            sizes = {"b": b.batch_size, "c": b.sizes[CLASSES], "n": size}
+            b.run(credit_program(sizes, b.format(path.of("trace")), gain, path.of("error")), bindings)
+        return [Signal(path, bindings["signs"], bindings["error"], sample_events(b, population))]
 
-    def _third(self, number: int) -> str:
-        w, name = self.wiring, f"hidden{number}"
-        result = w.format(f"{name}_third")
-        program = third_factor_program(
-            w.sizes["class"], SIGN if w.formats else None, w.format(f"{name}_rate"), result, f"{name}_third_factor"
-        )
-        bindings = {
-            "coefficient": f"{name}_signs",
-            "error": f"{name}_error",
-            "surrogate": f"{name}_surrogate",
-            "rate": w.rate(name, name),
-            "third": w.buffer(f"{name}_third", ("b", name), "work", result),
-        }
-        w.run(program, bindings, place=w.place(number, 0))
-        return f"{name}_third"
+    def signs(self, b: Builder, population: Population) -> np.ndarray:
+        """B of a layer."""
+        number = b.network.populations.index(population)
+        return np.random.default_rng((self.seed, number)).choice((-1, 1), (b.sizes[CLASSES], population.size))

@@ -5,12 +5,13 @@ import pytest
 from conftest import lively, random_events
 
 import tp_lava as tpl
-from tp_lava.data.events import side_by_side
-from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory, stream_labels
-from tp_lava.errors import NumberRangeError
-from tp_lava.circuit.formats import REAL, FixedPoint, plan
-from tp_lava.backends.interpreter import interpret_step
+from tp_lava.backends.interpreter import Interpreter
+from tp_lava.circuit import UpdateWeights
 from tp_lava.circuit.build import build_circuit
+from tp_lava.circuit.formats import REAL, FixedPoint, plan
+from tp_lava.data.events import side_by_side
+from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory
+from tp_lava.errors import NumberRangeError
 
 SIZES = (11, 9, 7, 4)
 VARIANTS = {
@@ -28,22 +29,17 @@ RULES = {
 }
 
 
-def engine_for(network, rule, fixed, students=1, seed=5, optimiser=tpl.SGD()):  # noqa: B008 (frozen)
-    formats = plan(network, rule, FixedPoint().resolved(network, rule), students) if fixed else REAL
-    circuit = build_circuit(network, rule, formats, students, optimiser)
-    weights = {name: circuit.buffers[name] for name in circuit.names("weight")}
-    memory = shared_memory(weights, network.weights, seed)
+def engine_for(network, rule, fixed, batch_size=1, seed=5, optimiser=tpl.SGD()):  # noqa: B008 (frozen)
+    formats = plan(network, rule, FixedPoint().resolved(network, rule), batch_size) if fixed else REAL
+    circuit = build_circuit(network, rule, formats, batch_size, optimiser)
+    memory = shared_memory({}, {}, seed)
     add_memory(memory, circuit)
     return Engine(circuit, memory)
 
 
 def run_in_interpreter(engine, events):
-    for step in range(max(sample.n_steps for sample in events)):
-        for row, sample in enumerate(events):
-            units = sample.units[sample.offsets[step] : sample.offsets[step + 1]] if step < sample.n_steps else []
-            engine.memory["input_active"][row, : len(units)] = units
-            engine.memory["input_count"][row] = len(units)
-        interpret_step(engine.circuit, engine.memory)
+    offsets, units = side_by_side(events)
+    Interpreter().compile(engine.circuit).steps(engine.memory, offsets, units, 0, offsets.shape[1] - 1)
 
 
 def run_on_cpu(engine, events):
@@ -73,10 +69,9 @@ def test_streaming_learning(variant, rule, fixed, rng):
     before = engines[0].memory["hidden0"].copy()
     for sample in range(3):
         events, label = random_events(rng, SIZES[0], 15, 0.3), int(rng.integers(SIZES[-1]))
-        streams = stream_labels(label, SIZES[-1], engines[0].circuit.sizes["k"], 5, sample)
         for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin(15)
-            engine.set_labels([label], streams)
+            engine.begin([label], 15)
+            engine.memory["samples_seen"] += 1
             run(engine, [events])
         assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
     assert engines[0].memory["random_step"][0] == 45
@@ -87,11 +82,10 @@ def test_streaming_learning(variant, rule, fixed, rng):
 @pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "float"])
 def test_batch_learning(fixed, rng):
     network = lively(tpl.Network.dense(SIZES, recurrent=(False, True), seed=3), 2.5)
-    engines = [engine_for(network, tpl.TP(0.5, 0.5), fixed, students=3) for _ in range(2)]
+    engines = [engine_for(network, tpl.TP(0.5, 0.5), fixed, batch_size=3) for _ in range(2)]
     events = [random_events(rng, SIZES[0], steps, 0.3) for steps in (12, 9, 12)]
     for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-        engine.begin(12)
-        engine.set_labels([0, 2, 0], [0, 2, 0])
+        engine.begin([0, 2, 0], 12)
         run(engine, events)
     assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
 
@@ -109,14 +103,14 @@ def test_frozen_layers_do_not_change_and_cost_nothing():
     both = build_circuit(network, tpl.TP((0.1, 0.1), contrast=2))
     lower, readout_only = build_circuit(network, tpl.TP((0.1, 0.0), contrast=2)), build_circuit(network, tpl.TP(0.0, contrast=2))
     assert len(both.step) > len(lower.step) > len(readout_only.step)
-    assert [o.weights for o in readout_only.step if hasattr(o, "third")] == ["readout"]
-    assert {o.weights for o in lower.step if hasattr(o, "third")} == {"hidden0", "readout"}
+    assert [o.weights for o in readout_only.step if isinstance(o, UpdateWeights)] == ["readout"]
+    assert {o.weights for o in lower.step if isinstance(o, UpdateWeights)} == {"hidden0", "readout"}
     assert "hidden1_error" not in lower.buffers
 
 
 def test_counters_are_the_only_random_state():
     circuit = build_circuit(tpl.Network.dense((6, 5, 3)), tpl.TP(contrast=2))
-    assert set(circuit.names("random")) | {"samples_seen"} == set(COUNTERS)
+    assert set(circuit.names("random")) | {"samples_seen", "labelled"} == set(COUNTERS)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +148,7 @@ def test_sums_that_would_overflow_name_layer_value_and_remedy():
     ):
         tpl.Learner(network, tpl.TP(contrast=2), "fixed")
     many = tpl.Network.dense((4, 3, 300))
-    with pytest.raises(NumberRangeError, match=r"hidden0_third_factor: value .* could reach .* beyond the 32-bit register"):
+    with pytest.raises(NumberRangeError, match=r"hidden0_third_factors: value .* could reach .* beyond the 32-bit register"):
         tpl.Learner(many, tpl.TP(contrast="all"), "fixed")
     tpl.Learner(many, tpl.TP(contrast=128), "fixed")
 
@@ -174,8 +168,7 @@ def test_a_layer_switched_off_keeps_its_weights_and_the_others_learn(layer, rule
     events = random_events(rng, SIZES[0], 20, 0.3)
     for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
         engine.memory[f"{layer}_learning"][0] = 0
-        engine.begin(20)
-        engine.set_labels([1], [1, 3])
+        engine.begin([1], 20, {"contrast_labels": [1, 3]})
         run(engine, [events])
     assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
     for name, weights in before.items():
