@@ -95,7 +95,7 @@ class Network:
     """A spiking network with an integrating readout. Make one with Network.dense or Network.of_layers.
 
     input_shape: (n,) or (channels, height, width); populations: in the order in which a step computes them; connections: from
-    "input" or a population to a population before which it is computed, or, recurrent, to any; one, "readout", from a population to
+    "input" or a population to a population computed after it or, recurrent, to itself or one computed before; one, "readout", from a population to
     the classes. weights: name -> read-only float32 array; readout_decay: of the scores per step, [0, 1], 1 where they
     integrate; provenance: of a converted one; seed, drawn: what its weights were drawn from, and how many numbers that took (rules
     draw their own parameters from there on); rule_parameters: of rules that have learned with it, by name; a rule takes
@@ -329,7 +329,8 @@ def _check_graph(network: Network) -> None:
         if not any(c.post == population.name and not c.recurrent for c in network.connections):
             raise invalid(f"Network: {population.name}", "connections", "none forward", "at least one", "connect it, or leave it out")
         for connection in network.into(population):
-            _check_connection(connection, every if connection.recurrent else known, population.size)
+            later = {name: size for name, size in every.items() if name not in known}
+            _check_connection(connection, later if connection.recurrent else known, population.size)
         known[population.name] = population.size
     _check_connection(network.readout, known, network.n_classes)
     unknown = {c.post for c in network.connections} - set(known) - {names.READOUT}
@@ -340,8 +341,9 @@ def _check_graph(network: Network) -> None:
 def _check_connection(connection: Connection, known: Mapping[str, int], size: int) -> None:
     obj = connection.name
     if connection.pre not in known:
-        remedy = "mark it recurrent, or order the populations as a step computes them"
-        raise invalid(obj, "pre", repr(connection.pre), f"one of {', '.join(known)}, which are computed before", remedy)
+        order = "not computed before" if connection.recurrent else "computed before"
+        remedy = f"{'leave out' if connection.recurrent else 'give it'} recurrent=True, or order the populations as a step computes them"
+        raise invalid(obj, "pre", repr(connection.pre), f"one of {', '.join(known)}, which are {order} {connection.post}", remedy)
     kind, below = connection.kind, known[connection.pre]
     if kind.n_inputs != below:
         found = f"from {kind.shape}, {kind.n_inputs} units" if isinstance(kind, Conv2d) else f"from {kind.n_inputs} units"

@@ -1,0 +1,108 @@
+"""One protocol for back ends: a stub of a few dozen lines infers as the interpreter does, and refuses what it does not have."""
+
+import numpy as np
+import pytest
+from conftest import lively, random_events
+from stub_backend import Stub
+from test_circuits import engine_for
+
+import tp_lava as tpl
+from tp_lava.backends.cpu import CPU
+from tp_lava.backends.interpreter import INSTRUCTION_TABLE, OPERATION_TABLE, Interpreter
+from tp_lava.backends.protocol import operation_entry
+from tp_lava.circuit import AccumulateProducts, Buffer, Circuit, Operation, UpdateWeights
+from tp_lava.circuit.formats import REAL
+from tp_lava.dynamics.program import INSTRUCTIONS
+from tp_lava.graph.connections import Conv2d, Pool2d
+from tp_lava.numbers import Format
+
+
+@pytest.mark.parametrize("back_end", [Stub(), CPU()], ids=lambda b: b.name)
+def test_a_back_end_infers_as_the_interpreter_does(back_end, rng):
+    network = lively(tpl.Network.dense((11, 9, 7, 4), neuron=tpl.LIF(0.9, reset="zero"), recurrent=(True, False), seed=3), 2.5)
+    engines = [engine_for(network, None, fixed=True) for _ in range(2)]
+    events = random_events(rng, 11, 15, 0.3)
+    for engine, chosen in zip(engines, (Interpreter(), back_end), strict=True):
+        engine.begin()
+        chosen.compile(engine.circuit).steps(engine.memory, events.offsets[np.newaxis], events.units, 0, 15)
+    assert engines[0].memory["hidden1_total"].sum() > 0
+    for name in ("score", "hidden0_membrane", "hidden1_membrane", "hidden1_total"):
+        np.testing.assert_array_equal(engines[0].memory[name], engines[1].memory[name], name)
+
+
+def test_what_a_back_end_does_not_have_it_refuses_by_name():
+    learns = engine_for(tpl.Network.dense((6, 5, 3)), tpl.TP(contrast=2), fixed=True).circuit
+    with pytest.raises(tpl.InvalidValueError, match="stub: operation is UpdateWeights, but must be one of Accumulate, ListEvents, RunProgram;"):
+        Stub().compile(learns, [o for o in learns.step if isinstance(o, UpdateWeights)])
+    unknown = type("Unknown", (Operation,), {})()
+    for name, back_end in (("interpreter", Interpreter()), ("CPU", CPU())):
+        with pytest.raises(tpl.InvalidValueError, match=f"{name}: operation is Unknown"):
+            back_end.compile(learns, [unknown])
+
+
+def test_the_interpreter_has_every_instruction_and_every_operation_of_a_step():
+    assert set(INSTRUCTION_TABLE) == set(INSTRUCTIONS)
+    for rule in (tpl.TP(contrast=2, update="sequence"), tpl.TESS(basis="walsh", learn_last=3)):
+        for operation in tpl.Learner(tpl.Network.dense((6, 5, 3)), rule).circuits[1].step:
+            assert operation_entry("interpreter", OPERATION_TABLE, operation)
+
+
+@pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "float"])
+@pytest.mark.parametrize("by", ["events", "trace"])
+def test_weights_that_synapses_share_change_by_the_exact_sum_of_a_step(by, fixed, rng):
+    """Against an outer product summed over positions; interpreter and CPU alike, whatever the order of synapses."""
+    kind = Conv2d((2, 6, 5), 4, (3, 2), (2, 1), (1, 0), groups=2, pooling=(Pool2d((2, 1), (1, 1)),))
+    circuit, operation = _alone(kind, by, fixed)
+    memory = circuit.allocate()
+    for name, column in zip(("kernel_offsets", "kernel_targets", "kernel_taps"), kind.synapses(), strict=True):
+        memory[name][...] = column
+    spikes = rng.random((2, kind.n_inputs)) < 0.4
+    pre = spikes * (rng.integers(1, 200, spikes.shape) if by == "trace" else 1)
+    for row, units in enumerate(map(np.flatnonzero, spikes)):
+        memory["pre_active"][row, : units.size], memory["pre_count"][row] = units, units.size
+    memory["trace"][...] = pre
+    memory["third"][...] = rng.integers(-127, 128, memory["third"].shape) if fixed else rng.normal(size=memory["third"].shape)
+    start = rng.integers(-50, 50, memory["change"].shape)
+    changed = []
+    for back_end in (Interpreter(), CPU()):
+        memory["change"][...] = start
+        back_end.compile(circuit, [operation]).once(memory)
+        changed.append(memory["change"].copy())
+    expected = start.astype(float)
+    for row in range(2):
+        for unit in range(kind.n_inputs):
+            synapses = slice(*kind.synapses().offsets[unit : unit + 2])
+            for target, tap in zip(kind.synapses().targets[synapses], kind.synapses().taps[synapses], strict=True):
+                expected.ravel()[tap] += pre[row, unit] * memory["third"][row, target]
+    for found in changed:
+        np.testing.assert_allclose(found, expected.clip(-5000, 5000) if fixed else expected, rtol=0 if fixed else 1e-4, atol=0 if fixed else 1e-3)
+
+
+def _alone(kind, by, fixed):
+    """A circuit of one operation. The change's format holds +-5000."""
+    format = Format(31, 0) if fixed else None
+    change = _Narrow(31, 0) if fixed else None
+    columns = {f"kernel_{name}": len(column) for name, column in zip(kind.synapses()._fields, kind.synapses(), strict=True)}
+    sizes = {"b": 2, "pre": kind.n_inputs, "post": kind.size} | dict(zip("oiyx", kind.weight_shape, strict=True)) | columns
+    buffers = [
+        Buffer("change", tuple("oiyx"), "state", change),
+        Buffer("third", ("b", "post"), "work", format),
+        Buffer("trace", ("b", "pre"), "state", format),
+        Buffer("pre_active", ("b", "pre"), "work", index=True),
+        Buffer("pre_count", ("b",), "state", index=True),
+        Buffer("random_seed", (), "random"),
+        Buffer("random_step", (), "random"),
+        *(Buffer(name, (name,), "table", index=True) for name in columns),
+    ]
+    events = {"events": "pre"} if by == "events" else {"trace": "trace"}
+    operation = AccumulateProducts(change="change", third_factor="third", table="kernel", **events)
+    network = tpl.Network.dense((3, 2, 2))
+    return Circuit(network, sizes, {b.name: b for b in buffers}, (operation,), REAL, {}), operation
+
+
+class _Narrow(Format):
+    """A format whose limits are reached soon."""
+
+    @property
+    def high(self):
+        return 5000
