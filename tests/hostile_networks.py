@@ -21,10 +21,9 @@ def good_file(path):
         "hidden0": spatial.weight_shape,
         "hidden1": (3, spatial.size),
         "recurrent1": (3, 3),
-        "target": (spatial.size, 2),
         "readout": (2, 3),
     }
-    tpl.save_network(Network(36, layers, 2, {name: rng.normal(size=shape) for name, shape in shapes.items()}, 0.9), path)
+    tpl.save_network(Network.of_layers(36, layers, 2, {name: rng.normal(size=shape) for name, shape in shapes.items()}, 0.9), path)
     return path.read_bytes()
 
 

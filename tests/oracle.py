@@ -26,13 +26,14 @@ class OracleTP:
 
     def __init__(self, network, rate, readout_rate, train_target=False):
         self.layers, self.n_classes = network.layers, network.n_classes
-        self.weights = {name: np.array(array, dtype=float) for name, array in network.weights.items()}
+        arrays = {**network.weights, **tpl.TP().parameters(network)}
+        self.weights = {name: np.array(array, dtype=float) for name, array in arrays.items()}
         self.rate, self.readout_rate, self.train_target = rate, readout_rate, train_target
 
     def learn(self, dense, labels, streams, own):
         """dense: (B, T, n) spikes; labels: (B,); streams: (K,) labels; own: (B,) index of each sample's own stream."""
         batch, steps, _ = dense.shape
-        students = [self._blank(batch, layer.size) for layer in self.layers]
+        samples = [self._blank(batch, layer.size) for layer in self.layers]
         targets = [self._blank(len(streams), layer.size) for layer in self.layers]
         one_hot, label_trace = np.eye(self.n_classes)[streams], np.zeros((len(streams), self.n_classes))
         score = np.zeros((batch, self.n_classes))
@@ -40,11 +41,11 @@ class OracleTP:
             label_trace = self.layers[0].trace_decay * label_trace + one_hot
             below, below_target, below_trace = dense[:, t].astype(float), one_hot, label_trace
             for number in range(len(self.layers)):
-                args = (number, students[number], targets[number], below, below_target, below_trace, own)
-                students[number], targets[number], below_trace = self._layer(*args)
-                below, below_target = students[number]["s"], targets[number]["s"]
+                args = (number, samples[number], targets[number], below, below_target, below_trace, own)
+                samples[number], targets[number], below_trace = self._layer(*args)
+                below, below_target = samples[number]["s"], targets[number]["s"]
             score = score + below @ self.weights["readout"].T
-            self._readout(score, np.eye(self.n_classes)[labels], students[-1]["e"])
+            self._readout(score, np.eye(self.n_classes)[labels], samples[-1]["e"])
         return score
 
     @staticmethod

@@ -33,7 +33,7 @@ def random_program(rng, fixed=True, length=14):
     """A program and the sizes of its axes."""
     axes = AXES[rng.integers(len(AXES))]
     sizes = {axis: int(rng.integers(1, 40 if axis == "n" else 5)) for axis in axes}
-    t = Trace("random_program", fixed=fixed, axes=sizes)
+    t = Tracer("random_program", fixed=fixed, axes=sizes)
     pool = [t.read(f"p{i}", *_port(rng, axes)) for i in range(int(rng.integers(2, 5)))]
     state = t.read("state", "state", axes, Format(int(rng.integers(4, 25)), int(rng.integers(0, 12))))
     pool.append(state)

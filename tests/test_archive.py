@@ -95,10 +95,10 @@ def rewrite(path, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda h, t: h.update(version=99), "has format version 99, this tp_lava reads up to 1; update tp_lava"),
+        (lambda h, t: h.update(version=99), "has format version 99, this tp_lava reads up to 2; update tp_lava"),
         (lambda h, t: h.update(kind="network"), "holds a network, not a learner"),
         (lambda h, t: h.pop("version"), "has a damaged header"),
-        (lambda h, t: h["network"].update(n_inputs=-3), "describes something impossible"),
+        (lambda h, t: h["network"].update(n_classes=-3), "describes something impossible"),
         (lambda h, t: h["rule"].update(type="os.system"), "describes something impossible"),
         (lambda h, t: h["rule"].update(rate="fast"), "describes something impossible"),
         (lambda h, t: t.pop("hidden0"), "describes something impossible"),

@@ -51,7 +51,7 @@ def with_nan(shape):
         ({"hidden0": np.full((5, 6), np.inf)}, r"is inf at \(0, 0\)"),
         ({"hidden0": np.zeros((6, 5))}, r"is of shape \(6, 5\), but must be \(5, 6\), \(n_out, n_in\); transpose it"),
         ({"hidden0": np.zeros((5, 7))}, r"is of shape \(5, 7\), but must be \(5, 6\), \(n_out, n_in\); check the layer sizes"),
-        ({"hidden1": np.zeros((5, 6))}, r"weights\['hidden1'\] is unknown, but must be one of hidden0, bias0, target, readout"),
+        ({"hidden1": np.zeros((5, 6))}, r"weights\['hidden1'\] is unknown, but must be one of hidden0, bias0, readout"),
         ({"hidden0": "many"}, r"weights\['hidden0'\] is 'many', but must be an array of numbers"),
         ({"bias0": np.zeros(4)}, r"weights\['bias0'\] is of shape \(4,\), but must be \(5,\)"),
     ],
@@ -80,8 +80,8 @@ def test_networks(options, message):
 
 
 def test_missing_weights_and_read_only_arrays():
-    with pytest.raises(tpl.InvalidValueError, match="Network: weights is without target, but must be given for hidden0"):
-        tpl.Network(6, NETWORK.layers, 3, {k: v for k, v in NETWORK.weights.items() if k != "target"})
+    with pytest.raises(tpl.InvalidValueError, match="Network: weights is without readout, but must be given for hidden0"):
+        tpl.Network.of_layers(6, NETWORK.layers, 3, {k: v for k, v in NETWORK.weights.items() if k != "readout"})
     with pytest.raises(ValueError, match="read-only"):
         NETWORK.weights["hidden0"][0, 0] = 1
     with pytest.raises(AttributeError, match="immutable"):
@@ -220,9 +220,9 @@ def learner():
         (lambda learner: learner.learn(GOOD, 3), r"sample: label is 3, but must be an integer in \[0, 3\); number the classes from 0"),
         (lambda learner: learner.learn(GOOD, -1), "sample: label is -1"),
         (lambda learner: learner.learn(GOOD, 1.0), "sample: label is 1.0"),
-        (lambda learner: learner.learn(GOOD, 1, [1]), "sample: contrast_labels is 1 labels, but must be one per target stream, 2"),
-        (lambda learner: learner.learn(GOOD, 1, [0, 2]), "sample: contrast_labels is .*, but must be with the sample's own label 1"),
-        (lambda learner: learner.learn(GOOD, 1, [1, 3]), r"sample: contrast_labels is 3, but must be an integer in \[0, 3\)"),
+        (lambda learner: learner.learn(GOOD, 1, contrast_labels=[1]), "sample: contrast_labels is 1 labels, but must be one per row, 2"),
+        (lambda learner: learner.learn(GOOD, 1, contrast_labels=[0, 2]), "sample: contrast_labels is .*, but must be with the sample's own label 1"),
+        (lambda learner: learner.learn(GOOD, 1, contrast_labels=[1, 3]), r"sample: contrast_labels is 3, but must be an integer in \[0, 3\)"),
         (
             lambda learner: learner.learn(np.zeros((4, 6)), 1),
             "sample: events is of type ndarray, but must be Events; make them with tpl.Events",
@@ -293,9 +293,9 @@ def test_rules_without_an_end_need_no_length():
 def test_only_contrasts_have_labels():
     learner = tpl.Learner(NETWORK, tpl.TESS(basis="walsh"))
     with pytest.raises(
-        tpl.InvalidValueError, match=r"sample: contrast_labels is \[1, 2\], but must be left out; this rule has no target streams"
+        tpl.InvalidValueError, match=r"sample: contrast_labels is \[1, 2\], but must be left out; this rule has no use for it"
     ):
-        learner.learn(GOOD, 1, [1, 2])
+        learner.learn(GOOD, 1, contrast_labels=[1, 2])
     assert learner.samples_seen == 0
 
 

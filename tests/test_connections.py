@@ -37,9 +37,9 @@ def random_spatial(rng):
 def spatial_network(rng, neuron=None, **options):
     spatial, size = random_spatial(rng)
     layers = (Layer(size, neuron or tpl.LIF(0.9), 0.9, connection=spatial), Layer(7, tpl.LIF(0.8), 0.9))
-    shapes = {"hidden0": spatial.weight_shape, "hidden1": (7, size), "target": (size, 3), "readout": (3, 7)}
+    shapes = {"hidden0": spatial.weight_shape, "hidden1": (7, size), "readout": (3, 7)}
     weights = {name: rng.normal(0.7, 0.7, shape).astype(np.float32) for name, shape in shapes.items()}
-    return Network(spatial.n_inputs, layers, 3, weights, **options)
+    return Network.of_layers(spatial.n_inputs, layers, 3, weights, **options)
 
 
 def as_stages(network):
@@ -48,7 +48,7 @@ def as_stages(network):
     for number, layer in enumerate(network.layers):
         spatial, weight = layer.connection, network.weights[f"hidden{number}"]
         if spatial:
-            chain += [stages.Pool2d("pool", p.kernel, p.stride, p.padding) for p in spatial.pooling]
+            chain += [stages.Pooling("pool", p.kernel, p.stride, p.padding) for p in spatial.pooling]
             chain.append(stages.Convolution("conv", weight, None, spatial.stride, spatial.padding, spatial.dilation, spatial.groups))
         else:
             chain.append(stages.Dense("fc", weight))
@@ -141,8 +141,8 @@ def test_a_convolution_does_not_learn(rng):
         tpl.Learner(network, tpl.TP(contrast=2))
     wrong = Layer(network.layers[0].size, tpl.LIF(), connection=network.layers[0].connection)
     with pytest.raises(InvalidValueError, match="hidden0: connection is from"):
-        Network(network.n_inputs + 1, (wrong,), 3, network.weights)
+        Network.of_layers(network.n_inputs + 1, (wrong,), 3, network.weights)
     with pytest.raises(InvalidValueError, match=r"Network: layers is \(\), but must be at least one Layer"):
-        Network(network.n_inputs, (), 3, network.weights)
+        Network.of_layers(network.n_inputs, (), 3, network.weights)
     with pytest.raises(InvalidValueError, match="Network: readout_decay is 1.5"):
-        Network(network.n_inputs, network.layers, 3, network.weights, 1.5)
+        Network.of_layers(network.n_inputs, network.layers, 3, network.weights, 1.5)

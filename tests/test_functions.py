@@ -7,7 +7,7 @@ from conftest import run_both
 from tp_lava.dynamics import functions
 from tp_lava.dynamics.functions import EXP2_ERROR, LOG2_ERROR, POWER, SQRT_ERROR, exp2, log2, softmax, sqrt
 from tp_lava.dynamics.surrogate import SURROGATE, SURROGATE_ERROR, ArcTan, FastSigmoid, Triangle, pseudo_derivative, surrogate_table
-from tp_lava.dynamics.symbols import Trace, minimum
+from tp_lava.dynamics.symbols import Tracer, minimum
 from tp_lava.errors import InvalidValueError
 from tp_lava.numbers import Format
 
@@ -16,7 +16,7 @@ SURROGATES = [ArcTan(), ArcTan(3.0), Triangle(), Triangle(1.0, 0.4), FastSigmoid
 
 
 def unary(function, argument, result, fixed=True, **options):
-    t = Trace("unary", fixed=fixed, axes={"n": 1})
+    t = Tracer("unary", fixed=fixed, axes={"n": 1})
     y = function(t.read("x", "input", ("n",), argument), **options)
     t.write("y", y, ("n",), result)
     return t.program()
@@ -69,7 +69,7 @@ def test_sqrt_is_zero_at_zero_and_bounded_elsewhere():
 @pytest.mark.parametrize("classes", [2, 3, 10, 100])
 def test_softmax_in_both_number_systems(classes, rng):
     argument = Format(31, 7)
-    t = Trace("softmax", fixed=True, axes={"b": 1, "c": classes})
+    t = Tracer("softmax", fixed=True, axes={"b": 1, "c": classes})
     t.write("y", softmax(t.read("x", "input", ("b", "c"), argument), "c"), ("b", "c"), POWER)
     x = rng.integers(-2000, 2000, (200, classes)).astype(np.int32)
     x[0], x[1, 0], x[2] = 0, argument.high, [argument.high] + [argument.low] * (classes - 1)
@@ -79,7 +79,7 @@ def test_softmax_in_both_number_systems(classes, rng):
     exact = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
     assert np.abs(POWER.real(compiled["y"]) - exact).max() < 0.005
 
-    r = Trace("softmax", fixed=False, axes={"b": 1, "c": classes})
+    r = Tracer("softmax", fixed=False, axes={"b": 1, "c": classes})
     r.write("y", softmax(r.read("x", "input", ("b", "c")), "c"), ("b", "c"))
     real = (x[3:] / 128.0).astype(np.float32)
     _, compiled = run_both(r.program(), {"x": real, "y": np.zeros_like(real)})

@@ -20,7 +20,7 @@ def target_traces(network, label, steps):
     """Traces of the last layer's target stream of a class: its label, through S and the layers, by hand."""
     below = np.repeat(np.eye(SIZES[-1])[[label]], steps, axis=0)
     for number, layer in enumerate(network.layers):
-        weights = network.weights["target" if number == 0 else f"hidden{number}"].astype(float)
+        weights = (network.weights[f"hidden{number}"] if number else tpl.TP().parameters(network)["target"]).astype(float)
         v, e, spikes, traces = np.zeros(layer.size), np.zeros(layer.size), [], []
         for row in below:
             pre = layer.neuron.decay * v + weights @ row

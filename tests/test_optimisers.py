@@ -12,7 +12,7 @@ from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cp
 from test_tess import rule_of
 
 import tp_lava as tpl
-from tp_lava.circuit import Learn
+from tp_lava.circuit import UpdateWeights
 from tp_lava.learner import epoch_order
 from tp_lava.optimisers import of_layer
 from tp_lava.circuit.build import build_circuit
@@ -87,16 +87,16 @@ def assert_equal(learner, expected, start):
 # Optimisers ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("rule", "students"), [(STEP, 3), (SEQUENCE, 1)], ids=["step, batch", "sequence"])
-def test_tp(rule, students, rng):
+@pytest.mark.parametrize(("rule", "batch_size"), [(STEP, 3), (SEQUENCE, 1)], ids=["step, batch", "sequence"])
+def test_tp(rule, batch_size, rng):
     learner, oracle = tpl.Learner(NETWORK, rule, optimiser=MIXED), OracleTP(NETWORK, 1.0, 1.0)
     oracle.weights = Watched(oracle.weights, by_hand(MIXED, rule), rule.update == "sequence")
     for _ in range(4):
-        samples = [random_events(rng, 8, 15, 0.3) for _ in range(students)]
-        labels = rng.integers(4, size=students)
-        if students > 1:
+        samples = [random_events(rng, 8, 15, 0.3) for _ in range(batch_size)]
+        labels = rng.integers(4, size=batch_size)
+        if batch_size > 1:
             learner.learn_batch(samples, labels.tolist())
-            oracle.learn(np.stack([events.to_dense() for events in samples]), labels, labels, np.arange(students))
+            oracle.learn(np.stack([events.to_dense() for events in samples]), labels, labels, np.arange(batch_size))
         else:
             streams = [int(labels[0]), *np.delete(np.arange(4), labels[0])[:2].tolist()]
             learner.learn(samples[0], streams[0], contrast_labels=streams)
@@ -105,15 +105,15 @@ def test_tp(rule, students, rng):
     assert_equal(learner, oracle.weights, NETWORK.weights)
 
 
-@pytest.mark.parametrize("students", [1, 3], ids=["single", "batch"])
-def test_tess(students, rng):
+@pytest.mark.parametrize("batch_size", [1, 3], ids=["single", "batch"])
+def test_tess(batch_size, rng):
     learner = tpl.Learner(TESS_NETWORK, TESS, optimiser=ADAM)
     oracle = OptimisedTESS(TESS_NETWORK, TESS)
     oracle.optimise = by_hand(ADAM, TESS)
     for _ in range(4):
-        samples = [random_events(rng, 8, 15, 0.3) for _ in range(students)]
-        labels = rng.integers(4, size=students).tolist()
-        _ = learner.learn_batch(samples, labels) if students > 1 else learner.learn(samples[0], labels[0])
+        samples = [random_events(rng, 8, 15, 0.3) for _ in range(batch_size)]
+        labels = rng.integers(4, size=batch_size).tolist()
+        _ = learner.learn_batch(samples, labels) if batch_size > 1 else learner.learn(samples[0], labels[0])
         oracle.learn(np.stack([events.to_dense() for events in samples]), labels)
     assert_equal(learner, oracle.weights, TESS_NETWORK.weights)
 
@@ -122,20 +122,19 @@ def test_single_samples_and_batches_share_their_moments(rng):
     learner = tpl.Learner(TESS_NETWORK, TESS, optimiser=ADAM)
     oracle = OptimisedTESS(TESS_NETWORK, TESS)
     oracle.optimise = by_hand(ADAM, TESS)
-    for students in (1, 3, 2, 1):
-        samples, labels = [random_events(rng, 8, 15, 0.3) for _ in range(students)], [1, 3, 0][:students]
-        _ = learner.learn_batch(samples, labels) if students > 1 else learner.learn(samples[0], labels[0])
+    for batch_size in (1, 3, 2, 1):
+        samples, labels = [random_events(rng, 8, 15, 0.3) for _ in range(batch_size)], [1, 3, 0][:batch_size]
+        _ = learner.learn_batch(samples, labels) if batch_size > 1 else learner.learn(samples[0], labels[0])
         oracle.learn(np.stack([events.to_dense() for events in samples]), labels)
     assert_equal(learner, oracle.weights, TESS_NETWORK.weights)
 
 
 def test_both_targets_agree(rng):
-    engines = [engine_for(NETWORK, STEP, False, students=3, optimiser=MIXED) for _ in range(2)]
+    engines = [engine_for(NETWORK, STEP, False, batch_size=3, optimiser=MIXED) for _ in range(2)]
     for _ in range(2):
         events, labels = [random_events(rng, 8, steps, 0.3) for steps in (10, 8, 9)], rng.integers(4, size=3)
         for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin(10)
-            engine.set_labels(labels, labels)
+            engine.begin(labels, 10)
             run(engine, events)
         assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, False)
     assert engines[0].memory["hidden0_second_moment"].max() > 0
@@ -151,11 +150,11 @@ def test_memory_is_what_each_optimiser_says():
 def test_plain_descent_changes_the_weights_in_place():
     plain = build_circuit(NETWORK, STEP)
     assert not [name for name in plain.buffers if name.endswith("_change")]
-    assert {operation.weights for operation in plain.step if isinstance(operation, Learn)} == {"hidden0", "hidden1", "readout"}
+    assert {operation.weights for operation in plain.step if isinstance(operation, UpdateWeights)} == {"hidden0", "hidden1", "readout"}
     for same in (tpl.SGD(0.0), {"hidden1": tpl.SGD()}, {}):
         assert build_circuit(NETWORK, STEP, optimiser=same).step == plain.step
     mixed = build_circuit(NETWORK, STEP, optimiser=MIXED)
-    changed = {operation.weights for operation in mixed.step if isinstance(operation, Learn)}
+    changed = {operation.weights for operation in mixed.step if isinstance(operation, UpdateWeights)}
     assert changed == {"hidden0_change", "hidden1_change", "readout"}
 
 
@@ -163,7 +162,7 @@ def test_temperatures_and_scales_are_kept_apart():
     """The readout's temperature beside Adam, which scales the change by the number of samples alone."""
     rule = tpl.TP(0.01, 0.01, 2, readout=tpl.Readout(temperature=4.0))
     for optimiser in (tpl.SGD(), ADAM):
-        assert build_circuit(NETWORK, rule, students=5, optimiser=optimiser).values["readout_gain"] == 0.25
+        assert build_circuit(NETWORK, rule, batch_size=5, optimiser=optimiser).values["readout_gain"] == 0.25
 
 
 def test_a_layer_switched_off_keeps_weights_and_moments(rng):

@@ -80,11 +80,11 @@ def test_trained_target_projection(rng):
         learner.learn(events, label)
         oracle.learn(events.to_dense()[None], [label], [label, *[k for k in range(4) if k != label]], np.array([0]))
     assert_learned(learner, oracle, network.weights)
-    assert np.abs(learner.weights["target"] - network.weights["target"]).max() > 1e-3
+    assert np.abs(learner.weights["target"] - tpl.TP().parameters(network)["target"]).max() > 1e-3
 
 
 def test_streams_of_all_classes_and_one_sample_equal_the_batch_equations_with_b_1(rng):
-    """The streaming form is the batch form with one row of students: so says the oracle with B = 1 and K columns."""
+    """The streaming form is the batch form with one row of samples: so says the oracle with B = 1 and K columns."""
     network = network_of((9, 7), False)
     events, label = random_events(rng, 8, 20, 0.3), 2
     a, b = (tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, k, readout=PUBLISHED)) for k in ("all", 4))

@@ -10,7 +10,7 @@ from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cp
 from test_functions import evaluate, unary
 
 import tp_lava as tpl
-from tp_lava.circuit import Run
+from tp_lava.circuit import RunProgram
 from tp_lava.dynamics.functions import RECIPROCAL, RECIPROCAL_ERROR, reciprocal
 from tp_lava.numbers import Format
 from tp_lava.circuit.build import build_circuit
@@ -107,7 +107,7 @@ def test_a_batch_learns_the_mean(rng):
 
 def test_the_published_rule_costs_no_more_than_its_equation():
     circuit = build_circuit(network_of(), rule_of(READOUTS["published"]))
-    (program,) = (operation.program for operation in circuit.step if isinstance(operation, Run) and operation.program.name == "readout")
+    (program,) = (operation.program for operation in circuit.step if isinstance(operation, RunProgram) and operation.program.name == "readout")
     assert [port.name for port in program.ports] == ["input", "score", "label", "rate", "third"]
     assert not {"readout_potential", "readout_elapsed", "readout_gain", "readout_decay", "readout_count", "steps_left"} & set(
         circuit.buffers
@@ -115,17 +115,16 @@ def test_the_published_rule_costs_no_more_than_its_equation():
 
 
 @pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "float"])
-@pytest.mark.parametrize(("name", "update", "students"), [("scaled", "step", 3), ("everything", "sequence", 1)])
-def test_both_targets_agree(name, update, students, fixed, rng):
-    rule = rule_of(READOUTS[name], RATE * students, update=update)
-    engines = [engine_for(network_of(biased=True), rule, fixed, students) for _ in range(2)]
+@pytest.mark.parametrize(("name", "update", "batch_size"), [("scaled", "step", 3), ("everything", "sequence", 1)])
+def test_both_targets_agree(name, update, batch_size, fixed, rng):
+    rule = rule_of(READOUTS[name], RATE * batch_size, update=update)
+    engines = [engine_for(network_of(biased=True), rule, fixed, batch_size) for _ in range(2)]
     before = engines[0].memory["readout"].copy()
     for _ in range(2):
-        events = [random_events(rng, 9, steps, 0.3) for steps in (12, 7, 10)[:students]]
-        labels = rng.integers(4, size=students)
+        events = [random_events(rng, 9, steps, 0.3) for steps in (12, 7, 10)[:batch_size]]
+        labels = rng.integers(4, size=batch_size)
         for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin(12)
-            engine.set_labels(labels, labels)
+            engine.begin(labels, 12)
             run(engine, events)
         assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
     assert not np.array_equal(before, engines[0].memory["readout"])

@@ -9,7 +9,7 @@ from tess_oracle import OracleTESS, square_waves, walsh_waves
 from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
 
 import tp_lava as tpl
-from tp_lava.circuit import Learn
+from tp_lava.circuit import UpdateWeights
 from tp_lava.dynamics.basis import square, untaught, walsh
 from tp_lava.circuit.build import build_circuit
 
@@ -42,13 +42,13 @@ ACAUSAL = {"network": ONE, "rule": rule_of(causal=0, acausal=-0.7, readout=tpl.R
 CIRCUITS = {"plain": PLAIN, "deep": DEEP, "step": STEP, "acausal": ACAUSAL}
 
 
-def assert_oracle_agrees(network, rule, rng, students=1, presentations=3, least=1e-3, learner=None):
+def assert_oracle_agrees(network, rule, rng, batch_size=1, presentations=3, least=1e-3, learner=None):
     """Learner and oracle learn the same; every weight array that should has changed by more than `least`. -> the learner."""
     learner, oracle = learner or tpl.Learner(network, rule), OracleTESS(network, rule)
     for _ in range(presentations):
-        samples = [random_events(rng, network.n_inputs, 15, 0.3) for _ in range(students)]
-        labels = rng.integers(network.n_classes, size=students).tolist()
-        outcomes = learner.learn_batch(samples, labels) if students > 1 else [learner.learn(samples[0], labels[0])]
+        samples = [random_events(rng, network.n_inputs, 15, 0.3) for _ in range(batch_size)]
+        labels = rng.integers(network.n_classes, size=batch_size).tolist()
+        outcomes = learner.learn_batch(samples, labels) if batch_size > 1 else [learner.learn(samples[0], labels[0])]
         scores = oracle.learn(np.stack([events.to_dense() for events in samples]), labels)
         np.testing.assert_allclose([outcome.scores for outcome in outcomes], scores, rtol=1e-5, atol=2e-5)
     for name, expected in oracle.weights.items():
@@ -57,10 +57,10 @@ def assert_oracle_agrees(network, rule, rng, students=1, presentations=3, least=
     return learner
 
 
-@pytest.mark.parametrize("students", [1, 3], ids=["single", "batch"])
+@pytest.mark.parametrize("batch_size", [1, 3], ids=["single", "batch"])
 @pytest.mark.parametrize("circuit", CIRCUITS)
-def test_every_circuit_descends_its_losses(circuit, students, rng):
-    assert_oracle_agrees(**CIRCUITS[circuit], rng=rng, students=students)
+def test_every_circuit_descends_its_losses(circuit, batch_size, rng):
+    assert_oracle_agrees(**CIRCUITS[circuit], rng=rng, batch_size=batch_size)
 
 
 @pytest.mark.parametrize("activity", ["spike", "trace"])
@@ -76,7 +76,7 @@ def test_the_causal_term_alone(rng):
 
 def test_no_term_at_all_teaches_the_readout_alone():
     circuit = build_circuit(PLAIN["network"], rule_of(causal=0, acausal=0))
-    assert [operation.weights for operation in circuit.step if isinstance(operation, Learn)] == ["readout_change"]
+    assert [operation.weights for operation in circuit.step if isinstance(operation, UpdateWeights)] == ["readout_change"]
 
 
 @pytest.mark.parametrize("decays", [(0.0, 0.0, 0.0), (0.9, 0.8, 0.95), (0.2, 0.95, 0.5)], ids=str)
@@ -244,16 +244,15 @@ def test_a_long_warning_is_cut_short():
 def test_both_targets_agree(circuit, fixed, rng):
     """Alone and in a batch of three, at three times the rate, so that the numbers of a fixed-point batch are the same."""
     network, rule = CIRCUITS[circuit]["network"], CIRCUITS[circuit]["rule"]
-    for students in (1, 3):
-        many = replace(rule, rate=rule.rate * students, readout_rate=rule.readout_rate * students)
-        engines = [engine_for(network, many, fixed, students) for _ in range(2)]
-        start = {name: engines[0].memory[name].copy() for name in network.weights if name != "target"}
+    for batch_size in (1, 3):
+        many = replace(rule, rate=rule.rate * batch_size, readout_rate=rule.readout_rate * batch_size)
+        engines = [engine_for(network, many, fixed, batch_size) for _ in range(2)]
+        start = {name: engines[0].memory[name].copy() for name in network.weights}
         for _ in range(2):
-            events = [random_events(rng, 9, steps, 0.3) for steps in (12, 8, 11)[:students]]
-            labels = rng.integers(4, size=students)
+            events = [random_events(rng, 9, steps, 0.3) for steps in (12, 8, 11)[:batch_size]]
+            labels = rng.integers(4, size=batch_size)
             for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-                engine.begin(12)
-                engine.set_labels(labels, [])
+                engine.begin(labels, 12)
                 run(engine, events)
             assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
             assert engines[0].memory["steps_left"][0] == 0

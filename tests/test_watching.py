@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tp_lava as tpl
-from tp_lava.engine import stream_labels
+from tp_lava.circuit.labels import present_labels
 from tp_lava.backends.interpreter import interpret_step
 
 SIZES = (9, 7, 6, 4)
@@ -30,11 +30,7 @@ def interpreted(learner, events, label):
         memory[name].fill(0)
     if circuit.needs_length:
         memory["steps_left"][0] = events.n_steps
-    if "label_spike" in memory:
-        streams = stream_labels(label, SIZES[-1], circuit.sizes["k"], learner.seed, learner.samples_seen)
-        memory["label_spike"][...] = np.eye(SIZES[-1])[streams]
-        memory["label_active"][:, 0], memory["label_count"][...] = streams, 1
-    memory["sample_label"][...] = np.eye(SIZES[-1])[[label]]
+    present_labels(circuit, {**memory, "samples_seen": np.array(learner.memory["samples_seen"])}, [label])
     for step in range(events.n_steps):
         units = events.units[events.offsets[step] : events.offsets[step + 1]]
         memory["input_active"][0, : len(units)], memory["input_count"][0] = units, len(units)
@@ -87,12 +83,12 @@ def test_without_a_label_it_infers(rng):
         np.testing.assert_array_equal(seen[f"hidden{layer}_membrane"], recorded.membranes[layer])
         np.testing.assert_array_equal(seen[f"hidden{layer}_trace"], recorded.traces[layer])
     assert seen.streams == ()
-    assert "hidden0_third" not in seen
+    assert "hidden0_third_factor" not in seen
     assert learner.samples_seen == 0
-    with pytest.raises(tpl.InvalidValueError, match="names is hidden0_third.*without a label there is nothing of learning"):
-        tpl.watch(learner, events, names=["hidden0_third"])
+    with pytest.raises(tpl.InvalidValueError, match="names is hidden0_third_factor.*without a label there is nothing of learning"):
+        tpl.watch(learner, events, names=["hidden0_third_factor"])
     learner.learning = False
-    assert "hidden0_third" not in tpl.watch(learner, events, 1)
+    assert "hidden0_third_factor" not in tpl.watch(learner, events, 1)
 
 
 def test_target_streams_are_told_and_those_out_of_use_left_out(rng):
@@ -132,8 +128,8 @@ def test_what_cannot_be_watched(rng):
             tpl.watch(learner, events, 1, **arguments)
     with pytest.raises(tpl.InvalidValueError, match="of 3 units"):
         tpl.watch(learner, random_events(rng, 3), 1)
-    seen = tpl.watch(learner, events, 1, ["hidden0_third"])
+    seen = tpl.watch(learner, events, 1, ["hidden0_third_factor"])
     with pytest.raises(tpl.InvalidValueError, match="made anew in every step"):
-        seen.changes("hidden0_third")
-    with pytest.raises(KeyError, match="'score'; watched were hidden0_third"):
+        seen.changes("hidden0_third_factor")
+    with pytest.raises(KeyError, match="'score'; watched were hidden0_third_factor"):
         seen["score"]
