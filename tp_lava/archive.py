@@ -35,7 +35,7 @@ _DATACLASSES = (
     *(LIF, *get_args(Surrogate), Population, Connection, Dense, Conv2d, Pool2d, Layer, Fate, Provenance),
     *(Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint),
 )
-_TYPES = {t.__name__: t for t in _DATACLASSES} | {"Conv2d": Conv2d, "Pooling": Pool2d}  # as version 1 has them
+_TYPES = {t.__name__: t for t in _DATACLASSES} | {"Spatial": Conv2d, "Pooling": Pool2d}  # as version 1 has them
 _PARAMETERS = "parameters/"  # before the names of parameters that rules take over
 
 

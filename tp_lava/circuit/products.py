@@ -90,12 +90,13 @@ class Products:
 
     def _learning_stream(self, place: int, number: int, term: Term) -> int:
         """Of learning: after those of the third factors; the biases' come between the second connection and further ones."""
-        part = len(self.signals) + (place * len(self.signals) + number) * len(self._terms) + self._terms.index(term)
+        paths = self.rule.paths
+        part = paths + (place * paths + number) * len(self._terms) + self._terms.index(term)
         return self._stream(part) if place < 2 else _FURTHER_STREAMS + self._stream(part)
 
     @property
     def _bias_stream(self) -> int:
-        return self._stream(len(self.signals) + 2 * len(self.signals) * len(self._terms))
+        return self._stream(self.rule.paths + 2 * self.rule.paths * len(self._terms))
 
     # Third factors ----------------------------------------------------------------------------
     def _third(self, term: Term, signal: Signal) -> str:

@@ -89,6 +89,10 @@ class LearningRule(Protocol):
         """Its products."""
 
     @property
+    def paths(self) -> int:
+        """Signals that a population may learn from, at most: random bits are numbered by them."""
+
+    @property
     def pre_decay(self) -> float:
         """Decay of the presynaptic traces x1."""
 

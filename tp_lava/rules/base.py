@@ -37,10 +37,11 @@ class Credit(ABC):
     """What tells a population how wrong it is: an error vector, and coefficients that turn it into one number a neuron.
 
     local: whether a population needs nothing of those above it; needs_readout_error: its error is that of the readout, so
-    populations learn after the readout; largest: bound of |delta|, None where there is none.
+    populations learn after the readout; largest: bound of |delta|, None where there is none; paths: signals it gives, at most.
     """
 
     local: ClassVar[bool] = True
+    paths: ClassVar[int] = 1
     needs_readout_error: ClassVar[bool] = False
     largest: ClassVar[float | None] = PEAK_ERROR
 
@@ -132,6 +133,11 @@ class Rule:
     def local(self) -> bool:
         """Whether a population needs nothing of those above it to learn."""
         return self.credit.local
+
+    @property
+    def paths(self) -> int:
+        """Signals that a population may learn from, at most."""
+        return self.credit.paths
 
     @property
     def matches(self) -> bool:

@@ -49,6 +49,7 @@ class Contrast(Credit):
     matches: bool = False
 
     largest: ClassVar[float | None] = None
+    paths: ClassVar[int] = 2
 
     # The target path --------------------------------------------------------------------------
     def connections(self, network: Network) -> tuple[Connection, ...]:
@@ -197,7 +198,7 @@ class TP(Rule):
     weights at every step, "sequence" sums the changes up and applies them at the sample's end; readout: how the readout is
     taught, by default from a leaky potential, which suits short and long samples alike with one rate; Readout() is the
     published one, Match() none at all. S, the weights `target` (neurons of the first layer, classes) of a Learner, is drawn from the
-    network's seed, uniform in +-threshold / sqrt(classes), or the network's rule_parameters["target"].
+    network's seed, uniform in +-1 / sqrt(classes), of trained networks times the threshold, or the network's rule_parameters["target"].
     Raises InvalidValueError. Source: arXiv 2509.13053, Neuromorph. Comput. Eng. 6 014002 (2026).
     """
 
@@ -247,8 +248,9 @@ class TP(Rule):
         return self.train_target
 
     def draw(self, connection: Connection, network: Network) -> np.ndarray:
-        """See Rule: from the network's seed, where its hidden weights end."""
-        bound = network.population(connection.post).neuron.threshold / np.sqrt(network.n_classes)
+        """See Rule: from the network's seed, where its hidden weights end; of a trained network in units of the threshold."""
+        scale = 1.0 if network.drawn else network.population(connection.post).neuron.threshold
+        bound = scale / np.sqrt(network.n_classes)
         rng = np.random.default_rng(network.seed)
         rng.bit_generator.advance(network.drawn)  # type: ignore[attr-defined] # of PCG64: one state for each number
         return rng.uniform(-bound, bound, connection.kind.weight_shape).astype(np.float32)
