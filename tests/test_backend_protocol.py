@@ -32,7 +32,9 @@ def test_a_back_end_infers_as_the_interpreter_does(back_end, rng):
 
 def test_what_a_back_end_does_not_have_it_refuses_by_name():
     learns = engine_for(tpl.Network.dense((6, 5, 3)), tpl.TP(contrast=2), fixed=True).circuit
-    with pytest.raises(tpl.InvalidValueError, match="stub: operation is UpdateWeights, but must be one of Accumulate, ListEvents, RunProgram;"):
+    with pytest.raises(
+        tpl.InvalidValueError, match="stub: operation is UpdateWeights, but must be one of Accumulate, ListEvents, RunProgram;"
+    ):
         Stub().compile(learns, [o for o in learns.step if isinstance(o, UpdateWeights)])
     unknown = type("Unknown", (Operation,), {})()
     for name, back_end in (("interpreter", Interpreter()), ("CPU", CPU())):
@@ -75,7 +77,9 @@ def test_weights_that_synapses_share_change_by_the_exact_sum_of_a_step(by, fixed
             for target, tap in zip(kind.synapses().targets[synapses], kind.synapses().taps[synapses], strict=True):
                 expected.ravel()[tap] += pre[row, unit] * memory["third"][row, target]
     for found in changed:
-        np.testing.assert_allclose(found, expected.clip(-5000, 5000) if fixed else expected, rtol=0 if fixed else 1e-4, atol=0 if fixed else 1e-3)
+        np.testing.assert_allclose(
+            found, expected.clip(-5000, 5000) if fixed else expected, rtol=0 if fixed else 1e-4, atol=0 if fixed else 1e-3
+        )
 
 
 def _alone(kind, by, fixed):

@@ -23,7 +23,9 @@ FEEDBACK = ("down", "top", "left")
 def graph(connections=(*FORWARD, SKIP), recurrent=(FEEDBACK,), order=("left", "right", "top"), seed=0, **options):
     """Two branches that meet, an input that skips them, and feedback from the top into one branch."""
     populations = [Population(name, (SIZES[name],), tpl.LIF(0.9), 0.8) for name in order]
-    made = [Connection(name, pre, post, Dense(SIZES[pre], SIZES[post]), later) for (name, pre, post), later in _marked(connections, recurrent)]
+    made = [
+        Connection(name, pre, post, Dense(SIZES[pre], SIZES[post]), later) for (name, pre, post), later in _marked(connections, recurrent)
+    ]
     made.append(Connection("readout", order[-1], "readout", Dense(SIZES[order[-1]], CLASSES)))
     rng = np.random.default_rng(seed)
     weights = {c.name: rng.normal(0, 2.0 / np.sqrt(c.kind.n_inputs), c.kind.weight_shape) for c in made}
@@ -101,7 +103,10 @@ def test_a_chain_is_a_graph_and_its_layers():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"order": ("left", "top", "right")}, r"right_to_top: pre is 'right', but must be one of input, left, which are computed before top"),
+        (
+            {"order": ("left", "top", "right")},
+            r"right_to_top: pre is 'right', but must be one of input, left, which are computed before top",
+        ),
         ({"recurrent": [("back", "left", "top")]}, r"back: pre is 'left', but must be one of top, which are not computed before top"),
         ({"connections": [*FORWARD[:2], FORWARD[2], ("left", "right", "top")]}, "Network: connections is two of the name left"),
         ({"connections": FORWARD[1:]}, r"Network: left: connections is none forward"),
@@ -117,7 +122,10 @@ def test_what_is_no_graph_is_refused(options, message):
 
 def test_sizes_that_do_not_fit_are_refused():
     populations = [Population("a", (4,), tpl.LIF())]
-    for kind, message in ((Dense(5, 4), "from 5 units, but must be from the 6 units below"), (Dense(6, 3), "to 3 units, .* the 4 units of a")):
+    for kind, message in (
+        (Dense(5, 4), "from 5 units, but must be from the 6 units below"),
+        (Dense(6, 3), "to 3 units, .* the 4 units of a"),
+    ):
         connections = [Connection("a", "input", "a", kind), Connection("readout", "a", "readout", Dense(4, 2))]
         with pytest.raises(tpl.InvalidValueError, match=message):
             Network((6,), populations, connections, 2, {})
@@ -159,7 +167,9 @@ def test_a_network_whose_biases_alone_change_learns_with_fresh_random_bits(rng):
 def test_every_operation_of_a_circuit_has_an_owner():
     for rule in (tpl.TP(contrast=2), tpl.TESS(basis="walsh"), *RULES):
         circuit = tpl.Learner(tpl.Network.dense((6, 5, 4, 3), recurrent=True), rule).circuits[1]
-        owners = {kind: set(circuit.owners(kind)) for kind in ("input", "population", "connection", "plasticity", "credit", "readout", "rule")}
+        owners = {
+            kind: set(circuit.owners(kind)) for kind in ("input", "population", "connection", "plasticity", "credit", "readout", "rule")
+        }
         known = set().union(*owners.values())
         assert [o for o in circuit.step if o.owner not in known and type(o).__name__ != "CountSteps"] == []
         assert {b.name for b in circuit.buffers.values() if b.owner not in known} <= {"random_seed", "random_step", "steps_left"}

@@ -4,6 +4,7 @@ from tp_lava import data as data
 from tp_lava import lava as lava
 from tp_lava.archive import load_network as load_network
 from tp_lava.archive import save_network as save_network
+from tp_lava.circuit.formats import FixedPoint as FixedPoint
 from tp_lava.convert import convert as convert
 from tp_lava.convert import to_nir as to_nir
 from tp_lava.data.events import Events as Events
@@ -24,10 +25,9 @@ from tp_lava.errors import TorchUnavailableError as TorchUnavailableError
 from tp_lava.errors import TpLavaError as TpLavaError
 from tp_lava.finetuning import FineTuned as FineTuned
 from tp_lava.finetuning import finetune as finetune
-from tp_lava.circuit.formats import FixedPoint as FixedPoint
-from tp_lava.learner import Learner as Learner
 from tp_lava.graph.network import Layer as Layer
 from tp_lava.graph.network import Network as Network
+from tp_lava.learner import Learner as Learner
 from tp_lava.optimisers import SGD as SGD
 from tp_lava.optimisers import Adam as Adam
 from tp_lava.optimisers import Cosine as Cosine
@@ -39,9 +39,10 @@ from tp_lava.quantisation import Quantised as Quantised
 from tp_lava.quantisation import quantise as quantise
 from tp_lava.ranges import RangeReport as RangeReport
 from tp_lava.ranges import check_ranges as check_ranges
-from tp_lava.rules import Match as Match
-from tp_lava.rules import Readout as Readout
 from tp_lava.rules import TESS as TESS
 from tp_lava.rules import TP as TP
+from tp_lava.rules import Match as Match
+from tp_lava.rules import Readout as Readout
+from tp_lava.rules import Term as Term
 from tp_lava.watching import Watched as Watched
 from tp_lava.watching import watch as watch

@@ -146,7 +146,10 @@ def _compiled_program(program: Program) -> tuple[int, tuple[Argument, ...]]:
 
 
 def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: int = 0) -> None:
-    """Run a program in place, as interpret does. arrays: port name -> C-contiguous array, int32 or float32 (weights see stored_weight_type)."""
+    """Run a program in place, as interpret does.
+
+    arrays: port name -> C-contiguous array, int32 or float32 (weights see stored_weight_type).
+    """
     address, arguments = _compiled_program(program)
     ports = tuple((port.name, False) for port in program.ports)
     bound = _Compiled(address, arguments, ports, tuple(port.axes for port in program.ports), program).arrays(arrays)

@@ -93,9 +93,7 @@ class Builder:
         """The planned format of a buffer."""
         return self.formats.get(name)
 
-    def buffer(
-        self, name: str, axes: tuple[str, ...], role: Role, format: Format | None = None, *, local: str = "", **details: Any
-    ) -> str:
+    def buffer(self, name: str, axes: tuple[str, ...], role: Role, format: Format | None = None, *, local: str = "", **details: Any) -> str:
         """Declare a buffer (once) and return its name. local: its name within its owner; details: as Buffer's fields."""
         format = format if self.formats else None
         self.buffers.setdefault(name, Buffer(name, axes, role, format, owner=self._owner, local=local or name, **details))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from tp_lava.circuit.operations import Owner
 from tp_lava.dynamics.optimiser import optimiser_program
 from tp_lava.numbers import Format

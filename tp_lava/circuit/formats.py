@@ -16,10 +16,10 @@ from types import MappingProxyType
 import numpy as np
 
 from tp_lava.checks import is_whole
-from tp_lava.errors import NumberRangeError, invalid
 from tp_lava.circuit import names
 from tp_lava.circuit.terms import Gain, LearningRule, StateRange, third_factor_of
 from tp_lava.dynamics.readout import Readout
+from tp_lava.errors import NumberRangeError, invalid
 from tp_lava.graph.names import READOUT, READOUT_BIAS
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.numbers import (
@@ -224,9 +224,7 @@ def _population_formats(
     for attr, decay in (("decay", neuron.decay), ("current_decay", neuron.current_decay), ("trace_decay", population.trace_decay)):
         if attr != "decay" or decay < 1:
             quantise_decay(decay, f"{name}.{attr}")
-    sums = {
-        names.of(name, names.arriving_at(c, network)): _sum_format(formats[c.name], c.kind.fan_in) for c in network.into(population)
-    }
+    sums = {names.of(name, names.arriving_at(c, network)): _sum_format(formats[c.name], c.kind.fan_in) for c in network.into(population)}
     finest = max(format.frac for format in (*sums.values(), *(formats[c.name] for c in own if c.post == name)))
     given = options.frac(name)
     frac = max(THRESHOLD_BITS - math.ceil(math.log2(threshold)), finest) if given is None else given

@@ -20,7 +20,9 @@ LABELS_STREAM = 0x6C616273  # keeps the drawing of labels apart from rounding bi
 LEAST_ROWS = 2  # that drawn labels take: a sample's own, and another
 
 
-def present_labels(circuit: Circuit, memory: Memory, labels: Sequence[int], given: Mapping[str, Sequence[int] | None] | None = None) -> None:
+def present_labels(
+    circuit: Circuit, memory: Memory, labels: Sequence[int], given: Mapping[str, Sequence[int] | None] | None = None
+) -> None:
     """Carry out a circuit's operations at the start of a sample. labels: of the samples; none where they have none.
 
     given: keyword of an operation -> the labels of its rows, instead of drawn ones. Raises InvalidValueError.

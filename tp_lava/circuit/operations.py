@@ -171,7 +171,10 @@ class Conditional(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class RunProgram(Conditional):
-    """Carry out a program. bindings: (port, buffer) pairs; first: ports that see row 0 of their buffer only; random_stream: key of its bits."""
+    """Carry out a program.
+
+    bindings: (port, buffer) pairs; first: ports that see row 0 of their buffer only; random_stream: key of its random bits.
+    """
 
     program: Program
     bindings: tuple[tuple[str, str], ...]

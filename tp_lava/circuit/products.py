@@ -265,7 +265,12 @@ def _learn_filtered(
     layer = connection.post
     format = b.format(names.of(connection.name, f"{term.prefix}eligibility"))
     eligibility = b.buffer(
-        names.of(weights, f"{term.prefix}eligibility"), held.axes, "state", format, local=f"{term.prefix}eligibility", stored_transposed=True
+        names.of(weights, f"{term.prefix}eligibility"),
+        held.axes,
+        "state",
+        format,
+        local=f"{term.prefix}eligibility",
+        stored_transposed=True,
     )
     decay = b.parameter(names.of(weights, f"{term.prefix}filter"), DECAY, term.filter, local=f"{term.prefix}filter")
     factor = b.buffers[third].format

@@ -38,9 +38,7 @@ def _program(b: Builder, readout: Readout | None, has_bias: bool, learns: bool, 
     if b.formats:
         formats |= {"score": b.format(SCORE), "potential": b.format(SCORE), "bias": b.format(READOUT_BIAS)}
     leaky = b.network.readout_decay < 1
-    return readout_program(
-        b.network.n_classes, formats, readout, bias=has_bias, leaky=leaky, teaches=learns, tells_error=tells_error
-    )
+    return readout_program(b.network.n_classes, formats, readout, bias=has_bias, leaky=leaky, teaches=learns, tells_error=tells_error)
 
 
 def _bindings(b: Builder, program: Program, readout: Readout | None) -> dict[str, str]:

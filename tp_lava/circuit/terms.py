@@ -44,7 +44,9 @@ class Term:
     def __post_init__(self) -> None:
         for attr, known in (("post", POSTS), ("pre", PRES)):
             if getattr(self, attr) not in known:
-                raise invalid("Term", attr, repr(getattr(self, attr)), f"one of {', '.join(known)}", 'use for example Term("surrogate", "spike")')
+                raise invalid(
+                    "Term", attr, repr(getattr(self, attr)), f"one of {', '.join(known)}", 'use for example Term("surrogate", "spike")'
+                )
         if not is_number(self.factor):
             raise invalid("Term", "factor", repr(self.factor), "a finite number", "1 takes the term in, 0 leaves it out")
         if not is_number(self.filter, 0, 1):

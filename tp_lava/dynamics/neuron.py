@@ -176,7 +176,10 @@ def trace_program(format: Format | None = None, name: str = "trace", *, fades: b
 
 
 def second_trace_program(format: Format | None = None, first: Format | None = None, name: str = "second_trace") -> Program:
-    """The trace of a trace, x2[t] = decay * x2[t-1] + x1[t], over axes (row, n): ports x1 (input), trace (state), trace_decay (parameter)."""
+    """The trace of a trace, x2[t] = decay * x2[t-1] + x1[t], over axes (row, n).
+
+    Ports x1 (input), trace (state), trace_decay (parameter).
+    """
     t = Tracer(name, fixed=format is not None, axes={"row": 1, "n": 1})
     trace = t.read("trace", "state", ("row", "n"), format)
     arriving = fit(t.read("x1", "input", ("row", "n"), first), Format(REGISTER_BITS - 1, format.frac) if format else None)

@@ -24,7 +24,6 @@ from tp_lava.numbers import seed_key
 from tp_lava.provenance import Provenance
 
 
-
 @dataclass(frozen=True)
 class Population:
     """Neurons of one kind. shape: (n,) or (channels, height, width); trace_decay: spike-trace factor per step, [0, 1).
@@ -95,8 +94,8 @@ class Network:
     """A spiking network with an integrating readout. Make one with Network.dense or Network.of_layers.
 
     input_shape: (n,) or (channels, height, width); populations: in the order in which a step computes them; connections: from
-    "input" or a population to a population computed after it or, recurrent, to itself or one computed before; one, "readout", from a population to
-    the classes. weights: name -> read-only float32 array; readout_decay: of the scores per step, [0, 1], 1 where they
+    "input" or a population to one computed after it or, recurrent, to itself or one computed before; one, "readout", from a
+    population to the classes. weights: name -> read-only float32 array; readout_decay: of the scores per step, [0, 1], 1 where they
     integrate; provenance: of a converted one; seed, drawn: what its weights were drawn from, and how many numbers that took (rules
     draw their own parameters from there on); rule_parameters: of rules that have learned with it, by name; a rule takes
     its own over instead of drawing them. Raises InvalidValueError.

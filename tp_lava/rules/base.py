@@ -55,9 +55,11 @@ class Credit(ABC):
 
     def start(self, builder: Builder) -> None:
         """Called before the first population of a circuit."""
+        return
 
     def follow(self, builder: Builder, population: Population, learns: bool) -> None:
         """Called after the neurons of every population."""
+        return
 
     @abstractmethod
     def signals(self, builder: Builder, population: Population) -> Sequence[Signal]:
@@ -65,6 +67,7 @@ class Credit(ABC):
 
     def close(self, builder: Builder, population: Population) -> None:
         """Called once a population has learned, before its events are listed."""
+        return
 
     def match(self, builder: Builder) -> None:
         """Append what takes the place of a readout, of credits that can match."""

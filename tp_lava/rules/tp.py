@@ -54,10 +54,9 @@ class Contrast(Credit):
     # The target path --------------------------------------------------------------------------
     def connections(self, network: Network) -> tuple[Connection, ...]:
         """The label projections: into each population that the input alone reaches."""
-        return tuple(
-            Connection(TARGET if number == 0 else f"{TARGET}_{population.name}", LABEL, population.name, Dense(network.n_classes, population.size))
-            for number, population in enumerate(p for p in network.populations if self._is_first(network, p))
-        )
+        first = [p for p in network.populations if self._is_first(network, p)]
+        labels = (TARGET, *(f"{TARGET}_{p.name}" for p in first[1:]))
+        return tuple(Connection(name, LABEL, p.name, Dense(network.n_classes, p.size)) for name, p in zip(labels, first, strict=True))
 
     @staticmethod
     def _is_first(network: Network, population: Population) -> bool:
@@ -123,9 +122,7 @@ class Contrast(Credit):
         limit = b.switch(CONTRAST, b.sizes[ROWS] if self.rows == "all" else self.rows)
         if not b.rule or not any(b.rule.rates(b.network).values()):
             return PresentLabels(into=spikes, rows="all", population=LABEL, count=count, owner=owner)
-        return PresentLabels(
-            into=spikes, rows="drawn", population=LABEL, limit=limit, count=count, given="contrast_labels", owner=owner
-        )
+        return PresentLabels(into=spikes, rows="drawn", population=LABEL, limit=limit, count=count, given="contrast_labels", owner=owner)
 
     def follow(self, builder: Builder, population: Population, learns: bool) -> None:
         """See Credit: the target path's way through a population."""
