@@ -176,9 +176,9 @@ class Builder:
             if not isinstance(kind, Conv2d):
                 axes = self.axis(connection.pre), self.axis(connection.post)
                 return self.buffer(name, axes, "weight", self.format(name), local="weights", stored_transposed=True)
-            axes = tuple(f"{name}_{axis}" for axis in ("out", "in", "y", "x"))
-            self.sizes |= dict(zip(axes, kind.weight_shape, strict=True))
-            self.buffer(name, axes, "kernel", self.format(name), local="weights")
+            kernel_axes = tuple(f"{name}_{axis}" for axis in ("out", "in", "y", "x"))
+            self.sizes |= dict(zip(kernel_axes, kind.weight_shape, strict=True))
+            self.buffer(name, kernel_axes, "kernel", self.format(name), local="weights")
             for table, column in zip(synapse_table(name), kind.synapses(), strict=True):
                 self.sizes[f"n_{table}"] = len(column)
                 self.values[table] = column

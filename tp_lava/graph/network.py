@@ -301,7 +301,8 @@ def _draw(connections: Sequence[Connection], seed: int, reserved: int) -> tuple[
 
     reserved: numbers left out before the readout's, from which a rule draws parameters of its own.
     """
-    rng, weights, drawn = np.random.default_rng(seed), {}, 0
+    weights: dict[str, np.ndarray] = {}
+    rng, drawn = np.random.default_rng(seed), 0
     for connection in connections:
         bound = 1.0 / np.sqrt(connection.kind.fan_in)
         if connection.post == names.READOUT:
@@ -316,7 +317,7 @@ def _check_graph(network: Network) -> None:
     known = {names.INPUT: network.n_inputs}
     labels = [*(p.name for p in network.populations), *(c.name for c in network.connections)]
     for kind, given in (("populations", network.populations), ("connections", network.connections)):
-        twice = sorted({thing.name for thing in given if [t.name for t in given].count(thing.name) > 1})  # type: ignore[attr-defined]
+        twice = sorted({thing.name for thing in given if [t.name for t in given].count(thing.name) > 1})
         if twice:
             raise invalid("Network", kind, f"two of the name {', '.join(twice)}", "with names of their own", "rename one")
     if not network.populations or sum(c.post == names.READOUT for c in network.connections) != 1:
