@@ -19,8 +19,8 @@ from tp_lava.deploy.c import present
 from tp_lava.dynamics.neuron import NeuronFormats, neuron_program, trace_program
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.readout import readout_program
-from tp_lava.dynamics.symbols import Trace, evaluate, multiply, saturate, spike, total
-from tp_lava.dynamics.third_factor import third_factor_program
+from tp_lava.dynamics.symbols import Tracer, evaluate, multiply, saturate, spike, total
+from tp_lava.dynamics.third_factor import Seen, ThirdFactor, third_factors_program
 from tp_lava.errors import InvalidValueError, NumberRangeError
 from tp_lava.numbers import Format
 from tp_lava.dynamics.readout import Readout
@@ -112,7 +112,7 @@ def test_tables_at_every_argument(segments, branch_free, rng):
     start = (0, *sorted(rng.choice(np.arange(1, last), segments - 1, replace=False).tolist()))
     offset, slope = (tuple(rng.integers(-5000, 5000, segments).tolist()) for _ in range(2))
     table = Piecewise("any", Format(10, 0, False), Format(24, 0), last, start, offset, slope, 3)
-    t = Trace("table", fixed=True, axes={"n": 1})
+    t = Tracer("table", fixed=True, axes={"n": 1})
     y = evaluate(saturate(t.read("x", "input", ("n",), Format(10, 0, False)), Format(8, 0, False)), table)
     t.write("y", y, ("n",), Format(32, 0))
     x = np.arange(512).astype(np.int32)
@@ -124,7 +124,7 @@ def test_tables_at_every_argument(segments, branch_free, rng):
 @pytest.mark.parametrize("most", [31, 30, 12])
 def test_shifts_by_a_register(bits, most, rng):
     held = Format(bits, 0)
-    t = Trace("shift", fixed=True, axes={"n": 1})
+    t = Tracer("shift", fixed=True, axes={"n": 1})
     x, count = t.read("x", "input", ("n",), held), t.read("count", "input", ("n",), Format(5, 0, False))
     count = saturate(count, Format(4, 0, False)) if most == 12 else count
     shifted = t.emit("shift_right", (x, count), format=held, interval=(held.low, held.high))
@@ -138,7 +138,7 @@ def test_shifts_by_a_register(bits, most, rng):
 
 def test_states_that_change_places():
     """What a port held is read before it is written over, in whatever order the program says so."""
-    t = Trace("swap", fixed=True, axes={"n": 1})
+    t = Tracer("swap", fixed=True, axes={"n": 1})
     a, b = (t.read(name, "state", ("n",), Format(8, 0)) for name in "ab")
     t.write("a", b)
     t.write("b", a)
@@ -151,7 +151,7 @@ def test_states_that_change_places():
 
 
 def small_program():
-    t = Trace("leaky", fixed=True, axes={"n": 1})
+    t = Tracer("leaky", fixed=True, axes={"n": 1})
     arriving = t.read("input", "input", ("n",), Format(12, 6))
     v = t.read("membrane", "state", ("n",), Format(20, 6)) * t.read("decay", "parameter", (), Format(12, 12, signed=False)) + arriving
     fired = v >= 100.0
@@ -205,7 +205,7 @@ def test_parameters_of_a_layer_and_of_each_neuron():
 
 
 def test_nothing_is_computed_twice_or_for_nothing():
-    t = Trace("twice", fixed=True, axes={"n": 1})
+    t = Tracer("twice", fixed=True, axes={"n": 1})
     x = t.read("x", "input", ("n",), Format(8, 0))
     t.write("y", (x - 5.0) + (x - 5.0), ("n",), Format(32, 0))
     t.write("z", x * t.constant(0, Format(8, 0)), ("n",), Format(32, 0))
@@ -213,7 +213,7 @@ def test_nothing_is_computed_twice_or_for_nothing():
 
 
 def test_small_constants_stand_in_the_instruction():
-    t = Trace("constants", fixed=True, axes={"n": 1})
+    t = Tracer("constants", fixed=True, axes={"n": 1})
     x = t.read("x", "input", ("n",), Format(8, 0))
     for name, number in (("a", -128), ("b", 127), ("c", 128), ("d", -129), ("e", 128)):
         t.write(name, x + float(number), ("n",), Format(32, 0))
@@ -221,7 +221,7 @@ def test_small_constants_stand_in_the_instruction():
 
 
 def test_an_accumulator_is_cleared_once_and_an_input_is_kept():
-    t = Trace("inputs", fixed=True, axes={"n": 1})
+    t = Tracer("inputs", fixed=True, axes={"n": 1})
     a, b = (t.read(name, "input", ("n",), Format(8, 0)) for name in "ab")
     t.write("y", multiply(a, b, Format(32, 0)) + a, ("n",), Format(32, 0))
     listing = compile_program(t.program(), accumulators=["a"])
@@ -249,7 +249,7 @@ def refused(program, message, **options):
 
 
 def summing():
-    t = Trace("summing", fixed=True, axes={"c": 4, "n": 1})
+    t = Tracer("summing", fixed=True, axes={"c": 4, "n": 1})
     t.write("y", total(t.read("x", "input", ("c", "n"), Format(8, 0)), "c"), ("n",), Format(32, 0))
     return t.program()
 
@@ -258,13 +258,13 @@ def test_what_is_no_neuron_program():
     real = trace_program(None)
     refused(real, 'trace: number system is real, but must be fixed point; make its network a Learner with precision="fixed".')
     softmax = readout_program(
-        4, {"input": Format(16, 8), "score": Format(31, 8), "rate": Format(16, 20, False), "third": Format(8, 10)}, Readout()
+        4, {"input": Format(16, 8), "score": Format(31, 8), "rate": Format(16, 20, False), "third_factor": Format(8, 10)}, Readout()
     )
     refused(softmax, "readout: reduction is over c, the neurons, but must be over numbers that one neuron holds")
-    t = Trace("one", fixed=True, axes={})
+    t = Tracer("one", fixed=True, axes={})
     t.write("y", t.read("x", "input", (), Format(8, 0)), (), Format(8, 0))
     refused(t.program(), "one: axes is none, but must be at least one, the neurons")
-    t = Trace("shared", fixed=True, axes={"n": 1})
+    t = Tracer("shared", fixed=True, axes={"n": 1})
     t.write("elapsed", t.read("elapsed", "state", (), Format(8, 0)) + 1.0)
     refused(t.program(), "shared: elapsed is written, and shared along n, but must be one word for each n")
 
