@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from tp_lava.backends.loihi2.circuits import axis_lengths
+from tp_lava.backends.protocol import Memory, StepByStep
 from tp_lava.circuit import Accumulate, AccumulateProducts, Circuit, ListEvents, Operation, Owner, RunProgram, UpdateWeights
 from tp_lava.circuit.labels import check_label
 from tp_lava.circuit.operations import SAMPLES, STEPS_LEFT, Conditional, events_of, rows_in_use, synapse_table
 from tp_lava.data.events import Sample, check_events
 from tp_lava.deploy.loihi2.demand import instructions, on_cores, steps_neurons
 from tp_lava.errors import invalid
-from tp_lava.graph.names import INPUT
 from tp_lava.learner import Learner
 
 
@@ -109,120 +109,115 @@ def count(learner: Learner, samples: Sequence[Sample], learning: bool | None = N
     if not samples:
         raise invalid("count", "samples", "empty", "at least one sample", "give some of the data")
     twin = learner.copy()
-    return Counts(tuple(_count_sample(twin, sample, learns) for sample in samples), learns)
+    inference, taught = twin.circuits
+    counter = _Counter(taught if learns and taught else inference)
+    return Counts(tuple(_count_sample(twin, counter, sample, learns) for sample in samples), learns)
 
 
-def _count_sample(learner: Learner, sample: Sample, learns: bool) -> SampleCounts:
+def _count_sample(learner: Learner, counter: _Counter, sample: Sample, learns: bool) -> SampleCounts:
     events, label = sample
     check_events(events, learner.network.n_inputs)
-    own = check_label(label, learner.network.n_classes) if learns else None
-    learner.begin(own, n_steps=events.n_steps)
-    inference, learning = learner.circuits
-    tally = _Tally(learning if learns and learning else inference, learner.memory)
-    for begin, end in zip(events.offsets[:-1], events.offsets[1:], strict=True):
-        tally.before()
-        learner.step(events.units[begin:end], checked=True)
-        tally.after(events.units[begin:end])
-    return tally.result(events.n_steps, len(events))
+    learner.begin(check_label(label, learner.network.n_classes) if learns else None, n_steps=events.n_steps)
+    memory = dict(learner.memory)
+    counter.start(memory)
+    counter.steps(memory, events.offsets[np.newaxis], events.units, 0, events.n_steps)
+    return counter.result(events.n_steps, len(events))
 
 
-class _Tally:
-    """Of one sample: which population's events each operation of a step saw, and what it did with them."""
+class _Counter(StepByStep):
+    """Carries a circuit out operation by operation, and counts what each is about to do."""
 
-    def __init__(self, circuit: Circuit, memory: Mapping[str, np.ndarray]) -> None:
-        self.memory, self.used = memory, circuit.rows_used(memory)
-        self.circuit = replace(circuit, sizes={**circuit.sizes, **self.used})
-        self.listed = {o.population: number for number, o in enumerate(circuit.step) if isinstance(o, ListEvents)}
-        self.presented = [o.population for o in circuit.start if o.population]
-        self.reached = {o.owner.name: circuit.buffers[o.into].owner for o in circuit.step if isinstance(o, Accumulate)}
-        self.last: dict[str, list[np.ndarray]] = {}
-        self.now: dict[str, list[np.ndarray]] = {}
-        self.counts: dict[Owner, Counter[str]] = {Owner("population", p.name): Counter() for p in circuit.network.populations}
-        self.readout, self.credit = Counter[str](), 0
+    def __init__(self, circuit: Circuit) -> None:
+        from tp_lava.backends.cpu import CPU  # Numba takes a second to load
 
-    def before(self) -> None:
-        """A step is about to run: its feedback comes from the last one."""
-        self.last = {name: self._events(name) for name in self.listed}
+        self.circuit = circuit
+        self._operations = [(o, CPU().compile(circuit, [o])) for o in circuit.step]
+        self._reached = {o.owner.name: circuit.buffers[o.into].owner for o in circuit.step if isinstance(o, Accumulate)}
 
-    def after(self, units: np.ndarray) -> None:
-        """A step has run, with these inputs."""
-        self.now = {name: self._events(name) for name in (*self.listed, *self.presented)} | {INPUT: [units]}
-        for number, o in enumerate(self.circuit.step):
+    def start(self, memory: Memory) -> None:
+        """A sample begins: count from 0. Rows are in use or not for the whole of it."""
+        self._memory, self._rows = memory, self.circuit.rows_used(memory)
+        self._in_use = replace(self.circuit, sizes={**self.circuit.sizes, **self._rows})
+        self._counts = {Owner("population", p.name): Counter[str]() for p in self.circuit.network.populations}
+        self._readout, self._credit = Counter[str](), 0
+
+    def once(self, memory: Memory) -> None:
+        """See Compiled."""
+        for o, code in self._operations:
             if type(o) in _COUNTED and (not isinstance(o, Conditional) or self._happens(o)):
-                _COUNTED[type(o)](self, number, o)
+                _COUNTED[type(o)](self, o)
+            code.once(memory)
 
     def result(self, steps: int, input_spikes: int) -> SampleCounts:
         """What came together."""
         kinds = [f.name for f in dataclasses.fields(LayerCounts)][1:]
-        layers = tuple(LayerCounts(owner.name, *(counts[kind] for kind in kinds)) for owner, counts in self.counts.items())
-        return SampleCounts(steps, input_spikes, layers, self.credit, self.readout["synaptic"], self.readout["updates"])
+        layers = tuple(LayerCounts(owner.name, *(counts[kind] for kind in kinds)) for owner, counts in self._counts.items())
+        return SampleCounts(steps, input_spikes, layers, self._credit, self._readout["synaptic"], self._readout["updates"])
 
     # Operations -------------------------------------------------------------------------------
-    def accumulate(self, number: int, o: Accumulate) -> None:
-        done = sum(self._synapses(o.weights, o.table, units) for units in self._seen(number, o.events))
+    def accumulate(self, o: Accumulate) -> None:
+        done = sum(self._synapses(o.weights, o.table, units) for units in self._events(o.events))
         self._of(o)[self._kind("synaptic", o.into)] += done
 
-    def list_events(self, number: int, o: ListEvents) -> None:
-        self._of(o)[self._kind("spikes", o.spikes)] += sum(map(len, self.now[o.population]))
+    def list_events(self, o: ListEvents) -> None:
+        spikes = rows_in_use(self._memory[o.spikes], self.circuit.buffers[o.spikes].axes, self._rows)
+        self._of(o)[self._kind("spikes", o.spikes)] += int(np.count_nonzero(spikes))
 
-    def update_weights(self, number: int, o: UpdateWeights) -> None:
-        n_pre, width = self.circuit.shape(o.weights)
-        rows = self.circuit.shape(o.third_factor)[0]
-        active = self._active(number, o)
-        self._of(o)["updates"] += width * (n_pre * rows if active is None else sum(map(len, active)))
+    def update_weights(self, o: UpdateWeights) -> None:
+        n_pre, width = self._in_use.shape(o.weights)
+        active = self._active(o)
+        units = n_pre * self._in_use.shape(o.third_factor)[0] if active is None else sum(map(len, active))
+        self._of(o)["updates"] += units * width
 
-    def accumulate_products(self, number: int, o: AccumulateProducts) -> None:
-        active = self._active(number, o) or []
-        self._of(o)["updates"] += sum(self._synapses(o.change, o.table, units) for units in active)
+    def accumulate_products(self, o: AccumulateProducts) -> None:
+        self._of(o)["updates"] += sum(self._synapses(o.change, o.table, units) for units in self._active(o) or ())
 
-    def run_program(self, number: int, o: RunProgram) -> None:
+    def run_program(self, o: RunProgram) -> None:
         weights = [name for name in o.writes if self.circuit.buffers[name].role in ("weight", "kernel")]
         if weights:
-            self._of(o)["updates"] += prod(self.circuit.shape(weights[0]))
+            self._of(o)["updates"] += prod(self._in_use.shape(weights[0]))
         elif not on_cores(o):
-            self.credit += instructions(o.program, axis_lengths(self.circuit, o))
+            self._credit += instructions(o.program, axis_lengths(self._in_use, o))
         elif steps_neurons(o):
-            self._of(o)["neuron_updates"] += prod(self.circuit.shape(o.writes[0]))
+            self._of(o)["neuron_updates"] += prod(self._in_use.shape(o.writes[0]))
 
     # Inside -----------------------------------------------------------------------------------
     def _of(self, o: Operation) -> Counter[str]:
-        """The counts of the population whose neurons, or the connection into which, an operation belongs to; else the readout's."""
-        return self.counts.get(self.reached.get(o.owner.name, o.owner) if o.owner.kind != "population" else o.owner, self.readout)
+        """The counts of the population that an operation belongs to, or that its connection reaches; else those of the readout."""
+        owner = o.owner if o.owner.kind == "population" else self._reached.get(o.owner.name)
+        return self._counts.get(owner, self._readout)
 
     def _kind(self, name: str, buffer: str) -> str:
         return name if self.circuit.buffers[buffer].axes[0] == SAMPLES else f"rule_{name}"
 
     def _events(self, population: str) -> list[np.ndarray]:
+        """Active units of each row in use."""
         active, counts = events_of(population)
-        held = rows_in_use(self.memory[active], self.circuit.buffers[active].axes, self.used)
-        return [row[:length].copy() for row, length in zip(held, self.memory[counts], strict=False)]
+        rows = self._in_use.shape(active)[0]
+        return [self._memory[active][row, : self._memory[counts][row]] for row in range(rows)]
 
-    def _seen(self, number: int, population: str) -> list[np.ndarray]:
-        """The events that operation `number` saw: those of this step, if they had been listed when it ran."""
-        return (self.now if self.listed.get(population, -1) < number else self.last)[population]
-
-    def _active(self, number: int, o: UpdateWeights | AccumulateProducts) -> list[np.ndarray] | None:
+    def _active(self, o: UpdateWeights | AccumulateProducts) -> list[np.ndarray] | None:
         """Presynaptic units of each row for which something is learned; None: all."""
         if o.events:
-            return self._seen(number, o.events)
-        return [np.flatnonzero(row) for row in self.memory[o.trace]] if o.trace else None
+            return self._events(o.events)
+        return [np.flatnonzero(row) for row in self._memory[o.trace]] if o.trace else None
 
     def _synapses(self, weights: str, table: str, units: np.ndarray) -> int:
         """Synapses of some units."""
         if not table:
             return len(units) * self.circuit.shape(weights)[1]
-        offsets = self.memory[synapse_table(table)[0]]
+        offsets = self._memory[synapse_table(table)[0]]
         return int((offsets[units + 1] - offsets[units]).sum())
 
     def _happens(self, o: Conditional) -> bool:
-        on = not o.switch or self.memory[o.switch][0] != 0
-        return bool(on and (not o.last_steps or 0 <= self.memory[STEPS_LEFT][0] < o.last_steps))
+        on = not o.switch or self._memory[o.switch][0] != 0
+        return bool(on and (not o.last_steps or 0 <= self._memory[STEPS_LEFT][0] < o.last_steps))
 
 
-_COUNTED: dict[type[Operation], Callable[[_Tally, int, Any], None]] = {
-    Accumulate: _Tally.accumulate,
-    AccumulateProducts: _Tally.accumulate_products,
-    ListEvents: _Tally.list_events,
-    RunProgram: _Tally.run_program,
-    UpdateWeights: _Tally.update_weights,
+_COUNTED: dict[type[Operation], Callable[[_Counter, Any], None]] = {
+    Accumulate: _Counter.accumulate,
+    AccumulateProducts: _Counter.accumulate_products,
+    ListEvents: _Counter.list_events,
+    RunProgram: _Counter.run_program,
+    UpdateWeights: _Counter.update_weights,
 }

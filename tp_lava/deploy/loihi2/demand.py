@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil, prod
 
-from tp_lava.backends.loihi2 import Loihi2
+from tp_lava.backends.loihi2 import Counts, Loihi2
 from tp_lava.backends.loihi2.circuits import axis_lengths
 from tp_lava.backends.loihi2.learning_engine import synapse_states
 from tp_lava.circuit import Accumulate, AccumulateProducts, Buffer, Circuit, Operation, Owner, RunProgram, UpdateWeights
@@ -49,22 +49,16 @@ class ConnectionDemand:
 
 @dataclass(frozen=True)
 class NeuronProgram:
-    """As listed for Loihi 2. instructions, constants, shared: words of program memory; executed: instructions of a compartment in a
-    step, at most; spills: words of its memory; compartments: of a neuron that it is carried out for.
-    """
+    """counts: of its listing for Loihi 2; compartments: of a neuron that it is carried out for."""
 
     name: str
-    instructions: int
-    constants: int
-    shared: int
-    executed: int
-    spills: int
+    counts: Counts
     compartments: int
 
     @property
     def words(self) -> int:
-        """Of a core that carries it out."""
-        return self.instructions + self.constants + self.shared
+        """Of program memory, on a core that carries it out: instructions, constants and parameters of the population."""
+        return self.counts.instructions + self.counts.constants + sum(self.counts.shared_words.values())
 
 
 @dataclass(frozen=True)
@@ -173,7 +167,8 @@ def _sent_by_processors(circuit: Circuit) -> list[Buffer]:
 
 def _layer(circuit: Circuit, population: Population, limits: Limits) -> LayerDemand:
     name, runs = population.name, neuron_programs(circuit, population)
-    programs = tuple(_program(circuit, run, population.size) for run in runs)
+    rows = [prod(circuit.shape(run.writes[0])) // population.size for run in runs]
+    programs = tuple(NeuronProgram(o.program.name, Loihi2().listing(circuit, o).counts, n) for o, n in zip(runs, rows, strict=True))
     stepped = [circuit.buffers[b] for run in runs if steps_neurons(run) for b in run.writes]
     credit, read = Owner("credit", name), {b for run in runs for b in run.reads}
     state = _state_bits(circuit, runs, name, limits)
@@ -181,19 +176,13 @@ def _layer(circuit: Circuit, population: Population, limits: Limits) -> LayerDem
         name=name,
         neurons=population.size,
         compartments=sum(circuit.sizes[axis] for axis in {b.axes[0] for b in stepped}),
-        state_bits=state + sum(p.spills * p.compartments for p in programs) * limits.state_word.value,
+        state_bits=state + sum(p.counts.spills * p.compartments for p in programs) * limits.state_word.value,
         credited=bool(circuit.of(credit)),
         errors=sum(_elements(circuit, b) for b in _sent_by_processors(circuit) if b.owner == credit or b.name in read),
         read=circuit.network.readout.pre == name,
         programs=programs,
         connections=tuple(_connections(circuit, Owner("population", name))),
     )
-
-
-def _program(circuit: Circuit, run: RunProgram, neurons: int) -> NeuronProgram:
-    c = Loihi2().listing(circuit, run).counts
-    rows = prod(circuit.shape(run.writes[0])) // neurons
-    return NeuronProgram(run.program.name, c.instructions, c.constants, sum(c.shared_words.values()), c.worst, c.spills, rows)
 
 
 def _state_bits(circuit: Circuit, runs: list[RunProgram], axis: str, limits: Limits) -> int:

@@ -90,7 +90,7 @@ class Mapping:
             "chips": [chip.number for chip in self.chips if layer.name in chip.layers],
             "synapses": sum(sum(core.synapses.values()) for core in cores),
             "state_bytes_per_neuron": -(-layer.state_bits // 8),
-            "instructions": {p.name: p.instructions for p in layer.programs},
+            "instructions": {p.name: p.counts.instructions for p in layer.programs},
             "bytes": {part: sum(core.bytes[part] for core in cores) for part in cores[0].bytes},
         }
 

@@ -7,6 +7,7 @@ it sends to lie, so layers are placed from the last to the first, and again whil
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -107,14 +108,11 @@ class _Layer:
 
     def _last(self, first: int) -> int:
         """The largest end of a range that fits, by doubling and bisection: what a range takes grows with it."""
-        most = self.demand.neurons
-        fits, fails = first + 1, min(first + 2, most + 1)
-        while fails <= most and self._fits(first, fails):
-            fits, fails = fails, min(first + 2 * (fails - first), most) if fails < most else most + 1
-        while fails - fits > 1:
-            middle = (fits + fails) // 2
-            fits, fails = (middle, fails) if self._fits(first, middle) else (fits, middle)
-        return fits
+        most, span = self.demand.neurons, 1
+        while first + 2 * span <= most and self._fits(first, first + 2 * span):
+            span *= 2
+        ends = range(first + span, min(first + 2 * span, most) + 1)  # the first of them fits, or is a neuron alone
+        return ends[bisect_left(ends, True, lo=1, key=lambda last: not self._fits(first, last)) - 1]
 
     def _fits(self, first: int, last: int) -> bool:
         return self.core(first, last).fits(self.limits)
