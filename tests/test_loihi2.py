@@ -2,30 +2,33 @@
 
 import pathlib
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from conftest import lively, port_arrays, random_events
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from output_error_rule import OutputError
 from random_programs import random_program
+from second_trace_rule import SecondTrace
+from synapse_state_rule import SynapseState
 from test_targets import product_program, python_product
 
 import tp_lava as tpl
+from tp_lava.circuit import Operation, Owner, UpdateWeights
 from tp_lava.commands.converting import model_named
 from tp_lava.commands.tasks import rule_named
-from tp_lava.deploy.c import present
 from tp_lava.dynamics.neuron import NeuronFormats, neuron_program, trace_program
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.readout import readout_program
-from tp_lava.dynamics.symbols import Trace, evaluate, multiply, saturate, spike, total
-from tp_lava.dynamics.third_factor import third_factor_program
+from tp_lava.dynamics.symbols import Tracer, evaluate, multiply, saturate, spike, total
+from tp_lava.dynamics.third_factor import Seen, ThirdFactor, third_factors_program
 from tp_lava.errors import InvalidValueError, NumberRangeError
 from tp_lava.numbers import Format
 from tp_lava.dynamics.readout import Readout
-from tp_lava.backends.interpreter import interpret, interpret_step
-from tp_lava.backends.loihi2 import circuit_listings, compile_program, emulate, emulate_step
+from tp_lava.backends.interpreter import Interpreter, interpret
+from tp_lava.backends.loihi2 import Loihi2, circuit_listings, compile_program, emulate, emulate_step, learning_string
 from tp_lava.backends.loihi2.compiling import gathers
 from tp_lava.backends.loihi2.listing import INSTRUCTIONS, Constant, Line, Register
 
@@ -112,7 +115,7 @@ def test_tables_at_every_argument(segments, branch_free, rng):
     start = (0, *sorted(rng.choice(np.arange(1, last), segments - 1, replace=False).tolist()))
     offset, slope = (tuple(rng.integers(-5000, 5000, segments).tolist()) for _ in range(2))
     table = Piecewise("any", Format(10, 0, False), Format(24, 0), last, start, offset, slope, 3)
-    t = Trace("table", fixed=True, axes={"n": 1})
+    t = Tracer("table", fixed=True, axes={"n": 1})
     y = evaluate(saturate(t.read("x", "input", ("n",), Format(10, 0, False)), Format(8, 0, False)), table)
     t.write("y", y, ("n",), Format(32, 0))
     x = np.arange(512).astype(np.int32)
@@ -124,7 +127,7 @@ def test_tables_at_every_argument(segments, branch_free, rng):
 @pytest.mark.parametrize("most", [31, 30, 12])
 def test_shifts_by_a_register(bits, most, rng):
     held = Format(bits, 0)
-    t = Trace("shift", fixed=True, axes={"n": 1})
+    t = Tracer("shift", fixed=True, axes={"n": 1})
     x, count = t.read("x", "input", ("n",), held), t.read("count", "input", ("n",), Format(5, 0, False))
     count = saturate(count, Format(4, 0, False)) if most == 12 else count
     shifted = t.emit("shift_right", (x, count), format=held, interval=(held.low, held.high))
@@ -138,7 +141,7 @@ def test_shifts_by_a_register(bits, most, rng):
 
 def test_states_that_change_places():
     """What a port held is read before it is written over, in whatever order the program says so."""
-    t = Trace("swap", fixed=True, axes={"n": 1})
+    t = Tracer("swap", fixed=True, axes={"n": 1})
     a, b = (t.read(name, "state", ("n",), Format(8, 0)) for name in "ab")
     t.write("a", b)
     t.write("b", a)
@@ -151,7 +154,7 @@ def test_states_that_change_places():
 
 
 def small_program():
-    t = Trace("leaky", fixed=True, axes={"n": 1})
+    t = Tracer("leaky", fixed=True, axes={"n": 1})
     arriving = t.read("input", "input", ("n",), Format(12, 6))
     v = t.read("membrane", "state", ("n",), Format(20, 6)) * t.read("decay", "parameter", (), Format(12, 12, signed=False)) + arriving
     fired = v >= 100.0
@@ -205,7 +208,7 @@ def test_parameters_of_a_layer_and_of_each_neuron():
 
 
 def test_nothing_is_computed_twice_or_for_nothing():
-    t = Trace("twice", fixed=True, axes={"n": 1})
+    t = Tracer("twice", fixed=True, axes={"n": 1})
     x = t.read("x", "input", ("n",), Format(8, 0))
     t.write("y", (x - 5.0) + (x - 5.0), ("n",), Format(32, 0))
     t.write("z", x * t.constant(0, Format(8, 0)), ("n",), Format(32, 0))
@@ -213,7 +216,7 @@ def test_nothing_is_computed_twice_or_for_nothing():
 
 
 def test_small_constants_stand_in_the_instruction():
-    t = Trace("constants", fixed=True, axes={"n": 1})
+    t = Tracer("constants", fixed=True, axes={"n": 1})
     x = t.read("x", "input", ("n",), Format(8, 0))
     for name, number in (("a", -128), ("b", 127), ("c", 128), ("d", -129), ("e", 128)):
         t.write(name, x + float(number), ("n",), Format(32, 0))
@@ -221,7 +224,7 @@ def test_small_constants_stand_in_the_instruction():
 
 
 def test_an_accumulator_is_cleared_once_and_an_input_is_kept():
-    t = Trace("inputs", fixed=True, axes={"n": 1})
+    t = Tracer("inputs", fixed=True, axes={"n": 1})
     a, b = (t.read(name, "input", ("n",), Format(8, 0)) for name in "ab")
     t.write("y", multiply(a, b, Format(32, 0)) + a, ("n",), Format(32, 0))
     listing = compile_program(t.program(), accumulators=["a"])
@@ -231,7 +234,8 @@ def test_an_accumulator_is_cleared_once_and_an_input_is_kept():
 
 
 def test_a_third_factor_goes_through_its_streams(rng):
-    program = third_factor_program(10, Format(16, 10, False), Format(16, 20, False), Format(8, 10))
+    third = ThirdFactor("", "surrogate", Format(16, 20, False), Format(8, 10))
+    program = third_factors_program(10, [third], Seen(Format(16, 10, False)), fixed=True, name="third_factors")
     few, many = (compile_program(program, sizes={"c": c}) for c in (1, 10))
     assert (few.unrolled, many.unrolled) == ((("c", 1),), (("c", 10),))
     assert many.counts.words["input"] == 11  # ten coefficients and the surrogate
@@ -249,7 +253,7 @@ def refused(program, message, **options):
 
 
 def summing():
-    t = Trace("summing", fixed=True, axes={"c": 4, "n": 1})
+    t = Tracer("summing", fixed=True, axes={"c": 4, "n": 1})
     t.write("y", total(t.read("x", "input", ("c", "n"), Format(8, 0)), "c"), ("n",), Format(32, 0))
     return t.program()
 
@@ -258,13 +262,13 @@ def test_what_is_no_neuron_program():
     real = trace_program(None)
     refused(real, 'trace: number system is real, but must be fixed point; make its network a Learner with precision="fixed".')
     softmax = readout_program(
-        4, {"input": Format(16, 8), "score": Format(31, 8), "rate": Format(16, 20, False), "third": Format(8, 10)}, Readout()
+        4, {"input": Format(16, 8), "score": Format(31, 8), "rate": Format(16, 20, False), "third_factor": Format(8, 10)}, Readout()
     )
     refused(softmax, "readout: reduction is over c, the neurons, but must be over numbers that one neuron holds")
-    t = Trace("one", fixed=True, axes={})
+    t = Tracer("one", fixed=True, axes={})
     t.write("y", t.read("x", "input", (), Format(8, 0)), (), Format(8, 0))
     refused(t.program(), "one: axes is none, but must be at least one, the neurons")
-    t = Trace("shared", fixed=True, axes={"n": 1})
+    t = Tracer("shared", fixed=True, axes={"n": 1})
     t.write("elapsed", t.read("elapsed", "state", (), Format(8, 0)) + 1.0)
     refused(t.program(), "shared: elapsed is written, and shared along n, but must be one word for each n")
 
@@ -344,23 +348,38 @@ LEARNERS = {
 }
 
 
+def present(learner, compiled, events, label):
+    """A sample through some back end's code. -> scores and total spikes of each population."""
+    learner.begin(label, n_steps=events.n_steps)
+    compiled.steps(dict(learner.memory), events.offsets[np.newaxis], events.units, 0, events.n_steps)
+    totals = [int(learner.memory[f"{population.name}_total"].sum()) for population in learner.network.populations]
+    return learner.memory["score"].tolist(), totals
+
+
 @pytest.mark.parametrize("form", LEARNERS)
 @pytest.mark.parametrize("options", [{}, {"registers": 6, "branch_free": True}], ids=["skips", "few registers"])
 def test_learning_runs_are_the_interpreter_s(form, options, rng):
     learner = LEARNERS[form](rng)
     twin, start = learner.copy(), {name: array.copy() for name, array in learner.mantissas.items()}
-    listings = {id(circuit): circuit_listings(circuit, **options) for circuit in twin.circuits if circuit}
-    if form == "tp_match":
-        listings[id(twin.circuits[1])] = circuit_listings(twin.circuits[1], streams=3, **options)
+    inference, learning = learner.circuits
+    rows = {axis: 3 for axis in learning.row_counts} if form == "tp_match" else {}
+    back_ends = [(Interpreter(), Interpreter()), (Loihi2(**options), Loihi2(rows=rows, **options))]
+    codes = [(infer.compile(inference), learn.compile(learning or inference)) for infer, learn in back_ends]
     for number in range(3):
         events, label = random_events(rng, 11, 10, 0.3), None if learner.rule is None or number == 1 else number
-        expected = present(learner, events, label, interpret_step)
-        found = present(twin, events, label, lambda circuit, memory: emulate_step(circuit, memory, listings[id(circuit)]))
+        expected, found = (present(held, code[label is not None], events, label) for held, code in zip((learner, twin), codes, strict=True))
         assert found == expected
         for name, array in learner.memory.items():
             np.testing.assert_array_equal(twin.memory[name], array, name)
-    assert all(expected.spikes)
+    assert all(expected[1])
     assert learner.rule is None or any(not np.array_equal(start[name], array) for name, array in learner.mantissas.items())
+
+
+def test_a_step_is_counted_as_the_interpreter_s(rng):
+    learner = LEARNERS["tp"](rng)
+    learner.begin(1)
+    emulate_step(learner.circuits[1], dict(learner.memory), circuit_listings(learner.circuits[1]))
+    assert learner.memory["random_step"][0] == 1
 
 
 def test_the_listings_are_what_is_carried_out(rng):
@@ -375,8 +394,8 @@ def test_the_listings_are_what_is_carried_out(rng):
             p = replace(p, listing=replace(p.listing, lines=p.listing.lines[:place] + p.listing.lines[place + 1 :]))
         spoiled.append(p)
     events = random_events(rng, 11, 10, 0.3)
-    present(learner, events, 1)
-    present(twin, events, 1, lambda circuit, memory: emulate_step(circuit, memory, replace(made, placements=tuple(spoiled))))
+    present(learner, Interpreter().compile(circuit), events, 1)
+    present(twin, replace(made, placements=tuple(spoiled)), events, 1)
     assert learner.memory["target1_trace"].any()
     assert not twin.memory["target1_trace"].any()
 
@@ -405,7 +424,7 @@ def test_every_operation_has_its_place(form, rng):
 def test_places_of_tp(rng):
     made = circuit_listings(LEARNERS["tp"](rng).circuits[1])
     places = {p.what: p for p in made.placements}
-    both = [f"{path}{n}_{program}" for path in ("hidden", "target") for n in (0, 1) for program in ("neuron", "third_factor")]
+    both = [f"{path}{n}_{program}" for path in ("hidden", "target") for n in (0, 1) for program in ("neuron", "third_factors")]
     assert set(made.listings) == {"label_trace", "readout_bias_plasticity", *both}
     assert places["target1_neuron"].runs == 2 * 7  # streams times neurons
     assert re.search(r"dw = 2\^-?\d+\*x0\*y1 - 2\^-?\d+\*x0\*y2", places["hidden0_plasticity"].note)
@@ -413,15 +432,62 @@ def test_places_of_tp(rng):
     assert "x1*y1" in places["readout_plasticity"].note
 
 
-@pytest.mark.parametrize("streams", [0, 3, 1.5])
-def test_streams_that_a_circuit_does_not_have(streams, rng):
-    with pytest.raises(InvalidValueError, match=re.escape(f"streams is {streams!r}, but must be an integer in 1..2")):
-        circuit_listings(LEARNERS["tp"](rng).circuits[1], streams=streams)
+@pytest.mark.parametrize("rows", [0, 3, 1.5])
+def test_rows_that_a_circuit_does_not_have(rows, rng):
+    circuit = LEARNERS["tp"](rng).circuits[1]
+    (axis,) = circuit.row_counts
+    with pytest.raises(InvalidValueError, match=re.escape(f"rows[{axis!r}] is {rows!r}, but must be an integer in 1..2")):
+        circuit_listings(circuit, rows={axis: rows})
 
 
 def test_a_real_circuit_is_refused(rng):
-    with pytest.raises(InvalidValueError, match="circuit_listings: circuit is real, but must be in fixed point"):
+    with pytest.raises(InvalidValueError, match="Loihi 2 listing: circuit is real, but must be in fixed point"):
         circuit_listings(tpl.Learner(network(rng), None).circuits[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unknown(Operation):
+    """An operation that no back end has."""
+
+
+def test_what_is_not_in_a_table_is_refused_by_name(rng):
+    circuit = LEARNERS["infers"](rng).circuits[0]
+    with pytest.raises(InvalidValueError, match="Loihi 2 listing: operation is Unknown, but must be one of Accumulate, Accum"):
+        circuit_listings(replace(circuit, step=(*circuit.step, Unknown())))
+    program = small_program()
+    foreign = tuple(replace(i, op="divide") if i.op == "min" else i for i in program.instructions)
+    with pytest.raises(InvalidValueError, match="Loihi 2 listing: instruction is divide, but must be one of add, and, eq"):
+        compile_program(replace(program, instructions=foreign))
+
+
+# What the learning engine has, and has not ---------------------------------------------------------
+
+
+def test_a_second_trace_is_x2_of_the_learning_engine(rng):
+    learner = tpl.Learner(network(rng, recurrent=False), SecondTrace(0.2), "fixed")
+    places = {p.what: p for p in circuit_listings(learner.circuits[1]).placements}
+    assert re.fullmatch(r"dw = 2\^-?\d+\*u0\*x2\*y1 - .*u0\*x2\*y2, third factor .* on two rails", places["hidden0_plasticity"].note)
+    assert places["hidden0_second_trace"].note == "its trace is x2 of the stock learning engine, in 7 bits there"
+
+
+def test_states_of_synapses_are_not_in_the_learning_engine(rng):
+    learner = tpl.Learner(network(rng, recurrent=False), SynapseState(0.2), "fixed")
+    circuit = learner.circuits[1]
+    places = {p.what: p for p in circuit_listings(circuit).placements}
+    assert places["hidden0_plasticity"].place == "embedded processor"
+    assert "a state per synapse that decays; use a term without filter" in places["hidden0_plasticity"].note
+    (update,) = (o for o in circuit.of(Owner("plasticity", "hidden0")) if isinstance(o, UpdateWeights))
+    with pytest.raises(InvalidValueError, match="hidden0: learning rule is with a state per synapse that decays"):
+        learning_string(circuit, update)
+
+
+@pytest.mark.parametrize("rule", [SecondTrace(0.2), SynapseState(0.2), OutputError(0.2)], ids=lambda rule: rule.label)
+def test_any_rule_is_emulated(rule, rng):
+    learner = tpl.Learner(network(rng), rule, "fixed")
+    twin, circuit, events = learner.copy(), learner.circuits[1], random_events(rng, 11, 10, 0.3)
+    assert present(twin, Loihi2().compile(circuit), events, 2) == present(learner, Interpreter().compile(circuit), events, 2)
+    for name, array in learner.memory.items():
+        np.testing.assert_array_equal(twin.memory[name], array, name)
 
 
 # The documentation -------------------------------------------------------------------------------

@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import cli
-from tp_lava.circuit import rows_in_use
+from tp_lava.circuit import Accumulate, Owner, RunProgram, UpdateWeights
 from tp_lava.graph.connections import Pool2d, Conv2d
 from tp_lava.deploy import map_network
 from tp_lava.deploy.loihi2 import Costs, Limit, Limits, count, estimate, learning_memory
-from tp_lava.deploy.loihi2.programs import instructions
+from tp_lava.deploy.loihi2.demand import instructions
 from tp_lava.dynamics.contrast import contrast_program
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, plasticity_program
 from tp_lava.graph.network import Layer
@@ -29,9 +29,9 @@ def convolutional(shape=(1, 6, 6), channels=3, hidden=7, classes=3, pooling=()):
     spatial = Conv2d(shape, channels, (3, 3), padding=(1, 1), pooling=pooling)
     layers = Layer(spatial.size, tpl.LIF(), connection=spatial), Layer(hidden, tpl.LIF())
     rng = np.random.default_rng(3)
-    weights = {"hidden0": spatial.weight_shape, "hidden1": (hidden, spatial.size), "target": (spatial.size, classes)}
-    weights["readout"] = (classes, hidden)
-    return tpl.Network(spatial.n_inputs, layers, classes, {name: rng.normal(0, 0.5, shape) for name, shape in weights.items()})
+    shapes = {"hidden0": spatial.weight_shape, "hidden1": (hidden, spatial.size), "readout": (classes, hidden)}
+    weights = {name: rng.normal(0, 0.5, shape) for name, shape in shapes.items()}
+    return tpl.Network.of_layers(spatial.n_inputs, layers, classes, weights)
 
 
 # By hand ------------------------------------------------------------------------------------------
@@ -46,7 +46,7 @@ def test_a_small_network_by_hand():
     assert core.bytes == {
         "synapses": 10 * 8 + 8,  # a row of 5 x 8 bits in a word of 64; the header
         "state": -(-5 * (3 * 32 + 1) // 8),  # input, membrane, trace; the spike
-        "programs": 4 * (program.instructions + program.constants + program.shared),
+        "programs": 4 * (program.counts.instructions + program.counts.constants + sum(program.counts.shared_words.values())),
         "input axons": 10 * 8,
         "output axons": 5 * 8,  # to the readout
         "presynaptic traces": 0,
@@ -76,8 +76,8 @@ def test_target_streams_by_hand():
 def test_a_second_layer_has_the_streams_of_the_first():
     mapping = map_network(tpl.Network.dense((10, 5, 4, 3)), tpl.TP(contrast=2))
     first, second = mapping.layers
-    assert {c.name: c.streams for c in first.connections} == {"hidden0": 1, "target": 2}
-    assert {c.name: c.streams for c in second.connections} == {"hidden1": 3}
+    assert {c.name: c.rows for c in first.connections} == {"hidden0": 1, "target": 2}
+    assert {c.name: c.rows for c in second.connections} == {"hidden1": 3}
     assert mapping.cores[0].bytes["output axons"] == 8 * 5 * (3 + 3)
 
 
@@ -370,38 +370,45 @@ def test_costs_can_be_replaced():
 
 
 def by_the_interpreter(learner, samples, learns, monkeypatch):
-    """(weights delivered, by buffer; weights changed, by program) of each sample, as the interpreter does them one by one."""
+    """Weights delivered and changed for each sample, as the interpreter does them one by one."""
     found = []
-    delivered, interpret = interpreter._delivered, interpreter.interpret
+    accumulate, interpret = interpreter.OPERATION_TABLE[Accumulate], interpreter.interpret
+    readout = Owner("readout"), Owner("connection", "readout"), Owner("plasticity", "readout")
+    owner = [None]  # of the operation that is carried out
 
-    def deliver(memory, weights, units, table, like):
-        if table:
-            offsets = memory[f"{table}_offsets"]
-            done = sum(int(offsets[u + 1] - offsets[u]) for u in units)
-        else:
-            done = len(units) * like.size
-        found[-1]["delivered"] += (weights != "readout") * done
-        found[-1]["readout"] += (weights == "readout") * done
-        return delivered(memory, weights, units, table, like)
+    def accumulating(step, o):
+        for units in interpreter._events(step.memory, o.events):
+            if o.table:
+                offsets = step.memory[f"{o.table}_offsets"]
+                done = sum(int(offsets[u + 1] - offsets[u]) for u in units)
+            else:
+                done = len(units) * step.memory[o.weights].shape[1]
+            found[-1]["readout" if o.owner in readout else "delivered"] += done
+        accumulate(step, o)
+
+    def owned(carry_out):
+        def carried_out(step, o):
+            owner[0] = o.owner
+            carry_out(step, o)
+
+        return carried_out
 
     def run(program, arrays, *more, **options):
-        if program.name.endswith(("_plasticity", "_optimiser")) and "bias" not in program.name:
-            found[-1]["updated" if not program.name.startswith("readout") else "readout updated"] += arrays["weight"].size
+        if owner[0].kind == "plasticity" and "weight" in arrays and not learner.network.is_bias(owner[0].name):
+            found[-1]["readout updated" if owner[0] in readout else "updated"] += arrays["weight"].size
         return interpret(program, arrays, *more, **options)
 
-    monkeypatch.setattr(interpreter, "_delivered", deliver)
+    monkeypatch.setitem(interpreter.OPERATION_TABLE, Accumulate, accumulating)
+    for kind in (RunProgram, UpdateWeights):
+        monkeypatch.setitem(interpreter.OPERATION_TABLE, kind, owned(interpreter.OPERATION_TABLE[kind]))
     monkeypatch.setattr(interpreter, "interpret", run)
     twin = learner.copy()
     for events, label in samples:
         found.append(dict.fromkeys(("delivered", "updated", "readout", "readout updated"), 0))
         twin.begin(label if learns else None, n_steps=events.n_steps)
-        circuit = twin.circuits[1] if learns else twin.circuits[0]
-        streams = twin.position[1] if learns else circuit.sizes.get("k", 0)
-        memory = {name: rows_in_use(twin.memory[name], b.axes, streams) for name, b in circuit.buffers.items()}
-        for begin, end in zip(events.offsets[:-1], events.offsets[1:], strict=True):
-            units = events.units[begin:end]
-            memory["input_active"][0, : units.size], memory["input_count"][0] = units, units.size
-            interpreter.interpret_step(circuit, memory, run)
+        compiled = interpreter.Interpreter(run).compile(twin.circuits[learns])
+        compiled.steps(dict(twin.memory), events.offsets[np.newaxis], events.units, 0, events.n_steps)
+    monkeypatch.undo()
     return found
 
 
@@ -520,7 +527,7 @@ def test_memory_of_learning():
     assert [row.name for row in rows.values() if row.yours] == ["TP, K = 3"]
     assert rows["BPTT over 50 steps"].formula == (50 * (30 + 2 * 20), 50 * (20 + 2 * 10))
     assert rows["e-prop"].formula == (30 * 20, 20 * 10)
-    assert rows["TESS, update each step"].counted == (30 + 20, 20 + 10)
+    assert rows["TESS, walsh, step"].counted == (30 + 20, 20 + 10)
     recurrent = {row.name: row for row in learning_memory(tpl.Network.dense((30, 20, 4), recurrent=True), None, 50)}
     assert recurrent["e-prop"].formula == (30 * 20 + 20 * 20,)
     assert not any(row.yours for row in recurrent.values())

@@ -3,7 +3,6 @@
     dw = sum of pre * post,   pre: x0 (spike now) or x1 (spike trace),   post: y1, y2, ... (neuron terms)
 
 In fixed point every product is rounded stochastically to the weight's resolution and the weight saturates.
-A rule knows how Lava's learning engine writes it: signed terms are split into two unsigned rails.
 """
 
 from __future__ import annotations
@@ -31,19 +30,6 @@ class PlasticityRule:
     """dw = sum of terms. x0 rules act where the presynaptic unit spikes now, x1 rules where its trace is not zero."""
 
     terms: tuple[Product, ...]
-
-    def loihi_string(self, shifts: Mapping[str, int]) -> str:
-        """The rule in Lava's learning-rule syntax. shifts: post term -> k of its factor 2^-k.
-
-        The signed term number i becomes the rails y(2i+1), positive, and y(2i+2), negative.
-        """
-        pieces = []
-        for i, term in enumerate(self.terms):
-            scale = f"2^{-shifts[term.post]}"
-            gate = "" if term.pre == "x0" else "u0*"
-            for rail, sign in ((2 * i + 1, "+"), (2 * i + 2, "-")):
-                pieces.append(f"{sign} {scale}*{gate}{term.pre}*y{rail}")
-        return " ".join(pieces).removeprefix("+ ")
 
     @property
     def uses_trace(self) -> bool:

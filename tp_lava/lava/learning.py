@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from tp_lava.backends.loihi2.learning_engine import loihi_string
 from tp_lava.checks import is_whole
 from tp_lava.dynamics.neuron import FADED
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, TRACE_TIMES_THIRD
@@ -42,7 +43,7 @@ def loihi_rule(shift: int = 0) -> Any:
     """
     if not is_whole(shift, 0, 8):
         raise invalid("loihi_rule", "shift", repr(shift), "an integer in [0, 8)", "put the rest of the factor into the rate")
-    return _stock(SPIKE_TIMES_THIRD.loihi_string({"y1": shift}))
+    return _stock(loihi_string(SPIKE_TIMES_THIRD, {"y1": shift}))
 
 
 def tess_loihi_rule(rule: TESS, shift: int = 0, trace_frac: int | None = None, seed: int = 0) -> Any:
@@ -57,8 +58,8 @@ def tess_loihi_rule(rule: TESS, shift: int = 0, trace_frac: int | None = None, s
     if not is_whole(shift, -8, 8):
         raise invalid("loihi_rule", "shift", repr(shift), "an integer in [-8, 8)", "put the rest of the factor into the rate")
     if not keeps_trace(rule):
-        return _stock(SPIKE_TIMES_THIRD.loihi_string({"y1": 0}))
-    dw = TRACE_TIMES_THIRD.loihi_string({"y1": shift}) + (f" + 2^0*x0*(y3-{OFFSET})" if rule.acausal else "")
+        return _stock(loihi_string(SPIKE_TIMES_THIRD, {"y1": 0}))
+    dw = loihi_string(TRACE_TIMES_THIRD, {"y1": shift}) + (f" + 2^0*x0*(y3-{OFFSET})" if rule.acausal else "")
     decay = rule.pre_decay ** (1 / PERIOD)
     impulse = 1.0 / decay if trace_frac is None else round(2.0**trace_frac / decay)  # decayed once before it acts
     return _stock(dw, x1_impulse=impulse, x1_tau=-1.0 / math.log(decay), rng_seed=seed)

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from tp_lava.deploy.loihi2 import Counts, Estimate, Remembered
 from tp_lava.report.svg import COLOURS, MUTED, RULE
 
-_OPERATIONS = (("synaptic", "sample's path"), ("target_synaptic", "target streams"), ("updates", "plastic updates"))
+_OPERATIONS = (("synaptic", "sample's path"), ("rule_synaptic", "target streams"), ("updates", "plastic updates"))
 
 
 def operations(axes: Axes, counts: Counts) -> None:

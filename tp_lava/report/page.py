@@ -120,11 +120,11 @@ def _of_layer(facts: Facts, number: int, name: str) -> tuple[str, Markup, Markup
 
 _QUANTITIES = (
     ("synaptic", "synaptic operations"),
-    ("target_synaptic", "synaptic operations of target streams"),
+    ("rule_synaptic", "synaptic operations of target streams"),
     ("updates", "plastic updates"),
     ("neuron_updates", "compartments stepped"),
     ("spikes", "spikes"),
-    ("target_spikes", "spikes of target streams"),
+    ("rule_spikes", "spikes of target streams"),
 )
 _OF_SAMPLE = (
     ("input_spikes", "input spikes"),

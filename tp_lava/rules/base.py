@@ -28,6 +28,7 @@ from tp_lava.graph.connections import Conv2d
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.numbers import PRE_TRACE_BITS
+from tp_lava.rules import memory
 
 Update = Literal["step", "sequence"]
 PEAK_ERROR = 2.0  # a softmax less a label: the largest sum of its absolute values
@@ -92,6 +93,7 @@ class Rule:
     terms: tuple[Term, ...] = (Term(),)
     may_match: ClassVar[bool] = False  # whether it has what Match() needs
     own_weights: ClassVar[tuple[str, ...]] = ()  # names of the connections its credit brings along
+    paper: ClassVar[str] = ""  # address of where it was published
     types: ClassVar[dict[str, type[Rule]]] = {}  # all rules by name
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -225,6 +227,19 @@ class Rule:
                     name = names.of(connection.name, f"{term.prefix}eligibility")
                     states[name] = StateRange(pre * post / (1.0 - term.filter))
         return states
+
+    # Memory -----------------------------------------------------------------------------------
+    @property
+    def memory_formula(self) -> str:
+        """What learning one sample keeps in a population of n neurons, as published; n_in: units below, K: rows, C: classes."""
+        return "as counted: no formula is known here"
+
+    def remembered(self, network: Network, n_steps: int, batch: int = 1) -> tuple[int, ...]:
+        """Numbers that learning one sample, or a batch, of n_steps steps keeps beside weights and neurons, by population.
+
+        A rule whose formula is known computes it; else they are counted in the arrays of its circuit.
+        """
+        return memory.counted(network, self, batch)
 
     # Parameters of its own --------------------------------------------------------------------
     def connections(self, network: Network) -> tuple[Connection, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ from tp_lava.dynamics.readout import LINEAR, Readout
 from tp_lava.dynamics.surrogate import Triangle
 from tp_lava.dynamics.tess import BASIS, error_program
 from tp_lava.errors import invalid
-from tp_lava.graph.network import Population
+from tp_lava.graph.network import Network, Population
 from tp_lava.rules.base import Credit, Rule, Update, sample_events
 
 
@@ -115,6 +116,7 @@ class TESS(Rule):
     readout: Readout = LINEAR
 
     may_match: ClassVar[bool] = False
+    paper: ClassVar[str] = "https://arxiv.org/abs/2502.01837"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -143,6 +145,22 @@ class TESS(Rule):
     def label(self) -> str:
         """See Rule."""
         return f"TESS, {self.basis}, {self.update}"
+
+    @property
+    def memory_formula(self) -> str:
+        """See Rule: presynaptic traces, the trace of psi and, with update="sequence", a sum of changes for each synapse."""
+        return "n_in + n" + (" and a change for each synapse" if self.update == "sequence" else "")
+
+    def remembered(self, network: Network, n_steps: int, batch: int = 1) -> tuple[int, ...]:
+        """See Rule; with activity="trace" a population's traces too."""
+        rates = self.rates(network)
+        return tuple(self._remembered(network, p, batch) if rates[p.name] > 0 else 0 for p in network.populations)
+
+    def _remembered(self, network: Network, population: Population, batch: int) -> int:
+        into, n = network.into(population), population.size
+        traces = bool(self.causal) * sum(c.kind.n_inputs for c in into) + bool(self.acausal) * n + (self.activity == "trace") * n
+        weights = sum(prod(c.kind.weight_shape) for c in into) + network.has_bias(population) * n
+        return batch * traces + (self.update == "sequence") * weights
 
     @staticmethod
     def neuron(decay: float = 0.5, threshold: float = 0.6) -> LIF:

@@ -7,7 +7,7 @@ Local; the error of a layer comes from its own traces and the target traces of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -79,19 +79,22 @@ class Contrast(Credit):
         return target_path(network, network.population(pre)).of("trace"), pre
 
     def _last(self, builder: Builder) -> int:
-        """Number of the last population that has a target path: the last that learns, or is matched; -1: none."""
         assert builder.rule is not None
-        rates = builder.rule.rates(builder.network).values()
+        return self.last(builder.rule.rates(builder.network).values())
+
+    def last(self, rates: Collection[float]) -> int:
+        """Number of the last population that has a target path: the last that learns, or is matched; -1: none."""
         return len(rates) - 1 if self.matches else max((n for n, rate in enumerate(rates) if rate > 0), default=-1)
 
-    def _number_of_rows(self, network: Network) -> int:
+    def number_of_rows(self, network: Network) -> int:
+        """K, of samples presented one by one."""
         return network.n_classes if self.rows == "all" or self.matches else self.rows
 
     # Building ---------------------------------------------------------------------------------
     def start(self, builder: Builder) -> None:
         """See Credit: the label as a population below the first."""
         b, streaming = builder, builder.batch_size == 1
-        b.sizes[ROWS] = self._number_of_rows(b.network) if streaming else b.batch_size
+        b.sizes[ROWS] = self.number_of_rows(b.network) if streaming else b.batch_size
         if self._last(b) < 0:
             return
         with b.owned(Owner("rule", LABEL), "label"):
@@ -208,6 +211,7 @@ class TP(Rule):
 
     may_match: ClassVar[bool] = True
     own_weights: ClassVar[tuple[str, ...]] = (TARGET,)
+    paper: ClassVar[str] = "https://arxiv.org/abs/2509.13053"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -224,6 +228,22 @@ class TP(Rule):
     def label(self) -> str:
         """See Rule."""
         return f"TP, K = {self.contrast}"
+
+    @property
+    def memory_formula(self) -> str:
+        """See Rule: a layer's trace, of each target row a membrane and a trace; the first layer's label traces and projection."""
+        return "n (2 K + 1), first layer K C + C n more"
+
+    def remembered(self, network: Network, n_steps: int, batch: int = 1) -> tuple[int, ...]:
+        """See Rule. A population that does not learn, below one that does, has its target rows alone."""
+        rates = self.rates(network).values()
+        rows = batch if batch > 1 else self.credit.number_of_rows(network)
+        reached = network.populations[: self.credit.last(rates) + 1]
+        found = [p.size * (2 * rows + batch * (rate > 0)) for p, rate in zip(reached, rates, strict=False)]
+        for number, connection in enumerate(self.connections(network) if found else ()):
+            place = network.populations.index(network.population(connection.post))
+            found[place] += connection.kind.synapse_count + (rows * network.n_classes if number == 0 else 0)
+        return (*found, *[0] * (len(rates) - len(found)))
 
     def rates(self, network: Network):
         """See Rule."""

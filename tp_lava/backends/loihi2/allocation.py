@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from tp_lava.errors import invalid
 from tp_lava.backends.loihi2.listing import Line, Register, Word
-from tp_lava.backends.loihi2.lowering import Group
+from tp_lava.backends.loihi2.arithmetic import Group
 
 
 def without_dead(groups: Sequence[Group]) -> list[Group]:

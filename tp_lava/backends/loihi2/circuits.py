@@ -1,27 +1,30 @@
 """A circuit on Loihi 2: what becomes a neuron program, what the learning engine does, and what an embedded processor has to.
 
-Neurons: one for each unit of a hidden layer and, under TP, one more (a compartment) for each target stream and unit, all with the
-layer's parameters. They run their programs once a step. Third factors read target traces and surrogates of the same unit, so that
-a unit's programs share its memory; the short error vector is written into memory shared by the layer. That a unit's
-compartments may share memory is an assumption.
+Neurons: one for each unit of a population and, where a rule has rows of its own beside the sample's, one more (a compartment) for
+each row and unit, all with the population's parameters. They run their programs once a step. Third factors read traces and surrogates
+of the same unit, so that a unit's programs share its memory; the short error vector is written into memory shared by the population.
+That a unit's compartments may share memory is an assumption.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import Any, ClassVar
 
 import numpy as np
 
-from tp_lava.checks import is_whole
-from tp_lava.circuit import Circuit, Deliver, Learn, Operation, Run
-from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, TRACE_TIMES_THIRD
-from tp_lava.dynamics.program import Program
-from tp_lava.errors import invalid
-from tp_lava.backends.interpreter import interpret, interpret_step
+from tp_lava.backends.interpreter import Interpreter, interpret
 from tp_lava.backends.loihi2.compiling import compile_program, gathers, summed_axes
 from tp_lava.backends.loihi2.emulator import emulate
-from tp_lava.backends.loihi2.listing import REGISTERS, Listing
+from tp_lava.backends.loihi2.learning_engine import engine_trace, learning_string, presynaptic_trace, unsuited
+from tp_lava.backends.loihi2.listing import NAME, REGISTERS, Listing
+from tp_lava.backends.protocol import Memory, StepByStep, operation_entry
+from tp_lava.checks import is_whole
+from tp_lava.circuit import Accumulate, AccumulateProducts, Circuit, CountSteps, ListEvents, MarkEvents, Operation, RunProgram, UpdateWeights
+from tp_lava.dynamics.program import Program
+from tp_lava.errors import invalid
 
 NEURO_CORE, LEARNING_ENGINE, EMBEDDED = "neuro-core", "learning engine", "embedded processor"
 
@@ -31,7 +34,7 @@ class Placement:
     """Where an operation of the circuit goes.
 
     what: name of a program, or of weights; layer: axis of its units; place: NEURO_CORE, LEARNING_ENGINE or EMBEDDED; runs: times it runs
-    in a step (neurons and streams, or weights); listing: of a neuron program; note: how, or why.
+    in a step (neurons and rows, or weights); listing: of a neuron program; note: how, or why.
     """
 
     what: str
@@ -43,10 +46,12 @@ class Placement:
 
 
 @dataclass(frozen=True)
-class CircuitListings:
-    """Every operation's placement, in the order of a step."""
+class CircuitListings(StepByStep):
+    """Every operation's placement, in the order of a step. As a Compiled: once() has the emulator carry the neuron programs out."""
 
     placements: tuple[Placement, ...]
+    circuit: Circuit = field(repr=False)
+    operations: tuple[Operation, ...] = field(repr=False)
 
     @property
     def listings(self) -> Mapping[str, Listing]:
@@ -54,7 +59,7 @@ class CircuitListings:
         return {p.what: p.listing for p in self.placements if p.listing is not None}
 
     def layer(self, name: str) -> tuple[Placement, ...]:
-        """What belongs to a layer: "hidden0", ..., "class" (label and readout) or "input"."""
+        """What belongs to a layer: a population, "class" (label and readout) or "input"."""
         return tuple(p for p in self.placements if p.layer == name)
 
     def table(self) -> str:
@@ -71,99 +76,129 @@ class CircuitListings:
             rows.append((p.what, str(p.runs), p.place, *numbers))
         return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
+    def once(self, memory: Memory) -> None:
+        """See Compiled."""
+        listings = self.listings
+
+        def run(program: Program, arrays: MutableMapping[str, np.ndarray], key: int) -> None:
+            if program.name in listings:
+                emulate(listings[program.name], arrays, key)
+            else:
+                interpret(program, arrays, key)
+
+        Interpreter(run).compile(self.circuit, self.operations).once(memory)
+
+
+@dataclass(frozen=True)
+class Loihi2:
+    """The back end that makes listings of a fixed-point circuit's neuron programs, and says where everything else goes.
+
+    registers, branch_free: as compile_program takes them; rows: row axis -> rows in use, where a rule takes fewer than the circuit has.
+    """
+
+    registers: int = REGISTERS
+    branch_free: bool = False
+    rows: Mapping[str, int] = field(default_factory=dict)
+    name: ClassVar[str] = NAME
+
+    def compile(self, circuit: Circuit, operations: Sequence[Operation] | None = None) -> CircuitListings:
+        """See BackEnd. Raises InvalidValueError for a real circuit, or rows that it does not have."""
+        if not circuit.fixed:
+            raise invalid(NAME, "circuit", "real", "in fixed point", 'make the Learner with precision="fixed"')
+        for axis, rows in self.rows.items():
+            most = circuit.sizes[axis] if axis in circuit.row_counts else 0
+            if not is_whole(rows, min(1, most), most + 1):
+                raise invalid(NAME, f"rows[{axis!r}]", repr(rows), f"an integer in {min(1, most)}..{most}", "leave it out for all of them")
+        chosen = circuit.step if operations is None else tuple(operations)
+        used = replace(circuit, sizes={**circuit.sizes, **self.rows})
+        placements = (operation_entry(NAME, OPERATION_TABLE, operation)(self, used, operation) for operation in chosen)
+        return CircuitListings(tuple(placement for placement in placements if placement), circuit, chosen)
+
+    def listing(self, circuit: Circuit, operation: RunProgram) -> Listing:
+        """The listing of one neuron program. Raises as compile_program does."""
+        program, sizes = operation.program, axis_lengths(circuit, operation)
+        arriving = {o.into for o in circuit.step if isinstance(o, Accumulate)}
+        accumulators = [port for port, name in operation.bindings if name in arriving and program.port(port).role == "input"]
+        summed = {axis: sizes[axis] for axis in summed_axes(program)}
+        return compile_program(
+            program, registers=self.registers, sizes=summed, accumulators=accumulators, branch_free=self.branch_free
+        )
+
 
 def circuit_listings(
-    circuit: Circuit, *, streams: int | None = None, registers: int = REGISTERS, branch_free: bool = False
+    circuit: Circuit, *, registers: int = REGISTERS, branch_free: bool = False, rows: Mapping[str, int] | None = None
 ) -> CircuitListings:
-    """Listings of a fixed-point circuit's neuron programs, and the place of everything else.
-
-    streams: target streams in use, where a rule takes fewer than the circuit has; registers, branch_free: as compile_program takes
-    them. Raises InvalidValueError for a real circuit or streams that it does not have.
-    """
-    if not circuit.fixed:
-        raise invalid("circuit_listings", "circuit", "real", "in fixed point", 'make the Learner with precision="fixed"')
-    rows = circuit.sizes.get("k", 0)
-    if streams is not None and not is_whole(streams, min(1, rows), rows + 1):
-        limit = f"an integer in {min(1, rows)}..{rows}"
-        raise invalid("circuit_listings", "streams", repr(streams), limit, "leave it out for all of them")
-    if streams is not None and rows:
-        circuit = replace(circuit, sizes={**circuit.sizes, "k": int(streams)})
-    placements = []
-    for operation in circuit.step:
-        match operation:
-            case Deliver(weights, events, into):
-                note = f"events of {events} over {weights} into dendrite accumulators {into}"
-                placements.append(Placement(weights, circuit.buffers[into].axes[-1], NEURO_CORE, _elements(circuit, into), note))
-            case Learn():
-                placements.append(_learning(circuit, operation))
-            case Run():
-                placements.append(_run(circuit, operation, registers, branch_free))
-    return CircuitListings(tuple(placements))
+    """Loihi2(registers, branch_free, rows).compile(circuit)."""
+    return Loihi2(registers, branch_free, rows or {}).compile(circuit)
 
 
-def emulate_step(circuit: Circuit, memory: MutableMapping[str, np.ndarray], listings: CircuitListings) -> None:
+def emulate_step(circuit: Circuit, memory: Memory, listings: CircuitListings) -> None:
     """One time step as interpret_step does it, with the neuron programs carried out by the emulator. listings: of the same circuit."""
-    compiled = listings.listings
-
-    def run(program: Program, arrays: MutableMapping[str, np.ndarray], key: int) -> None:
-        if program.name in compiled:
-            emulate(compiled[program.name], arrays, key)
-        else:
-            interpret(program, arrays, key)
-
-    interpret_step(circuit, memory, run)
+    listings.once(memory)
+    if circuit.learns:
+        memory["random_step"] += np.uint32(1)
 
 
-def learning_string(circuit: Circuit, operation: Learn) -> str:
-    """What learns in a fixed-point circuit, as Lava writes learning rules: "dw = ...", or "dd = ..." where changes are summed up."""
-    rule = TRACE_TIMES_THIRD if operation.trace else SPIKE_TIMES_THIRD
-    weight, third = circuit.buffers[operation.weights].format, circuit.buffers[operation.third].format
-    trace = circuit.buffers[operation.trace].format if operation.trace else None
-    assert weight is not None
-    assert third is not None
-    shift = third.frac + (trace.frac if trace else 0) - weight.frac
-    change = "dd" if circuit.buffers[operation.weights].role != "weight" else "dw"
-    return f"{change} = {rule.loihi_string({'y1': shift})}"
+def axis_lengths(circuit: Circuit, operation: RunProgram) -> dict[str, int]:
+    """Length of every axis of a program in its circuit."""
+    lengths: dict[str, int] = {}
+    for port, buffer in operation.bindings:
+        shape = circuit.shape(buffer)
+        shape = (1, *shape[1:]) if port in operation.first else shape
+        lengths |= dict(zip(operation.program.port(port).axes, shape, strict=False))
+    return lengths
 
 
-# Inside -------------------------------------------------------------------------------------------
+# Operations ---------------------------------------------------------------------------------------
 
 
-def _elements(circuit: Circuit, buffer: str) -> int:
-    return int(np.prod([circuit.sizes[axis] for axis in circuit.buffers[buffer].axes]))
+def _accumulate(back_end: Loihi2, circuit: Circuit, o: Accumulate) -> Placement:
+    note = f"events of {o.events} over {o.weights} into dendrite accumulators {o.into}"
+    return Placement(o.weights, circuit.buffers[o.into].axes[-1], NEURO_CORE, prod(circuit.shape(o.into)), note)
 
 
-def _run(circuit: Circuit, operation: Run, registers: int, branch_free: bool) -> Placement:
-    program, bindings = operation.program, dict(operation.bindings)
-    written = [bindings[name] for name, _ in program.writes]
-    axes = circuit.buffers[written[0]].axes
-    weights = [name for name in written if circuit.buffers[name].role in ("weight", "kernel")]
-    if weights:
-        note = f"{weights[0]} takes up the sum of its changes at a sample's end: dw = u_k*d, where the sum fits the tag d"
-        return Placement(program.name, axes[-1], LEARNING_ENGINE, _elements(circuit, weights[0]), note)
-    if gathers(program):
-        return Placement(program.name, axes[-1], EMBEDDED, 1, "sums over neurons; its results are written back to the layer (targets/c)")
-    sizes = {axis: _size(circuit, operation, axis) for axis in summed_axes(program)}
-    accumulators = _delivered(circuit.step)
-    arriving = [port.name for port in program.ports if port.role == "input" and bindings[port.name] in accumulators]
-    listing = compile_program(program, registers=registers, sizes=sizes, accumulators=arriving, branch_free=branch_free)
-    traced = {o.trace for o in circuit.step if isinstance(o, Learn)} & {*written}
-    note = "its trace is x1 of the stock learning engine, in 7 bits there" if traced else "one run for each neuron"
-    return Placement(program.name, axes[-1], NEURO_CORE, _elements(circuit, written[0]), note, listing)
+def _run_program(back_end: Loihi2, circuit: Circuit, o: RunProgram) -> Placement:
+    written = [circuit.buffers[name] for name in o.writes]
+    layer, elements = written[0].axes[-1], prod(circuit.shape(written[0].name))
+    changed = next((b for b in written if b.role in ("weight", "kernel")), None)
+    if changed and changed.role == "weight":
+        note = f"{changed.name} takes up the sum of its changes at a sample's end: dw = u_k*d, where the sum fits the tag d"
+        return Placement(o.program.name, layer, LEARNING_ENGINE, prod(circuit.shape(changed.name)), note)
+    if changed or gathers(o.program):
+        what = "synapses share what it changes" if changed else "sums over neurons; its results are written back to the layer"
+        return Placement(o.program.name, layer, EMBEDDED, 1, f"{what} (backends/c)")
+    traces = {presynaptic_trace(u) for u in circuit.step if isinstance(u, UpdateWeights)} & {b.name for b in written}
+    note = "one run for each neuron"
+    if traces:
+        note = f"its trace is {engine_trace(circuit, min(traces))} of the stock learning engine, in 7 bits there"
+    return Placement(o.program.name, layer, NEURO_CORE, elements, note, back_end.listing(circuit, o))
 
 
-def _delivered(step: tuple[Operation, ...]) -> list[str]:
-    return [operation.into for operation in step if isinstance(operation, Deliver)]
+def _update_weights(back_end: Loihi2, circuit: Circuit, o: UpdateWeights) -> Placement:
+    layer, elements = circuit.buffers[o.weights].axes[-1], prod(circuit.shape(o.weights))
+    if found := unsuited(o):
+        what, remedy = found
+        return Placement(o.program.name, layer, EMBEDDED, elements, f"the learning engine does not have {what}; {remedy}")
+    note = f"{learning_string(circuit, o)}, third factor {o.third_factor} on two rails"
+    return Placement(o.program.name, layer, LEARNING_ENGINE, elements, note)
 
 
-def _size(circuit: Circuit, operation: Run, axis: str) -> int:
-    """Length of a program's axis: that of the buffer behind a port that has it."""
-    port = next(p for p in operation.program.ports if axis in p.axes)
-    buffer = circuit.buffers[dict(operation.bindings)[port.name]]
-    return 1 if port.name in operation.first else circuit.sizes[buffer.axes[port.axes.index(axis)]]
+def _accumulate_products(back_end: Loihi2, circuit: Circuit, o: AccumulateProducts) -> Placement:
+    what, remedy = unsuited(o) or ("", "")
+    note = f"the learning engine does not have {what}; {remedy}"
+    return Placement(o.change, circuit.buffers[o.third_factor].axes[-1], EMBEDDED, prod(circuit.shape(o.change)), note)
 
 
-def _learning(circuit: Circuit, operation: Learn) -> Placement:
-    note = f"{learning_string(circuit, operation)}, third factor {operation.third} on two rails"
-    axes = circuit.buffers[operation.weights].axes
-    return Placement(operation.program.name, axes[-1], LEARNING_ENGINE, _elements(circuit, operation.weights), note)
+def _no_program(back_end: Loihi2, circuit: Circuit, o: Operation) -> None:
+    """Events and the count of steps: what the chip does by itself."""
+
+
+OPERATION_TABLE: dict[type[Operation], Callable[[Loihi2, Circuit, Any], Placement | None]] = {
+    Accumulate: _accumulate,
+    AccumulateProducts: _accumulate_products,
+    CountSteps: _no_program,
+    ListEvents: _no_program,
+    MarkEvents: _no_program,
+    RunProgram: _run_program,
+    UpdateWeights: _update_weights,
+}

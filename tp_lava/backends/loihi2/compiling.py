@@ -53,10 +53,10 @@ def _check(program: Program, registers: int, sizes: Mapping[str, int], accumulat
     if not program.fixed:
         raise invalid(name, "number system", "real", "fixed point", 'make its network a Learner with precision="fixed"')
     if not program.axes:
-        raise invalid(name, "axes", "none", "at least one, the neurons", "run it on an embedded processor (targets/c)")
+        raise invalid(name, "axes", "none", "at least one, the neurons", "run it on an embedded processor (backends/c)")
     if gathers(program):
         limit = "over numbers that one neuron holds"
-        remedy = "no neuron reads another's memory: run it on an embedded processor (targets/c)"
+        remedy = "no neuron reads another's memory: run it on an embedded processor (backends/c)"
         raise invalid(name, "reduction", f"over {program.axes[-1]}, the neurons", limit, remedy)
     if not is_whole(registers, _LEAST_REGISTERS):
         raise invalid(name, "registers", repr(registers), f"an integer of at least {_LEAST_REGISTERS}", f"use for example {REGISTERS}")
@@ -81,6 +81,6 @@ def _check_ports(program: Program, unrolled: tuple[str, ...], accumulators: Coll
         if missing:
             limit, remedy = (
                 f"one word for each {' and '.join(neurons)}",
-                "neurons that share a word would each change it: run it in targets/c",
+                "neurons that share a word would each change it: run it in backends/c",
             )
             raise invalid(program.name, name, f"written, and shared along {', '.join(missing)}", limit, remedy)

@@ -75,7 +75,7 @@ class _Machine:
                 self._hold(line.target, result, active)
             elif line.target is not None:
                 written.add(line.target)
-                self._store(place, line, line.target, result)
+                self.memory[line.target] = self._in_format(place, line, line.target, result)
             if line.op == "RDC":
                 (word,) = line.words
                 self.memory[word] = np.zeros_like(self.memory[word])
@@ -101,10 +101,7 @@ class _Machine:
             case Register():
                 return self.registers[source]
             case Word():
-                value, format = self.memory[source], source.format
-                if format is not None and value.size and (value.min() < format.low or value.max() > format.high):
-                    self._refuse(place, line, value, f"{source} to hold {format.low}..{format.high} ({format})")
-                return value
+                return self._in_format(place, line, source, self.memory[source])
             case Constant(number):
                 return np.full([1] * len(self.listing.axes), number, np.int64)
             case Random(bits, salt, axes, element):
@@ -119,11 +116,11 @@ class _Machine:
             result = np.where(active, result, self.registers.get(register, 0))
         self.registers[register] = result
 
-    def _store(self, place: int, line: Line, word: Word, value: Array) -> None:
+    def _in_format(self, place: int, line: Line, word: Word, value: Array) -> Array:
         format = word.format
         if format is not None and value.size and (value.min() < format.low or value.max() > format.high):
             self._refuse(place, line, value, f"{word} to hold {format.low}..{format.high} ({format})")
-        self.memory[word] = value
+        return value
 
     def _skip(self, place: int, line: Line, active: Array | None) -> None:
         taken = self._read(place, line, line.sources[0]) != 0

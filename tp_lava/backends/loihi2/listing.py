@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from tp_lava.dynamics.program import Port
 from tp_lava.numbers import PRODUCT_BITS, REGISTER_BITS, Format
 
+NAME = "Loihi 2 listing"  # of the back end
 _MEMORY, _MOVES, _LOGIC = ("RMW", "RDC"), ("MOV", "SEL"), ("AND", "OR", "SHL")
 _ARITHMETIC, _COMPARISONS, _FLOW = ("ADD", "NEG", "MIN", "MUL_SHR"), ("LT", "GE", "EQ"), ("SKP_C", "JMP_C", "SPIKE", "PROBE")
 INSTRUCTIONS = (*_MEMORY, *_MOVES, *_LOGIC, *_ARITHMETIC, *_COMPARISONS, *_FLOW)

@@ -24,6 +24,7 @@ from tp_lava.graph.network import Network
 from tp_lava.ranges.checking import check_ranges as prove
 from tp_lava.rules import Rule
 from tp_lava.backends.loihi2 import CircuitListings, circuit_listings
+from tp_lava.backends.loihi2.learning_engine import loihi_string
 
 VECTOR_BYTES = 300_000  # of vectors.npz, so that a bundle stays small
 STEPS = 20  # of each sample
@@ -113,7 +114,7 @@ def _facts(learner: Learner, name: str, graph: Graph, made: CircuitListings) -> 
         "stock": ", ".join(f"{node.name} ({node.what})" for node in stock),
         "stock_names": tuple(node.name for node in stock),
         "own": ", ".join(sorted(set(classes) - {node.what for node in stock})),
-        "dw": SPIKE_TIMES_THIRD.loihi_string({"y1": 0}),
+        "dw": loihi_string(SPIKE_TIMES_THIRD, {"y1": 0}),
         "no_decay": NO_DECAY,
         "rule": type(learner.rule).__name__ if learner.rule else None,
         "shape": "-".join(map(str, learner.network.sizes)),

@@ -1,6 +1,5 @@
 """Loihi 2 on paper: where a network would live, what it would take, what is broken; from public figures, each with its source."""
 
-from tp_lava.deploy.loihi2.constraints import Violation as Violation
 from tp_lava.deploy.loihi2.costs import Cost as Cost
 from tp_lava.deploy.loihi2.costs import Costs as Costs
 from tp_lava.deploy.loihi2.counting import Counts as Counts
@@ -12,6 +11,7 @@ from tp_lava.deploy.loihi2.learning_memory import learning_memory as learning_me
 from tp_lava.deploy.loihi2.limits import Board as Board
 from tp_lava.deploy.loihi2.limits import Limit as Limit
 from tp_lava.deploy.loihi2.limits import Limits as Limits
+from tp_lava.deploy.loihi2.limits import Violation as Violation
+from tp_lava.deploy.loihi2.mapper import map_network as map_network
 from tp_lava.deploy.loihi2.mapping import Mapping as Mapping
-from tp_lava.deploy.loihi2.mapping import map_network as map_network
 from tp_lava.deploy.loihi2.placement import Core as Core

@@ -1,189 +1,153 @@
-"""Constraints: each a small function of a mapping that lists what breaks it, as used, maximum and remedy; all are asked, always."""
+"""Constraints: each a limit, and a function that says how much of it whatever counts against it uses; all are asked, always."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from tp_lava.circuit import Learn, Run
-from tp_lava.deploy.loihi2.demand import format_of, neuron_runs, processor_operations
+import numpy as np
+
+from tp_lava.backends.loihi2.learning_engine import presynaptic_trace, unsuited
+from tp_lava.circuit import Accumulate, RunProgram, UpdateWeights
+from tp_lava.deploy.loihi2.demand import format_of, neuron_programs, on_cores, processor_operations
+from tp_lava.deploy.loihi2.limits import Violation
+from tp_lava.deploy.loihi2.mapping import Mapping
+from tp_lava.deploy.loihi2.placement import Core
 from tp_lava.numbers import STOCK_TRACE_BITS, STOCK_WEIGHT_BITS
 
-if TYPE_CHECKING:
-    from tp_lava.deploy.loihi2.limits import Limit, Limits
-    from tp_lava.deploy.loihi2.mapping import Mapping
-    from tp_lava.deploy.loihi2.placement import Core
+Used = Iterable[tuple[str, int]]  # (what, how much of the limit it uses)
 
 
 @dataclass(frozen=True)
-class Violation:
-    """A limit that is broken. rule: its name; object: what breaks it."""
+class Constraint:
+    """rule: its name; limit: that of a Limit; used: what uses how much of it; remedy: where that is more."""
 
     rule: str
-    object: str
-    used: int
-    maximum: int
-    unit: str
+    limit: str
+    used: Callable[[Mapping], Used]
     remedy: str
 
-    def __str__(self) -> str:
-        return f"{self.object}: {self.rule} is {self.used:,} {self.unit}, but must be at most {self.maximum:,}; {self.remedy}."
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return dataclasses.asdict(self)
-
-
-Rule = Callable[["Mapping", "Limits"], list[Violation]]
-
-
-def broken(mapping: Mapping, limits: Limits) -> tuple[Violation, ...]:
+def violations(mapping: Mapping) -> tuple[Violation, ...]:
     """Every violation of every constraint."""
-    return tuple(violation for rule in CONSTRAINTS for violation in rule(mapping, limits))
+    found: list[Violation] = []
+    for c in CONSTRAINTS:
+        limit = mapping.limits.named[c.limit]
+        found += [Violation(c.rule, what, used, limit.value, limit.unit, c.remedy) for what, used in c.used(mapping) if used > limit.value]
+    return (*found, *_chips_of_board(mapping))
 
 
 # Cores and chips ----------------------------------------------------------------------------------
 
 
-def core_memory(mapping: Mapping, limits: Limits) -> list[Violation]:
-    """Synapses, state, programs and axons of each core; only a neuron that no core holds breaks it. Said once a layer."""
-    remedy = "give its neurons fewer inputs or target streams, or narrower weights"
-    return _of_cores("core memory", mapping, lambda core: core.memory, limits.core_memory, remedy)
+def _core_memory(mapping: Mapping) -> Used:
+    return _of_cores(mapping, lambda core: core.memory)
 
 
-def compartments_per_core(mapping: Mapping, limits: Limits) -> list[Violation]:
-    """Compartments of each core; only a neuron with more target streams than that breaks it. Said once a layer."""
-    remedy = "use fewer target streams, TP(contrast=...)"
-    return _of_cores("compartments", mapping, lambda core: core.compartments, limits.neurons_per_core, remedy)
+def _compartments(mapping: Mapping) -> Used:
+    return _of_cores(mapping, lambda core: core.compartments)
 
 
-def state_per_neuron(mapping: Mapping, limits: Limits) -> list[Violation]:
-    """State of a neuron with all its compartments."""
-    remedy = "use fewer target streams, TP(contrast=...), or fewer classes"
-    layers = ((layer.name, -(-layer.state_bits // 8)) for layer in mapping.layers)
-    return [v for name, used in layers for v in _over("state of a neuron", name, used, limits.state_per_neuron, remedy)]
+def _of_cores(mapping: Mapping, used: Callable[[Core], int]) -> Used:
+    """The core of each layer that uses most; only a neuron that no core holds is over its limit."""
+    for layer in mapping.layers:
+        worst = max(mapping.cores_of(layer.name), key=used)
+        neurons = f"neuron {worst.first}" if worst.neurons == 1 else f"neurons {worst.first}..{worst.last - 1}"
+        yield f"core {worst.number} ({layer.name}, {neurons})", used(worst)
 
 
-def chips_of_board(mapping: Mapping, limits: Limits) -> list[Violation]:
+def _state_of_neurons(mapping: Mapping) -> Used:
+    return ((layer.name, -(-layer.state_bits // 8)) for layer in mapping.layers)
+
+
+def _chips_of_board(mapping: Mapping) -> Iterator[Violation]:
     """Chips of the board asked for, or of the largest there is."""
-    board = mapping.board or max(limits.boards, key=lambda board: board.chips)
-    used = len(mapping.chips)
-    if used <= board.chips:
-        return []
-    roomy = [b.name for b in limits.boards if b.chips >= used]
-    remedy = f"use {roomy[0]}" if roomy else "make the layers smaller, use fewer target streams, or narrower weights"
-    return [Violation("chips", board.name, used, board.chips, "chips", remedy)]
+    boards, used = mapping.limits.boards, len(mapping.chips)
+    board = mapping.board or max(boards, key=lambda board: board.chips)
+    if used > board.chips:
+        roomy = [b.name for b in boards if b.chips >= used]
+        remedy = f"use {roomy[0]}" if roomy else f"make the layers smaller, {_FEWER_ROWS}, or narrower weights"
+        yield Violation("chips", board.name, used, board.chips, "chips", remedy)
 
 
 # Widths -------------------------------------------------------------------------------------------
 
 
-def weight_bits(mapping: Mapping, limits: Limits) -> list[Violation]:
+def _weights(mapping: Mapping) -> Used:
     """Magnitude of the weights that lie on cores."""
-    held = ((c.name, c.bits - 1) for layer in mapping.layers for c in layer.connections)
-    return [v for name, bits in held for v in _over("weight bits", name, bits, limits.weight_bits, "use FixedPoint(weight_bits=8)")]
+    return ((c.name, c.bits - 1) for layer in mapping.layers for c in layer.connections)
 
 
-def state_bits(mapping: Mapping, limits: Limits) -> list[Violation]:
+def _states(mapping: Mapping) -> Used:
     """What neurons keep from step to step, and what their synapses add up to."""
-    names = dict.fromkeys(b for n in range(len(mapping.layers)) for run in neuron_runs(mapping.circuit, n) for _, b in run.bindings)
-    remedy = "use narrower weights or fewer inputs, or a smaller decay"
-    found: list[Violation] = []
-    for buffer in (mapping.circuit.buffers[name] for name in names):
-        if buffer.format and (buffer.role in ("state", "bias") or buffer.name.endswith(("_input", "_feedback"))):
-            found += _over("state bits", buffer.name, buffer.format.bits, limits.state_bits, remedy)
-    return found
+    circuit = mapping.circuit
+    arriving = {o.into for o in circuit.step if isinstance(o, Accumulate)}
+    runs = (run for population in circuit.network.populations for run in neuron_programs(circuit, population))
+    for name in dict.fromkeys(name for run in runs for _, name in run.bindings):
+        buffer = circuit.buffers[name]
+        if buffer.role in ("state", "bias") or name in arriving:
+            yield name, format_of(buffer).bits
 
 
-def processor_bits(mapping: Mapping, limits: Limits) -> list[Violation]:
+def _processors(mapping: Mapping) -> Used:
     """Numbers that the embedded processors keep."""
-    runs = (o for operations in processor_operations(mapping.circuit).values() for o in operations if isinstance(o, Run))
-    names = dict.fromkeys(buffer for run in runs for _, buffer in run.bindings)
-    formats = {name: mapping.circuit.buffers[name].format for name in names}
-    held = ((name, format.bits) for name, format in formats.items() if format)
-    return [v for name, bits in held for v in _over("processor bits", name, bits, limits.processor_bits, "use a narrower format")]
+    runs = (o for operations in processor_operations(mapping.circuit).values() for o in operations if isinstance(o, RunProgram))
+    formats = {name: mapping.circuit.buffers[name].format for run in runs for _, name in run.bindings}
+    return ((name, format.bits) for name, format in formats.items() if format)
 
 
 # Learning engine ----------------------------------------------------------------------------------
 
 
-def third_factor_bits(mapping: Mapping, limits: Limits) -> list[Violation]:
+def _updates(mapping: Mapping) -> Iterator[UpdateWeights]:
+    """What the learning engine does: all but the readout, whose synapses an embedded processor holds, and what it does not have."""
+    return (o for o in mapping.circuit.step if isinstance(o, UpdateWeights) and on_cores(o) and not unsuited(o))
+
+
+def _third_factors(mapping: Mapping) -> Used:
     """Magnitude of the third factors, each on two unsigned rails."""
-    held = {learn.third: _magnitude(mapping, learn.third) for learn in _learning(mapping)}
-    return [v for name, bits in held.items() for v in _over("third factor bits", name, bits, limits.trace_bits, "use 7 bits and a sign")]
+    return {o.third_factor: _magnitude(mapping, o.third_factor) for o in _updates(mapping)}.items()
 
 
-def presynaptic_trace_bits(mapping: Mapping, limits: Limits) -> list[Violation]:
-    """Presynaptic traces that meet a third factor."""
-    held = {learn.trace: _trace_bits(mapping, learn) for learn in _learning(mapping) if learn.trace}
-    remedy = "learn without the causal term, TESS(causal=0), or the first layer in Lava's own engine, FixedPoint(stock=True)"
-    return [v for name, bits in held.items() for v in _over("presynaptic trace bits", name, bits, limits.trace_bits, remedy)]
+def _presynaptic_traces(mapping: Mapping) -> Used:
+    return {trace: _trace_bits(mapping, o) for o in _updates(mapping) if (trace := presynaptic_trace(o))}.items()
 
 
-def learning_accumulator(mapping: Mapping, limits: Limits) -> list[Violation]:
+def _accumulators(mapping: Mapping) -> Used:
     """A presynaptic trace times a third factor."""
-    held = {f"{o.trace} * {o.third}": _trace_bits(mapping, o) + _magnitude(mapping, o.third) for o in _learning(mapping) if o.trace}
-    remedy = "use a narrower presynaptic trace, as FixedPoint(stock=True) does"
-    limit = limits.learning_accumulator_bits
-    return [v for name, bits in held.items() for v in _over("learning accumulator bits", name, bits, limit, remedy)]
+    for o in _updates(mapping):
+        if trace := presynaptic_trace(o):
+            yield f"{trace} * {o.third_factor}", _trace_bits(mapping, o) + _magnitude(mapping, o.third_factor)
 
 
-def learning_shift(mapping: Mapping, limits: Limits) -> list[Violation]:
+def _shifts(mapping: Mapping) -> Used:
     """By how much a change is shifted to the weight's binary point, where no trace is in it."""
-    remedy = "use a larger rate or third_factor_range, or a smaller weight exponent"
-    found: list[Violation] = []
-    for o in _learning(mapping):
-        if not o.trace and not o.weights.endswith("_change"):
-            buffers = mapping.circuit.buffers
-            shift = format_of(buffers[o.third]).frac - format_of(buffers[o.weights]).frac
-            found += _over("learning shift", f"{o.third} into {o.weights}", shift, limits.learning_shift, remedy)
-    return found
+    buffers = mapping.circuit.buffers
+    for o in _updates(mapping):
+        if not presynaptic_trace(o) and buffers[o.weights].role == "weight":
+            shift = format_of(buffers[o.third_factor]).frac - format_of(buffers[o.weights]).frac
+            yield f"{o.third_factor} into {o.weights}", shift
 
 
-def summed_changes(mapping: Mapping, limits: Limits) -> list[Violation]:
+def _summed_changes(mapping: Mapping) -> Used:
     """Changes that a synapse sums up before they are applied: they would have to be held in its tag."""
-    remedy = 'use update="step"'
-    held = ((c.name, c.sum_bits - 1) for layer in mapping.layers for c in layer.connections if c.sum_bits)
-    return [v for name, bits in held for v in _over("summed change bits", name, bits, limits.tag_bits, remedy)]
+    return ((c.name, c.sum_bits - 1) for layer in mapping.layers for c in layer.connections if c.sum_bits)
 
 
-def learning_window(mapping: Mapping, limits: Limits) -> list[Violation]:
+def _synapse_states(mapping: Mapping) -> Used:
+    """States of a synapse that decay by themselves, as an eligibility does: a tag would have to hold them."""
+    return ((c.name, c.state_bits) for layer in mapping.layers for c in layer.connections)
+
+
+def _shared_weights(mapping: Mapping) -> Used:
+    """Synapses of a weight that learns: the engine changes it by what one synapse sees."""
+    learned = ((c.name, c.table) for layer in mapping.layers for c in layer.connections if c.plastic)
+    return ((name, int(np.bincount(table.taps).max())) for name, table in learned if table)
+
+
+def _windows(mapping: Mapping) -> Used:
     """Steps at a sample's end in which is learned: an epoch counter must hold them."""
-    remedy = "use a smaller learn_last, or None"
-    held = {o.weights: o.within for o in _learning(mapping) if o.within}
-    return [v for name, steps in held.items() for v in _over("learning window", name, steps, limits.epoch_steps, remedy)]
-
-
-CONSTRAINTS: tuple[Rule, ...] = (
-    *(core_memory, compartments_per_core, state_per_neuron, chips_of_board),
-    *(weight_bits, state_bits, processor_bits),
-    *(third_factor_bits, presynaptic_trace_bits, learning_accumulator, learning_shift, summed_changes, learning_window),
-)
-
-
-# Inside -------------------------------------------------------------------------------------------
-
-
-def _over(rule: str, name: str, used: int, limit: Limit, remedy: str) -> list[Violation]:
-    return [Violation(rule, name, used, limit.value, limit.unit, remedy)] if used > limit.value else []
-
-
-def _of_cores(rule: str, mapping: Mapping, used: Callable[[Core], int], limit: Limit, remedy: str) -> list[Violation]:
-    """The core of each layer that is most over a limit."""
-    found: list[Violation] = []
-    for layer in mapping.layers:
-        worst = max(mapping.cores_of(layer.name), key=used)
-        neurons = f"neuron {worst.first}" if worst.neurons == 1 else f"neurons {worst.first}..{worst.last - 1}"
-        found += _over(rule, f"core {worst.number} ({layer.name}, {neurons})", used(worst), limit, remedy)
-    return found
-
-
-def _learning(mapping: Mapping) -> Iterator[Learn]:
-    """What the learning engine does: all but the readout, whose synapses an embedded processor holds."""
-    on_processors = {id(o) for operations in processor_operations(mapping.circuit).values() for o in operations}
-    return (o for o in mapping.circuit.step if isinstance(o, Learn) and id(o) not in on_processors)
+    return {o.weights: o.last_steps for o in _updates(mapping)}.items()
 
 
 def _magnitude(mapping: Mapping, name: str) -> int:
@@ -191,7 +155,30 @@ def _magnitude(mapping: Mapping, name: str) -> int:
     return format.bits - format.signed
 
 
-def _trace_bits(mapping: Mapping, learn: Learn) -> int:
+def _trace_bits(mapping: Mapping, o: UpdateWeights) -> int:
     """Of a presynaptic trace; where Lava's own engine holds the weights, it holds the trace too."""
-    stock = mapping.fixed.stock and format_of(mapping.circuit.buffers[learn.weights]).bits == STOCK_WEIGHT_BITS
-    return STOCK_TRACE_BITS if stock else _magnitude(mapping, learn.trace)
+    stock = mapping.fixed.stock and format_of(mapping.circuit.buffers[o.weights]).bits == STOCK_WEIGHT_BITS
+    return STOCK_TRACE_BITS if stock else _magnitude(mapping, presynaptic_trace(o))
+
+
+_FEWER_ROWS = "use fewer rows beside the sample, as TP(contrast=...) sets them"
+_CAUSAL = "learn without the causal term, TESS(causal=0), or the first layer in Lava's own engine, FixedPoint(stock=True)"
+CONSTRAINTS = (
+    Constraint("core memory", "core_memory", _core_memory, f"give its neurons fewer inputs or narrower weights, or {_FEWER_ROWS}"),
+    Constraint("compartments", "neurons_per_core", _compartments, _FEWER_ROWS),
+    Constraint("state of a neuron", "state_per_neuron", _state_of_neurons, f"{_FEWER_ROWS}, or fewer classes"),
+    Constraint("weight bits", "weight_bits", _weights, "use FixedPoint(weight_bits=8)"),
+    Constraint("state bits", "state_bits", _states, "use narrower weights or fewer inputs, or a smaller decay"),
+    Constraint("processor bits", "processor_bits", _processors, "use a narrower format"),
+    Constraint("third factor bits", "trace_bits", _third_factors, "use 7 bits and a sign"),
+    Constraint("presynaptic trace bits", "trace_bits", _presynaptic_traces, _CAUSAL),
+    Constraint(
+        *("learning accumulator bits", "learning_accumulator_bits", _accumulators),
+        remedy="use a narrower presynaptic trace, as FixedPoint(stock=True) does",
+    ),
+    Constraint("learning shift", "learning_shift", _shifts, "use a larger rate or third_factor_range, or a smaller weight exponent"),
+    Constraint("summed change bits", "tag_bits", _summed_changes, 'use update="step"'),
+    Constraint("synapse state bits", "tag_bits", _synapse_states, "use a term without filter, whose traces are the neurons'"),
+    Constraint("synapses of a weight", "synapses_of_weight", _shared_weights, "use an unshared convolution"),
+    Constraint("learning window", "epoch_steps", _windows, "use a smaller learn_last, or None"),
+)

@@ -6,11 +6,11 @@ bound Loihi 2 from either side. What nobody has published is assumed, widely, an
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from tp_lava.checks import is_number
-from tp_lava.deploy.loihi2.limits import ARS, Certainty
+from tp_lava.deploy.loihi2.limits import ARS, Certainty, Figures
 from tp_lava.errors import invalid
 
 SANA_FE = "https://github.com/SLAM-Lab/SANA-FE/blob/main/arch/loihi.yaml"
@@ -33,8 +33,10 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Costs:
-    """All costs by name. Make others with replace(name=(low, high))."""
+class Costs(Figures):
+    """All costs by name. Make others with replace(name=(low, high)), a number or a Cost."""
+
+    kind: ClassVar[type] = Cost
 
     synaptic_energy: Cost = Cost(24.0, 35.5, "pJ", "read", SANA_FE, note="convolution 24.0, sparse 33.6, dense 35.5")
     neuron_energy: Cost = Cost(72.8, 72.8, "pJ", "read", SANA_FE, note="access 51.2 and update 21.6")
@@ -55,20 +57,7 @@ class Costs:
     )
     hops: Cost = Cost(1.0, 16.0, "hops", "assumed", "", "Loihi 2", "of a message; a chip's mesh is 8 x 16 cores or so")
 
-    @property
-    def named(self) -> dict[str, Cost]:
-        """Every cost by name."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-
-    def replace(self, **values: Cost | float | tuple[float, float]) -> Costs:
-        """Costs with other figures: a Cost, a number, or (low, high). Raises InvalidValueError."""
-        return dataclasses.replace(self, **{name: self._given(name, value) for name, value in values.items()})
-
-    def _given(self, name: str, value: Cost | float | tuple[float, float]) -> Cost:
-        if name not in self.named:
-            raise invalid("Costs", name, "unknown", f"one of {', '.join(self.named)}", "rename it")
-        if isinstance(value, Cost):
-            return value
+    def _given(self, name: str, value: Any) -> Cost:
         low, high = value if isinstance(value, tuple) and len(value) == 2 else (value, value)
         if not is_number(low, 0) or not is_number(high, 0) or low > high:
             raise invalid("Costs", name, repr(value), "a number >= 0, or (low, high)", f"in {self.named[name].unit}")

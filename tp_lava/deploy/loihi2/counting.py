@@ -7,34 +7,38 @@ changed, or its sum of changes. Both are counted from the events of every step, 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
 
 import numpy as np
 
-from tp_lava.circuit.operations import STEPS_LEFT
-from tp_lava.circuit import Circuit, Deliver, Gather, Learn, Operation, Run, synapse_table
-from tp_lava.data.events import Sample, check_events
-from tp_lava.deploy.loihi2.demand import processor_operations
-from tp_lava.deploy.loihi2.programs import instructions, sizes_of
+from tp_lava.backends.loihi2.circuits import axis_lengths
+from tp_lava.backends.protocol import Memory, StepByStep
+from tp_lava.circuit import Accumulate, AccumulateProducts, Circuit, ListEvents, Operation, Owner, RunProgram, UpdateWeights
 from tp_lava.circuit.labels import check_label
+from tp_lava.circuit.operations import SAMPLES, STEPS_LEFT, Conditional, events_of, rows_in_use, synapse_table
+from tp_lava.data.events import Sample, check_events
+from tp_lava.deploy.loihi2.demand import instructions, on_cores, steps_neurons
 from tp_lava.errors import invalid
 from tp_lava.learner import Learner
 
 
 @dataclass(frozen=True)
 class LayerCounts:
-    """One hidden layer and one sample. synaptic, spikes: of the sample's own path; target_*: of the target streams, whose spikes
-    count where they go anywhere; updates: plastic; neuron_updates: compartments stepped, those of the target streams among them.
+    """One population and one sample. synaptic, spikes: of the sample's own path; rule_*: of a rule's own rows, whose spikes count
+    where they go anywhere; updates: plastic; neuron_updates: compartments stepped, those of a rule's rows among them.
     """
 
     name: str
     synaptic: int
-    target_synaptic: int
+    rule_synaptic: int
     updates: int
     neuron_updates: int
     spikes: int
-    target_spikes: int
+    rule_spikes: int
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ class SampleCounts:
 
     @property
     def synaptic(self) -> int:
-        """Synaptic operations on neuro-cores, target streams included."""
-        return sum(layer.synaptic + layer.target_synaptic for layer in self.layers)
+        """Synaptic operations on neuro-cores, those of a rule's rows included."""
+        return sum(layer.synaptic + layer.rule_synaptic for layer in self.layers)
 
     @property
     def updates(self) -> int:
@@ -66,7 +70,7 @@ class SampleCounts:
     @property
     def spikes(self) -> int:
         """Of all compartments."""
-        return sum(layer.spikes + layer.target_spikes for layer in self.layers)
+        return sum(layer.spikes + layer.rule_spikes for layer in self.layers)
 
 
 @dataclass(frozen=True)
@@ -105,118 +109,115 @@ def count(learner: Learner, samples: Sequence[Sample], learning: bool | None = N
     if not samples:
         raise invalid("count", "samples", "empty", "at least one sample", "give some of the data")
     twin = learner.copy()
-    return Counts(tuple(_count_sample(twin, sample, learns) for sample in samples), learns)
+    inference, taught = twin.circuits
+    counter = _Counter(taught if learns and taught else inference)
+    return Counts(tuple(_count_sample(twin, counter, sample, learns) for sample in samples), learns)
 
 
-def _count_sample(learner: Learner, sample: Sample, learns: bool) -> SampleCounts:
+def _count_sample(learner: Learner, counter: _Counter, sample: Sample, learns: bool) -> SampleCounts:
     events, label = sample
     check_events(events, learner.network.n_inputs)
-    own = check_label(label, learner.network.n_classes) if learns else None
-    learner.begin(own, n_steps=events.n_steps)
-    inference, learning = learner.circuits
-    circuit = learning if learns and learning else inference
-    tally = _Tally(circuit, learner.memory, learner.position[1] if learns else circuit.sizes.get("k", 0))
-    for begin, end in zip(events.offsets[:-1], events.offsets[1:], strict=True):
-        tally.before()
-        learner.step(events.units[begin:end], checked=True)
-        tally.after(events.units[begin:end])
-    return tally.result(events.n_steps, len(events))
+    learner.begin(check_label(label, learner.network.n_classes) if learns else None, n_steps=events.n_steps)
+    memory = dict(learner.memory)
+    counter.start(memory)
+    counter.steps(memory, events.offsets[np.newaxis], events.units, 0, events.n_steps)
+    return counter.result(events.n_steps, len(events))
 
 
-class _Tally:
-    """Of one sample: which population's events each operation of a step saw, and what it did with them."""
+class _Counter(StepByStep):
+    """Carries a circuit out operation by operation, and counts what each is about to do."""
 
-    def __init__(self, circuit: Circuit, memory: Mapping[str, np.ndarray], streams: int) -> None:
-        self.circuit, self.memory, self.streams = circuit, memory, streams
-        self.processors = {id(o) for operations in processor_operations(circuit).values() for o in operations}
-        self.gathered = {o.population: number for number, o in enumerate(circuit.step) if isinstance(o, Gather)}
-        self.last: dict[str, list[np.ndarray]] = {}
-        self.now: dict[str, list[np.ndarray]] = {}
-        names = ("synaptic", "target_synaptic", "updates", "neuron_updates", "spikes", "target_spikes")
-        self.layers = [dict.fromkeys(names, 0) for _ in circuit.network.layers]
-        self.own = dict.fromkeys(("credit", "readout_synaptic", "readout_updates"), 0)
+    def __init__(self, circuit: Circuit) -> None:
+        from tp_lava.backends.cpu import CPU  # Numba takes a second to load
 
-    def before(self) -> None:
-        """A step is about to run: its feedback comes from the last one."""
-        self.last = {name: self._events(name) for name in self.gathered}
+        self.circuit = circuit
+        self._operations = [(o, CPU().compile(circuit, [o])) for o in circuit.step]
+        self._reached = {o.owner.name: circuit.buffers[o.into].owner for o in circuit.step if isinstance(o, Accumulate)}
 
-    def after(self, units: np.ndarray) -> None:
-        """A step has run, with these inputs."""
-        self.now = {name: self._events(name) for name in self.gathered} | {"input": [units]}
-        if "label_active" in self.circuit.buffers:
-            self.now["label"] = self._events("label")
-        for number, operation in enumerate(self.circuit.step):
-            self._add(number, operation)
-        for population, rows in self.now.items():
-            name = "target_spikes" if population.startswith("target") else "spikes"
-            if population not in ("input", "label"):
-                self.layers[_layer(population)][name] += sum(len(row) for row in rows)
+    def start(self, memory: Memory) -> None:
+        """A sample begins: count from 0. Rows are in use or not for the whole of it."""
+        self._memory, self._rows = memory, self.circuit.rows_used(memory)
+        self._in_use = replace(self.circuit, sizes={**self.circuit.sizes, **self._rows})
+        self._counts = {Owner("population", p.name): Counter[str]() for p in self.circuit.network.populations}
+        self._readout, self._credit = Counter[str](), 0
+
+    def once(self, memory: Memory) -> None:
+        """See Compiled."""
+        for o, code in self._operations:
+            if type(o) in _COUNTED and (not isinstance(o, Conditional) or self._happens(o)):
+                _COUNTED[type(o)](self, o)
+            code.once(memory)
 
     def result(self, steps: int, input_spikes: int) -> SampleCounts:
         """What came together."""
-        layers = tuple(LayerCounts(f"hidden{number}", **counts) for number, counts in enumerate(self.layers))
-        return SampleCounts(steps, input_spikes, layers, **self.own)
+        kinds = [f.name for f in dataclasses.fields(LayerCounts)][1:]
+        layers = tuple(LayerCounts(owner.name, *(counts[kind] for kind in kinds)) for owner, counts in self._counts.items())
+        return SampleCounts(steps, input_spikes, layers, self._credit, self._readout["synaptic"], self._readout["updates"])
 
-    def _add(self, number: int, o: Operation) -> None:
-        match o:
-            case Deliver():
-                done = sum(self._fan_out(o, row).sum() for row in self._seen(number, o.events))
-                self._deliver(o, int(done))
-            case Learn() if self._happens(o):
-                active = self._traced(o.trace) if o.trace else sum(len(row) for row in self._seen(number, o.events))
-                self._update(o.weights, active * self._width(o.weights))
-            case Run() if self._happens(o):
-                self._run(o)
+    # Operations -------------------------------------------------------------------------------
+    def accumulate(self, o: Accumulate) -> None:
+        done = sum(self._synapses(o.weights, o.table, units) for units in self._events(o.events))
+        self._of(o)[self._kind("synaptic", o.into)] += done
 
-    def _deliver(self, o: Deliver, done: int) -> None:
-        if id(o) in self.processors:
-            self.own["readout_synaptic"] += done
-        else:
-            self.layers[_layer(o.into)]["target_synaptic" if o.into.startswith("target") else "synaptic"] += done
+    def list_events(self, o: ListEvents) -> None:
+        spikes = rows_in_use(self._memory[o.spikes], self.circuit.buffers[o.spikes].axes, self._rows)
+        self._of(o)[self._kind("spikes", o.spikes)] += int(np.count_nonzero(spikes))
 
-    def _update(self, weights: str, done: int) -> None:
-        name = weights.removesuffix("_change")
-        if name == "readout":
-            self.own["readout_updates"] += done
-        else:
-            self.layers[0 if name == "target" else _layer(name)]["updates"] += done
+    def update_weights(self, o: UpdateWeights) -> None:
+        n_pre, width = self._in_use.shape(o.weights)
+        active = self._active(o)
+        units = n_pre * self._in_use.shape(o.third_factor)[0] if active is None else sum(map(len, active))
+        self._of(o)["updates"] += units * width
 
-    def _run(self, o: Run) -> None:
-        name, sizes = o.program.name, sizes_of(o, self.circuit, self.streams)
-        if name.endswith("_optimiser") and "bias" not in name:
-            weights = name.removesuffix("_optimiser")
-            self._update(weights, int(np.prod([self.circuit.sizes[axis] for axis in self.circuit.buffers[weights].axes])))
-        elif id(o) in self.processors:
-            self.own["credit"] += instructions(o.program, sizes)
-        elif name.endswith("_neuron"):
-            self.layers[_layer(name)]["neuron_updates"] += sizes["row"] * sizes["n"]
+    def accumulate_products(self, o: AccumulateProducts) -> None:
+        self._of(o)["updates"] += sum(self._synapses(o.change, o.table, units) for units in self._active(o) or ())
+
+    def run_program(self, o: RunProgram) -> None:
+        weights = [name for name in o.writes if self.circuit.buffers[name].role in ("weight", "kernel")]
+        if weights:
+            self._of(o)["updates"] += prod(self._in_use.shape(weights[0]))
+        elif not on_cores(o):
+            self._credit += instructions(o.program, axis_lengths(self._in_use, o))
+        elif steps_neurons(o):
+            self._of(o)["neuron_updates"] += prod(self._in_use.shape(o.writes[0]))
+
+    # Inside -----------------------------------------------------------------------------------
+    def _of(self, o: Operation) -> Counter[str]:
+        """The counts of the population that an operation belongs to, or that its connection reaches; else those of the readout."""
+        owner = o.owner if o.owner.kind == "population" else self._reached.get(o.owner.name)
+        return self._counts.get(owner, self._readout)
+
+    def _kind(self, name: str, buffer: str) -> str:
+        return name if self.circuit.buffers[buffer].axes[0] == SAMPLES else f"rule_{name}"
 
     def _events(self, population: str) -> list[np.ndarray]:
-        active, counts = self.memory[f"{population}_active"], self.memory[f"{population}_count"]
-        rows = self.streams if self.circuit.buffers[f"{population}_active"].axes[0] == "k" else len(counts)
-        return [active[row, : counts[row]].copy() for row in range(rows)]
+        """Active units of each row in use."""
+        active, counts = events_of(population)
+        rows = self._in_use.shape(active)[0]
+        return [self._memory[active][row, : self._memory[counts][row]] for row in range(rows)]
 
-    def _seen(self, number: int, population: str) -> list[np.ndarray]:
-        """The events that operation `number` saw: those of this step, if they had been gathered when it ran."""
-        return (self.now if self.gathered.get(population, -1) < number else self.last)[population]
+    def _active(self, o: UpdateWeights | AccumulateProducts) -> list[np.ndarray] | None:
+        """Presynaptic units of each row for which something is learned; None: all."""
+        if o.events:
+            return self._events(o.events)
+        return [np.flatnonzero(row) for row in self._memory[o.trace]] if o.trace else None
 
-    def _fan_out(self, o: Deliver, units: np.ndarray) -> np.ndarray:
-        if not o.table:
-            return np.full(len(units), self._width(o.weights), np.int64)
-        offsets = self.memory[synapse_table(o.table)[0]]
-        return (offsets[units + 1] - offsets[units]).astype(np.int64)
+    def _synapses(self, weights: str, table: str, units: np.ndarray) -> int:
+        """Synapses of some units."""
+        if not table:
+            return len(units) * self.circuit.shape(weights)[1]
+        offsets = self._memory[synapse_table(table)[0]]
+        return int((offsets[units + 1] - offsets[units]).sum())
 
-    def _width(self, weights: str) -> int:
-        return self.circuit.sizes[self.circuit.buffers[weights].axes[1]]
-
-    def _traced(self, trace: str) -> int:
-        return int(np.count_nonzero(self.memory[trace]))
-
-    def _happens(self, o: Run | Learn) -> bool:
-        on = not o.switch or self.memory[o.switch][0] != 0
-        return bool(on and (not o.within or 0 <= self.memory[STEPS_LEFT][0] < o.within))
+    def _happens(self, o: Conditional) -> bool:
+        on = not o.switch or self._memory[o.switch][0] != 0
+        return bool(on and (not o.last_steps or 0 <= self._memory[STEPS_LEFT][0] < o.last_steps))
 
 
-def _layer(name: str) -> int:
-    """Number of the hidden layer in the name of a buffer, population or program."""
-    return int(name.split("_")[0].removeprefix("hidden").removeprefix("target").removeprefix("recurrent"))
+_COUNTED: dict[type[Operation], Callable[[_Counter, Any], None]] = {
+    Accumulate: _Counter.accumulate,
+    AccumulateProducts: _Counter.accumulate_products,
+    ListEvents: _Counter.list_events,
+    RunProgram: _Counter.run_program,
+    UpdateWeights: _Counter.update_weights,
+}

@@ -1,66 +1,70 @@
-"""What a network and its rule ask of a chip, layer by layer, read off the circuit that runs on every other target.
+"""What a network and its rule ask of a chip, population by population, read off the circuit that runs on every other target.
 
-A neuron of a layer is a compartment for the sample and, under TP, one for each target stream: all of them on one core, for
-its third factor reads its own target traces, and they share its synapses, of which there is one copy, passed over once for each
-stream. Credit, label and readout are the work of the embedded processors.
+A neuron of a population is a compartment for the sample and one for each row of a rule's own that goes through it: all of them on one
+core, for its third factor reads the traces of all, and they share its synapses, of which there is one copy, passed over once for each
+row. Credit, rule and readout are the work of the embedded processors.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import ceil, prod
 
-from tp_lava import parts
-from tp_lava.circuit import Buffer, Circuit, Deliver, Learn, Operation, Run, touched
-from tp_lava.graph.connections import Synapses
+from tp_lava.backends.loihi2 import Counts, Loihi2
+from tp_lava.backends.loihi2.circuits import axis_lengths
+from tp_lava.backends.loihi2.learning_engine import synapse_states
+from tp_lava.circuit import Accumulate, AccumulateProducts, Buffer, Circuit, Operation, Owner, RunProgram, UpdateWeights
+from tp_lava.circuit.circuit import touched
+from tp_lava.circuit.operations import SAMPLES, events_of, synapse_table
 from tp_lava.deploy.loihi2.limits import Limits
-from tp_lava.deploy.loihi2.programs import instructions, listed, sizes_of
+from tp_lava.dynamics.program import Program
+from tp_lava.graph.connections import Synapses
+from tp_lava.graph.names import READOUT, READOUT_BIAS
+from tp_lava.graph.network import Population
 from tp_lava.numbers import Format
+
+_THIRD_FACTORS = "third_factor"  # the stage of a population that is not its neurons'
 
 
 @dataclass(frozen=True)
-class Connection:
-    """Synapses into a layer. source: the units below, `units` many; streams: spike sources that each of those is, one for the sample
-    and one for each target stream that comes this way; bits: of a weight, sign included; sum_bits: of the changes summed up for it,
-    0 where there are none; traced: whether presynaptic traces are kept; table: of a convolution, else None.
+class ConnectionDemand:
+    """Synapses into a population. source: the axis of the units they come from, `units` many; rows: spike sources that each of those
+    is, one for the sample and one for each row of a rule's own that comes this way; bits: of a weight, sign included; sum_bits: of the
+    changes summed up for it, state_bits: of other states of a synapse, 0 where there are none; traces: that each source keeps; table:
+    of synapses that share weights, else None.
     """
 
     name: str
     source: str
     units: int
-    streams: int
+    rows: int
     bits: int
     plastic: bool
     sum_bits: int
-    traced: bool
+    state_bits: int
+    traces: int
     table: Synapses | None
 
 
 @dataclass(frozen=True)
 class NeuronProgram:
-    """As listed for Loihi 2. instructions, constants, shared: words of program memory; executed: instructions of a compartment in a
-    step, at most; spills: words of its memory; compartments: of a neuron that it is carried out for.
-    """
+    """counts: of its listing for Loihi 2; compartments: of a neuron that it is carried out for."""
 
     name: str
-    instructions: int
-    constants: int
-    shared: int
-    executed: int
-    spills: int
+    counts: Counts
     compartments: int
 
     @property
     def words(self) -> int:
-        """Of a core that carries it out."""
-        return self.instructions + self.constants + self.shared
+        """Of program memory, on a core that carries it out: instructions, constants and parameters of the population."""
+        return self.counts.instructions + self.counts.constants + sum(self.counts.shared_words.values())
 
 
 @dataclass(frozen=True)
 class LayerDemand:
-    """One hidden layer. compartments, state_bits: of a neuron; credited: whether a credit reads its traces; errors: numbers
-    broadcast to it in a step.
+    """One population. compartments, state_bits: of a neuron; credited: whether a credit reads its traces; errors: numbers broadcast to
+    it in a step; read: whether the readout takes its spikes.
     """
 
     name: str
@@ -69,12 +73,13 @@ class LayerDemand:
     state_bits: int
     credited: bool
     errors: int
+    read: bool
     programs: tuple[NeuronProgram, ...]
-    connections: tuple[Connection, ...]
+    connections: tuple[ConnectionDemand, ...]
 
 
 @dataclass(frozen=True)
-class Task:
+class ProcessorTask:
     """Work of an embedded processor in a step, without what it does in a sample's last step alone. words_in: numbers it needs from
     neuro-cores; words_out: numbers it sends them; memory: bytes of weights and state that it keeps.
     """
@@ -87,87 +92,103 @@ class Task:
 
 
 def demands(circuit: Circuit, limits: Limits) -> tuple[LayerDemand, ...]:
-    """Of each hidden layer."""
-    return tuple(_layer(circuit, number, limits) for number in range(len(circuit.network.layers)))
+    """Of each population."""
+    return tuple(_layer(circuit, population, limits) for population in circuit.network.populations)
 
 
-def tasks(circuit: Circuit) -> tuple[Task, ...]:
+def processor_tasks(circuit: Circuit) -> tuple[ProcessorTask, ...]:
     """Of the embedded processors."""
-    found = (_task(circuit, name, operations) for name, operations in processor_operations(circuit).items())
-    return tuple(task for task in found if task)
+    work, sent = processor_operations(circuit), _sent_by_processors(circuit)
+    return tuple(_task(circuit, name, work[name], sent) for name in work if any(isinstance(o, RunProgram) for o in work[name]))
 
 
-def neuron_runs(circuit: Circuit, number: int) -> list[Run]:
-    """The neuron programs of a hidden layer."""
-    return [o for o in parts.population(circuit, number).operations if isinstance(o, Run)]
+def neuron_programs(circuit: Circuit, population: Population) -> list[RunProgram]:
+    """The programs that a population's neurons carry out, those that change their biases among them."""
+    owners = Owner("population", population.name), Owner("plasticity", population.bias)
+    return [o for o in circuit.of(*owners) if isinstance(o, RunProgram)]
+
+
+def steps_neurons(operation: Operation) -> bool:
+    """Whether it belongs to the neurons of a population, and not to their third factors."""
+    return operation.owner.kind == "population" and operation.stage != _THIRD_FACTORS
+
+
+def on_cores(operation: Operation) -> bool:
+    """Whether neuro-cores carry it out, and no embedded processor."""
+    return not _task_name(operation.owner)
 
 
 def processor_operations(circuit: Circuit) -> dict[str, list[Operation]]:
     """Task -> its operations in the circuit."""
-    layers = range(len(circuit.network.layers))
-    owned = {id(o) for n in layers for o in parts.population(circuit, n).operations}
-    owned |= {id(o) for name in on_cores(circuit) for o in connection_operations(circuit, name)}
     found: dict[str, list[Operation]] = {}
     for o in circuit.step:
-        if isinstance(o, Run | Learn | Deliver) and id(o) not in owned:
-            found.setdefault(_task_name(o, len(layers)), []).append(o)
+        task = _task_name(o.owner)
+        if task and isinstance(o, RunProgram | UpdateWeights | Accumulate | AccumulateProducts):
+            found.setdefault(task, []).append(o)
     return found
 
 
-def on_cores(circuit: Circuit) -> list[str]:
-    """Names of the weights whose synapses lie on neuro-cores: all but the readout's. Kernels as well."""
-    return [name for name in (*circuit.names("weight"), *circuit.names("kernel")) if name != "readout"]
+def instructions(program: Program, sizes: Mapping[str, int]) -> int:
+    """Instructions that carry out a program once: each as often as the largest of its operands has elements.
+
+    sizes: axis -> length; an axis that is not given counts once.
+    """
+    axes = {value.index: value.axes for value in program.values}
+    operands = ({axis for index in (*i.arguments, i.result) for axis in axes[index]} for i in program.instructions)
+    return sum(prod(sizes.get(axis, 1) for axis in widest) for widest in operands)
 
 
-def connection_operations(circuit: Circuit, name: str) -> list[Operation]:
-    """What the synapses of these weights do; those of a kernel deliver, and do not learn."""
-    if name in circuit.names("kernel"):
-        return [o for o in circuit.step if isinstance(o, Deliver) and o.weights == name]
-    return list(parts.connection(circuit, name).operations)
+def format_of(buffer: Buffer) -> Format:
+    """The format of a buffer of a fixed-point circuit."""
+    assert buffer.format is not None
+    return buffer.format
 
 
 # Inside -------------------------------------------------------------------------------------------
 
 
-def _task_name(operation: Run | Learn | Deliver, layers: int) -> str:
-    name = operation.weights if isinstance(operation, Deliver) else operation.program.name
-    for number in range(layers):
-        if name.startswith(f"hidden{number}_"):
-            return f"credit of hidden{number}"
-    return "label" if name.startswith("label") else "readout"
+def _task_name(owner: Owner) -> str:
+    """The task of an embedded processor that an owner's operations belong to, "" where they are done on neuro-cores."""
+    if owner.kind == "credit":
+        return f"credit of {owner.name}"
+    if owner.kind == "rule":
+        return owner.name or "rule"
+    of_readout = owner.kind == "readout" or (owner.kind in ("connection", "plasticity") and owner.name in (READOUT, READOUT_BIAS))
+    return "readout" if of_readout else ""
 
 
-def _layer(circuit: Circuit, number: int, limits: Limits) -> LayerDemand:
-    name, target = f"hidden{number}", f"target{number}"
-    runs = neuron_runs(circuit, number)
-    programs = tuple(_program(run, circuit) for run in runs)
-    streams = circuit.sizes["k"] if any(run.program.name == f"{target}_neuron" for run in runs) else 0
-    credited = f"{name}_error" in circuit.buffers
-    errors = sum(_elements(circuit, b) for n, b in circuit.buffers.items() if n in (f"{name}_error", f"{target}_error"))
+def _sent_by_processors(circuit: Circuit) -> list[Buffer]:
+    """What embedded processors compute for neuro-cores: errors."""
+    work = [o for operations in processor_operations(circuit).values() for o in operations]
+    written = dict.fromkeys(name for o in work for name in o.writes)
+    read = {name for o in work for name in o.reads}
+    return [b for b in (circuit.buffers[name] for name in written) if b.role == "work" and b.name not in read]
+
+
+def _layer(circuit: Circuit, population: Population, limits: Limits) -> LayerDemand:
+    name, runs = population.name, neuron_programs(circuit, population)
+    rows = [prod(circuit.shape(run.writes[0])) // population.size for run in runs]
+    programs = tuple(NeuronProgram(o.program.name, Loihi2().listing(circuit, o).counts, n) for o, n in zip(runs, rows, strict=True))
+    stepped = [circuit.buffers[b] for run in runs if steps_neurons(run) for b in run.writes]
+    credit, read = Owner("credit", name), {b for run in runs for b in run.reads}
+    state = _state_bits(circuit, runs, name, limits)
     return LayerDemand(
         name=name,
-        neurons=circuit.sizes[name],
-        compartments=1 + streams,
-        state_bits=_state_bits(circuit, runs, name, limits) + sum(p.spills * p.compartments for p in programs) * limits.state_word.value,
-        credited=credited,
-        errors=errors,
+        neurons=population.size,
+        compartments=sum(circuit.sizes[axis] for axis in {b.axes[0] for b in stepped}),
+        state_bits=state + sum(p.counts.spills * p.compartments for p in programs) * limits.state_word.value,
+        credited=bool(circuit.of(credit)),
+        errors=sum(_elements(circuit, b) for b in _sent_by_processors(circuit) if b.owner == credit or b.name in read),
+        read=circuit.network.readout.pre == name,
         programs=programs,
-        connections=tuple(_connections(circuit, number)),
+        connections=tuple(_connections(circuit, Owner("population", name))),
     )
 
 
-def _program(run: Run, circuit: Circuit) -> NeuronProgram:
-    sizes, counts = sizes_of(run, circuit), listed(run, circuit)
-    rows = max(sizes.get(axis, 1) for axis in ("row", "r"))
-    shared = sum(counts.shared_words.values())
-    return NeuronProgram(run.program.name, counts.instructions, counts.constants, shared, counts.worst, counts.spills, rows)
-
-
-def _state_bits(circuit: Circuit, runs: list[Run], axis: str, limits: Limits) -> int:
+def _state_bits(circuit: Circuit, runs: list[RunProgram], axis: str, limits: Limits) -> int:
     """Of one neuron, all its compartments: a word for each number, but parameters and events as many bits as they have."""
-    names = dict.fromkeys(buffer for run in runs for _, buffer in run.bindings)
     total = 0
-    for buffer in (circuit.buffers[name] for name in names):
+    for buffer in (circuit.buffers[name] for name in touched(runs)):
         if axis in buffer.axes and buffer.format:
             packed = buffer.role == "parameter" or buffer.format.bits == 1
             each = buffer.format.bits if packed else limits.state_word.value
@@ -175,55 +196,47 @@ def _state_bits(circuit: Circuit, runs: list[Run], axis: str, limits: Limits) ->
     return total
 
 
-def _connections(circuit: Circuit, number: int) -> Iterator[Connection]:
-    ends = (f"hidden{number}_", f"target{number}_")
-    for name in on_cores(circuit):
-        deliveries = [o for o in circuit.step if isinstance(o, Deliver) and o.weights == name and o.into.startswith(ends)]
-        if not deliveries:
-            continue
-        learns = [o for o in circuit.step if isinstance(o, Learn) and o.weights in (name, f"{name}_change")]
-        change = circuit.buffers.get(f"{name}_change")
-        source = circuit.buffers[f"{deliveries[0].events}_active"].axes[1]
-        spatial = circuit.network.layers[number].connection
-        yield Connection(
-            name=name,
-            source=source,
-            units=circuit.sizes[source],
-            streams=sum(circuit.sizes[circuit.buffers[o.into].axes[0]] for o in deliveries),
-            bits=format_of(circuit.buffers[name]).bits,
-            plastic=bool(learns),
-            sum_bits=format_of(change).bits if change else 0,
-            traced=any(o.trace for o in learns),
-            table=spatial.synapses() if spatial and deliveries[0].table else None,
-        )
+def _connections(circuit: Circuit, population: Owner) -> Iterator[ConnectionDemand]:
+    for owner in circuit.owners("connection"):
+        deliveries = [o for o in circuit.of(owner) if isinstance(o, Accumulate)]
+        if any(circuit.buffers[o.into].owner == population for o in deliveries):
+            yield _connection(circuit, owner.name, deliveries)
 
 
-def _task(circuit: Circuit, name: str, operations: list[Operation]) -> Task | None:
-    runs = [o for o in operations if isinstance(o, Run)]
-    if not runs:
-        return None
-    buffers = {n: circuit.buffers[n] for o in operations for n in touched(o) if not circuit.buffers[n].index}
-    own = {n for n, b in buffers.items() if b.role in ("state", "weight", "bias", "parameter") and not _of_neurons(n, b, name)}
-    return Task(
+def _connection(circuit: Circuit, name: str, deliveries: list[Accumulate]) -> ConnectionDemand:
+    plasticity, buffers = Owner("plasticity", name), circuit.buffers
+    updates = [o for o in circuit.of(plasticity) if isinstance(o, UpdateWeights)]
+    states = {state for o in updates for state in synapse_states(o)}
+    sums = {o.weights for o in updates} - {name}
+    source = buffers[events_of(deliveries[0].events)[0]].axes[1]
+    table = synapse_table(deliveries[0].table)
+    return ConnectionDemand(
         name=name,
-        operations=sum(instructions(run.program, sizes_of(run, circuit)) for run in runs if run.within != 1),
-        words_in=sum(_elements(circuit, b) for n, b in buffers.items() if _of_neurons(n, b, name)),
-        words_out=sum(_elements(circuit, b) for n, b in buffers.items() if n.endswith("_error") and name.startswith("credit")),
-        memory=sum(_elements(circuit, buffers[n]) * math.ceil(format_of(buffers[n]).bits / 8) for n in own),
+        source=source,
+        units=circuit.sizes[source],
+        rows=sum(circuit.shape(o.into)[0] for o in deliveries),
+        bits=format_of(buffers[name]).bits,
+        plastic=any(isinstance(o, UpdateWeights | AccumulateProducts) for o in circuit.of(plasticity)),
+        sum_bits=sum(format_of(buffers[b]).bits for b in sums),
+        state_bits=sum(format_of(buffers[b]).bits for b in states),
+        traces=sum(b.role == "state" and b.axes == (SAMPLES, source) for b in circuit.owned(plasticity)),
+        table=Synapses(*(circuit.values[column] for column in table)) if table else None,  # type: ignore[arg-type]
     )
 
 
-def _of_neurons(name: str, buffer: Buffer, task: str) -> bool:
-    """Whether a number is the neurons' own: their traces and spikes; a count of spikes is the readout's."""
-    mine = name.startswith("readout") or buffer.role in ("weight", "parameter") or name.endswith("_error")
-    return not mine and any(axis.startswith("hidden") for axis in buffer.axes)
+def _task(circuit: Circuit, name: str, operations: list[Operation], sent: list[Buffer]) -> ProcessorTask:
+    runs = [o for o in operations if isinstance(o, RunProgram) and o.last_steps != 1]
+    buffers = [b for b in (circuit.buffers[b] for b in touched(operations)) if not b.index]
+    of_neurons = [b for b in buffers if b.owner.kind == "population" and b.role != "parameter"]
+    own = [b for b in buffers if b.role in ("state", "weight", "kernel", "bias", "parameter") and b not in of_neurons]
+    return ProcessorTask(
+        name=name,
+        operations=sum(instructions(run.program, axis_lengths(circuit, run)) for run in runs),
+        words_in=sum(_elements(circuit, b) for b in of_neurons),
+        words_out=sum(_elements(circuit, b) for b in sent if b in buffers),
+        memory=sum(_elements(circuit, b) * ceil(format_of(b).bits / 8) for b in own),
+    )
 
 
 def _elements(circuit: Circuit, buffer: Buffer) -> int:
-    return math.prod(circuit.sizes[axis] for axis in buffer.axes)
-
-
-def format_of(buffer: Buffer) -> Format:
-    """The format of a buffer of a fixed-point circuit."""
-    assert buffer.format is not None
-    return buffer.format
+    return prod(circuit.shape(buffer.name))

@@ -114,7 +114,7 @@ def _messages(mapping: Mapping, counts: Counts, number: int) -> float:
     axons = sum(core.bytes["output axons"] for core in cores) * 8 / mapping.limits.output_axon.value
     traces = layer.neurons * layer.compartments if layer.credited else 0
     senders = layer.neurons * layer.compartments
-    spikes = counts.of_layer(number, "spikes") + counts.of_layer(number, "target_spikes")
+    spikes = counts.of_layer(number, "spikes") + counts.of_layer(number, "rule_spikes")
     return spikes * max(0.0, axons - traces) / senders
 
 
@@ -136,10 +136,10 @@ def _on_core(mapping: Mapping, counts: Counts, costs: Costs, number: int) -> lis
     """Work of a layer's largest core in a mean step: its share of the layer's."""
     layer = mapping.layers[number]
     neurons, synapses = _shares(mapping, layer)
-    per_step = {name: counts.of_layer(number, name) / counts.steps for name in ("synaptic", "target_synaptic", "updates", "neuron_updates")}
-    spikes = (counts.of_layer(number, "spikes") + counts.of_layer(number, "target_spikes")) / counts.steps
+    per_step = {name: counts.of_layer(number, name) / counts.steps for name in ("synaptic", "rule_synaptic", "updates", "neuron_updates")}
+    spikes = (counts.of_layer(number, "spikes") + counts.of_layer(number, "rule_spikes")) / counts.steps
     work = [
-        ("synaptic operations", synapses * (per_step["synaptic"] + per_step["target_synaptic"]), costs.synaptic_time),
+        ("synaptic operations", synapses * (per_step["synaptic"] + per_step["rule_synaptic"]), costs.synaptic_time),
         ("neuron updates", neurons * per_step["neuron_updates"], costs.neuron_time),
         ("spikes", neurons * spikes, costs.spike_time),
     ]

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from tp_lava.comparison.forms import Form
-from tp_lava.comparison.memory import by_counting, by_formula, eprop
 from tp_lava.graph.network import Network
 from tp_lava.rules import TESS, TP, Rule
+from tp_lava.rules.memory import bptt, counted, eprop
 
-TP_PAPER = "https://arxiv.org/abs/2509.13053"
-TESS_PAPER = "https://arxiv.org/abs/2502.01837"
 EPROP_PAPER = "https://doi.org/10.1038/s41467-020-17236-y"
 BPTT_PAPER = "https://doi.org/10.1109/5.58337"
 
 
 @dataclass(frozen=True)
 class Remembered:
-    """What one rule remembers to learn one sample: numbers per hidden layer. formula: by the words of `says`; counted: in the arrays
+    """What one rule remembers to learn one sample: numbers per population. formula: by the words of `says`; counted: in the arrays
     of the circuit that learns here, None for rules that are not run here; yours: whether it is the rule asked about.
     """
 
@@ -31,44 +28,30 @@ class Remembered:
 
     @property
     def total(self) -> int:
-        """Over all hidden layers, as counted where it is, else by formula."""
+        """Over all populations, as counted where it is, else by formula."""
         return sum(self.counted or self.formula)
 
 
 def learning_memory(network: Network, rule: Rule | None, n_steps: int) -> tuple[Remembered, ...]:
-    """The rule itself, TP with 2, 4 and all streams, TESS, BPTT over n_steps steps, and e-prop; one sample at a time."""
+    """The rule itself, the rules that come along in their usual forms, BPTT over n_steps steps, and e-prop; one sample at a time."""
     found = [_of_rule(network, rule, n_steps, yours=True)] if rule else []
-    found += [_of_rule(network, other, n_steps) for other in _others(network, rule)]
-    bptt = by_formula(Form("BPTT", "bptt"), None, network, n_steps, 1)
-    found.append(Remembered(f"BPTT over {n_steps} steps", bptt, None, "T (n_in + 2 n)", BPTT_PAPER))
+    for other in _others(network, rule):
+        row = _of_rule(network, other, n_steps)
+        if row.name not in (r.name for r in found):
+            found.append(row)
+    found.append(Remembered(f"BPTT over {n_steps} steps", bptt(network, n_steps), None, "T (n_in + 2 n)", BPTT_PAPER))
     found.append(Remembered("e-prop", eprop(network), None, "n n_in, and n n if recurrent: a trace for each synapse", EPROP_PAPER))
     return tuple(found)
 
 
 def _others(network: Network, rule: Rule | None) -> Iterator[Rule]:
     """Rules to compare with, at the same rates."""
-    rate = rule.rate if rule else tuple(0.0 if layer.connection else 1e-3 for layer in network.layers)
-    counts = dict.fromkeys(min(k, network.n_classes) for k in (2, 4, network.n_classes))
-    theirs = rule.streams(network.n_classes) if isinstance(rule, TP) else 0
-    yield from (TP(rate, contrast=k) for k in counts if k != theirs)
-    yield from (TESS(rate, basis="walsh", update=update) for update in ("step", "sequence") if not _same(rule, update))
-
-
-def _same(rule: Rule | None, update: str) -> bool:
-    return isinstance(rule, TESS) and rule.update == update
+    shared = {p.name: any(c.kind.shares_weights for c in network.into(p)) for p in network.populations}
+    rate = tuple(rule.rates(network).values()) if rule else tuple(0.0 if shared[p.name] else 1e-3 for p in network.populations)
+    yield from (TP(rate, contrast=k) for k in dict.fromkeys(min(k, network.n_classes) for k in (2, 4, network.n_classes)))
+    yield from (TESS(rate, basis="walsh", update=update) for update in ("step", "sequence"))
 
 
 def _of_rule(network: Network, rule: Rule, n_steps: int, yours: bool = False) -> Remembered:
-    learned = replace(rule, rate=tuple(rule.rates(len(network.layers))))
-    if not isinstance(rule, TP | TESS):
-        counted = by_counting(Form(type(rule).__name__, "tp"), learned, network, 1)
-        return Remembered(type(rule).__name__, counted, counted, "as counted: no formula is known here", "", yours)
-    if isinstance(rule, TP):
-        streams = rule.streams(network.n_classes)
-        form, says, source = Form(f"TP, K = {streams}", "tp"), "n (2 K + 1), first layer K C + C n more", TP_PAPER
-    else:
-        summed = " and a change for each synapse" if rule.update == "sequence" else ""
-        form, says, source = Form(f"TESS, update each {rule.update}", "tess"), f"n_in + n{summed}", TESS_PAPER
-    return Remembered(
-        form.name, by_formula(form, learned, network, n_steps, 1), by_counting(form, learned, network, 1), says, source, yours
-    )
+    formula, held = rule.remembered(network, n_steps), counted(network, rule)
+    return Remembered(rule.label, formula, held, rule.memory_formula, rule.paper, yours)

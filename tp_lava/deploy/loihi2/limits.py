@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from tp_lava.checks import is_whole
 from tp_lava.errors import invalid
@@ -40,6 +40,34 @@ LSNN = "https://github.com/R-Gaurav/lsnn-on-loihi2"
 HALA_POINT = "https://www.eenewseurope.com/en/intel-breaks-a-billion-neurons-for-worlds-largest-neuromorphic-computing-system/"
 
 
+Kind = TypeVar("Kind", bound="Figures")
+
+
+class Figures:
+    """Published figures by name, each a field of a frozen dataclass. kind: their type."""
+
+    kind: ClassVar[type]
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """Every figure by name."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if isinstance(value, self.kind)}
+
+    def replace(self: Kind, **values: Any) -> Kind:
+        """With other figures. Raises InvalidValueError."""
+        obj, known = type(self).__name__, [f.name for f in dataclasses.fields(self)]
+        for name in values:
+            if name not in known:
+                raise invalid(obj, name, "unknown", f"one of {', '.join(known)}", "rename it")
+        given = {name: value if isinstance(value, self.kind) else self._given(name, value) for name, value in values.items()}
+        return dataclasses.replace(self, **given)
+
+    def _given(self, name: str, value: Any) -> Any:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
 class Limit:
     """One limit. certainty: see Certainty; note: what to know before trusting it."""
@@ -49,6 +77,25 @@ class Limit:
     certainty: Certainty
     source: str
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A limit that is broken. rule: its name; object: what breaks it."""
+
+    rule: str
+    object: str
+    used: int
+    maximum: int
+    unit: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.object}: {self.rule} is {self.used:,} {self.unit}, but must be at most {self.maximum:,}; {self.remedy}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)
@@ -78,8 +125,10 @@ BOARDS = (
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Every limit of the mapping, by name. Make other ones with replace(...) or load(file)."""
+class Limits(Figures):
+    """Every limit of the mapping, by name. Make other ones with replace(name=integer), boards={name: chips} instead of all, or load(file)."""
+
+    kind: ClassVar[type] = Limit
 
     # Chips and cores
     cores_per_chip: Limit = Limit(120, "cores", "read", SYSTEMS, "usable on later systems; the chip has 128")
@@ -95,6 +144,7 @@ class Limits:
     # Learning engine
     trace_bits: Limit = Limit(7, "bits", "read", LEARNING_ENGINE, "unsigned, what meets a factor; x1, x2, y1, y2, y3")
     tag_bits: Limit = Limit(8, "bits", "read", LEARNING_ENGINE, "magnitude; the sign comes on top")
+    synapses_of_weight: Limit = Limit(1, "synapses", "derived", LEARNING_ENGINE, "a weight that learns is a variable of its synapse")
     constant_bits: Limit = Limit(8, "bits", "read", LEARNING_ENGINE, "TP and TESS use powers of two alone, so that nothing breaks it")
     learning_accumulator_bits: Limit = Limit(15, "bits", "read", LEARNING_ENGINE, "magnitude of one product")
     learning_shift: Limit = Limit(7, "bits", "derived", LEARNING_ENGINE, "to the right: scales of 4 bits, sign included, so 2^-7")
@@ -116,22 +166,9 @@ class Limits:
         if not self.boards:
             raise invalid("Limits", "boards", "empty", "at least one board", "name one with its chips")
 
-    @property
-    def named(self) -> dict[str, Limit]:
-        """Every limit but the boards, by name."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "boards"}
-
-    def replace(self, **values: Any) -> Limits:
-        """Limits with other values, by name: integers, or a Limit; boards: name -> chips, instead of all. Raises InvalidValueError."""
-        return dataclasses.replace(self, **{name: self._given(name, value) for name, value in values.items()})
-
     def _given(self, name: str, value: Any) -> Any:
         if name == "boards":
             return _boards(value)
-        if name not in self.named:
-            raise invalid("Limits", name, "unknown", f"one of {', '.join([*self.named, 'boards'])}", "rename it")
-        if isinstance(value, Limit):
-            return value
         if not is_whole(value, 1):
             raise invalid("Limits", name, repr(value), f"a positive number of {self.named[name].unit}", "give an integer")
         return Limit(int(value), self.named[name].unit, "given", "", "")

@@ -1,22 +1,21 @@
 """Placement: the neurons of a layer onto cores, in order, as many as each holds. Greedy, and the same every time.
 
 A core holds neurons of one layer: all compartments of each, the synapses into them, their programs, an input axon for each source
-that reaches any of them and an output axon for each core that a compartment sends to. Output axons depend on where the layer above
-lies, so layers are placed from the last to the first, and a recurrent one until its own number of cores no longer changes.
+that reaches any of them and an output axon for each core that a compartment sends to. Output axons depend on where the layers that
+it sends to lie, so layers are placed from the last to the first, and again while feedback reaches more cores than were assumed.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tp_lava.graph.connections import Synapses
-from tp_lava.deploy.loihi2.demand import Connection, LayerDemand
+from tp_lava.deploy.loihi2.demand import ConnectionDemand, LayerDemand
 from tp_lava.deploy.loihi2.limits import Limits
-
-MEMORY = ("synapses", "state", "programs", "input axons", "output axons", "presynaptic traces")
+from tp_lava.graph.connections import Synapses
 
 
 @dataclass(frozen=True)
@@ -51,59 +50,51 @@ class Core:
         return all(used <= maximum for used, maximum, _ in self.usage(limits).values())
 
 
-def place(demands: Sequence[LayerDemand], limits: Limits) -> tuple[Core, ...]:
+def place_layers(demands: Sequence[LayerDemand], limits: Limits) -> tuple[Core, ...]:
     """All layers, cores numbered from the first layer on. A neuron that fits no core has one of its own, over its budget."""
+    names = [demand.name for demand in demands]
+    fed_back = [d.name for number, d in enumerate(demands) if {c.source for c in d.connections} & {*names[number:]}]
     placed: dict[str, list[Core]] = {}
-    for demand in reversed(demands):
-        placed[demand.name] = _place_layer(demand, demands, placed, limits)
-    cores = [core for demand in demands for core in placed[demand.name]]
-    return tuple(_renumbered(core, number) for number, core in enumerate(cores))
-
-
-def _renumbered(core: Core, number: int) -> Core:
-    return Core(number, core.layer, core.first, core.last, core.compartments, core.synapses, core.bytes)
-
-
-def _place_layer(demand: LayerDemand, demands: Sequence[LayerDemand], placed: Mapping[str, Sequence[Core]], limits: Limits) -> list[Core]:
-    sent = _sent(demand, demands, placed)
-    own = sum(c.streams for c in demand.connections if c.source == demand.name)
-    cores = 1
     while True:
-        layer = _Layer(demand, sent + own * cores, limits)
-        found = layer.cores()
-        if not own or len(found) <= cores:
-            return found
-        cores = len(found)
+        assumed = {name: len(placed[name]) if placed else 1 for name in fed_back}
+        for demand in reversed(demands):
+            placed[demand.name] = _Layer(demand, _axons(demand, demands, placed), limits).cores()
+        if all(len(placed[name]) <= assumed[name] for name in fed_back):
+            break
+    cores = (core for name in names for core in placed[name])
+    return tuple(replace(core, number=number) for number, core in enumerate(cores))
 
 
-def _sent(demand: LayerDemand, demands: Sequence[LayerDemand], placed: Mapping[str, Sequence[Core]]) -> np.ndarray:
-    """Output axons of each neuron: one for each compartment and core it sends to; a trace goes to the embedded processors."""
-    sent = np.full(demand.neurons, demand.compartments if demand.credited else 0, np.int64)
-    above = [(d, c) for d in demands for c in d.connections if c.source == demand.name and d.name in placed]
-    if not above:
-        return sent + 1  # the readout
-    for layer, connection in above:
-        sent += connection.streams * _reached(connection, placed[layer.name])
-    return sent
+def _axons(demand: LayerDemand, demands: Sequence[LayerDemand], placed: Mapping[str, Sequence[Core]]) -> np.ndarray:
+    """Output axons of each neuron: one for each compartment and core it sends to; traces go to the embedded processors, as do spikes
+    to the readout. A layer that is not placed yet counts as one core.
+    """
+    axons = np.full(demand.neurons, demand.compartments * demand.credited + demand.read, np.int64)
+    for layer in demands:
+        for connection in layer.connections:
+            if connection.source == demand.name:
+                axons += connection.rows * _reached(connection, placed.get(layer.name))
+    return axons
 
 
-def _reached(connection: Connection, cores: Sequence[Core]) -> np.ndarray | int:
+def _reached(connection: ConnectionDemand, cores: Sequence[Core] | None) -> np.ndarray | int:
     """Cores that each source unit reaches."""
+    if cores is None:
+        return 1
     if connection.table is None:
         return len(cores)
     offsets, targets, _ = connection.table
-    ends = np.array([core.last for core in cores])
-    where = np.searchsorted(ends, targets, side="right")
+    where = np.searchsorted(np.array([core.last for core in cores]), targets, side="right")
     pairs = np.unique(np.repeat(np.arange(connection.units), np.diff(offsets)) * len(cores) + where)
     return np.bincount(pairs // len(cores), minlength=connection.units)
 
 
 class _Layer:
-    """A layer being placed: what any range of its neurons takes."""
+    """A layer being placed: what any range of its neurons takes. axons: output axons of each neuron."""
 
-    def __init__(self, demand: LayerDemand, sent: np.ndarray, limits: Limits) -> None:
+    def __init__(self, demand: LayerDemand, axons: np.ndarray, limits: Limits) -> None:
         self.demand, self.limits = demand, limits
-        self.sent = np.concatenate([[0], np.cumsum(sent)])
+        self.axons = np.concatenate([[0], np.cumsum(axons)])
         self.sparse = {c.name: _ByTarget(c.table, demand.neurons) for c in demand.connections if c.table}
 
     def cores(self) -> list[Core]:
@@ -117,14 +108,11 @@ class _Layer:
 
     def _last(self, first: int) -> int:
         """The largest end of a range that fits, by doubling and bisection: what a range takes grows with it."""
-        most = self.demand.neurons
-        fits, fails = first + 1, min(first + 2, most + 1)
-        while fails <= most and self._fits(first, fails):
-            fits, fails = fails, min(first + 2 * (fails - first), most) if fails < most else most + 1
-        while fails - fits > 1:
-            middle = (fits + fails) // 2
-            fits, fails = (middle, fails) if self._fits(first, middle) else (fits, middle)
-        return fits
+        most, span = self.demand.neurons, 1
+        while first + 2 * span <= most and self._fits(first, first + 2 * span):
+            span *= 2
+        ends = range(first + span, min(first + 2 * span, most) + 1)  # the first of them fits, or is a neuron alone
+        return ends[bisect_left(ends, True, lo=1, key=lambda last: not self._fits(first, last)) - 1]
 
     def _fits(self, first: int, last: int) -> bool:
         return self.core(first, last).fits(self.limits)
@@ -133,27 +121,26 @@ class _Layer:
         """One with that range of neurons."""
         d, limits, neurons = self.demand, self.limits, last - first
         taken = [(c, *self._rows(c, first, last)) for c in d.connections]
-        axons = sum(sources * c.streams for c, sources, _, _ in taken) + d.errors
+        axons = sum(sources * c.rows for c, sources, _, _ in taken) + d.errors
         used = {
             "synapses": sum(words * limits.synapse_word.value // 8 + limits.connection_header.value for _, _, _, words in taken),
             "state": -(-neurons * d.state_bits // 8),
             "programs": sum(p.words for p in d.programs) * limits.instruction_word.value // 8,
             "input axons": axons * limits.input_axon.value // 8,
-            "output axons": int(self.sent[last] - self.sent[first]) * limits.output_axon.value // 8,
-            "presynaptic traces": sum(sources for c, sources, _, _ in taken if c.traced) * limits.trace_memory.value // 8,
+            "output axons": int(self.axons[last] - self.axons[first]) * limits.output_axon.value // 8,
+            "presynaptic traces": sum(sources * c.traces for c, sources, _, _ in taken) * limits.trace_memory.value // 8,
         }
         synapses = {c.name: count for c, _, count, _ in taken}
         return Core(0, d.name, first, last, neurons * d.compartments, synapses, used)
 
-    def _rows(self, c: Connection, first: int, last: int) -> tuple[int, int, int]:
+    def _rows(self, c: ConnectionDemand, first: int, last: int) -> tuple[int, int, int]:
         """-> (sources, synapses, words) of a connection into a range: a row for each source, which starts on a word."""
-        word = self.limits.synapse_word.value
+        word, bits = self.limits.synapse_word.value, c.bits + c.sum_bits + c.state_bits
         if c.table is None:
-            bits = (last - first) * (c.bits + c.sum_bits)
-            return c.units, c.units * (last - first), c.units * -(-bits // word)
+            return c.units, c.units * (last - first), c.units * -(-(last - first) * bits // word)
         index = max(1, (self.limits.neurons_per_core.value - 1).bit_length())  # which neuron of the core
         rows = self.sparse[c.name].rows(first, last)
-        words = -(-rows * (c.bits + c.sum_bits + index) // word)
+        words = -(-rows * (bits + index) // word)
         return len(rows), int(rows.sum()), int(words.sum())
 
 
