@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class StepByStep(ABC):
                 memory["random_step"] += np.uint32(1)
 
 
-def entry(back_end: str, kind: str, table: Mapping[object, T], key: object, name: str) -> T:
+def entry(back_end: str, kind: str, table: Mapping[Any, T], key: object, name: str) -> T:
     """What a back end's table has for an operation or an instruction. Raises InvalidValueError, naming what it does not have."""
     found = table.get(key)
     if found is None:
@@ -72,4 +72,4 @@ def entry(back_end: str, kind: str, table: Mapping[object, T], key: object, name
 
 def operation_entry(back_end: str, table: Mapping[type[Operation], Callable], operation: Operation) -> Callable:
     """The function of a back end for an operation."""
-    return entry(back_end, "operation", table, type(operation), type(operation).__name__)  # type: ignore[arg-type]
+    return entry(back_end, "operation", table, type(operation), type(operation).__name__)
