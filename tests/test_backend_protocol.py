@@ -1,5 +1,7 @@
 """One protocol for back ends: a stub of a few dozen lines infers as the interpreter does, and refuses what it does not have."""
 
+import shutil
+
 import numpy as np
 import pytest
 from conftest import lively, random_events
@@ -7,6 +9,7 @@ from stub_backend import Stub
 from test_circuits import engine_for
 
 import tp_lava as tpl
+from tp_lava.backends.c import C
 from tp_lava.backends.cpu import CPU
 from tp_lava.backends.interpreter import INSTRUCTION_TABLE, OPERATION_TABLE, Interpreter
 from tp_lava.backends.protocol import operation_entry
@@ -17,7 +20,10 @@ from tp_lava.graph.connections import Conv2d, Pool2d
 from tp_lava.numbers import Format
 
 
-@pytest.mark.parametrize("back_end", [Stub(), CPU()], ids=lambda b: b.name)
+needs_gcc = pytest.param(C("gcc"), marks=pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc"))
+
+
+@pytest.mark.parametrize("back_end", [Stub(), CPU(), needs_gcc], ids=lambda b: b.name)
 def test_a_back_end_infers_as_the_interpreter_does(back_end, rng):
     network = lively(tpl.Network.dense((11, 9, 7, 4), neuron=tpl.LIF(0.9, reset="zero"), recurrent=(True, False), seed=3), 2.5)
     engines = [engine_for(network, None, fixed=True) for _ in range(2)]
@@ -37,7 +43,7 @@ def test_what_a_back_end_does_not_have_it_refuses_by_name():
     ):
         Stub().compile(learns, [o for o in learns.step if isinstance(o, UpdateWeights)])
     unknown = type("Unknown", (Operation,), {})()
-    for name, back_end in (("interpreter", Interpreter()), ("CPU", CPU())):
+    for name, back_end in (("interpreter", Interpreter()), ("CPU", CPU()), ("C", C())):
         with pytest.raises(tpl.InvalidValueError, match=f"{name}: operation is Unknown"):
             back_end.compile(learns, [unknown])
 
@@ -52,7 +58,7 @@ def test_the_interpreter_has_every_instruction_and_every_operation_of_a_step():
 @pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "float"])
 @pytest.mark.parametrize("by", ["events", "trace"])
 def test_weights_that_synapses_share_change_by_the_exact_sum_of_a_step(by, fixed, rng):
-    """Against an outer product summed over positions; interpreter and CPU alike, whatever the order of synapses."""
+    """Against an outer product summed over positions; all back ends alike, whatever the order of synapses."""
     kind = Conv2d((2, 6, 5), 4, (3, 2), (2, 1), (1, 0), groups=2, pooling=(Pool2d((2, 1), (1, 1)),))
     circuit, operation = _alone(kind, by, fixed)
     memory = circuit.allocate()
@@ -66,7 +72,7 @@ def test_weights_that_synapses_share_change_by_the_exact_sum_of_a_step(by, fixed
     memory["third"][...] = rng.integers(-127, 128, memory["third"].shape) if fixed else rng.normal(size=memory["third"].shape)
     start = rng.integers(-50, 50, memory["change"].shape)
     changed = []
-    for back_end in (Interpreter(), CPU()):
+    for back_end in (Interpreter(), CPU(), *([C("gcc")] if fixed and shutil.which("gcc") else [])):
         memory["change"][...] = start
         back_end.compile(circuit, [operation]).once(memory)
         changed.append(memory["change"].copy())

@@ -10,20 +10,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import lively, port_arrays, random_events
-from in_c import InC, compiled
+from in_c import STRICT, InC, compiled
+from output_error_rule import OutputError
 from random_programs import random_program
-from test_targets import product_program, python_product
+from second_trace_rule import SecondTrace
+from synapse_state_rule import SynapseState
+from test_backends import product_program, python_product
+from test_circuits import assert_same as assert_same_memory
+from test_circuits import engine_for
 from typer.testing import CliRunner
 
 import tp_lava as tpl
+
 from tp_lava import cli
-from tp_lava.graph.connections import Pool2d, Conv2d
+from tp_lava.backends.c import C
+from tp_lava.backends.interpreter import Interpreter, interpret
+from tp_lava.circuit.labels import draw_labels
+from tp_lava.data.events import side_by_side
 from tp_lava.deploy import export_c
-from tp_lava.deploy.c import library_of, present
-from tp_lava.engine import stream_labels
+from tp_lava.deploy.c import library_of
+from tp_lava.deploy.samples import present
+from tp_lava.graph.connections import Conv2d, Pool2d
 from tp_lava.graph.network import Layer
-from tp_lava.numbers import Format
-from tp_lava.backends.interpreter import interpret
+from tp_lava.numbers import Format, seed_key
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
 
@@ -72,7 +81,7 @@ def test_products_at_every_edge(tmp_path):
 
 CELLS = {"neuron": tpl.LIF(0.9, 1.0), "trace_decay": 0.9}
 LAVA_LIKE = {"neuron": tpl.LIF(0.9, 1.3, ">", "zero", 0.4, tpl.Triangle(), bias_to="current")}
-OWN_STREAMS = tpl.TP(0.02, 0.05, 2)
+TWO_ROWS = tpl.TP(0.02, 0.05, 2)
 
 
 def dense(rng, *, recurrent=False, biases=True, sizes=(11, 9, 7, 4), **options):
@@ -83,14 +92,14 @@ def dense(rng, *, recurrent=False, biases=True, sizes=(11, 9, 7, 4), **options):
 
 def convolution(rng, **options):
     spatial = Conv2d((2, 8, 8), 3, (3, 3), (1, 1), (1, 1), pooling=(Pool2d((2, 2), (2, 2)),))
-    shapes = {"hidden0": spatial.weight_shape, "hidden1": (7, spatial.size), "target": (spatial.size, 3), "readout": (3, 7)}
+    shapes = {"hidden0": spatial.weight_shape, "hidden1": (7, spatial.size), "readout": (3, 7)}
     layers = (Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial), Layer(7, tpl.LIF(0.8), 0.9))
     weights = {name: rng.normal(0.3, 0.7, shape).astype(np.float32) for name, shape in shapes.items()}
-    return tpl.Network(spatial.n_inputs, layers, 3, weights, **options)
+    return tpl.Network.of_layers(spatial.n_inputs, layers, 3, weights, **options)
 
 
 LEARNERS = {
-    "tp_k2_recurrent": lambda rng: tpl.Learner(dense(rng, recurrent=(True, True), **CELLS), OWN_STREAMS, "fixed", 5),
+    "tp_k2_recurrent": lambda rng: tpl.Learner(dense(rng, recurrent=(True, True), **CELLS), TWO_ROWS, "fixed", 5),
     "tp_all_plain": lambda rng: tpl.Learner(dense(rng, biases=False), tpl.TP(0.02, 0.05, "all"), "fixed", 2**40 + 3),
     "tp_sequence_trained_target": lambda rng: tpl.Learner(
         dense(rng, **LAVA_LIKE), tpl.TP(0.03, 0.01, 3, train_target=True, update="sequence"), "fixed", 1
@@ -114,14 +123,17 @@ LEARNERS = {
         "fixed",
         8,
     ),
+    "output_error_sequence": lambda rng: tpl.Learner(dense(rng, **CELLS), OutputError(0.05, 0.02, update="sequence"), "fixed"),
+    "second_trace": lambda rng: tpl.Learner(dense(rng, recurrent=(True, False)), SecondTrace(0.02, 0.02), "fixed"),
+    "synapse_state": lambda rng: tpl.Learner(dense(rng, recurrent=(True, False)), SynapseState(0.005, 0.02), "fixed"),
     "infers": lambda rng: tpl.Learner(dense(rng, recurrent=(True, False)), None, "fixed"),
     "infers_convolution": lambda rng: tpl.Learner(convolution(rng, readout_decay=0.8), None, "fixed"),
     "wide": lambda rng: tpl.Learner(lively(tpl.Network.dense((70000, 3, 2)), 90.0), tpl.TP(0.0, 0.05, 2), "fixed"),
 }
 
 
-def assert_same(in_c, learner, circuit, streams):
-    for name, found, expected in in_c.beside(learner, circuit, streams):
+def assert_same(in_c, learner, circuit):
+    for name, found, expected in in_c.beside(learner, circuit):
         np.testing.assert_array_equal(found, expected, name)
 
 
@@ -133,7 +145,7 @@ def follow(learner, samples, tell, *libraries):
         circuit = inference if label is None else learning
         for in_c in libraries:
             in_c.present(events, label)
-            assert_same(in_c, learner, circuit, learner.position[1] if circuit is learning else circuit.sizes.get("k", 0))
+            assert_same(in_c, learner, circuit)
             prediction, scores = in_c.read(len(learner.memory["score"][0]))
             np.testing.assert_array_equal(scores, learner.memory["score"][0])
             assert prediction == scores.argmax()
@@ -174,7 +186,7 @@ def test_a_learner_goes_on_in_c(tmp_path, rng):
     follow(learner, mixed_samples(learner, rng), by_learner, in_c)
 
 
-def test_switches_and_fewer_streams(tmp_path, rng):
+def test_switches_and_fewer_rows(tmp_path, rng):
     learner = LEARNERS["tp_all_plain"](rng)
     in_c = InC(learner, tmp_path, ("-O1",))
     learner.memory["contrast"][0] = in_c.arrays["contrast"][0] = 3
@@ -184,15 +196,15 @@ def test_switches_and_fewer_streams(tmp_path, rng):
     np.testing.assert_array_equal(start, learner.mantissas["hidden0"])
 
 
-@pytest.mark.parametrize(("classes", "streams"), [(2, 2), (5, 2), (9, 4), (9, 8), (9, 9), (30, 7)])
-def test_drawn_labels(classes, streams, tmp_path):
-    learner = tpl.Learner(tpl.Network.dense((3, 2, classes)), tpl.TP(0.01, 0.01, streams), "fixed", 11)
+@pytest.mark.parametrize(("classes", "rows"), [(2, 2), (5, 2), (9, 4), (9, 8), (9, 9), (30, 7)])
+def test_drawn_labels(classes, rows, tmp_path):
+    learner = tpl.Learner(tpl.Network.dense((3, 2, classes)), tpl.TP(0.01, 0.01, rows), "fixed", 11)
     in_c = InC(learner, tmp_path, ("-O0",))
     for sample in range(40):
         label = sample % classes
         assert in_c.begin(label, 1) == 0
         drawn = in_c.arrays["label_active"][:, 0]
-        np.testing.assert_array_equal(drawn, stream_labels(label, classes, streams, 11, sample))
+        np.testing.assert_array_equal(drawn, draw_labels(label, classes, rows, seed_key(11), sample))
 
 
 def test_what_c_refuses_changes_nothing(tmp_path, rng):
@@ -207,6 +219,37 @@ def test_what_c_refuses_changes_nothing(tmp_path, rng):
     assert bytes(in_c.state) == before
     silent = InC(LEARNERS["infers"](rng), tmp_path / "silent", ("-O1",))
     assert silent.begin(0, 5) == -1
+
+
+@pytest.mark.parametrize("rule", [tpl.TP(0.02, 0.05, 2, train_target=True), OutputError(0.05, 0.02), tpl.TESS(0.3, 0.05, update="sequence")])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_it_is_a_back_end(rule, batch, rng):
+    """On any circuit's memory, batches included: what the interpreter does."""
+    network = dense(rng, recurrent=(True, False), biases=False)
+    engines = [engine_for(network, rule, fixed=True, batch_size=batch) for _ in range(2)]
+    start = engines[0].memory["hidden0"].copy()
+    compiled = [b.compile(e.circuit) for b, e in zip((Interpreter(), C("gcc", (*STRICT, "-O1"))), engines, strict=True)]
+    for labels in ([0, 1, 2], [2, 3, 1]):
+        offsets, units = side_by_side([random_events(rng, 11, 12, 0.3) for _ in range(batch)])
+        for engine, chosen in zip(engines, compiled, strict=True):
+            engine.begin(labels[:batch], 12)
+            chosen.steps(engine.memory, offsets, units, 0, 12)
+    assert (start != engines[0].memory["hidden0"]).any()
+    assert_same_memory(engines[0].circuit, engines[0].memory, engines[1].memory, fixed=True)
+
+
+@pytest.mark.parametrize(
+    ("back_end", "fixed", "message"),
+    [
+        (C(), False, "C: program is hidden0_neuron, on real numbers, but must be on integers; use precision=.fixed.."),
+        (C("no-such-compiler"), True, "C: compiler is 'no-such-compiler', but must be a program on this machine; install"),
+        (C("gcc", ("-Dint32_t=x",)), True, "C: source is refused by gcc: "),
+    ],
+)
+def test_what_the_back_end_refuses(back_end, fixed, message):
+    engine = engine_for(dense(np.random.default_rng(1)), None, fixed)
+    with pytest.raises(tpl.InvalidValueError, match=message):
+        back_end.compile(engine.circuit).once(engine.memory)
 
 
 # The folder --------------------------------------------------------------------------------------
@@ -248,9 +291,9 @@ def test_integers_alone(tmp_path, rng):
 
 def test_given_samples_and_a_network(tmp_path, rng):
     samples = [tpl.Sample(random_events(rng, 11, 6, 0.3), 3)]
-    export_c(dense(rng), tmp_path / "a" / "b", rule=OWN_STREAMS, seed=9, samples=samples)
+    export_c(dense(rng), tmp_path / "a" / "b", rule=TWO_ROWS, seed=9, samples=samples)
     assert "labels[SAMPLES] = {3, -1}" in (tmp_path / "a" / "b" / "network_test.c").read_text()
-    learner = tpl.Learner(dense(np.random.default_rng(1)), OWN_STREAMS, "fixed", 9)
+    learner = tpl.Learner(dense(np.random.default_rng(1)), TWO_ROWS, "fixed", 9)
     with pytest.raises(tpl.InvalidValueError, match=r"label is 4, but must be an integer in \[0, 4\)"):
         export_c(learner, tmp_path, samples=[(samples[0].events, 4)])
 
@@ -269,7 +312,7 @@ def test_given_samples_and_a_network(tmp_path, rng):
         ({"out": __file__}, r"export: out is .*test_c.py, a file, but must be a folder; give another path"),
         ({"model": "float"}, "export: precision is float, but must be fixed, for the C is integers alone; make it with"),
         ({"seed": 1}, "export: rule, fixed or seed is given with a Learner, but must be those of the learner"),
-        ({"rule": OWN_STREAMS}, "export: rule, fixed or seed is given with a Learner"),
+        ({"rule": TWO_ROWS}, "export: rule, fixed or seed is given with a Learner"),
         ({"samples": []}, "export: samples is empty, but must be at least one sample; leave it out"),
     ],
 )
@@ -331,6 +374,6 @@ def test_what_the_command_refuses(arguments, message, tmp_path, rng):
 
 def test_the_command_refuses_choices_that_a_learner_made(tmp_path, rng):
     for precision, options, message in (("fixed", ("--rule", "tp"), "is given with a saved Learner"), ("float", (), "precision is float")):
-        tpl.Learner(dense(rng), OWN_STREAMS, precision).save(tmp_path / "learner.safetensors")
+        tpl.Learner(dense(rng), TWO_ROWS, precision).save(tmp_path / "learner.safetensors")
         done = command(tmp_path / "learner.safetensors", "--out", tmp_path / "out", *options)
         assert message in str(done.exception)

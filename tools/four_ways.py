@@ -3,7 +3,7 @@
     uv run python tools/four_ways.py
     uv run python tools/four_ways.py --steps 10000000 --samples 100 --seed 1
 
-First random neuron programs - LIF with every option, target streams, third factors of TP and TESS, traces, counts, integrators -
+First random neuron programs - LIF with every option, in one row and in several, third factors, traces, counts, integrators -
 on random states over the whole range of their formats, half of them at its edges. Then the shipped digits network learns digits by TP
 and by TESS; spikes are compared at every step of interpreter and emulator, every array after each sample. C is what gcc and clang
 make of it, at -O0 and at -O3. Prints how many numbers were compared; any difference ends it with status 1.
@@ -27,29 +27,31 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from conftest import port_arrays, run_cpu  # type: ignore[import-not-found]
-from in_c import InC, compiled  # type: ignore[import-not-found]
+from in_c import InC, compiled, is_list  # type: ignore[import-not-found]
 
 import tp_lava as tpl
-from tp_lava.circuit import Circuit, rows_in_use
-from tp_lava.deploy.c import present
+from tp_lava.backends.interpreter import interpret, interpret_step
+from tp_lava.backends.loihi2 import circuit_listings, compile_program, emulate, emulate_step
+from tp_lava.backends.loihi2.compiling import summed_axes
+from tp_lava.circuit import Buffer, Circuit
+from tp_lava.circuit.operations import rows_in_use
+from tp_lava.deploy.samples import present
 from tp_lava.dynamics.neuron import NeuronFormats, count_program, neuron_program, trace_program
 from tp_lava.dynamics.plasticity import bias_program
 from tp_lava.dynamics.program import Program
 from tp_lava.dynamics.readout import readout_program
 from tp_lava.dynamics.surrogate import SURROGATE
-from tp_lava.dynamics.tess import ThirdFormats, third_factors_program
-from tp_lava.dynamics.third_factor import third_factor_program
+from tp_lava.dynamics.third_factor import Seen, ThirdFactor, third_factors_program
 from tp_lava.errors import NumberRangeError
 from tp_lava.numbers import Format
 from tp_lava.pretrained import pretrained
-from tp_lava.backends.interpreter import interpret, interpret_step
-from tp_lava.backends.loihi2 import circuit_listings, compile_program, emulate, emulate_step
-from tp_lava.backends.loihi2.compiling import summed_axes
+from tp_lava.rules import Rule
 
 Arrays = MutableMapping[str, np.ndarray]
 BUILDS = [(compiler, option) for compiler in ("gcc", "clang") if shutil.which(compiler) for option in ("-O0", "-O3")]
 LISTINGS: tuple[dict[str, Any], ...] = ({}, {"registers": 6, "branch_free": True})  # forms of a listing, in turn
 RUNS = 4  # of each program
+POSTS = ("surrogate", "post_trace", "spike_trace", "one")  # what a third factor takes of its neuron
 LONGEST = {"c": 10, "r": 4}  # axes that a neuron sums over
 INFERRED = 4  # every so many-th sample is not learned
 
@@ -83,16 +85,15 @@ def random_neuron(rng: np.random.Generator, name: str) -> Program:
     return neuron_program(neuron, inputs, formats, bias=bool(rng.integers(2)), surrogate=bool(rng.integers(4)), name=name)
 
 
-def random_third_factor(rng: np.random.Generator) -> Program:
-    rate, third = Format(16, int(rng.integers(10, 28)), signed=False), Format(8, int(rng.integers(6, 16)))
-    return third_factor_program(LONGEST["c"], Format(16, int(rng.integers(6, 15)), signed=False), rate, third)
-
-
-def random_tess_factors(rng: np.random.Generator) -> Program:
-    thirds = {}
-    for name in rng.permutation(["causal", "acausal", "bias"])[: rng.integers(1, 4)]:
-        thirds[str(name)] = ThirdFormats(Format(16, int(rng.integers(10, 28)), signed=False), Format(8, int(rng.integers(6, 16))))
-    return third_factors_program(LONGEST["c"], thirds, Format(16, int(rng.integers(SURROGATE.frac, 14)), signed=False), fixed=True)
+def random_third_factors(rng: np.random.Generator) -> Program:
+    """Up to three third factors, of traces or of fixed coefficients."""
+    thirds = []
+    for prefix in rng.permutation(["", "acausal_", "bias_"])[: rng.integers(1, 4)]:
+        rate, result = Format(16, int(rng.integers(10, 28)), signed=False), Format(8, int(rng.integers(6, 16)))
+        thirds.append(ThirdFactor(str(prefix), str(rng.choice(POSTS)), rate, result))
+    coefficient, trace, post_trace = (Format(16, int(rng.integers(low, 15)), signed=False) for low in (6, SURROGATE.frac, SURROGATE.frac))
+    seen = Seen(coefficient, "input", trace, post_trace) if rng.random() < 0.5 else Seen(Format(2, 0), "parameter", trace, post_trace)
+    return third_factors_program(LONGEST["c"], thirds, seen, fixed=True, name="third_factors")
 
 
 def random_small(rng: np.random.Generator) -> Program:
@@ -111,9 +112,8 @@ def random_small(rng: np.random.Generator) -> Program:
 
 KINDS: Mapping[str, Callable[[np.random.Generator], Program]] = {
     "LIF": lambda rng: random_neuron(rng, "neuron"),
-    "LIF, target streams": lambda rng: random_neuron(rng, "target"),
-    "third factor (TP)": random_third_factor,
-    "third factors (TESS)": random_tess_factors,
+    "LIF, several rows": lambda rng: random_neuron(rng, "target"),
+    "third factors": random_third_factors,
     "traces, counts, integrators, biases": random_small,
 }
 
@@ -129,7 +129,7 @@ def drawn(make: Callable[[np.random.Generator], Program], rng: np.random.Generat
 
 def random_sizes(program: Program, kind: str, neurons: int, rng: np.random.Generator) -> dict[str, int]:
     """neurons: rows times units."""
-    sizes = {axis: int(rng.integers(1, 5)) if kind == "LIF, target streams" else 1 for axis in program.axes[:-1]}
+    sizes = {axis: int(rng.integers(1, 5)) if kind == "LIF, several rows" else 1 for axis in program.axes[:-1]}
     sizes |= {axis: int(rng.integers(1, LONGEST[axis] + 1)) for axis in summed_axes(program)}
     rows = np.prod([size for axis, size in sizes.items() if axis not in summed_axes(program)])
     return sizes | {program.axes[-1]: max(1, -(-neurons // int(rows)))}
@@ -174,10 +174,16 @@ def neuron_steps(steps: int, programs: int, seed: int, folder: Path) -> Iterator
 # Learning ----------------------------------------------------------------------------------------
 
 
-def arrays_of(learner: tpl.Learner, circuit: Circuit, streams: int) -> dict[str, np.ndarray]:
+def arrays_of(learner: tpl.Learner, circuit: Circuit) -> dict[str, np.ndarray]:
     """What a step leaves behind, rows in use alone."""
-    kept = {name: buffer.axes for name, buffer in circuit.buffers.items() if not name.endswith("_active")}
-    return {name: rows_in_use(learner.memory[name], axes, streams) for name, axes in kept.items()}
+    used = circuit.rows_used(learner.memory)
+    kept = {name: buffer.axes for name, buffer in circuit.buffers.items() if not is_list(buffer)}
+    return {name: rows_in_use(learner.memory[name], axes, used) for name, axes in kept.items()}
+
+
+def of_neurons(circuit: Circuit, local: str) -> list[Buffer]:
+    """The buffers of every population that are called `local`, those of a rule's own rows included."""
+    return [b for b in circuit.buffers.values() if b.owner.kind == "population" and b.local in (local, f"target_{local}")]
 
 
 def stepping(step: Callable[[Circuit, Arrays], None], spikes: list[np.ndarray]) -> Callable[[Circuit, Arrays], None]:
@@ -185,12 +191,12 @@ def stepping(step: Callable[[Circuit, Arrays], None], spikes: list[np.ndarray]) 
 
     def kept(circuit: Circuit, memory: Arrays) -> None:
         step(circuit, memory)
-        spikes.extend(memory[name].copy() for name in circuit.buffers if name.endswith("_spike"))
+        spikes.extend(memory[buffer.name].copy() for buffer in of_neurons(circuit, "spike"))
 
     return kept
 
 
-def learning(network: tpl.Network, rule: tpl.TP | tpl.TESS, samples: list, folder: Path) -> Iterator[int]:
+def learning(network: tpl.Network, rule: Rule, samples: list, folder: Path) -> Iterator[int]:
     """A network learns in all forms. -> numbers compared in each sample."""
     learner, on_cpu, emulated = (tpl.Learner(network, rule, "fixed", 5) for _ in range(3))
     inference, taught = learner.circuits
@@ -206,20 +212,26 @@ def learning(network: tpl.Network, rule: tpl.TP | tpl.TESS, samples: list, folde
         present(emulated, events, told, stepping(lambda circuit, memory: emulate_step(circuit, memory, listings[id(circuit)]), spikes[1]))
         _ = on_cpu.infer(events) if told is None else on_cpu.learn(events, told)
         circuit = inference if told is None else taught
-        streams = circuit.sizes.get("k", 0) if told is None else learner.position[1]
-        where, expected = f"{type(rule).__name__}, sample {number}", arrays_of(learner, circuit, streams)
+        where, expected = f"{type(rule).__name__}, sample {number}", arrays_of(learner, circuit)
         numbers = same(dict(enumerate(spikes[0])), dict(enumerate(spikes[1])), f"{where}, spikes of the Loihi 2 emulator")  # type: ignore[arg-type]
-        numbers += same(expected, arrays_of(emulated, circuit, streams), f"{where}, Loihi 2 emulator")
-        numbers += same(expected, arrays_of(on_cpu, circuit, streams), f"{where}, CPU")
+        numbers += same(expected, arrays_of(emulated, circuit), f"{where}, Loihi 2 emulator")
+        numbers += same(expected, arrays_of(on_cpu, circuit), f"{where}, CPU")
         for form, compiled_c in in_c.items():
             compiled_c.present(events, told)
-            for name, found, wanted in compiled_c.beside(learner, circuit, streams):
+            for name, found, wanted in compiled_c.beside(learner, circuit):
                 numbers += same({name: wanted}, {name: found}, f"{where}, {form}")
         yield numbers
 
 
-def rules() -> dict[str, tpl.TP | tpl.TESS]:
-    return {"TP, 4 streams": tpl.TP(7e-4, contrast=4), "TESS": tpl.TESS(0.1, basis="walsh")}
+def rules() -> list[Rule]:
+    return [tpl.TP(7e-4, contrast=4), tpl.TESS(0.1, basis="walsh")]
+
+
+def neurons_of(network: tpl.Network, rule: Rule) -> int:
+    """Neurons that a step computes while it learns, each once for every row."""
+    circuit = tpl.Learner(network, rule, "fixed").circuits[1]
+    assert circuit is not None
+    return sum(int(np.prod(circuit.shape(buffer.name))) for buffer in of_neurons(circuit, "membrane"))
 
 
 def main() -> None:
@@ -244,14 +256,13 @@ def main() -> None:
             seconds = time.perf_counter() - start
             print(row.format("all programs", f"{neurons.total():,}", f"{numbers.total():,}", f"{seconds:.0f}"), flush=True)
         network, (train, _) = tpl.convert(pretrained("digits")), tpl.data.digits(args.seed)
-        for name, rule in rules().items():
+        for rule in rules():
             start, samples = time.perf_counter(), train[: args.samples]
             with tempfile.TemporaryDirectory() as folder:
                 compared = sum(learning(network, rule, samples, Path(folder)))
-            units = sum(layer.size for layer in network.layers) * (1 + (rule.streams(network.n_classes) if isinstance(rule, tpl.TP) else 0))
-            steps = sum(events.n_steps for events, _ in samples) * units
+            steps = sum(events.n_steps for events, _ in samples) * neurons_of(network, rule)
             seconds = time.perf_counter() - start
-            print(row.format(f"{len(samples)} digits by {name}", f"{steps:,}", f"{compared:,}", f"{seconds:.0f}"), flush=True)
+            print(row.format(f"{len(samples)} digits by {rule.label}", f"{steps:,}", f"{compared:,}", f"{seconds:.0f}"), flush=True)
     except DifferenceError as error:
         print(f"DIFFERENT: {error}")
         sys.exit(1)

@@ -27,7 +27,6 @@ import tp_lava as tpl
 from tp_lava.data.events import Sample
 from tp_lava.deploy import export_c
 from tp_lava.deploy.c import library_of
-from tp_lava.deploy.c_text import learned_weights
 
 NAME = "nmnist"
 OPTIONS = ("-O2", "-O3")
@@ -134,12 +133,11 @@ def measured(learner: tpl.Learner, train: Sequence[Sample], test: Sequence[Sampl
     library, samples = library_of(learner, NAME), [*train, *test]
     few = [Sample(tpl.Events.from_dense(np.zeros((1, learner.network.n_inputs))), 0)]
     export_c(learner, folder, NAME, samples=few)
-    weights = learned_weights(library)
-    dumps = "\n".join(f"    fwrite(s.learned.{m.name}, sizeof s.learned.{m.name}, 1, results);" for m in weights)
+    dumps = "\n".join(f"    fwrite(s.learned.{m.name}, sizeof s.learned.{m.name}, 1, results);" for m in library.learned)
     (folder / "driver.c").write_text(DRIVER.replace("WEIGHTS", dumps))
     written(samples, len(train), np.uint16 if "uint16_t nmnist_unit" in library.header else np.int32, folder / "events")
     told = [learner.learn(*sample).prediction for sample in train] + [learner.infer(events).prediction for events, _ in test]
-    expected = np.array(told, np.int32).tobytes(), b"".join(learner.memory[m.name].tobytes() for m in weights)
+    expected = np.array(told, np.int32).tobytes(), b"".join(learner.memory[m.name].tobytes() for m in library.learned)
     builds = [(compiler, option) for compiler in ("gcc", "clang") if shutil.which(compiler) for option in OPTIONS]
     return [_build(compiler, option, folder, library.state_bytes, expected) for compiler, option in builds]
 

@@ -15,8 +15,9 @@ from numba import types
 from tp_lava.backends import cpu_calls, cpu_events
 from tp_lava.backends.cpu_calls import Argument, inlined
 from tp_lava.backends.cpu_functions import exp2
-from tp_lava.backends.cpu_source import program_body, program_source, scratch_of, table_source, tables_of
+from tp_lava.backends.cpu_source import program_body, program_source, table_names, table_source
 from tp_lava.backends.protocol import Memory, operation_entry
+from tp_lava.backends.scalar import scratch_of
 from tp_lava.circuit import (
     Accumulate,
     AccumulateProducts,
@@ -130,7 +131,7 @@ def _reassociates(program: Program) -> bool:
 
 
 def _tables(program: Program) -> dict[str, Callable]:
-    return {name: _table(table) for name, table in tables_of(program).items()}
+    return {name: _table(table) for table, name in table_names(program).items()}
 
 
 @lru_cache(maxsize=64)

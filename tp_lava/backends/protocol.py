@@ -72,4 +72,4 @@ def entry(back_end: str, kind: str, table: Mapping[Any, T], key: object, name: s
 
 def operation_entry(back_end: str, table: Mapping[type[Operation], Callable], operation: Operation) -> Callable:
     """The function of a back end for an operation."""
-    return entry(back_end, "operation", table, type(operation), type(operation).__name__)  # type: ignore[arg-type]
+    return entry(back_end, "operation", table, type(operation), type(operation).__name__)

@@ -7,12 +7,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_programs import random_program
 
-from tp_lava.dynamics.program import INSTRUCTIONS
-from tp_lava.dynamics.symbols import Trace, multiply, saturate, total
-from tp_lava.errors import NumberRangeError
-from tp_lava.numbers import Format
 from tp_lava.backends.cpu_source import program_source
 from tp_lava.backends.interpreter import interpret
+from tp_lava.dynamics.program import INSTRUCTIONS
+from tp_lava.dynamics.symbols import Tracer, multiply, saturate, total
+from tp_lava.errors import NumberRangeError
+from tp_lava.numbers import Format
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -52,7 +52,7 @@ def test_random_programs_use_every_instruction():
 
 
 def product_program(a, b, into, rounding):
-    t = Trace("product", fixed=True, axes={"n": 1})
+    t = Tracer("product", fixed=True, axes={"n": 1})
     y = multiply(t.read("a", "input", ("n",), a), t.read("b", "input", ("n",), b), into, rounding)
     t.write("y", y, ("n",), into)
     return t.program()
@@ -114,7 +114,7 @@ def test_stochastic_rounding_is_right_on_average_and_never_beyond_a_neighbour():
 @pytest.mark.parametrize("format", [Format(8, 0), Format(24, 0), Format(16, 0, False), Format(2, 0)])
 def test_saturation_at_both_ends(format):
     source = Format(32, 0)
-    t = Trace("saturation", fixed=True, axes={"n": 1})
+    t = Tracer("saturation", fixed=True, axes={"n": 1})
     t.write("y", saturate(t.read("x", "input", ("n",), source), format), ("n",), format)
     x = np.array([source.low, format.low - 1, format.low, -1, 0, 1, format.high, format.high + 1, source.high], np.int64)
     arrays = {"x": x.clip(source.low, source.high).astype(np.int32), "y": np.zeros(len(x), np.int32)}
@@ -124,7 +124,7 @@ def test_saturation_at_both_ends(format):
 
 
 def test_what_could_overflow_is_refused_while_tracing():
-    t = Trace("hidden0_neuron", fixed=True, axes={"n": 3})
+    t = Tracer("hidden0_neuron", fixed=True, axes={"n": 3})
     x = t.read("x", "input", ("n",), Format(32, 0))
     with pytest.raises(NumberRangeError, match=r"hidden0_neuron: value %\d+ \(add\) could reach 4294967294, beyond the 32-bit register's"):
         _ = x + x

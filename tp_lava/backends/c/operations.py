@@ -1,0 +1,226 @@
+"""Operations as lines of C, and the functions that they call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+
+from tp_lava.backends.c.functions import Functions
+from tp_lava.backends.c.members import Member, unit_type
+from tp_lava.backends.c.program import NAME, REGISTER, literal
+from tp_lava.backends.protocol import operation_entry
+from tp_lava.backends.scalar import scratch_of
+from tp_lava.circuit import (
+    Accumulate,
+    AccumulateProducts,
+    Buffer,
+    Circuit,
+    CountSteps,
+    ListEvents,
+    MarkEvents,
+    Operation,
+    PresentLabels,
+    RunProgram,
+    UpdateWeights,
+)
+from tp_lava.circuit.labels import LABELS_STREAM, LEAST_ROWS
+from tp_lava.circuit.operations import STEPS_LEFT, Conditional, events_of, synapse_table
+from tp_lava.dynamics.program import Program
+from tp_lava.graph.connections import Synapses
+from tp_lava.graph.names import INPUT
+
+
+class OperationRenderer:
+    """Renders operations. functions: what they call; scratch: numbers that their programs need beside.
+
+    lists_input: the input's events are in arrays of the state; else they are the caller's `units`, `count` of them.
+    """
+
+    def __init__(self, circuits: Sequence[Circuit], members: Mapping[str, Member], *, lists_input: bool) -> None:
+        self.members, self.lists_input = members, lists_input
+        self.functions = Functions()
+        self.scratch = 0
+        self._buffers: dict[str, Buffer] = {n: b for circuit in reversed(circuits) for n, b in circuit.buffers.items()}
+        self._sizes = {axis: size for circuit in circuits for axis, size in circuit.sizes.items()}
+        self._row_counts = {axis: name for circuit in circuits for axis, name in circuit.row_counts.items()}
+        self._unit = unit_type(circuits)
+
+    def step(self, operations: Sequence[Operation]) -> list[str]:
+        """The lines of a function that carries operations out once. Raises InvalidValueError for one that C does not have."""
+        lines = [line for operation in operations for line in self.lines(operation)]
+        if any("mix(base" in line for line in lines):
+            lines.insert(0, f"const uint32_t base = mix({self._at('random_seed')}[0], {self._at('random_step')}[0]);")
+        return lines
+
+    def lines(self, operation: Operation) -> list[str]:
+        """An operation."""
+        lines = operation_entry(NAME, _OPERATION_TABLE, operation)(self, operation)
+        return self._guarded(operation, lines) if isinstance(operation, Conditional) else lines
+
+    # Arrays -----------------------------------------------------------------------------------
+    def _at(self, name: str) -> str:
+        return self.members[name].where
+
+    def _length(self, axis: str) -> str:
+        """Numbers along an axis: of rows, those in use."""
+        return f"{self._at(self._row_counts[axis])}[0]" if axis in self._row_counts else str(self._sizes[axis])
+
+    def _rows(self, name: str) -> str:
+        return self._length(self._buffers[name].axes[0])
+
+    def _row_size(self, name: str) -> int:
+        """Numbers in a row of an array."""
+        return self._sizes[self._buffers[name].axes[1]]
+
+    def _lists(self, population: str) -> tuple[str, str, int]:
+        """A population's active units, how many there are in each row, and the size of its rows."""
+        active, count = events_of(population)
+        if population == INPUT and not self.lists_input:
+            return "units", "&count", self._row_size(active)
+        return self._at(active), self._at(count), self._row_size(active)
+
+    def _synapses(self, table: str) -> dict[str, Member]:
+        return dict(zip(Synapses._fields, (self.members[name] for name in synapse_table(table)), strict=True))
+
+    # Programs ---------------------------------------------------------------------------------
+    def _call(self, program: Program, types: Mapping[str, str], arguments: Mapping[str, str], key: str) -> str:
+        """The call of a program. types: of the arrays of its ports; arguments: "p_<port>", "n_<axis>"."""
+        name, function = self.functions.program(program, types)
+        given = {"key": key, "scratch": "s->work.scratch", **arguments}
+        return f"{name}({', '.join(given[parameter] for parameter, _ in function.parameters)});"
+
+    def _reserve(self, program: Program, sizes: Mapping[str, int]) -> None:
+        self.scratch = max(self.scratch, sum(prod(sizes[axis] for axis in scratch.axes) for scratch in scratch_of(program)))
+
+    # Blocks -----------------------------------------------------------------------------------
+    def _guarded(self, o: Conditional, lines: list[str]) -> list[str]:
+        conditions = [f"{self._at(o.switch)}[0] != 0"] if o.switch else []
+        if o.last_steps:
+            left = f"{self._at(STEPS_LEFT)}[0]"
+            conditions += [f"{left} >= 0", f"{left} < {o.last_steps}"]
+        return _block(f"if ({' && '.join(conditions)})", lines) if conditions else lines
+
+    def _for_active(self, rows: str, lines: list[str], *, events: str = "", trace: str = "", units: int = 0) -> list[str]:
+        """Lines for every row r and active unit i: see UpdateWeights. units: how many there are, where no events are listed."""
+        if events:
+            active, count, size = self._lists(events)
+            end = "count" if count == "&count" else f"{count}[r]"
+            loop = f"for (int32_t q = 0; q < {end}; ++q)"
+            lines = [f"const int32_t i = {active}[r * {size} + q];", *lines]
+        else:
+            loop = f"for (int32_t i = 0; i < {units}; ++i)"
+            lines = _block(f"if ({self._at(trace)}[r * {units} + i] != 0)", lines) if trace else lines
+        return _block(f"for (int32_t r = 0; r < {rows}; ++r)", _block(loop, lines))
+
+    # Operations -------------------------------------------------------------------------------
+    def _accumulate(self, o: Accumulate) -> list[str]:
+        weights, (active, count, size) = self.members[o.weights], self._lists(o.events)
+        columns = self._synapses(o.table) if o.table else {}
+        types = {column: member.type for column, member in columns.items()}
+        kind, counts = "accumulate_shared" if o.table else "accumulate", REGISTER if count == "&count" else self._unit
+        function = self.functions.helper(kind, weight=weights.type, count=counts, **types)
+        arrays = [weights.where, *(member.where for member in columns.values()), active]
+        return [f"{function}({', '.join(arrays)}, {size}, {count}, {self._rows(o.into)}, {self._at(o.into)}, {self._row_size(o.into)});"]
+
+    def _list_events(self, o: ListEvents) -> list[str]:
+        spikes, (active, count, size) = self.members[o.spikes], self._lists(o.population)
+        rows = self._rows(o.spikes)
+        lines = [f"{self.functions.helper('list_events', spike=spikes.type)}({spikes.where}, {rows}, {size}, {active}, {count});"]
+        if o.total:
+            cell = f"{self._at(o.total)}[r * {size} + i]"
+            lines += self._for_active(rows, [f"if ({cell} < INT32_MAX) {{ {cell} += 1; }}"], events=o.population)
+        return lines
+
+    def _mark_events(self, o: MarkEvents) -> list[str]:
+        into = self._at(o.into)
+        marked = [f"{into}[r * {self._row_size(o.into)} + i] = 1;"]
+        return [f"memset({into}, 0, sizeof {into});", *self._for_active(self._rows(o.into), marked, events=o.population)]
+
+    def _count_steps(self, o: CountSteps) -> list[str]:
+        left = f"{self._at(STEPS_LEFT)}[0]"
+        return [f"if ({left} >= 0) {{ {left} -= 1; }}"]
+
+    def _run_program(self, o: RunProgram) -> list[str]:
+        program = o.program
+        _check_bound_once(o)
+        lengths: dict[str, str] = {}
+        sizes: dict[str, int] = {}
+        for port, buffer in o.bindings:
+            for position, (axis, name) in enumerate(zip(program.port(port).axes, self._buffers[buffer].axes, strict=True)):
+                lengths[axis] = "1" if port in o.first and not position else self._length(name)
+                sizes[axis] = self._sizes[name]
+        self._reserve(program, sizes)
+        arguments = {f"p_{port}": self._at(buffer) for port, buffer in o.bindings} | {f"n_{axis}": n for axis, n in lengths.items()}
+        return [self._call(program, self._types(o), arguments, f"mix(base, {o.random_stream}u)")]
+
+    def _types(self, o: RunProgram | UpdateWeights) -> dict[str, str]:
+        return {port: self.members[buffer].type for port, buffer in o.bindings}
+
+    def _update_weights(self, o: UpdateWeights) -> list[str]:
+        _check_bound_once(o)
+        pre, post = (self._sizes[axis] for axis in self._buffers[o.weights].axes)
+        arguments = {f"p_{port}": self._element(o, port, buffer) for port, buffer in o.bindings} | {"n_n": str(post)}
+        self._reserve(o.program, {"n": post})
+        key = f"mix(mix(base, {o.random_stream}u), (uint32_t)(r * {pre} + i))"
+        call = self._call(o.program, self._types(o), arguments, key)
+        return self._for_active(self._rows(o.third_factor), [call], events=o.events, trace=o.trace, units=pre)
+
+    def _element(self, o: UpdateWeights, port: str, name: str) -> str:
+        """What the program sees of a port's buffer, for row r and presynaptic unit i."""
+        buffer, at = self._buffers[name], self._at(name)
+        if not buffer.axes:
+            return at
+        if buffer.stored_transposed:
+            return f"{at} + i * {self._row_size(name)}"
+        return f"{at} + r * {self._row_size(name)}" + ("" if o.program.port(port).axes else " + i")
+
+    def _accumulate_products(self, o: AccumulateProducts) -> list[str]:
+        change, third, format = self.members[o.change], self.members[o.third_factor], self._buffers[o.change].format
+        columns, units = self._synapses(o.table), 0 if o.events else self._row_size(o.trace)
+        function = self.functions.helper("add_products", third_factor=third.type, **{column: m.type for column, m in columns.items()})
+        pre = "1" if o.events else f"{self._at(o.trace)}[r * {units} + i]"
+        arrays = f"{third.where} + r * {self._row_size(o.third_factor)}, i, {', '.join(m.where for m in columns.values())}"
+        lines = self._for_active(
+            self._rows(o.third_factor), [f"{function}({change.where}, {pre}, {arrays});"], events=o.events, trace=o.trace, units=units
+        )
+        assert format is not None
+        return [*lines, f"{self.functions.helper('clip')}({change.where}, {change.cells}, {literal(format.high)});"]
+
+    def _present_labels(self, o: PresentLabels) -> list[str]:
+        """At a sample's start; `label` is the sample's own."""
+        classes = self._row_size(o.into)
+        active, count, _ = self._lists(o.population) if o.population else ("", "", 0)
+        set_label = self.functions.helper("set_label", into=self._at(o.into), classes=classes, active=active, count=count)
+        match o.rows:
+            case "own":
+                rows, lines = "1", [f"{set_label}(s, 0, label);"]
+            case "all":
+                rows, lines = str(classes), [f"for (int32_t c = 0; c < {classes}; ++c) {{ {set_label}(s, c, c); }}"]
+            case "drawn":
+                most = self._sizes[self._buffers[o.into].axes[0]]
+                rows = f"max32({LEAST_ROWS}, min32({self._at(o.limit)}[0], {most}))"
+                draw = self.functions.helper("draw_labels", set_label=set_label, classes=classes, stream=LABELS_STREAM)
+                lines = [f"{draw}(s, label, {rows});"]
+        return [*lines, f"{self._at(o.count)}[0] = {rows};"] if o.count else lines
+
+
+_OPERATION_TABLE: dict[type[Operation], Callable[..., list[str]]] = {
+    Accumulate: OperationRenderer._accumulate,
+    AccumulateProducts: OperationRenderer._accumulate_products,
+    CountSteps: OperationRenderer._count_steps,
+    ListEvents: OperationRenderer._list_events,
+    MarkEvents: OperationRenderer._mark_events,
+    PresentLabels: OperationRenderer._present_labels,
+    RunProgram: OperationRenderer._run_program,
+    UpdateWeights: OperationRenderer._update_weights,
+}
+
+
+def _block(head: str, lines: list[str]) -> list[str]:
+    return [f"{head} {{", *(f"    {line}" for line in lines), "}"]
+
+
+def _check_bound_once(o: RunProgram | UpdateWeights) -> None:
+    """The arrays of a program are `restrict`: one that it writes may be no other's."""
+    for written in o.writes:
+        assert sum(buffer == written for _, buffer in o.bindings) == 1, f"{o.program.name}: {written} is bound twice"

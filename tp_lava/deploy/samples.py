@@ -1,0 +1,93 @@
+"""The samples by which an export is tested, and what the interpreter, which defines fixed point, makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tp_lava.backends.interpreter import interpret_step
+from tp_lava.circuit import Circuit, Owner
+from tp_lava.circuit.labels import check_label
+from tp_lava.circuit.names import SCORE
+from tp_lava.circuit.operations import events_of, rows_in_use
+from tp_lava.data.events import Events, Sample, check_events
+from tp_lava.errors import invalid
+from tp_lava.graph.names import INPUT
+from tp_lava.learner import Learner
+
+_STEPS, _SAMPLES = 12, 4
+_RATES = (0.05, 0.1, 0.2, 0.4, 0.8)  # of random events: the first one at which every population spikes
+
+
+@dataclass(frozen=True)
+class Presented:
+    """One sample and what came of it. label: None if inferred; scores: mantissas; spikes: of each population."""
+
+    events: Events
+    label: int | None
+    scores: tuple[int, ...]
+    prediction: int
+    spikes: tuple[int, ...]
+
+
+def checked_samples(samples: Sequence[Sample], learner: Learner) -> list[Sample]:
+    """The samples, if the learner can take them. Raises InvalidValueError."""
+    for events, label in samples:
+        check_events(events, learner.network.n_inputs)
+        check_label(label, learner.network.n_classes)
+    if not samples:
+        raise invalid("export", "samples", "empty", "at least one sample", "leave it out for random events")
+    return [Sample(*sample) for sample in samples]
+
+
+def random_samples(learner: Learner) -> list[Sample]:
+    """A few samples of random events, drawn from the learner's seed, at which every population spikes if any rate makes it."""
+    network, rng = learner.network, np.random.default_rng(learner.seed)
+    noise = rng.random((_SAMPLES, _STEPS, network.n_inputs))
+    probe = Learner(network, None, learner.fixed or "fixed", learner.seed)
+    for rate in _RATES:
+        events = [Events.from_dense(sample < rate) for sample in noise]
+        if all(present(probe, events[0], None).spikes):
+            break
+    return [Sample(sample, number % network.n_classes) for number, sample in enumerate(events)]
+
+
+def in_turn(learner: Learner, samples: Sequence[Sample]) -> list[tuple[Events, int | None]]:
+    """How a test presents samples: learned and inferred (label None) in turn, and what was learned first inferred at the end."""
+    if learner.rule is None:
+        return [(events, None) for events, _ in samples]
+    taught = [(events, None if number % 2 else label) for number, (events, label) in enumerate(samples)]
+    return [*taught, (samples[0][0], None)]
+
+
+def present(
+    learner: Learner,
+    events: Events,
+    label: int | None,
+    step: Callable[[Circuit, MutableMapping[str, np.ndarray]], None] = interpret_step,
+) -> Presented:
+    """A sample through the interpreter, so that nothing has to be compiled. step: another way to take a step."""
+    learner.begin(label, n_steps=events.n_steps)
+    inference, learning = learner.circuits
+    circuit = learning if label is not None and learning else inference
+    used = circuit.rows_used(learner.memory)
+    memory = {name: rows_in_use(learner.memory[name], buffer.axes, used) for name, buffer in circuit.buffers.items()}
+    active, count = events_of(INPUT)
+    for begin, end in zip(events.offsets[:-1], events.offsets[1:], strict=True):
+        units = events.units[begin:end]
+        memory[active][0, : units.size], memory[count][0] = units, units.size
+        step(circuit, memory)
+    scores = memory[SCORE][0]
+    totals = (circuit.buffer(Owner("population", p.name), "total").name for p in learner.network.populations)
+    return Presented(events, label, tuple(scores.tolist()), int(scores.argmax()), tuple(int(memory[name].sum()) for name in totals))
+
+
+def checksum_of(learner: Learner, weights: Sequence[str]) -> int:
+    """FNV-1a of the mantissas of weights, each as 32 bits: as the test program does."""
+    total = 0x811C9DC5
+    for name in weights:
+        for value in learner.memory[name].ravel().tolist():
+            total = ((total ^ (value & 0xFFFFFFFF)) * 0x01000193) & 0xFFFFFFFF
+    return total
