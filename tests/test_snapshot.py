@@ -10,7 +10,7 @@ import pytest
 from probed import AT_THE_END, FORMS, RULE, SEED, STEPS, Chip, in_background, lively_network, long_samples, short_samples, until_done
 
 import tp_lava as tpl
-from tp_lava.lava.snapshot import Snapshot, take
+from tp_lava.lava.snapshot import Snapshot, take_snapshot
 from tp_lava.processes import OnChipLearner
 
 
@@ -147,7 +147,7 @@ def test_parts_are_seen_after_the_same_step(network, rng):
             return {"a": run.chip, "b": second}
 
     with run.session() as session, in_background(session, 450):
-        taken = [take(Both(), 5.0) for _ in until_done(run, 3)]
+        taken = [take_snapshot(Both(), 5.0) for _ in until_done(run, 3)]
     assert len(taken) > 3
     for each in taken:
         assert each["a/random_step"] == each["b/random_step"]
@@ -200,45 +200,45 @@ def test_a_process_killed_in_its_step_is_told(network, samples):
     run = Chip(network, samples)
     with run.session() as session:
         session.run(1)
-        door = run.chip.proc_params["door"]
-        killed = multiprocessing.get_context("fork").Process(target=lambda: (door.close(), os._exit(1)))
+        shared = run.chip.proc_params["shared_state"]
+        killed = multiprocessing.get_context("fork").Process(target=lambda: (shared.begin_step(), os._exit(1)))
         killed.start()
         killed.join()
         for act in (run.chip.snapshot, lambda timeout: run.chip.restore(Snapshot("OnChipLearner", {}, {}), timeout)):
             with pytest.raises(tpl.LavaRunError, match="OnChipLearner: its step did not end in time; its process was killed"):
                 act(timeout=0.2)
-        door.open()
+        shared.end_step()
         assert run.chip.snapshot()["samples_seen"] == 1
 
 
-def test_a_position_that_comes_back_after_a_restore_is_kept():
-    """What a unit goes by is told to the door also if the first step after a restore makes it what it was before."""
-    from tp_lava.lava.snapshot import Door
-    from tp_lava.models.base import UnitModel
+def test_scalars_that_come_back_after_a_restore_are_kept():
+    """They are written to the shared state also if the first step after a restore makes them what they were before."""
+    from tp_lava.lava.shared_state import SharedState
+    from tp_lava.models.base import SimulatorModel
 
-    class Model(UnitModel):
+    class Model(SimulatorModel):
         @classmethod
-        def make_unit(cls, proc_params):
+        def make_simulator(cls, proc_params):
             return proc_params
 
         @staticmethod
-        def position(unit):
-            return tuple(unit)
+        def scalars(simulator):
+            return tuple(simulator)
 
         @staticmethod
-        def set_position(unit, position):
-            unit[:] = position[:1]
+        def set_scalars(simulator, scalars):
+            simulator[:] = scalars[:1]
 
     Model.__abstractmethods__ = frozenset()  # it is never started
     model = object.__new__(Model)
-    door = Door(Model.set_position)
-    door.open()
-    model.__dict__.update(unit=[1], _door=door, _tapes=())
+    shared = SharedState(Model.set_scalars)
+    shared.end_step()
+    model.__dict__.update(simulator=[1], _shared=shared, _record_buffers=())
     with model.step():
-        model.unit[:] = [1]
-    assert door.position[0] == 1
-    door.position[0], door.restored[0] = 0, 1
+        model.simulator[:] = [1]
+    assert shared.scalars[0] == 1
+    shared.scalars[0], shared.restores[0] = 0, 1
     with model.step():
-        assert model.unit == [0]
-        model.unit[:] = [1]
-    assert door.position[0] == 1
+        assert model.simulator == [0]
+        model.simulator[:] = [1]
+    assert shared.scalars[0] == 1

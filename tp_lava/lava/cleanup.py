@@ -1,4 +1,4 @@
-"""What stock Lava leaves behind, taken away: registered Processes and Vars, logging handlers, threads, shared memory."""
+"""Removes what stock Lava leaves behind: registered Processes and Vars, logging handlers, threads, shared memory."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ _COMPILER_LOG = "lava.magma.compiler.compiler"
 
 
 def connected(process: Any) -> list[Any]:
-    """All Processes that a network holds: those reached from `process` through ports of any kind, itself first."""
-    found, waiting = {id(process): process}, [process]
-    while waiting:
-        each = waiting.pop()
+    """All Processes that can be reached from `process` through ports of any kind, itself first."""
+    found, to_visit = {id(process): process}, [process]
+    while to_visit:
+        each = to_visit.pop()
         ports = [port for kind in (each.in_ports, each.out_ports, each.ref_ports, each.var_ports) for port in kind.members]
-        for port in ports:
-            for other in (*port.get_src_ports(), *port.get_dst_ports()):
-                if id(other.process) not in found:
-                    found[id(other.process)] = other.process
-                    waiting.append(other.process)
+        for other in [end.process for port in ports for end in (*port.get_src_ports(), *port.get_dst_ports())]:
+            if id(other) not in found:
+                found[id(other)] = other
+                to_visit.append(other)
     return list(found.values())
 
 
 def with_compiled(processes: Sequence[Any], runtime: Any) -> list[Any]:
-    """These and those that compiling them made, such as the parts of a hierarchical Process."""
+    """These and those made by compiling them, such as the parts of a hierarchical Process."""
     found = {id(process): process for process in processes}
     for process in list(runtime._executable.proc_builders) if runtime is not None else ():
         while process is not None:
@@ -36,10 +35,10 @@ def with_compiled(processes: Sequence[Any], runtime: Any) -> list[Any]:
 
 
 def forget(processes: Iterable[Any]) -> None:
-    """Let go of Processes that will not run again.
+    """Delete Lava's references to Processes that will not run again.
 
-    Lava keeps every Process and Var for ever, would stop a stopped run time again, and has one more handler on the
-    root logger for each Process.
+    Lava keeps every Process and Var for ever, would stop a stopped run time again, and adds a handler to the root logger
+    for each Process.
     """
     from lava.magma.core.process.process import ProcessServer
     from lava.magma.core.process.variable import VarServer
@@ -48,8 +47,8 @@ def forget(processes: Iterable[Any]) -> None:
     registered, variables = ProcessServer(), VarServer()
     gone = set(map(id, processes))
     for process in registered.processes:
-        if id(process) in gone:  # not yet forgotten: its handler is still there
-            _drop_handler(process)
+        if id(process) in gone:  # not forgotten before: its handler is still there
+            _remove_handler(process)
     for process in processes:
         process.runtime = None
         _end_pipes(process)
@@ -57,32 +56,28 @@ def forget(processes: Iterable[Any]) -> None:
     variables.vars = [v for v in variables.vars if id(getattr(v, "process", None)) not in gone]
 
 
-def _drop_handler(process: Any) -> None:
-    """Take the handler from the root logger that this Process, or one with the same options, put there."""
+def _remove_handler(process: Any) -> None:
+    """Remove the handler that this Process, or another with the same log options, added to the root logger."""
     root, options = logging.getLogger(), process._log_config
-    for handler in reversed(root.handlers):  # the newest: the others may be of Processes that still are
+    for handler in reversed(root.handlers):  # newest first: older ones may belong to Processes that still run
         form = handler.formatter
-        if (
-            type(handler) is logging.StreamHandler
-            and form is not None
-            and (form._fmt, form.datefmt) == (options.format, options.date_format)
-        ):
+        if type(handler) is logging.StreamHandler and form and (form._fmt, form.datefmt) == (options.format, options.date_format):
             root.removeHandler(handler)
             return
 
 
 def _end_pipes(process: Any) -> None:
-    """The parent's ends of pipes in and out of a network, whose threads Lava does not end."""
+    """End the threads of external pipes, in the parent, which Lava does not."""
     for port in (*process.in_ports.members, *process.out_ports.members):
         for name in ("external_pipe_csp_send_port", "external_pipe_csp_recv_port"):
-            end = getattr(port, name, None)
-            if end is not None:
-                end.join()
+            pipe = getattr(port, name, None)
+            if pipe is not None:
+                pipe.join()
 
 
 @contextmanager
 def all_or_none() -> Iterator[None]:
-    """Forget the Processes made in this block if it fails."""
+    """Forget the Processes made in this block if it raises."""
     from lava.magma.core.process.process import ProcessServer
 
     before = set(map(id, ProcessServer().processes))
@@ -95,7 +90,7 @@ def all_or_none() -> Iterator[None]:
 
 @contextmanager
 def compiler_log_kept() -> Iterator[None]:
-    """Every compilation adds a handler to the compiler's logger; take it away again."""
+    """Remove the handler that every compilation adds to the compiler's logger."""
     log = logging.getLogger(_COMPILER_LOG)
     before = list(log.handlers)
     try:
@@ -104,15 +99,8 @@ def compiler_log_kept() -> Iterator[None]:
         log.handlers[:] = before
 
 
-def segments(runtime: Any) -> list[str]:
-    """Names of the shared memory of a run time."""
-    infrastructure = getattr(runtime, "_messaging_infrastructure", None)
-    memory = getattr(infrastructure, "smm", None)
-    return [handle.name for handle in memory._shared_memory_handles] if memory is not None else []
-
-
 def unlink(names: Iterable[str]) -> None:
-    """Remove what is left of these segments, for example because their manager was killed."""
+    """Remove those of these shared-memory segments that still exist, for example because their manager was killed."""
     for name in names:
         with suppress(FileNotFoundError):
             memory = SharedMemory(name)
