@@ -141,13 +141,9 @@ def test_parts_are_seen_after_the_same_step(network, rng):
     run.processes[0].s_out.connect(second.s_in)
     run.processes[0].sample_out.connect(second.sample_in)
     run.processes.append(second)
-
-    class Both:
-        def parts(self):
-            return {"a": run.chip, "b": second}
-
+    parts = {"a": run.chip, "b": second}
     with run.session() as session, in_background(session, 450):
-        taken = [take_snapshot(Both(), 5.0) for _ in until_done(run, 3)]
+        taken = [take_snapshot("Both", parts, 5.0) for _ in until_done(run, 3)]
     assert len(taken) > 3
     for each in taken:
         assert each["a/random_step"] == each["b/random_step"]
@@ -237,7 +233,8 @@ def test_scalars_that_come_back_after_a_restore_are_kept():
     with model.step():
         model.simulator[:] = [1]
     assert shared.scalars[0] == 1
-    shared.scalars[0], shared.restores[0] = 0, 1
+    shared.scalars[0] = 0
+    shared.restored([0])
     with model.step():
         assert model.simulator == [0]
         model.simulator[:] = [1]

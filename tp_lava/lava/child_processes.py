@@ -92,16 +92,6 @@ def _sendable(error: BaseException) -> BaseException:
     return RuntimeError(f"{type(error).__name__}: {str(error)[:1000]}")
 
 
-def is_memory_manager(child: Any) -> bool:
-    """Whether a child is the one that keeps Lava's shared memory."""
-    return child.name.startswith("SharedMemoryManager")
-
-
-def is_of_lava(child: Any) -> bool:
-    """Whether a child of this Python process is one that Lava forks."""
-    return type(child).__name__ == "SystemProcess" or is_memory_manager(child)
-
-
 def check(children: Sequence[Any]) -> None:
     """Raise LavaRunError if one of them has raised an exception or ended."""
     alive = set(multiprocessing.active_children())  # first: a child reports before it ends
@@ -122,12 +112,6 @@ def raise_cause(children: Sequence[Any], lost: Sequence[Any] = ()) -> None:
     raise LavaRunError(f"Lava lost a process ({names}).", obj="Lava", attr="process")
 
 
-def model_error(error: BaseException, details: str) -> LavaRunError:
-    """The LavaRunError for an exception in a ProcessModel."""
-    message = f"{type(error).__name__} in a ProcessModel: {error}\n\n{details}"
-    return LavaRunError(message, obj="ProcessModel", attr=type(error).__name__)
-
-
 def _raise_report(children: Sequence[Any]) -> None:
     for child in children:
         try:
@@ -136,7 +120,8 @@ def _raise_report(children: Sequence[Any]) -> None:
             continue
         if report:
             error, text = report
-            raise model_error(error, f"{_label(child)}:\n{text}") from error
+            message = f"{type(error).__name__} in a ProcessModel: {error}\n\n{_label(child)}:\n{text}"
+            raise LavaRunError(message, obj="ProcessModel", attr=type(error).__name__) from error
 
 
 def _label(child: Any) -> str:

@@ -11,19 +11,6 @@ from typing import Any
 _COMPILER_LOG = "lava.magma.compiler.compiler"
 
 
-def connected(process: Any) -> list[Any]:
-    """All Processes that can be reached from `process` through ports of any kind, itself first."""
-    found, to_visit = {id(process): process}, [process]
-    while to_visit:
-        each = to_visit.pop()
-        ports = [port for kind in (each.in_ports, each.out_ports, each.ref_ports, each.var_ports) for port in kind.members]
-        for other in [end.process for port in ports for end in (*port.get_src_ports(), *port.get_dst_ports())]:
-            if id(other) not in found:
-                found[id(other)] = other
-                to_visit.append(other)
-    return list(found.values())
-
-
 def with_compiled(processes: Sequence[Any], runtime: Any) -> list[Any]:
     """These and those made by compiling them, such as the parts of a hierarchical Process."""
     found = {id(process): process for process in processes}

@@ -73,9 +73,7 @@ class RecordBuffer:
         """Write the record of a time step, a multiple of `every`; the same step again overwrites it."""
         number = step // self.every - 1
         if number > self.count:
-            raise RuntimeError(
-                f"Recorder: step {step} follows step {self.count * self.every}; compute each in a `with self.step():`"
-            )
+            raise RuntimeError(f"Recorder: step {step} follows step {self.count * self.every}; compute each in a `with self.step():`")
         if self._file is not None or self._is_ring or number < self.capacity:
             slot = number % len(self._rows)
             for column, source, index in self._sources:

@@ -19,7 +19,6 @@ from tp_lava.lava.child_processes import guarded
 from tp_lava.lava.hardware import Target, run_configuration
 from tp_lava.lava.shim import make_importable
 
-_SHORTEST_POLL, _LONGEST_POLL = 0.0002, 0.005  # seconds
 _PAUSE_SECONDS = 10.0
 _NEW, _IDLE, _RUNNING, _FAILED, _OVER = "not entered", "idle", "running continuously", "failed", "over"
 
@@ -84,11 +83,11 @@ class Session:
         return self
 
     def _open(self) -> None:
+        from lava.magma.compiler.compiler_graphs import find_processes
+
         from tp_lava.lava.runtime import SupervisedRuntime
 
-        found = cleanup.connected(self._process)
-        known = set(map(id, found))
-        processes = found + [process for process in self._given if id(process) not in known]
+        processes = [*find_processes(self._process), *self._given]
         if any(process.is_compiled for process in processes):
             message = "These Processes were compiled before, and Lava compiles each only once; make new ones."
             raise LavaRunError(message, obj="Session", attr="process")
@@ -170,19 +169,10 @@ class Session:
         self._state = then
 
     def _wait_until(self, done: Callable[[], bool], timeout: float | None, progress: Callable[[], int] | None) -> None:
-        """Raise LavaRunError if a child fails, or if there is no progress for `timeout` seconds, before done()."""
-        count, start = progress() if progress else 0, time.monotonic()
-        since = start
-        while not done():
-            self._runtime.check()
-            now = time.monotonic()
-            if progress and (new := progress()) != count:
-                count, since = new, now
-            if timeout is not None and now - since > timeout:
-                what = f"no progress for {timeout:g} s" if progress else f"not done after {timeout:g} s"
-                message = f"Lava run given up: {what}; a port may wait for a message that never comes."
-                raise LavaRunError(message, obj="Lava", attr="timeout")
-            time.sleep(min(_LONGEST_POLL, max(_SHORTEST_POLL, (now - start) / 10)))
+        if not self._runtime.wait_until(done, timeout, progress):
+            what = f"no progress for {timeout:g} s" if progress else f"not done after {timeout:g} s"
+            message = f"Lava run given up: {what}; a port may wait for a message that never comes."
+            raise LavaRunError(message, obj="Lava", attr="timeout")
 
     # Ending -------------------------------------------------------------------------------------
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

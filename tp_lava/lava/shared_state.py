@@ -32,21 +32,6 @@ class Simulator(Protocol):
         """Move the arrays into memory that processes forked from now on share with this one."""
 
 
-class SimulatedProcess(Protocol):
-    """A Process with a Simulator behind it, as snapshots see it."""
-
-    @property
-    def proc_params(self) -> Any:
-        """Lava's parameters of the model; "shared_state" is set when the run time is made."""
-
-    @property
-    def simulator(self) -> Any:
-        """The Simulator; None until the run time is made."""
-
-    def parts(self) -> Mapping[str, SimulatedProcess]:
-        """label -> the Processes that make it up."""
-
-
 class SharedState:
     """Lock and counters of one running Process. Made before the fork, locked.
 
@@ -74,8 +59,13 @@ class SharedState:
         self._lock.release()
 
     def load_scalars(self, simulator: Any) -> None:
-        """Give the restored scalars to a simulator, in this process or the child."""
+        """Give the scalars to a simulator, in this process or the child."""
         self._set_scalars(simulator, [int(value) for value in self.scalars])
+
+    def restored(self, simulator: Any) -> None:
+        """In the parent, after arrays and scalars were restored: have its simulator and the child's load the scalars."""
+        self.restores[0] += 1
+        self.load_scalars(simulator)
 
     @contextmanager
     def between_steps(self, deadline: float, obj: str) -> Iterator[None]:

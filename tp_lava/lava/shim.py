@@ -13,6 +13,7 @@ import multiprocessing
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from tp_lava.errors import LavaUnavailableError
 
@@ -57,12 +58,10 @@ def _hashable_dataclasses() -> Iterator[None]:
     original = dataclasses.dataclass
 
     def dataclass(cls=None, /, **options):
-        def decorate(c):
-            if c.__module__ == _NEEDS_HASH:
-                options.setdefault("unsafe_hash", True)
-            return original(c, **options)
-
-        return decorate if cls is None else decorate(cls)
+        if cls is None:
+            return partial(dataclass, **options)
+        extra = {"unsafe_hash": True} if cls.__module__ == _NEEDS_HASH else {}
+        return original(cls, **extra, **options)
 
     with _replaced(dataclasses, "dataclass", dataclass):
         yield

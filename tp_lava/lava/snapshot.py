@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tp_lava import archive
+from tp_lava.circuit import Buffer
 from tp_lava.errors import ArchiveError, LavaRunError, invalid
-from tp_lava.lava.shared_state import SharedState, SimulatedProcess
+from tp_lava.lava.shared_state import SharedState
 from tp_lava.outcome import Arrays
+
+T = TypeVar("T")
 
 TIMEOUT = 10.0  # seconds
 _SCALARS = "position"  # the name of a SharedState's scalars in a snapshot and in its file
@@ -54,49 +58,48 @@ class Snapshot(Arrays):
             raise ArchiveError(f"{path}: has an invalid description ({error}); save it again.", obj=str(path), attr="file") from None
 
 
-def take_snapshot(process: SimulatedProcess, timeout: float) -> Snapshot:
+# Parts: label -> the Processes with a simulator that make up a Process, here called obj ------------
+
+
+def take_snapshot(obj: str, parts: Mapping[str, Any], timeout: float) -> Snapshot:
     """See Process.snapshot."""
-    with _between_steps(process, timeout) as parts:
+    with _between_steps(obj, parts, timeout):
         arrays = {name: array.copy() for name, array in _live_arrays(parts).items()}
-    return Snapshot(type(process).__name__, arrays, _formats(parts))
+    return Snapshot(obj, arrays, _formats(parts))
 
 
-def restore_snapshot(process: SimulatedProcess, snapshot: Snapshot, timeout: float) -> None:
+def restore_snapshot(obj: str, parts: Mapping[str, Any], snapshot: Snapshot, timeout: float) -> None:
     """See Process.restore."""
-    obj = type(process).__name__
     if not isinstance(snapshot, Snapshot):
         raise invalid(obj, "restore", f"a {type(snapshot).__name__}", "a Snapshot", "use snapshot() or Snapshot.load(path)")
-    with _between_steps(process, timeout) as parts:
+    with _between_steps(obj, parts, timeout):
         live = _live_arrays(parts)
         _check_fits(obj, snapshot, live, _formats(parts))
         for name, array in live.items():
             array[...] = snapshot[name]
         for part in parts.values():
-            shared = _shared(part)
-            shared.restores[0] += 1
-            shared.load_scalars(part.simulator)
+            _shared(part).restored(part.simulator)
 
 
-def _shared(part: SimulatedProcess) -> SharedState:
+def _shared(part: Any) -> SharedState:
     return part.proc_params.get("shared_state")
 
 
 @contextmanager
-def _between_steps(process: SimulatedProcess, timeout: float) -> Iterator[Mapping[str, SimulatedProcess]]:
-    """The parts of a Process, none of them in a step, all after the same number of steps."""
-    obj, parts, deadline = type(process).__name__, process.parts(), time.monotonic() + timeout
-    shared = [_shared(part) for part in parts.values()]
+def _between_steps(obj: str, parts: Mapping[str, Any], timeout: float) -> Iterator[None]:
+    """Keep all parts from starting a step, after the same number of steps."""
+    shared, deadline = [_shared(part) for part in parts.values()], time.monotonic() + timeout
     if not shared or None in shared:
         remedy = "call run() or enter a Session first"
         raise invalid(obj, "snapshot or restore", "asked for before it runs", "asked for once it runs", remedy)
     if len(shared) == 1:
         with shared[0].between_steps(deadline, obj):
-            yield parts
+            yield
         return
     while True:  # a part in its step may wait for a message of another: never stop one part while waiting for another
         with ExitStack() as stack:
             if all(stack.enter_context(each.between_steps_now()) for each in shared) and len({int(each.steps[0]) for each in shared}) == 1:
-                yield parts
+                yield
                 return
         if time.monotonic() > deadline:
             message = f"{obj}: its parts were not between two steps within {timeout:g} s; was one killed? Or ask between two runs."
@@ -104,22 +107,17 @@ def _between_steps(process: SimulatedProcess, timeout: float) -> Iterator[Mappin
         time.sleep(_RETRY_SECONDS)
 
 
-def _key(label: str, name: str) -> str:
-    return f"{label}/{name}" if label else name
+def _keyed(parts: Mapping[str, Any], of: Callable[[Any], Mapping[str, T]]) -> dict[str, T]:
+    return {f"{label}/{name}" if label else name: value for label, part in parts.items() for name, value in of(part).items()}
 
 
-def _live_arrays(parts: Mapping[str, SimulatedProcess]) -> dict[str, np.ndarray]:
-    found: dict[str, np.ndarray] = {}
-    for label, part in parts.items():
-        shared = _shared(part)
-        arrays = {**part.simulator.memory, **shared.variables, _SCALARS: shared.scalars}
-        found |= {_key(label, name): array for name, array in arrays.items()}
-    return found
+def _live_arrays(parts: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return _keyed(parts, lambda part: {**part.simulator.memory, **_shared(part).variables, _SCALARS: _shared(part).scalars})
 
 
-def _formats(parts: Mapping[str, SimulatedProcess]) -> dict[str, str]:
+def _formats(parts: Mapping[str, Any]) -> dict[str, str]:
     """Number formats of all arrays that hold mantissas."""
-    buffers = {_key(label, name): buffer for label, part in parts.items() for name, buffer in part.simulator.buffers.items()}
+    buffers: dict[str, Buffer] = _keyed(parts, lambda part: part.simulator.buffers)
     return {name: str(buffer.format) for name, buffer in buffers.items() if buffer.format is not None}
 
 

@@ -77,7 +77,7 @@ class Process(AbstractProcess):
         timeout: seconds to wait for the present step to end. A network that is restored continues from it bit for bit.
         Raises InvalidValueError before it runs, LavaRunError if its process was killed or is stuck.
         """
-        return take_snapshot(self, timeout)
+        return take_snapshot(type(self).__name__, self.parts(), timeout)
 
     def restore(self, snapshot: Snapshot, timeout: float = TIMEOUT) -> None:
         """Restore a snapshot between two steps; also while it runs. It may be of another Process of the same network and rule.
@@ -85,7 +85,7 @@ class Process(AbstractProcess):
         Raises InvalidValueError, and changes nothing, for one of another shape, precision or format, and before it runs;
         LavaRunError as snapshot does.
         """
-        restore_snapshot(self, snapshot, timeout)
+        restore_snapshot(type(self).__name__, self.parts(), snapshot, timeout)
 
     def attach(self, recorder: Recorder) -> None:
         """Have a recorder record Vars of this Process or of its parts. Raises InvalidValueError once it was compiled."""
