@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tp_lava.lava.shared_state import Simulator
 from tp_lava.sharing import shared_array
 
 
@@ -38,17 +37,9 @@ class RecordBuffer:
     or all in an open file. formats: key -> number format, or None. It holds no reference to the Process.
     """
 
-    def __init__(
-        self,
-        recorded: Sequence[RecordedVar],
-        simulator: Simulator,
-        variables: Mapping[str, np.ndarray],
-        every: int,
-        capacity: int,
-        keep: str,
-        file: int | None,
-    ) -> None:
+    def __init__(self, recorded: Sequence[RecordedVar], process: Any, every: int, capacity: int, keep: str, file: int | None) -> None:
         self.every, self.capacity, self._is_ring, self._file = every, capacity, keep == "newest", file
+        simulator, variables = process.simulator, process.proc_params["shared_state"].variables
         self._vars = [(each.key, each.owner.name, each.index) for each in recorded]
         buffers = {key: simulator.buffers.get(name) for key, name, _ in self._vars}
         self.formats = {key: buffer.format if buffer else None for key, buffer in buffers.items()}

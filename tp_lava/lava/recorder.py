@@ -53,11 +53,11 @@ class Recorder(Arrays):
                 raise invalid("Recorder", attr, repr(value), "a positive integer", f"use for example {attr}=10")
         if keep not in ("newest", "first"):
             raise invalid("Recorder", "keep", repr(keep), '"newest" or "first"', 'use keep="newest" for a ring')
-        self._every, self._capacity, self._keep = int(every), int(capacity), keep
+        self._options = int(every), int(capacity), keep
         self._recorded = _recorded_vars(variables, dict(select or {}))
         super().__init__([each.key for each in self._recorded], lambda key: self._read((key,), False)[1][key])
         self._buffers: list[RecordBuffer] = []
-        self._file = _File(Path(path), self._every) if path is not None else None
+        self._file = _File(Path(path), int(every), self._buffers) if path is not None else None
         for process in {id(each.var.process): each.var.process for each in self._recorded}.values():
             process.attach(self)
         if self._file:
@@ -71,18 +71,8 @@ class Recorder(Arrays):
         if process.simulator is None:
             found = f"{', '.join(each.key for each in recorded)} of {type(process).__name__}"
             raise invalid("Recorder", "variables", found, "Vars that a Learner or Part computes", "use Lava's Monitor for the others")
-        buffer = RecordBuffer(
-            recorded,
-            process.simulator,
-            process.proc_params["shared_state"].variables,
-            self._every,
-            self._capacity,
-            self._keep,
-            self._file.make_temporary() if self._file else None,
-        )
+        buffer = RecordBuffer(recorded, process, *self._options, self._file.make_temporary() if self._file else None)
         self._buffers.append(buffer)
-        if self._file:
-            self._file.buffers.append(buffer)
         process.proc_params.overwrite("record_buffers", (*(process.proc_params.get("record_buffers") or ()), buffer))
 
     # What was recorded ----------------------------------------------------------------------------
@@ -141,13 +131,12 @@ class _File:
     `resolution` (physical value = value * resolution).
     """
 
-    def __init__(self, path: Path, every: int) -> None:
+    def __init__(self, path: Path, every: int, buffers: Sequence[RecordBuffer]) -> None:
         if importlib.util.find_spec("h5py") is None:
             raise invalid("Recorder", "path", "given, but h5py is not installed", "given with h5py", 'pip install "tp-lava[hdf5]"')
         if not path.parent.is_dir():
             raise invalid("Recorder", "path", str(path), "in a folder that exists", "make the folder first")
-        self.path, self.closed = path, False
-        self.buffers: list[RecordBuffer] = []
+        self.path, self.closed, self._buffers = path, False, buffers
         self._temporary: list[int] = []
         self._flushed = 0  # records
         with self._open("w") as file:
@@ -165,15 +154,15 @@ class _File:
 
     def flush(self) -> None:
         """Move all records that every buffer has into the HDF5 file, block by block."""
-        if self.closed or not self.buffers:
+        if self.closed or not self._buffers:
             return
-        formats = {key: format for buffer in self.buffers for key, format in buffer.formats.items()}
-        block = max(1, _BLOCK_BYTES // max(buffer.itemsize for buffer in self.buffers))
-        until = min(buffer.count for buffer in self.buffers)
+        formats = {key: format for buffer in self._buffers for key, format in buffer.formats.items()}
+        block = max(1, _BLOCK_BYTES // max(buffer.itemsize for buffer in self._buffers))
+        until = min(buffer.count for buffer in self._buffers)
         with self._open("a") as file:
             while self._flushed < until:
                 end = min(until, self._flushed + block)
-                steps, rows = _read_same(self.buffers, tuple(formats), self._flushed, end)
+                steps, rows = _read_same(self._buffers, tuple(formats), self._flushed, end)
                 _append(file, "steps", steps, None)
                 for key, format in formats.items():
                     _append(file, key, rows[key], format)

@@ -8,6 +8,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -218,8 +219,7 @@ class _SendPort(CspSendPort):
     def _has_room(self) -> bool:
         if self._semaphore.acquire(timeout=_CHECK_SECONDS):
             self._semaphore.release()
-            return True
-        return False
+        return self.probe()
 
 
 class _ReceivePort(CspRecvPort):
@@ -230,8 +230,6 @@ class _ReceivePort(CspRecvPort):
         return super().recv()
 
     def _has_message(self) -> bool:
-        try:
+        with suppress(queue.Empty):
             self._queue.get(timeout=_CHECK_SECONDS, peek=True)
-        except queue.Empty:
-            return False
-        return True
+        return self.probe()

@@ -5,13 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
 import numpy as np
 
 from tp_lava.circuit import Buffer
-from tp_lava.errors import LavaRunError
 from tp_lava.sharing import shared_array
 
 MAX_SCALARS = 8
@@ -68,28 +67,16 @@ class SharedState:
         self.load_scalars(simulator)
 
     @contextmanager
-    def between_steps(self, deadline: float, obj: str) -> Iterator[None]:
-        """Keep the model from starting a step. deadline: in time.monotonic(). Raises LavaRunError after it."""
-        with _acquired(self._queue, deadline, obj), _acquired(self._lock, deadline, obj):
-            yield
-
-    @contextmanager
-    def between_steps_now(self) -> Iterator[bool]:
-        """Keep the model from starting a step, unless it is in one. -> whether it is kept."""
-        acquired = self._lock.acquire(block=False)
-        try:
-            yield acquired
-        finally:
-            if acquired:
-                self._lock.release()
+    def between_steps(self, seconds: float) -> Iterator[bool]:
+        """Keep the model from starting a step. -> False if it was in a step for so many seconds."""
+        deadline = time.monotonic() + seconds
+        with ExitStack() as stack:
+            yield all(_acquire(stack, lock, deadline - time.monotonic()) for lock in (self._queue, self._lock))
 
 
-@contextmanager
-def _acquired(lock: Any, deadline: float, obj: str) -> Iterator[None]:
-    if not lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
-        message = f"{obj}: its step did not end in time; its process was killed, is stuck, or takes longer than the timeout given."
-        raise LavaRunError(message, obj=obj, attr="step")
-    try:
-        yield
-    finally:
-        lock.release()
+def _acquire(stack: ExitStack, lock: Any, seconds: float) -> bool:
+    """Acquire a lock until the stack is left. -> whether it was free in time."""
+    acquired = lock.acquire(timeout=max(0.0, seconds))
+    if acquired:
+        stack.callback(lock.release)
+    return acquired

@@ -10,17 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from tp_lava import archive
-from tp_lava.circuit import Buffer
 from tp_lava.errors import ArchiveError, LavaRunError, invalid
 from tp_lava.lava.shared_state import SharedState
 from tp_lava.outcome import Arrays
-
-T = TypeVar("T")
 
 TIMEOUT = 10.0  # seconds
 _SCALARS = "position"  # the name of a SharedState's scalars in a snapshot and in its file
@@ -92,22 +89,24 @@ def _between_steps(obj: str, parts: Mapping[str, Any], timeout: float) -> Iterat
     if not shared or None in shared:
         remedy = "call run() or enter a Session first"
         raise invalid(obj, "snapshot or restore", "asked for before it runs", "asked for once it runs", remedy)
-    if len(shared) == 1:
-        with shared[0].between_steps(deadline, obj):
-            yield
-        return
-    while True:  # a part in its step may wait for a message of another: never stop one part while waiting for another
+    seconds = timeout if len(shared) == 1 else 0.0  # a part in its step may wait for a message of one that is stopped: do not wait for it
+    while True:
         with ExitStack() as stack:
-            if all(stack.enter_context(each.between_steps_now()) for each in shared) and len({int(each.steps[0]) for each in shared}) == 1:
+            if (
+                all(stack.enter_context(each.between_steps(seconds)) for each in shared)
+                and len({int(each.steps[0]) for each in shared}) == 1
+            ):
                 yield
                 return
         if time.monotonic() > deadline:
-            message = f"{obj}: its parts were not between two steps within {timeout:g} s; was one killed? Or ask between two runs."
+            message = (
+                f"{obj}: its step did not end in time; its process was killed, is stuck, or takes longer than the {timeout:g} s given."
+            )
             raise LavaRunError(message, obj=obj, attr="step")
         time.sleep(_RETRY_SECONDS)
 
 
-def _keyed(parts: Mapping[str, Any], of: Callable[[Any], Mapping[str, T]]) -> dict[str, T]:
+def _keyed(parts: Mapping[str, Any], of: Callable[[Any], Mapping[str, Any]]) -> dict[str, Any]:
     return {f"{label}/{name}" if label else name: value for label, part in parts.items() for name, value in of(part).items()}
 
 
@@ -117,7 +116,7 @@ def _live_arrays(parts: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 def _formats(parts: Mapping[str, Any]) -> dict[str, str]:
     """Number formats of all arrays that hold mantissas."""
-    buffers: dict[str, Buffer] = _keyed(parts, lambda part: part.simulator.buffers)
+    buffers = _keyed(parts, lambda part: part.simulator.buffers)
     return {name: str(buffer.format) for name, buffer in buffers.items() if buffer.format is not None}
 
 
