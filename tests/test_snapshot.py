@@ -205,37 +205,3 @@ def test_a_process_killed_in_its_step_is_told(network, samples):
                 act(timeout=0.2)
         shared.end_step()
         assert run.chip.snapshot()["samples_seen"] == 1
-
-
-def test_scalars_that_come_back_after_a_restore_are_kept():
-    """They are written to the shared state also if the first step after a restore makes them what they were before."""
-    from tp_lava.lava.shared_state import SharedState
-    from tp_lava.models.base import SimulatorModel
-
-    class Model(SimulatorModel):
-        @classmethod
-        def make_simulator(cls, proc_params):
-            return proc_params
-
-        @staticmethod
-        def scalars(simulator):
-            return tuple(simulator)
-
-        @staticmethod
-        def set_scalars(simulator, scalars):
-            simulator[:] = scalars[:1]
-
-    Model.__abstractmethods__ = frozenset()  # it is never started
-    model = object.__new__(Model)
-    shared = SharedState(Model.set_scalars)
-    shared.end_step()
-    model.__dict__.update(simulator=[1], _shared=shared, _record_buffers=())
-    with model.step():
-        model.simulator[:] = [1]
-    assert shared.scalars[0] == 1
-    shared.scalars[0] = 0
-    shared.restored([0])
-    with model.step():
-        assert model.simulator == [0]
-        model.simulator[:] = [1]
-    assert shared.scalars[0] == 1

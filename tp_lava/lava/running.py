@@ -9,16 +9,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.data.events import Events
 from tp_lava.errors import invalid
-from tp_lava.circuit.formats import FixedPoint
+from tp_lava.graph.network import Network
 from tp_lava.lava.cleanup import all_or_none
 from tp_lava.lava.hardware import TAGS, Target, run_configuration
 from tp_lava.lava.learning import PERIOD, pause
 from tp_lava.lava.session import Session
 from tp_lava.lava.shim import make_importable
 from tp_lava.learner import Learner
-from tp_lava.graph.network import Network
 from tp_lava.progress import follow
 from tp_lava.rules import Rule
 

@@ -1,10 +1,10 @@
-"""What the parent and the model of a running Process share beside the arrays: a lock around each time step, and counters."""
+"""What the parent and the model of a running Process share beside the arrays: a lock around each time step, and a count of steps."""
 
 from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol
 
@@ -12,8 +12,6 @@ import numpy as np
 
 from tp_lava.circuit import Buffer
 from tp_lava.sharing import shared_array
-
-MAX_SCALARS = 8
 
 
 class Simulator(Protocol):
@@ -32,19 +30,16 @@ class Simulator(Protocol):
 
 
 class SharedState:
-    """Lock and counters of one running Process. Made before the fork, locked.
+    """Lock and step counter of one running Process. Made before the fork, locked.
 
-    steps (1,): time steps computed; restores (1,): times its arrays were restored; scalars (MAX_SCALARS,): integers of
-    the simulator that are in none of its arrays, which set_scalars(simulator, scalars) gives back to it; variables: Vars
-    that are not buffers of the simulator. All in memory that parent and child share.
+    steps (1,): time steps computed; variables: Vars that are not buffers of the simulator. In memory that parent and child share.
     """
 
-    def __init__(self, set_scalars: Callable[[Any, Sequence[int]], None]) -> None:
+    def __init__(self) -> None:
         context = multiprocessing.get_context("fork")  # its locks leave no name behind
         self._queue, self._lock = context.Lock(), context.Lock()
         self._lock.acquire()  # the model releases it once its Vars have their first values
-        self.steps, self.restores = shared_array((1,), np.int64), shared_array((1,), np.int64)
-        self.scalars, self._set_scalars = shared_array((MAX_SCALARS,), np.int64), set_scalars
+        self.steps = shared_array((1,), np.int64)
         self.variables: dict[str, np.ndarray] = {}
 
     def begin_step(self) -> None:
@@ -56,15 +51,6 @@ class SharedState:
     def end_step(self) -> None:
         """Release what begin_step locked."""
         self._lock.release()
-
-    def load_scalars(self, simulator: Any) -> None:
-        """Give the scalars to a simulator, in this process or the child."""
-        self._set_scalars(simulator, [int(value) for value in self.scalars])
-
-    def restored(self, simulator: Any) -> None:
-        """In the parent, after arrays and scalars were restored: have its simulator and the child's load the scalars."""
-        self.restores[0] += 1
-        self.load_scalars(simulator)
 
     @contextmanager
     def between_steps(self, seconds: float) -> Iterator[bool]:

@@ -20,7 +20,6 @@ from tp_lava.lava.shared_state import SharedState
 from tp_lava.outcome import Arrays
 
 TIMEOUT = 10.0  # seconds
-_SCALARS = "position"  # the name of a SharedState's scalars in a snapshot and in its file
 _RETRY_SECONDS = 5e-5
 
 
@@ -74,8 +73,6 @@ def restore_snapshot(obj: str, parts: Mapping[str, Any], snapshot: Snapshot, tim
         _check_fits(obj, snapshot, live, _formats(parts))
         for name, array in live.items():
             array[...] = snapshot[name]
-        for part in parts.values():
-            _shared(part).restored(part.simulator)
 
 
 def _shared(part: Any) -> SharedState:
@@ -111,7 +108,7 @@ def _keyed(parts: Mapping[str, Any], of: Callable[[Any], Mapping[str, Any]]) -> 
 
 
 def _live_arrays(parts: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return _keyed(parts, lambda part: {**part.simulator.memory, **_shared(part).variables, _SCALARS: _shared(part).scalars})
+    return _keyed(parts, lambda part: {**part.simulator.memory, **_shared(part).variables})
 
 
 def _formats(parts: Mapping[str, Any]) -> dict[str, str]:

@@ -6,7 +6,7 @@ Weights are seen as (n_out, n_in). Lava reads the arrays that the compiled progr
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,21 +27,11 @@ class SimulatorModel(AbstractPyProcessModel):
     """
 
     _in_step = False
-    _restores = 0  # those of the shared state that this model has acted on
 
     @classmethod
     @abstractmethod
     def make_simulator(cls, proc_params) -> Simulator:
         """The simulator of a Process with these parameters."""
-
-    @staticmethod
-    def scalars(simulator: Any) -> Sequence[int]:
-        """Integers, at most MAX_SCALARS, that are in none of the simulator's arrays and that its next steps depend on."""
-        return ()
-
-    @staticmethod
-    def set_scalars(simulator: Any, scalars: Sequence[int]) -> None:
-        """The inverse of scalars, called after the arrays were restored; zeros are appended up to MAX_SCALARS."""
 
     @classmethod
     def prepare(cls, proc_params) -> None:
@@ -49,7 +39,7 @@ class SimulatorModel(AbstractPyProcessModel):
         simulator = cls.make_simulator(proc_params)
         simulator.share()
         proc_params.overwrite("simulator", simulator)
-        proc_params.overwrite("shared_state", SharedState(cls.set_scalars))
+        proc_params.overwrite("shared_state", SharedState())
 
     def start(self) -> None:
         """In the child: put the physical values of the Vars into the arrays, then run as any model does."""
@@ -69,7 +59,7 @@ class SimulatorModel(AbstractPyProcessModel):
         self._views = views
         for record_buffer in self._record_buffers:
             record_buffer.set_sources(views)
-        self._end_step()  # the lock was made locked
+        self._shared.end_step()  # it was made locked
         super().start()
 
     # Steps --------------------------------------------------------------------------------------
@@ -81,7 +71,8 @@ class SimulatorModel(AbstractPyProcessModel):
         between the two the model may wait for messages, inside them it must not.
         """
         if not self._in_step:
-            self._begin_step()
+            self._shared.begin_step()
+            self._in_step = True
         try:
             yield
             if done:
@@ -104,17 +95,7 @@ class SimulatorModel(AbstractPyProcessModel):
             if begin >= total:
                 return
 
-    def _begin_step(self) -> None:
-        self._shared.begin_step()
-        self._in_step = True
-        restores = int(self._shared.restores[0])
-        if restores != self._restores:
-            self._restores = restores
-            self._shared.load_scalars(self.simulator)
-
     def _end_step(self) -> None:
-        scalars = self.scalars(self.simulator)
-        self._shared.scalars[: len(scalars)] = scalars
         self._in_step = False
         self._shared.end_step()
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tp_lava.lava.learning import rails, terms_of
+from tp_lava.lava.learning import engine_terms, rails
 from tp_lava.models.part import PartModel, define, is_active, is_labelled
 from tp_lava.parts import thirds_of
 from tp_lava.processes.layers import LearningTraceLIF, PlasticDense, Readout, TraceLIF
@@ -142,7 +142,7 @@ class _LearningTraceLIF(_TraceLIF):
         taught = taught and (last is None or steps_left(int(sample[LEFT])) <= last)
         thirds = {third: self.row(third) * taught for third in self._thirds if not third.startswith("target")}
         self.s_out_bap.send(self.row("spike") * is_active(sample))
-        for number, rail in enumerate(rails(terms_of(rule), thirds), 1):
+        for number, rail in enumerate(rails(engine_terms(rule), thirds), 1):
             getattr(self, f"s_out_y{number}").send(rail)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -10,8 +9,8 @@ from lava.magma.core.model.py.model import PyAsyncProcessModel, PyLoihiProcessMo
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 
-from tp_lava.circuit.operations import STEPS_LEFT
 from tp_lava.circuit.formats import FixedPoint
+from tp_lava.circuit.operations import STEPS_LEFT
 from tp_lava.learner import Learner
 from tp_lava.models.base import SimulatorModel
 from tp_lava.models.register import TypesOnDemand, register_model
@@ -55,17 +54,6 @@ class _LearnerModel(SimulatorModel, metaclass=_VarsOfNetwork):
         self.simulator.learning = bool(self.learning[0])
         if left != UNKNOWN and STEPS_LEFT in self.simulator.memory:
             self.simulator.memory[STEPS_LEFT][0] = left
-
-    @staticmethod
-    def scalars(simulator: Learner) -> tuple[int, int, int]:
-        """See SimulatorModel."""
-        return simulator.position
-
-    @staticmethod
-    def set_scalars(simulator: Learner, scalars: Sequence[int]) -> None:
-        """See SimulatorModel."""
-        labelled, streams, seed, *_ = scalars
-        simulator.position = labelled, streams, seed
 
     def _send_scores(self) -> None:
         self.score_out.send(self.simulator.memory["score"][0])
