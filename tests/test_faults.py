@@ -154,7 +154,7 @@ def test_a_var_set_to_too_many_values():
 
 
 def test_a_child_that_does_not_answer(monkeypatch):
-    monkeypatch.setattr("tp_lava.lava.watched._ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("tp_lava.lava.runtime._ANSWER_SECONDS", 0.5)
     sink, session = chain()
     with fails(session, "Lava does not answer: nothing for 0.5 s"):
         session.run(1)
@@ -188,16 +188,16 @@ def test_ctrl_c(asynchronous):
 @pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_while_lava_forks_waits_for_it(monkeypatch):
     """Python drops what is raised in its callbacks around a fork."""
-    from tp_lava.lava.watched import WatchedRuntime
+    from tp_lava.lava.runtime import SupervisedRuntime
 
-    build, reached = WatchedRuntime._build_processes, []
+    build, reached = SupervisedRuntime._build_processes, []
 
     def interrupted(runtime):
         os.kill(os.getpid(), signal.SIGINT)
         build(runtime)
         reached.append(True)
 
-    monkeypatch.setattr(WatchedRuntime, "_build_processes", interrupted)
+    monkeypatch.setattr(SupervisedRuntime, "_build_processes", interrupted)
     _, session = chain()
     with nothing_left(), pytest.raises(KeyboardInterrupt), session:
         session.run(10**7)

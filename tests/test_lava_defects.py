@@ -160,12 +160,12 @@ SCRIPTS = {
     "killed parent": "talker.run(RunContinuous(), both); say('ready', *(c.pid for c in multiprocessing.active_children())); die()",
 }
 HANGING = {
-    "exception": "the watching of children in tp_lava/lava/children.py (check) and session.py",
-    "asynchronous exception": "the watching of children in tp_lava/lava/children.py (check) and session.py",
-    "killed child": "the watching of children in tp_lava/lava/children.py (check) and session.py",
-    "stop after an exception": "the killing of children after a failure in tp_lava/lava/session.py (_end)",
-    "pause": "handle_pause in tp_lava/lava/children.py",
-    "no stop": "the ending of open sessions at exit in tp_lava/lava/ending.py",
+    "exception": "the checks of children in tp_lava/lava/child_processes.py (check) and runtime.py",
+    "asynchronous exception": "the checks of children in tp_lava/lava/child_processes.py (check) and runtime.py",
+    "killed child": "the checks of children in tp_lava/lava/child_processes.py (check) and runtime.py",
+    "stop after an exception": "the killing of children after a failure in tp_lava/lava/runtime.py (end)",
+    "pause": "handle_pause in tp_lava/lava/child_processes.py",
+    "no stop": "the ending of open sessions at exit in tp_lava/lava/shutdown.py",
 }
 
 
@@ -213,7 +213,7 @@ def test_hangs(name, ended):
 
 def test_an_exception_is_not_told(ended):
     assert ended.words["stop after an exception"] == ["False"], mended(
-        "run() tells the cause; remove the relay of causes in tp_lava/lava/children.py (raise_cause)"
+        "run() tells the cause; remove the relay of causes in tp_lava/lava/child_processes.py (raise_cause)"
     )
 
 
@@ -226,7 +226,7 @@ def test_run_after_stop_crashes(ended):
 
 
 def test_children_outlive_a_killed_parent(ended):
-    assert ended.orphans, mended("children go with their parent; remove the prctl of tp_lava/lava/children.py")
+    assert ended.orphans, mended("children go with their parent; remove the prctl of tp_lava/lava/child_processes.py")
 
 
 # Importing ------------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def test_the_wheel_brings_a_package_named_tests():
 def test_every_process_adds_a_handler_to_the_root_logger():
     before = len(logging.getLogger().handlers)
     small_dense()
-    assert len(logging.getLogger().handlers) == before + 1, mended("remove _drop_handler in tp_lava/lava/traces.py")
+    assert len(logging.getLogger().handlers) == before + 1, mended("remove _remove_handler in tp_lava/lava/cleanup.py")
 
 
 def test_processes_and_vars_are_kept_for_ever():
@@ -273,7 +273,7 @@ def test_processes_and_vars_are_kept_for_ever():
     name = dense.name
     del dense
     gc.collect()
-    assert any(process.name == name for process in ProcessServer().processes), mended("remove forget in tp_lava/lava/traces.py")
+    assert any(process.name == name for process in ProcessServer().processes), mended("remove forget in tp_lava/lava/cleanup.py")
 
 
 def test_with_gives_none():
@@ -330,7 +330,7 @@ def test_models_of_another_module_are_not_found():
     elsewhere = ModuleType("elsewhere")
     elsewhere.PyDenseModelFloat = PyDenseModelFloat
     found = ProcGroupDiGraphs._find_proc_models_in_module(small_dense(), elsewhere)
-    assert found == [], mended("remove found_with in tp_lava/models/register.py")
+    assert found == [], mended("models need not be put into the module of their Process in tp_lava/models/register.py")
 
 
 def test_a_subclass_does_not_inherit_models():

@@ -177,12 +177,12 @@ def test_impossible_parts(make, message):
 
 
 def test_the_rule_in_lavas_syntax():
-    rule = tpl.TP().loihi_rule(3)
+    rule = tpl.lava.loihi_rule(tpl.TP(), 3)
     assert rule.dw_str == "2^-3*x0*y1 - 2^-3*x0*y2"
     assert (rule.t_epoch, rule.y1_tau, rule.y2_tau) == (2, 1e18, 1e18)
     for shift in (-1, 8, 0.5):
         with pytest.raises(tpl.InvalidValueError, match=r"loihi_rule: shift is .*, but must be an integer in \[0, 8\)"):
-            tpl.TP().loihi_rule(shift)
+            tpl.lava.loihi_rule(tpl.TP(), shift)
 
 
 def test_stock_learning_dense_equals_our_connection_in_float(rng):

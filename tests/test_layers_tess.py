@@ -155,7 +155,7 @@ def test_a_gate_alone_counts_what_it_lets_through(samples):
         session.run(3 * samples[0][0].n_steps, 20)
         gate.all_learning.set(np.zeros(1))
         session.run(samples[0][0].n_steps, 20)
-        assert gate.unit.memory["samples_seen"] == 2
+        assert gate.simulator.memory["samples_seen"] == 2
 
 
 # Lava's own learning engine ---------------------------------------------------------------------------
@@ -170,17 +170,17 @@ def shallow(rng):
 
 
 def test_the_rule_in_lavas_syntax():
-    rule = IN_STOCK.loihi_rule()
+    rule = tpl.lava.loihi_rule(IN_STOCK)
     assert rule.dw_str == "2^0*u0*x1*y1 - 2^0*u0*x1*y2 + 2^0*x0*(y3-64)"
     assert (rule.t_epoch, rule.y1_tau, rule.y2_tau, rule.y3_tau) == (2, 1e18, 1e18, 1e18)
     decay = np.exp(-1 / rule.x1_tau)
     np.testing.assert_allclose([decay**2, rule.x1_impulse * decay], [0.5, 1.0])  # twice a time step, once before it acts
-    assert IN_STOCK.loihi_rule(-3, 5).x1_impulse == 45
-    assert replace(IN_STOCK, acausal=0).loihi_rule(2).dw_str == "2^-2*u0*x1*y1 - 2^-2*u0*x1*y2"
+    assert tpl.lava.loihi_rule(IN_STOCK, -3, 5).x1_impulse == 45
+    assert tpl.lava.loihi_rule(replace(IN_STOCK, acausal=0), 2).dw_str == "2^-2*u0*x1*y1 - 2^-2*u0*x1*y2"
     for other in ({"causal": 0}, {"pre_decay": 0}):
-        assert replace(IN_STOCK, **other).loihi_rule().dw_str == tpl.TP().loihi_rule().dw_str
+        assert tpl.lava.loihi_rule(replace(IN_STOCK, **other)).dw_str == tpl.lava.loihi_rule(tpl.TP()).dw_str
     with pytest.raises(tpl.InvalidValueError, match=r"loihi_rule: shift is 8, but must be an integer in \[-8, 8\)"):
-        IN_STOCK.loihi_rule(8)
+        tpl.lava.loihi_rule(IN_STOCK, 8)
 
 
 @pytest.mark.parametrize("other", [{"learn_last": 8}, {"pre_decay": 0.0}], ids=str)

@@ -10,7 +10,7 @@ import pytest
 from probed import AT_THE_END, FORMS, RULE, SEED, STEPS, Chip, in_background, lively_network, long_samples, short_samples, until_done
 
 import tp_lava as tpl
-from tp_lava.lava.snapshot import Snapshot, take
+from tp_lava.lava.snapshot import Snapshot, take_snapshot
 from tp_lava.processes import OnChipLearner
 
 
@@ -141,13 +141,9 @@ def test_parts_are_seen_after_the_same_step(network, rng):
     run.processes[0].s_out.connect(second.s_in)
     run.processes[0].sample_out.connect(second.sample_in)
     run.processes.append(second)
-
-    class Both:
-        def parts(self):
-            return {"a": run.chip, "b": second}
-
+    parts = {"a": run.chip, "b": second}
     with run.session() as session, in_background(session, 450):
-        taken = [take(Both(), 5.0) for _ in until_done(run, 3)]
+        taken = [take_snapshot("Both", parts, 5.0) for _ in until_done(run, 3)]
     assert len(taken) > 3
     for each in taken:
         assert each["a/random_step"] == each["b/random_step"]
@@ -200,45 +196,12 @@ def test_a_process_killed_in_its_step_is_told(network, samples):
     run = Chip(network, samples)
     with run.session() as session:
         session.run(1)
-        door = run.chip.proc_params["door"]
-        killed = multiprocessing.get_context("fork").Process(target=lambda: (door.close(), os._exit(1)))
+        shared = run.chip.proc_params["shared_state"]
+        killed = multiprocessing.get_context("fork").Process(target=lambda: (shared.begin_step(), os._exit(1)))
         killed.start()
         killed.join()
         for act in (run.chip.snapshot, lambda timeout: run.chip.restore(Snapshot("OnChipLearner", {}, {}), timeout)):
             with pytest.raises(tpl.LavaRunError, match="OnChipLearner: its step did not end in time; its process was killed"):
                 act(timeout=0.2)
-        door.open()
+        shared.end_step()
         assert run.chip.snapshot()["samples_seen"] == 1
-
-
-def test_a_position_that_comes_back_after_a_restore_is_kept():
-    """What a unit goes by is told to the door also if the first step after a restore makes it what it was before."""
-    from tp_lava.lava.snapshot import Door
-    from tp_lava.models.base import UnitModel
-
-    class Model(UnitModel):
-        @classmethod
-        def make_unit(cls, proc_params):
-            return proc_params
-
-        @staticmethod
-        def position(unit):
-            return tuple(unit)
-
-        @staticmethod
-        def set_position(unit, position):
-            unit[:] = position[:1]
-
-    Model.__abstractmethods__ = frozenset()  # it is never started
-    model = object.__new__(Model)
-    door = Door(Model.set_position)
-    door.open()
-    model.__dict__.update(unit=[1], _door=door, _tapes=())
-    with model.step():
-        model.unit[:] = [1]
-    assert door.position[0] == 1
-    door.position[0], door.restored[0] = 0, 1
-    with model.step():
-        assert model.unit == [0]
-        model.unit[:] = [1]
-    assert door.position[0] == 1

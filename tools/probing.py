@@ -1,4 +1,4 @@
-"""What it costs to look: Var.get and Var.set against snapshot and restore, Monitor against Recorder.
+"""What it costs to read a running network: Var.get and Var.set against snapshot and restore, Monitor against Recorder.
 
     uv run python tools/probing.py
 
@@ -86,15 +86,15 @@ def moving_while_running() -> None:
     print(f"{f'restore while it runs, median and longest of {len(put)}':58} {statistics.median(put):12.4f} s {max(put):10.4f} s")
 
 
-def watching(name: str, watch: Callable[[OnChipLearner], Sequence[Any]], get: Callable[[Any], object] | None = None) -> None:
-    """Time per step, and to get what was recorded, with what `watch` attaches."""
+def recording(name: str, attach: Callable[[OnChipLearner], Sequence[Any]], get: Callable[[Any], object] | None = None) -> None:
+    """Time per step, and to get what was recorded, with the Monitors or Recorders that `attach` makes."""
     chip, session, processes = network(True, 1)
-    watchers = watch(chip)
-    processes += [watcher for watcher in watchers if isinstance(watcher, Monitor)]
+    attached = attach(chip)
+    processes += [each for each in attached if isinstance(each, Monitor)]
     with session:
         session.run(50)
-        step = seconds(lambda: session.run(25), 10, min) / 25  # the least: what other programs take is not the watcher's
-        fetched = f"{seconds(lambda: [get(watcher) for watcher in watchers]):10.4f} s to get" if get else ""
+        step = seconds(lambda: session.run(25), 10, min) / 25  # the least: other programs take the rest
+        fetched = f"{seconds(lambda: [get(each) for each in attached]):10.4f} s to get" if get else ""
         print(f"{name:58} {step * 1e6:12.0f} µs a step {fetched}")
 
 
@@ -120,13 +120,13 @@ def main() -> None:
     print(f"{N_IN} x {N_HIDDEN} x {N_CLASSES}, fixed point\n")
     moving(options.quick)
     moving_while_running()
-    watching("step by step, nobody looks", lambda chip: [])
-    watching("Monitor of 1 Var (200)", lambda chip: monitors(chip, PROBED[:1]), Monitor.get_data)
-    watching("5 Monitors of 5 Vars (2 x 200, spikes, 2 x 4 x 200)", lambda chip: monitors(chip, PROBED), Monitor.get_data)
-    watching("Recorder of 1 Var", lambda chip: recorders(chip, PROBED[:1]), Recorder.read)
-    watching("Recorder of 5 Vars", lambda chip: recorders(chip, PROBED), Recorder.read)
-    watching("Recorder of 5 Vars and hidden0 (2312 x 200)", lambda chip: recorders(chip, (*PROBED, "hidden0")), Recorder.read)
-    watching("the same, every 10th step", lambda chip: recorders(chip, (*PROBED, "hidden0"), 10), Recorder.read)
+    recording("step by step, nothing recorded", lambda chip: [])
+    recording("Monitor of 1 Var (200)", lambda chip: monitors(chip, PROBED[:1]), Monitor.get_data)
+    recording("5 Monitors of 5 Vars (2 x 200, spikes, 2 x 4 x 200)", lambda chip: monitors(chip, PROBED), Monitor.get_data)
+    recording("Recorder of 1 Var", lambda chip: recorders(chip, PROBED[:1]), Recorder.read)
+    recording("Recorder of 5 Vars", lambda chip: recorders(chip, PROBED), Recorder.read)
+    recording("Recorder of 5 Vars and hidden0 (2312 x 200)", lambda chip: recorders(chip, (*PROBED, "hidden0")), Recorder.read)
+    recording("the same, every 10th step", lambda chip: recorders(chip, (*PROBED, "hidden0"), 10), Recorder.read)
 
 
 if __name__ == "__main__":

@@ -44,5 +44,5 @@ from tp_lava.rules import TP as TP
 from tp_lava.rules import Match as Match
 from tp_lava.rules import Readout as Readout
 from tp_lava.rules import Term as Term
-from tp_lava.watching import Watched as Watched
-from tp_lava.watching import watch as watch
+from tp_lava.state_history import StateHistory as StateHistory
+from tp_lava.state_history import watch as watch

@@ -13,8 +13,7 @@ from tp_lava.data.events import Events
 from tp_lava.errors import invalid
 from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan
 from tp_lava.lava.hardware import run_configuration
-from tp_lava.lava.shim import make_importable
-from tp_lava.lava.traces import all_or_none
+from tp_lava.lava.running import connected_processes
 from tp_lava.learner import Learner
 from tp_lava.graph.network import Network
 from tp_lava.quantisation import Quantised
@@ -132,7 +131,7 @@ class _InLavasRunTime(_InEngine):
 
         given, layers = self._given, range(len(self._start.layers))
         samples = [(events, 0) for events in recordings]
-        source, chip, sink = self._connected(samples)
+        source, chip, sink = connected_processes(self._start, None, samples, fixed=self._fixed, layers=given.layers)
         steps = source.steps + (chip.lag if given.layers else 0)
         names = [f"hidden{number}_{what}" for number in layers for what in ("spike", "membrane")]
         recorder = lava.Recorder([getattr(chip, name) for name in names], capacity=steps)
@@ -148,22 +147,6 @@ class _InLavasRunTime(_InEngine):
             spikes = tuple(recorder[f"hidden{number}_spike"][rows[number]] > 0 for number in layers)
             membranes = tuple(recorder[f"hidden{number}_membrane"][rows[number]].astype(np.float64) for number in layers)
             yield Trial(spikes, membranes, scores[index])
-
-    def _connected(self, samples: Sequence[tuple[Events, int]]) -> tuple[Any, Any, Any]:
-        """EventSource -> OnChipLearner -> ScoreSink, step by step."""
-        make_importable()
-        with all_or_none():
-            from tp_lava.processes import EventSource, OnChipLearner, ScoreSink
-
-            source, sink = EventSource(samples, labelled=False), ScoreSink(self._start.n_classes, len(samples))
-            chip = OnChipLearner(self._start, None, fixed=self._fixed)
-        if self._given.layers:
-            chip.check_parts()
-        source.s_out.connect(chip.s_in)
-        source.sample_out.connect(chip.sample_in)
-        chip.sample_out.connect(sink.sample_in)
-        chip.score_out.connect(sink.score_in)
-        return source, chip, sink
 
 
 def form_of(thing: object) -> Form:

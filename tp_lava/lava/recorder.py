@@ -1,7 +1,7 @@
 """Recorder: many Vars of running Processes, subsampled in time and elements, in bounded memory or in an HDF5 file.
 
-The model of a Process copies what is asked for at the end of a time step, from memory to memory: no channel, no
-phase of its own. What it writes into is a Tape, shared with the parent.
+The model of a Process copies the elements at the end of a time step into a RecordBuffer, from memory to memory: no
+channel, no phase of its own.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import importlib.util
 import os
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from functools import reduce
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,20 +19,21 @@ import numpy as np
 
 from tp_lava.checks import is_whole
 from tp_lava.errors import invalid
-from tp_lava.lava.tape import STEP, Column, Tape, without_single_row
+from tp_lava.lava.record_buffer import RecordBuffer, RecordedVar, without_single_row
 from tp_lava.numbers import Format
+from tp_lava.outcome import Arrays
 
 _BLOCK_BYTES = 1 << 22  # moved to the HDF5 file at a time
 
 
-class Recorder(Mapping[str, np.ndarray]):
+class Recorder(Arrays):
     """Records Vars of running Processes: name -> (records, ...) float32, in physical units.
 
     variables: Vars of tp_lava's Processes that have not run yet; every: record after each `every`-th time step;
     capacity: records kept; keep: the "newest" or the "first" of them; select: name of a Var -> an index (np.s_[...]) or
-    a count of elements, evenly spread; path: an HDF5 file, which keeps all records instead: they go to a temporary file
-    beside it as they come, and into it, compressed, with flush() and close(). A Var of one row is seen without it.
-    Two Vars of the same name are told apart by their Process: "process.name".
+    a number of elements, evenly spread; path: an HDF5 file, which keeps all records instead: models write to a temporary
+    file beside it, and flush() and close() move the records into it, compressed. A Var of one row is recorded without
+    that axis. Two Vars of the same name have the names "process.name".
 
     steps: time step of each record; dropped: records not kept. Use as a context manager, or close(), with a path.
     Raises InvalidValueError for what cannot be recorded and for h5py missing.
@@ -48,61 +48,53 @@ class Recorder(Mapping[str, np.ndarray]):
         keep: Literal["newest", "first"] = "newest",
         path: str | os.PathLike | None = None,
     ) -> None:
-        self._every, self._capacity, self._keep = _count("every", every), _count("capacity", capacity), keep
+        for attr, value in (("every", every), ("capacity", capacity)):
+            if not is_whole(value, 1):
+                raise invalid("Recorder", attr, repr(value), "a positive integer", f"use for example {attr}=10")
         if keep not in ("newest", "first"):
             raise invalid("Recorder", "keep", repr(keep), '"newest" or "first"', 'use keep="newest" for a ring')
-        self._columns = _columns(variables, dict(select or {}))
-        self._tapes: list[Tape] = []
-        self._file = _File(Path(path), every) if path is not None else None
-        for process in {id(column.var.process): column.var.process for column in self._columns.values()}.values():
+        self._options = int(every), int(capacity), keep
+        self._recorded = _recorded_vars(variables, dict(select or {}))
+        super().__init__([each.key for each in self._recorded], lambda key: self._read((key,), False)[1][key])
+        self._buffers: list[RecordBuffer] = []
+        self._file = _File(Path(path), int(every), self._buffers) if path is not None else None
+        for process in {id(each.var.process): each.var.process for each in self._recorded}.values():
             process.attach(self)
         if self._file:
             self._closing = weakref.finalize(self, self._file.close, os.getpid())
 
     def prepare(self, process: Any) -> None:
-        """Lava is about to fork: make the memory that Vars of this Process are recorded into."""
-        columns = [column for column in self._columns.values() if column.owner.process is process]
-        if not columns:
+        """Before Lava forks: make the memory into which Vars of this Process are recorded."""
+        recorded = [each for each in self._recorded if each.owner.process is process]
+        if not recorded:
             return
-        names = ", ".join(column.key for column in columns)
-        if process.unit is None:
-            obj = type(process).__name__
-            raise invalid("Recorder", "variables", f"{names} of {obj}", "Vars that a unit computes", "use Lava's Monitor for the others")
-        memory = None if self._file is None else self._file.spill()
-        variables = process.proc_params["door"].variables
-        tape = Tape(columns, process.unit, variables, self._every, self._capacity, self._keep, memory)
-        self._tapes.append(tape)
-        if self._file:
-            self._file.tapes.append(tape)
-        process.proc_params.overwrite("tapes", (*(process.proc_params.get("tapes") or ()), tape))
+        if process.simulator is None:
+            found = f"{', '.join(each.key for each in recorded)} of {type(process).__name__}"
+            raise invalid("Recorder", "variables", found, "Vars that a Learner or Part computes", "use Lava's Monitor for the others")
+        buffer = RecordBuffer(recorded, process, *self._options, self._file.make_temporary() if self._file else None)
+        self._buffers.append(buffer)
+        process.proc_params.overwrite("record_buffers", (*(process.proc_params.get("record_buffers") or ()), buffer))
 
     # What was recorded ----------------------------------------------------------------------------
     def read(self, *keys: str, raw: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """-> steps (records,) int64, and key -> (records, ...), all Vars if no key is given; of one moment, also while it runs.
+        """-> steps (records,) int64, and key -> (records, ...), all Vars if no key is given; of the same records, also while it runs.
 
         raw: what the target holds, for example mantissas, instead of float32 in physical units.
         """
         for key in keys:
-            if key not in self._columns:
-                raise KeyError(f"{key!r}; there are {', '.join(self._columns)}")
-        return self._read(keys or tuple(self._columns), raw)
+            if key not in self._names:
+                raise KeyError(f"{key!r}; there are {', '.join(self)}")
+        return self._read(keys or tuple(self), raw)
 
     def _read(self, keys: Sequence[str], raw: bool) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         if self._file and self._file.closed:
             raise invalid("Recorder", "records", "in a file that was closed", "read before close()", f"read {self._file.path} with h5py")
-        taped = {key for tape in self._tapes for key in tape.formats}
-        if missing := [key for key in self._columns if key not in taped]:
-            raise invalid(
-                "Recorder", "records", f"asked for {missing[0]}", "of a network that has run", "call run() or enter a Session first"
-            )
-        found = [tape.read([key for key in keys if key in tape.formats]) for tape in self._tapes]
-        steps = _common([block[STEP] for block in found])
-        values = {}
-        for tape, block in zip(self._tapes, found, strict=True):
-            chosen = _chosen(block.pop(STEP), steps)
-            for key, rows in block.items():
-                values[key] = rows[chosen] if raw else _physical(rows[chosen], tape.formats[key])
-        return steps, {key: values[key] for key in keys}
+        formats = {key: format for buffer in self._buffers for key, format in buffer.formats.items()}
+        if missing := [key for key in self if key not in formats]:
+            limit, remedy = "of a network that has run", "call run() or enter a Session first"
+            raise invalid("Recorder", "records", f"asked for {missing[0]}", limit, remedy)
+        steps, rows = _read_same(self._buffers, keys)
+        return steps, {key: rows[key] if raw else _physical(rows[key], formats[key]) for key in keys}
 
     @property
     def steps(self) -> np.ndarray:
@@ -111,26 +103,17 @@ class Recorder(Mapping[str, np.ndarray]):
 
     @property
     def dropped(self) -> int:
-        """Records that came and are not kept."""
-        return max((tape.dropped for tape in self._tapes), default=0)
-
-    def __getitem__(self, key: str) -> np.ndarray:
-        return self.read(key)[1][key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
+        """Records that were not kept."""
+        return max((buffer.dropped for buffer in self._buffers), default=0)
 
     # The file -------------------------------------------------------------------------------------
     def flush(self) -> None:
-        """Bring what has come since into the HDF5 file; also while it runs."""
+        """Move the records that are new into the HDF5 file; also while it runs."""
         if self._file:
             self._file.flush()
 
     def close(self) -> None:
-        """Flush, and let go of the temporary file. Without a path: nothing."""
+        """Flush, and remove the temporary file. Without a path: nothing."""
         if self._file:
             self._closing()
 
@@ -142,59 +125,48 @@ class Recorder(Mapping[str, np.ndarray]):
 
 
 class _File:
-    """The HDF5 file of a recorder and, until it is closed, the nameless files that children write into.
+    """The HDF5 file of a recorder and, until it is closed, the nameless temporary files that children write.
 
     Datasets: `steps` (records,) and one (records, ...) for each key, as the target holds it, with attributes `format` and
     `resolution` (physical value = value * resolution).
     """
 
-    def __init__(self, path: Path, every: int) -> None:
+    def __init__(self, path: Path, every: int, buffers: Sequence[RecordBuffer]) -> None:
         if importlib.util.find_spec("h5py") is None:
             raise invalid("Recorder", "path", "given, but h5py is not installed", "given with h5py", 'pip install "tp-lava[hdf5]"')
         if not path.parent.is_dir():
             raise invalid("Recorder", "path", str(path), "in a folder that exists", "make the folder first")
-        self.path, self._every, self.closed = path, every, False
-        self.tapes: list[Tape] = []
-        self._spills: list[int] = []
-        self._flushed: dict[int, int] = {}
+        self.path, self.closed, self._buffers = path, False, buffers
+        self._temporary: list[int] = []
+        self._flushed = 0  # records
         with self._open("w") as file:
             file.attrs["every"] = every
 
     def _open(self, mode: str) -> Any:
         return importlib.import_module("h5py").File(self.path, mode)
 
-    def spill(self) -> int:
-        """A nameless temporary file, which the child that is forked next writes into: its descriptor."""
+    def make_temporary(self) -> int:
+        """The descriptor of a new temporary file, which the child that is forked next inherits."""
         descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
         os.unlink(name)
-        self._spills.append(descriptor)
+        self._temporary.append(descriptor)
         return descriptor
 
     def flush(self) -> None:
-        if self.closed or not self.tapes:
+        """Move all records that every buffer has into the HDF5 file, block by block."""
+        if self.closed or not self._buffers:
             return
+        formats = {key: format for buffer in self._buffers for key, format in buffer.formats.items()}
+        block = max(1, _BLOCK_BYTES // max(buffer.itemsize for buffer in self._buffers))
+        until = min(buffer.count for buffer in self._buffers)
         with self._open("a") as file:
-            while self._flush_block(file):
-                pass
-
-    def _flush_block(self, file: Any) -> bool:
-        """Move some records, up to the last step that all tapes have. -> whether there were any."""
-        blocks = []
-        for number, tape in enumerate(self.tapes):
-            begin = self._flushed.get(number, 0)
-            end = min(tape.offered, begin + max(1, _BLOCK_BYTES // tape.itemsize))
-            blocks.append(tape.read(tuple(tape.formats), begin, end))
-        if any(not len(block[STEP]) for block in blocks):
-            return False
-        until = min(int(block[STEP][-1]) for block in blocks)
-        steps = _common([block[STEP] for block in blocks])
-        _append(file, "steps", steps, None)
-        for number, (tape, block) in enumerate(zip(self.tapes, blocks, strict=True)):
-            self._flushed[number] = self._flushed.get(number, 0) + int(np.searchsorted(block[STEP], until, side="right"))
-            chosen = _chosen(block.pop(STEP), steps)
-            for key, rows in block.items():
-                _append(file, key, rows[chosen], tape.formats[key])
-        return True
+            while self._flushed < until:
+                end = min(until, self._flushed + block)
+                steps, rows = _read_same(self._buffers, tuple(formats), self._flushed, end)
+                _append(file, "steps", steps, None)
+                for key, format in formats.items():
+                    _append(file, key, rows[key], format)
+                self._flushed = end
 
     def close(self, process: int) -> None:
         """Flush and close, unless this is a child of `process`."""
@@ -204,8 +176,18 @@ class _File:
             self.flush()
         finally:
             self.closed = True
-            for descriptor in self._spills:
+            for descriptor in self._temporary:
                 os.close(descriptor)
+
+
+def _read_same(
+    buffers: Sequence[RecordBuffer], keys: Sequence[str], begin: int = 0, end: int | None = None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Steps and rows of the records, of those from begin to end - 1, that all buffers have."""
+    read = [buffer.read([key for key in keys if key in buffer.formats], begin, end) for buffer in buffers]
+    first, last = max(numbers.start for numbers, _ in read), min(numbers.stop for numbers, _ in read)
+    rows = {key: column[first - numbers.start :][: max(0, last - first)] for numbers, columns in read for key, column in columns.items()}
+    return (np.arange(first, last, dtype=np.int64) + 1) * buffers[0].every, rows
 
 
 def _append(file: Any, name: str, rows: np.ndarray, format: Format | None) -> None:
@@ -221,32 +203,13 @@ def _append(file: Any, name: str, rows: np.ndarray, format: Format | None) -> No
 
 
 def _physical(rows: np.ndarray, format: Format | None) -> np.ndarray:
-    values = rows.astype(np.float32)
-    if format:
-        values *= np.float32(format.resolution)
-    return values
+    return rows.astype(np.float32) * np.float32(format.resolution if format else 1.0)
 
 
-def _common(steps: Sequence[np.ndarray]) -> np.ndarray:
-    """Steps that every tape has."""
-    return reduce(np.intersect1d, steps) if steps else np.zeros(0, np.int64)
+# Arguments ----------------------------------------------------------------------------------------
 
 
-def _chosen(steps: np.ndarray, wanted: np.ndarray) -> np.ndarray | slice:
-    """Where a tape has the wanted steps."""
-    return slice(None) if len(steps) == len(wanted) else np.isin(steps, wanted)
-
-
-# What is asked for --------------------------------------------------------------------------------
-
-
-def _count(attr: str, value: Any) -> int:
-    if not is_whole(value, 1):
-        raise invalid("Recorder", attr, repr(value), "a positive integer", f"use for example {attr}=10")
-    return int(value)
-
-
-def _columns(variables: Sequence[Any], select: dict[str, Any]) -> dict[str, Column]:
+def _recorded_vars(variables: Sequence[Any], select: dict[str, Any]) -> list[RecordedVar]:
     if not len(variables):
         raise invalid("Recorder", "variables", "empty", "at least one Var", "give for example [chip.hidden0_membrane]")
     for var in variables:
@@ -256,33 +219,31 @@ def _columns(variables: Sequence[Any], select: dict[str, Any]) -> dict[str, Colu
     if len(set(keys)) < len(keys):
         raise invalid("Recorder", "variables", f"{', '.join(keys)[:120]}", "different Vars", "name each once")
     if unknown := [name for name in select if name not in keys]:
-        raise invalid(
-            "Recorder", "select", f"of {unknown[0]!r}", f"of recorded Vars: {', '.join(keys)[:120]}", "add the Var or drop the index"
-        )
-    return {key: _column(key, var, select.get(key, ...)) for key, var in zip(keys, variables, strict=True)}
+        limit = f"of recorded Vars: {', '.join(keys)[:120]}"
+        raise invalid("Recorder", "select", f"of {unknown[0]!r}", limit, "add the Var or drop the index")
+    return [_recorded_var(key, var, select.get(key, ...)) for key, var in zip(keys, variables, strict=True)]
 
 
 def _check_var(var: Any) -> None:
-    from tp_lava.processes.base import Process
-
     process = getattr(var, "process", None)
     if process is None or not hasattr(var, "aliased_var"):
         raise invalid("Recorder", "variables", repr(type(var).__name__), "Vars of Processes", "give for example [chip.hidden0_membrane]")
-    if not isinstance(process, Process):
-        where = f"{var.name} of {type(process).__name__}"
-        raise invalid("Recorder", "variables", where, "Vars of tp_lava's Processes", "use Lava's Monitor for stock Processes")
+    if not hasattr(process, "simulator"):
+        found = f"{var.name} of {type(process).__name__}"
+        raise invalid("Recorder", "variables", found, "Vars of tp_lava's Processes", "use Lava's Monitor for stock Processes")
 
 
-def _column(key: str, var: Any, index: Any) -> Column:
+def _recorded_var(key: str, var: Any, index: Any) -> RecordedVar:
     whole = without_single_row(np.broadcast_to(np.int8(0), var.shape))
     if is_whole(index):
         if not 0 < index <= whole.size:
             raise invalid("Recorder", "select", f"{index} elements of {key}", f"1 to {whole.size} elements", "give fewer, or an index")
         index = np.unravel_index(np.linspace(0, whole.size - 1, int(index)).round().astype(int), whole.shape)
+    limit = f"an index of shape {whole.shape}"
     try:
         part = np.asarray(whole[index])
     except IndexError as error:
-        raise invalid("Recorder", "select", f"{index} of {key}", f"an index of shape {whole.shape}", str(error)) from None
+        raise invalid("Recorder", "select", f"{index} of {key}", limit, str(error)) from None
     if not part.size:
-        raise invalid("Recorder", "select", f"{index} of {key}, no element", f"an index of shape {whole.shape}", "select some")
-    return Column(key, var, index, part.shape)
+        raise invalid("Recorder", "select", f"{index} of {key}, no element", limit, "select some")
+    return RecordedVar(key, var, index, part.shape)

@@ -1,7 +1,7 @@
-"""Makes lava-nc 0.10.0 importable: on Python 3.11 and later, and where a start method was chosen before.
+"""Makes lava-nc 0.10.0 importable: on Python 3.11 and later, and if a start method was set before.
 
 lava-nc declares dataclasses with unhashable defaults, which 3.11 refuses; giving those of one module a hash
-(`unsafe_hash`) is all it takes. It also insists on choosing multiprocessing's start method itself.
+(`unsafe_hash`) is all it takes. It also sets multiprocessing's start method when it is imported.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import multiprocessing
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from tp_lava.errors import LavaUnavailableError
 
@@ -25,7 +26,7 @@ The core of tp_lava (Network, Learner, data) works without it."""
 
 
 def make_importable() -> None:
-    """Import the parts of lava-nc that need help. Raises LavaUnavailableError, saying what to install or change."""
+    """Import the modules of lava-nc that fail without help. Raises LavaUnavailableError, which says what to install or change."""
     if _CHOOSES_START_METHOD in sys.modules:
         return
     if importlib.util.find_spec("lava") is None:
@@ -38,50 +39,46 @@ def make_importable() -> None:
     except LavaUnavailableError:
         raise
     except Exception as error:
-        raise LavaUnavailableError(
-            f"lava-nc is installed but cannot be imported ({error!r}); tp_lava needs lava-nc==0.10.0.", obj="lava-nc"
-        ) from error
+        message = f"lava-nc is installed but cannot be imported ({error!r}); tp_lava needs lava-nc==0.10.0."
+        raise LavaUnavailableError(message, obj="lava-nc") from error
+
+
+@contextmanager
+def _replaced(module: object, name: str, value: object) -> Iterator[None]:
+    original = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
 
 
 @contextmanager
 def _hashable_dataclasses() -> Iterator[None]:
     original = dataclasses.dataclass
-    if sys.version_info < (3, 11):
-        yield
-        return
 
     def dataclass(cls=None, /, **options):
-        def decorate(c):
-            if c.__module__ == _NEEDS_HASH:
-                options.setdefault("unsafe_hash", True)
-            return original(c, **options)
+        if cls is None:
+            return partial(dataclass, **options)
+        extra = {"unsafe_hash": True} if cls.__module__ == _NEEDS_HASH else {}
+        return original(cls, **extra, **options)
 
-        return decorate if cls is None else decorate(cls)
-
-    dataclasses.dataclass = dataclass
-    try:
+    with _replaced(dataclasses, "dataclass", dataclass):
         yield
-    finally:
-        dataclasses.dataclass = original
 
 
 @contextmanager
 def _start_method_chosen() -> Iterator[None]:
-    """Lava's own choice of "fork" is kept; a choice made before it is respected if it was the same."""
+    """Let Lava set "fork", unless "fork" is set already. Raises LavaUnavailableError for another start method."""
     chosen = multiprocessing.get_start_method(allow_none=True)
     if chosen is None:
         yield
         return
     if chosen != "fork":
-        raise LavaUnavailableError(
+        message = (
             f"multiprocessing's start method is {chosen!r}, but Lava's processes are forked; "
-            f"call multiprocessing.set_start_method('fork') first, or import tp_lava.lava before what chose {chosen!r}.",
-            obj="multiprocessing",
-            attr="start_method",
+            f"call multiprocessing.set_start_method('fork') first, or import tp_lava.lava before what chose {chosen!r}."
         )
-    original = multiprocessing.set_start_method
-    multiprocessing.set_start_method = lambda method, force=False: None
-    try:
+        raise LavaUnavailableError(message, obj="multiprocessing", attr="start_method")
+    with _replaced(multiprocessing, "set_start_method", lambda method, force=False: None):
         yield
-    finally:
-        multiprocessing.set_start_method = original

@@ -1,13 +1,12 @@
-"""What our ProcessModels have in common: Vars that are the unit's own arrays, and a door that is closed in each step.
+"""The base class of our ProcessModels: Vars that are the simulator's own arrays, and a lock around each time step.
 
-Weights are seen as (n_out, n_in). What Lava reads is what the compiled programs use, and what Lava writes acts from
-the next step on.
+Weights are seen as (n_out, n_in). Lava reads the arrays that the compiled programs use; what it writes acts from the next step on.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,127 +14,100 @@ import numpy as np
 from lava.magma.core.model.py.model import AbstractPyProcessModel
 
 from tp_lava.data.events import Events
-from tp_lava.lava.snapshot import Door
-from tp_lava.processes.base import Unit, visible
+from tp_lava.lava.shared_state import SharedState, Simulator
+from tp_lava.processes.base import visible
 
-_LONGEST = 1000  # steps computed at a stretch; who wants to look in between need not wait longer
+_LONGEST_CHUNK = 1000  # steps; a snapshot waits for no more than these
 
 
-class UnitModel(AbstractPyProcessModel):
-    """A model that computes with a unit made by `make_unit` before Lava forks.
+class SimulatorModel(AbstractPyProcessModel):
+    """A model that computes with a simulator, which `make_simulator` makes before Lava forks.
 
-    Every time step is computed in a `with self.step():`, so that snapshots and recorders see it whole.
+    Every time step is computed in a `with self.step():`, so that snapshots and recorders see whole steps.
     """
 
-    _inside = False
-    _position: tuple[int, ...] = ()
-    _restored = 0
+    _in_step = False
 
     @classmethod
     @abstractmethod
-    def make_unit(cls, proc_params) -> Unit:
-        """The unit of a Process with these parameters."""
+    def make_simulator(cls, proc_params) -> Simulator:
+        """The simulator of a Process with these parameters."""
 
     @classmethod
     def prepare(cls, proc_params) -> None:
-        """In the parent, before the fork: compile, and put the memory where both sides see it."""
-        unit = cls.make_unit(proc_params)
-        unit.share()
-        proc_params.overwrite("unit", unit)
-        proc_params.overwrite("door", Door(cls.set_position))
+        """In the parent, before the fork: compile, and move the arrays into shared memory."""
+        simulator = cls.make_simulator(proc_params)
+        simulator.share()
+        proc_params.overwrite("simulator", simulator)
+        proc_params.overwrite("shared_state", SharedState())
 
     def start(self) -> None:
-        """Take over the Vars, whose values are physical until now, then run as any model does."""
-        self.unit: Any = self.proc_params["unit"]
-        self._door: Door = self.proc_params["door"]
-        self._tapes = self.proc_params.get("tapes") or ()
+        """In the child: put the physical values of the Vars into the arrays, then run as any model does."""
+        self.simulator: Any = self.proc_params["simulator"]
+        self._shared: SharedState = self.proc_params["shared_state"]
+        self._record_buffers = self.proc_params.get("record_buffers") or ()
         views = {}
-        for name, buffer in self.unit.buffers.items():
+        for name, buffer in self.simulator.buffers.items():
             if visible(buffer) and name in self.__dict__:
-                array = self.unit.memory[name]
+                array = self.simulator.memory[name]
                 array[...] = buffer.encode(getattr(self, name))
                 views[name] = buffer.seen(array)
-        for name, array in self._door.variables.items():
+        for name, array in self._shared.variables.items():
             array[...] = getattr(self, name)
             views[name] = array
         self.__dict__.update(views)
         self._views = views
-        self._keep_position()
-        for tape in self._tapes:
-            tape.thread(views)
-        self._door.open()  # it was made closed
+        for record_buffer in self._record_buffers:
+            record_buffer.set_sources(views)
+        self._shared.end_step()  # it was made locked
         super().start()
 
     # Steps --------------------------------------------------------------------------------------
     @contextmanager
     def step(self, steps: int = 1, done: bool = True) -> Iterator[None]:
-        """Around every stretch that computes: what happens outside sees the unit between two steps.
+        """Compute time steps; snapshots and Vars are read and written before or after, not meanwhile.
 
-        steps: how many it holds, where there is no time_step. done: False in all but the last of several stretches of
-        the same time step; between them the model may wait for messages, within one it must not.
+        steps: how many, for a model without time_step. done: False for a part of a time step that another `with` continues;
+        between the two the model may wait for messages, inside them it must not.
         """
-        self._enter()
+        if not self._in_step:
+            self._shared.begin_step()
+            self._in_step = True
         try:
             yield
             if done:
-                self._finish(steps)
+                self._count(steps)
         except BaseException:
-            self._leave()
+            done = True
             raise
-        if done:
-            self._leave()
+        finally:
+            if done:
+                self._end_step()
 
-    def stretches(self, events: Events) -> Iterator[Events]:
-        """The events in parts, each for a `with self.step(part.n_steps):`, that end where a recorder is due."""
+    def chunks(self, events: Events) -> Iterator[Events]:
+        """Divide events into parts, each for a `with self.step(part.n_steps):`, that end where a recorder records."""
         begin, total = 0, events.n_steps
-        while begin < total or total == 0:
-            now = int(self._door.steps[0])
-            size = min([total - begin, _LONGEST, *(tape.every - now % tape.every for tape in self._tapes)])
-            yield events if size == total else _part(events, begin, begin + size)
-            if total == 0:
-                return
+        while True:
+            now = int(self._shared.steps[0])
+            size = min([total - begin, _LONGEST_CHUNK, *(each.every - now % each.every for each in self._record_buffers)])
+            yield events if size == total else _steps_of(events, begin, begin + size)
             begin += size
+            if begin >= total:
+                return
 
-    @staticmethod
-    def position(unit: Any) -> Sequence[int]:
-        """Whole numbers that decide how a unit goes on and are in none of its arrays; at most POSITIONS."""
-        return ()
+    def _end_step(self) -> None:
+        self._in_step = False
+        self._shared.end_step()
 
-    @staticmethod
-    def set_position(unit: Any, position: Sequence[int]) -> None:
-        """Go on from there: the inverse of position, called after the arrays were restored."""
+    def _count(self, steps: int) -> None:
+        """Count steps, and record where a recorder is due."""
+        now = getattr(self, "time_step", int(self._shared.steps[0]) + steps)
+        self._shared.steps[0] = now
+        for record_buffer in self._record_buffers:
+            if now % record_buffer.every == 0:
+                record_buffer.record(now)
 
-    def _enter(self) -> None:
-        if self._inside:
-            return
-        self._door.close()
-        self._inside = True
-        restored = int(self._door.restored[0])
-        if restored != self._restored:
-            self._restored, self._position = restored, ()  # what the door holds is not what was kept last
-            self._door.put_position(self.unit)
-
-    def _leave(self) -> None:
-        self._keep_position()
-        self._inside = False
-        self._door.open()
-
-    def _keep_position(self) -> None:
-        position = tuple(self.position(self.unit))
-        if position != self._position:
-            self._door.position[: len(position)] = position
-            self._position = position
-
-    def _finish(self, steps: int) -> None:
-        """Count the step, and record what is due."""
-        clock = self._door.steps
-        clock[0] = getattr(self, "time_step", clock[0] + steps)
-        now = int(clock[0])
-        for tape in self._tapes:
-            if now % tape.every == 0:
-                tape.record(now)
-
-    # What Lava writes goes into the unit's arrays -----------------------------------------------
+    # What Lava writes goes into the simulator's arrays ------------------------------------------
     def __setattr__(self, name: str, value) -> None:
         view = self.__dict__.get("_views", {}).get(name)
         if view is None:
@@ -144,19 +116,19 @@ class UnitModel(AbstractPyProcessModel):
             self._store(name, view, value)
 
     def _store(self, name: str, view: np.ndarray, value) -> None:
-        buffer = self.unit.buffers.get(name)
+        buffer = self.simulator.buffers.get(name)
         values = np.asarray(value, np.float64)
         if buffer and buffer.format:
             values = np.clip(np.rint(values), buffer.format.low, buffer.format.high)
-        outside = not self._inside
+        outside = not self._in_step
         if outside:
-            self._door.close()
+            self._shared.begin_step()
         view[...] = values
         if outside:
-            self._door.open()
+            self._shared.end_step()
 
     def _set_var(self) -> None:
-        """Lava fills arrays in the order of their memory, but sends them in C order: give it a C-ordered copy to fill."""
+        """Have Lava fill a copy in C order: it fills arrays in the order of their memory, but sends values in C order."""
         name = self.var_id_to_var_map[int(self.service_to_process.peek()[0].item())]
         view = self._views.get(name)
         if view is None:
@@ -168,7 +140,7 @@ class UnitModel(AbstractPyProcessModel):
         self._store(name, view, values)
 
 
-def _part(events: Events, begin: int, end: int) -> Events:
+def _steps_of(events: Events, begin: int, end: int) -> Events:
     """Steps begin..end-1."""
     offsets = events.offsets[begin : end + 1]
     return Events.from_counts(np.diff(offsets), events.units[offsets[0] : offsets[-1]], events.n_units)

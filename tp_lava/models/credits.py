@@ -13,15 +13,15 @@ class _Contrast(PartModel):
     process = Contrast
 
     @classmethod
-    def make_unit(cls, proc_params) -> Part:
+    def make_simulator(cls, proc_params) -> Part:
         """The part, and what the layer below said in this step, which counts in the next."""
-        part = super().make_unit(proc_params)
+        part = super().make_simulator(proc_params)
         part.keep("below_next", part.memory["below"].shape, part.memory["below"].dtype.type)
         return part
 
     def run_spk(self) -> None:
         """Lava calls this in each spiking phase."""
-        part, sample = self.unit, self.receive_sample()
+        part, sample = self.simulator, self.receive_sample()
         trace, target_trace, below = self.trace_in.recv(), self.target_trace_in.recv(), self.below_in.recv()
         with self.step():
             late = self.proc_params["layer"] > 0

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from lava.magma.core.decorator import implements, tag
 from lava.magma.core.model.sub.model import AbstractSubProcessModel
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
 from tp_lava.lava.learning import learning_dense
-from tp_lava.models.register import found_with
+from tp_lava.models.register import register_model
 from tp_lava.processes.credits import BasisError, Contrast
 from tp_lava.processes.labels import LabelGate, TargetProjection
 from tp_lava.processes.layers import LayerProcess, LearningTraceLIF, PlasticDense, Readout, TraceLIF
@@ -133,18 +131,14 @@ class _Opened(AbstractSubProcessModel):
         readout.sample_out.connect(proc.sample_out)
 
 
-@found_with(OnChipLearner)
-@implements(proc=OnChipLearner, protocol=LoihiProtocol)
-@tag("floating_pt")
+@register_model(OnChipLearner, "floating_pt")
 class SubOnChipLearnerFloat(_Opened):
     """Chosen by select_sub_proc_model=True."""
 
     fixed = False
 
 
-@found_with(OnChipLearner)
-@implements(proc=OnChipLearner, protocol=LoihiProtocol)
-@tag("fixed_pt")
+@register_model(OnChipLearner, "fixed_pt")
 class SubOnChipLearnerFixed(_Opened):
     """Chosen by select_sub_proc_model=True."""
 

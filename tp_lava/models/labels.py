@@ -19,9 +19,9 @@ class _LabelGate(PartModel):
     process: ClassVar[type[LabelGate]] = LabelGate
 
     @classmethod
-    def make_unit(cls, proc_params) -> Part:
+    def make_simulator(cls, proc_params) -> Part:
         """The part, whether the present sample is learned, and how many were."""
-        part = super().make_unit(proc_params)
+        part = super().make_simulator(proc_params)
         part.keep("labelled", (1,))
         part.keep("samples_seen", (1,), np.int64)
         return part
@@ -31,15 +31,15 @@ class _LabelGate(PartModel):
         arriving = self.receive_sample()
         with self.step():
             self._prepare(arriving)
-        self.sample_out.send(self.unit.memory["pending"])
+        self.sample_out.send(self.simulator.memory["pending"])
 
     def _prepare(self, arriving: np.ndarray) -> None:
         """What a sample message means for the step to come."""
-        memory, learning = self.unit.memory, bool(self.all_learning[0])
+        memory, learning = self.simulator.memory, bool(self.all_learning[0])
         if arriving[START]:
             memory["labelled"][0] = learning and is_labelled(arriving)
             if memory["labelled"][0]:
-                self._draw(check_label(int(arriving[LABEL]), self.unit.sizes["class"]))
+                self._draw(check_label(int(arriving[LABEL]), self.simulator.sizes["class"]))
                 memory["samples_seen"][0] += 1
         memory["pending"][...] = arriving
         if not (memory["labelled"][0] and learning):
@@ -55,16 +55,16 @@ class _TargetProjection(_LabelGate):
     process: ClassVar[type[LabelGate]] = TargetProjection
 
     @classmethod
-    def make_unit(cls, proc_params) -> Part:
+    def make_simulator(cls, proc_params) -> Part:
         """Also the labels of the next sample's streams."""
-        part = super().make_unit(proc_params)
+        part = super().make_simulator(proc_params)
         part.keep("drawn", (part.sizes["k"],))
         part.keep("streams", (1,))
         return part
 
     def run_spk(self) -> None:
         """Lava calls this in each spiking phase."""
-        part, memory = self.unit, self.unit.memory
+        part, memory = self.simulator, self.simulator.memory
         arriving = self.receive_sample()
         trained = part.has("learn")
         with self.step(done=not trained):
@@ -85,7 +85,7 @@ class _TargetProjection(_LabelGate):
                     part.count_step()
 
     def _present(self, sample: np.ndarray) -> None:
-        part, memory = self.unit, self.unit.memory
+        part, memory = self.simulator, self.simulator.memory
         if sample[START]:
             part.begin()
             memory["label_spike"].fill(0)
@@ -100,11 +100,11 @@ class _TargetProjection(_LabelGate):
     def _prepare(self, arriving: np.ndarray) -> None:
         super()._prepare(arriving)
         if is_active(arriving):
-            self.unit.memory["pending"][STREAMS] = self.unit.memory["streams"][0]
+            self.simulator.memory["pending"][STREAMS] = self.simulator.memory["streams"][0]
 
     def _draw(self, label: int) -> None:
-        memory, classes = self.unit.memory, self.unit.sizes["class"]
-        count = int(np.clip(memory["contrast"][0], 2, self.unit.sizes["k"])) if "contrast" in memory else self.unit.sizes["k"]
+        memory, classes = self.simulator.memory, self.simulator.sizes["class"]
+        count = int(np.clip(memory["contrast"][0], 2, self.simulator.sizes["k"])) if "contrast" in memory else self.simulator.sizes["k"]
         memory["drawn"][:count] = stream_labels(label, classes, count, self.proc_params["seed"], int(memory["samples_seen"][0]))
         memory["streams"][0] = count
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from tp_lava.lava.learning import rails
+from tp_lava.lava.learning import engine_terms, rails
 from tp_lava.models.part import PartModel, define, is_active, is_labelled
 from tp_lava.parts import thirds_of
 from tp_lava.processes.layers import LearningTraceLIF, PlasticDense, Readout, TraceLIF
@@ -21,16 +21,16 @@ class _PlasticDense(PartModel):
     def prepare_to_run(self) -> None:
         """See PartModel."""
         populations = [
-            name.removesuffix("_count") for name, buffer in self.unit.buffers.items() if buffer.index and name.endswith("_count")
+            name.removesuffix("_count") for name, buffer in self.simulator.buffers.items() if buffer.index and name.endswith("_count")
         ]
         self._target = next((name for name in populations if name.startswith("target")), "")
         self._student = next(name for name in populations if name != self._target)
         self._recurrent = self.proc_params["connection"].startswith("recurrent")
-        self._thirds = thirds_of(self.unit)
+        self._thirds = thirds_of(self.simulator)
 
     def run_spk(self) -> None:
         """Lava calls this in each spiking phase."""
-        part = self.unit
+        part = self.simulator
         with self.step(done=False):
             part.run("deliver")
         self.a_out.send(self.row("accumulator"))
@@ -53,7 +53,7 @@ class _PlasticDense(PartModel):
         return sample, {third: getattr(self, f"{third}_in").recv() for third in self._thirds}
 
     def _learn(self, sample: np.ndarray, thirds: dict[str, np.ndarray]) -> None:
-        part = self.unit
+        part = self.simulator
         if not is_active(sample):
             return
         if sample[START]:
@@ -76,12 +76,12 @@ class _TraceLIF(PartModel):
     def prepare_to_run(self) -> None:
         """See PartModel."""
         ports = {"a_in": "input", "feedback_in": "feedback", "target_a_in": "target_input", "target_feedback_in": "target_feedback"}
-        self._arriving = {port: buffer for port, buffer in ports.items() if buffer in self.unit.buffers}
-        self._thirds = thirds_of(self.unit)
+        self._arriving = {port: buffer for port, buffer in ports.items() if buffer in self.simulator.buffers}
+        self._thirds = thirds_of(self.simulator)
 
     def run_spk(self) -> None:
         """Lava calls this in each spiking phase."""
-        part, arriving = self.unit, {port: getattr(self, port).recv() for port in self._arriving}
+        part, arriving = self.simulator, {port: getattr(self, port).recv() for port in self._arriving}
         message = self.receive_sample()
         with self.step(done=not part.has("third")):
             sample = self.next_sample(message)
@@ -97,7 +97,7 @@ class _TraceLIF(PartModel):
             self._teach(sample)
 
     def _advance(self, sample: np.ndarray, arriving: dict[str, np.ndarray]) -> None:
-        part = self.unit
+        part = self.simulator
         if sample[START]:
             part.begin()
         for port, values in arriving.items():
@@ -112,7 +112,7 @@ class _TraceLIF(PartModel):
         (self.put_rows if port.startswith("target") else self.put)(self._arriving[port], values)
 
     def _teach(self, sample: np.ndarray) -> None:
-        part, labelled = self.unit, is_labelled(sample)
+        part, labelled = self.simulator, is_labelled(sample)
         self.trace_out.send(self.row("trace"))
         error = getattr(self, self.process.error_port).recv()
         with self.step():
@@ -126,7 +126,7 @@ class _TraceLIF(PartModel):
 
     def _send_thirds(self, sample: np.ndarray, taught: bool) -> None:
         for third in self._thirds:
-            rows = self.unit.memory[third] if third.startswith("target") else self.row(third)
+            rows = self.simulator.memory[third] if third.startswith("target") else self.row(third)
             getattr(self, f"{third}_out").send(rows * taught)
 
 
@@ -142,7 +142,7 @@ class _LearningTraceLIF(_TraceLIF):
         taught = taught and (last is None or steps_left(int(sample[LEFT])) <= last)
         thirds = {third: self.row(third) * taught for third in self._thirds if not third.startswith("target")}
         self.s_out_bap.send(self.row("spike") * is_active(sample))
-        for number, rail in enumerate(rails(rule, thirds), 1):
+        for number, rail in enumerate(rails(engine_terms(rule), thirds), 1):
             getattr(self, f"s_out_y{number}").send(rail)
 
 
@@ -157,18 +157,18 @@ class _Readout(PartModel):
         with self.step():
             sample = self.next_sample(message)
             if sample[START]:
-                self.unit.begin()
+                self.simulator.begin()
                 self.present_label(sample)
             if is_active(sample):
                 self.put("input", arriving)
                 self._integrate(sample)
         self.sample_out.send(sample)
         self.score_out.send(self.row("score"))
-        if "third" in self.unit.buffers:
+        if "third" in self.simulator.buffers:
             self.third_out.send(self.row("third") * (is_labelled(sample) and not self.is_off()))
 
     def _integrate(self, sample: np.ndarray) -> None:
-        part, labelled = self.unit, is_labelled(sample)
+        part, labelled = self.simulator, is_labelled(sample)
         part.run("readout" if labelled or not part.has("infer") else "infer")
         if labelled:
             if part.has("learn"):

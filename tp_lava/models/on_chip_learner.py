@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyAsyncProcessModel, PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.async_protocol import AsyncProtocol
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from tp_lava.circuit.operations import STEPS_LEFT
 from tp_lava.circuit.formats import FixedPoint
+from tp_lava.circuit.operations import STEPS_LEFT
 from tp_lava.learner import Learner
-from tp_lava.models.base import UnitModel
-from tp_lava.models.register import ASYNC_SUFFIX, TypesOnDemand, found_with
+from tp_lava.models.base import SimulatorModel
+from tp_lava.models.register import TypesOnDemand, register_model
 from tp_lava.processes.base import VARS
 from tp_lava.processes.on_chip_learner import OnChipLearner
 from tp_lava.processes.protocol import IDLE, LABEL, LEFT, NO_LABEL, START, STREAMS, UNKNOWN, steps_left, unpack
@@ -32,7 +27,7 @@ class _VarsOfNetwork(TypesOnDemand):
         return LavaPyType(np.ndarray, float) if name in VARS else None
 
 
-class _LearnerModel(UnitModel, metaclass=_VarsOfNetwork):
+class _LearnerModel(SimulatorModel, metaclass=_VarsOfNetwork):
     """What all four models share."""
 
     precision: ClassVar[Literal["float", "fixed"]]
@@ -45,34 +40,23 @@ class _LearnerModel(UnitModel, metaclass=_VarsOfNetwork):
     learning: np.ndarray = LavaPyType(np.ndarray, np.int32)
 
     @classmethod
-    def make_unit(cls, proc_params) -> Learner:
+    def make_simulator(cls, proc_params) -> Learner:
         """A Learner."""
         precision: FixedPoint | Literal["float"] = proc_params["fixed"] if cls.precision == "fixed" else "float"
         return Learner(proc_params["network"], proc_params["rule"], precision, proc_params["seed"])
 
     # What arrives -------------------------------------------------------------------------------
     def _begin(self, label: int, left: int) -> None:
-        self.unit.begin(None if label == NO_LABEL or not self.learning[0] else label, n_steps=steps_left(left))
+        self.simulator.begin(None if label == NO_LABEL or not self.learning[0] else label, n_steps=steps_left(left))
 
     def _before_steps(self, left: int) -> None:
         """Whether the next steps learn, and how many the sample has left, these among them: also after a pause in learning."""
-        self.unit.learning = bool(self.learning[0])
-        if left != UNKNOWN and STEPS_LEFT in self.unit.memory:
-            self.unit.memory[STEPS_LEFT][0] = left
-
-    @staticmethod
-    def position(unit: Learner) -> tuple[int, int, int]:
-        """See UnitModel."""
-        return unit.position
-
-    @staticmethod
-    def set_position(unit: Learner, position: Sequence[int]) -> None:
-        """See UnitModel."""
-        labelled, streams, seed, *_ = position
-        unit.position = labelled, streams, seed
+        self.simulator.learning = bool(self.learning[0])
+        if left != UNKNOWN and STEPS_LEFT in self.simulator.memory:
+            self.simulator.memory[STEPS_LEFT][0] = left
 
     def _send_scores(self) -> None:
-        self.score_out.send(self.unit.memory["score"][0])
+        self.score_out.send(self.simulator.memory["score"][0])
 
 
 class _Stepwise(_LearnerModel, PyLoihiProcessModel):
@@ -87,7 +71,7 @@ class _Stepwise(_LearnerModel, PyLoihiProcessModel):
                 self._begin(int(sample[LABEL]), int(sample[LEFT]))
             if sample[STREAMS] != IDLE:
                 self._before_steps(int(sample[LEFT]))
-                self.unit.step(units, checked=True)
+                self.simulator.step(units, checked=True)
         self._send_scores()
         self.sample_out.send(sample)
 
@@ -100,51 +84,39 @@ class _Asynchronous(_LearnerModel, PyAsyncProcessModel):
         n_inputs = self.s_in.shape[0]
         while (packet := unpack(self.packet_in.recv(), n_inputs)) is not None:
             start, left = packet.start, packet.left
-            for events in self.stretches(packet.events):
+            for events in self.chunks(packet.events):
                 with self.step(events.n_steps):
                     if start:
                         self._begin(packet.label, left)
                     self._before_steps(left)
-                    self.unit.advance(events)
+                    self.simulator.advance(events)
                 start, left = False, left - events.n_steps
             if packet.last:
                 self._send_scores()
 
 
-@found_with(OnChipLearner)
-@implements(proc=OnChipLearner, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("floating_pt")
+@register_model(OnChipLearner, "floating_pt")
 class PyOnChipLearnerFloat(_Stepwise):
     """Float32, step by step."""
 
     precision = "float"
 
 
-@found_with(OnChipLearner)
-@implements(proc=OnChipLearner, protocol=LoihiProtocol)
-@requires(CPU)
-@tag("fixed_pt")
+@register_model(OnChipLearner, "fixed_pt")
 class PyOnChipLearnerFixed(_Stepwise):
     """Fixed point, step by step."""
 
     precision = "fixed"
 
 
-@found_with(OnChipLearner)
-@implements(proc=OnChipLearner, protocol=AsyncProtocol)
-@requires(CPU)
-@tag("floating_pt" + ASYNC_SUFFIX)
+@register_model(OnChipLearner, "floating_pt")
 class PyOnChipLearnerFloatAsync(_Asynchronous):
     """Float32, asynchronous."""
 
     precision = "float"
 
 
-@found_with(OnChipLearner)
-@implements(proc=OnChipLearner, protocol=AsyncProtocol)
-@requires(CPU)
-@tag("fixed_pt" + ASYNC_SUFFIX)
+@register_model(OnChipLearner, "fixed_pt")
 class PyOnChipLearnerFixedAsync(_Asynchronous):
     """Fixed point, asynchronous."""
 

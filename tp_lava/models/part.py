@@ -8,15 +8,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
-from lava.magma.core.decorator import implements, requires, tag
 from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
-from lava.magma.core.resources import CPU
-from lava.magma.core.sync.protocols.loihi_protocol import LoihiProtocol
 
-from tp_lava.models.base import UnitModel
-from tp_lava.models.register import TypesOnDemand, found_with
+from tp_lava.models.base import SimulatorModel
+from tp_lava.models.register import TypesOnDemand, register_model
 from tp_lava.parts import Part
 from tp_lava.processes.base import VARS
 from tp_lava.processes.layers import part_of
@@ -48,15 +45,15 @@ class _TypesOfPart(TypesOnDemand):
         return LavaPyType(kind.VEC_DENSE, number)
 
 
-class PartModel(UnitModel, PyLoihiProcessModel, metaclass=_TypesOfPart):
+class PartModel(SimulatorModel, PyLoihiProcessModel, metaclass=_TypesOfPart):
     """A part behind ports. fixed: number system."""
 
     fixed: ClassVar[bool] = False
     process: ClassVar[type]
-    unit: Part
+    simulator: Part
 
     @classmethod
-    def make_unit(cls, proc_params) -> Part:
+    def make_simulator(cls, proc_params) -> Part:
         """The part, and the sample message it will act on."""
         part = part_of(cls.process, proc_params, cls.fixed)
         part.keep("pending", (SAMPLE_SIZE,))
@@ -65,7 +62,7 @@ class PartModel(UnitModel, PyLoihiProcessModel, metaclass=_TypesOfPart):
 
     def start(self) -> None:
         """Lava calls this once; it ends with the network."""
-        self.unit = self.proc_params["unit"]
+        self.simulator = self.proc_params["simulator"]
         self.prepare_to_run()
         super().start()
 
@@ -75,7 +72,7 @@ class PartModel(UnitModel, PyLoihiProcessModel, metaclass=_TypesOfPart):
     # The sample it is in ------------------------------------------------------------------------
     def next_sample(self, arriving: np.ndarray) -> np.ndarray:
         """The sample message of the step to compute: what arrived in the step before."""
-        pending = self.unit.memory["pending"]
+        pending = self.simulator.memory["pending"]
         now, pending[...] = pending.copy(), arriving
         return now
 
@@ -85,35 +82,35 @@ class PartModel(UnitModel, PyLoihiProcessModel, metaclass=_TypesOfPart):
 
     def present_label(self, sample: np.ndarray) -> None:
         """The label of a sample that starts, as the learning rule takes it."""
-        if sample[START] and sample[LABEL] != NO_LABEL and "sample_label" in self.unit.memory:
+        if sample[START] and sample[LABEL] != NO_LABEL and "sample_label" in self.simulator.memory:
             self.row("sample_label").fill(0)
             self.row("sample_label")[sample[LABEL]] = 1
 
     def run_stage(self, stage: str, sample: np.ndarray) -> None:
         """Carry out a stage in a step of this sample."""
-        self.unit.tell_steps_left(steps_left(int(sample[LEFT])))
-        self.unit.run(stage, None if sample[STREAMS] == ALL_STREAMS else int(sample[STREAMS]))
+        self.simulator.tell_steps_left(steps_left(int(sample[LEFT])))
+        self.simulator.run(stage, None if sample[STREAMS] == ALL_STREAMS else int(sample[STREAMS]))
 
     # Its arrays ---------------------------------------------------------------------------------
     def put(self, name: str, values: np.ndarray) -> None:
         """Into row 0 of a buffer, no further than its format reaches."""
-        self._put(name, values, self.unit.memory[name][0])
+        self._put(name, values, self.simulator.memory[name][0])
 
     def put_rows(self, name: str, values: np.ndarray) -> None:
         """Into all rows of a buffer."""
-        self._put(name, values, self.unit.memory[name])
+        self._put(name, values, self.simulator.memory[name])
 
     def _put(self, name: str, values: np.ndarray, into: np.ndarray) -> None:
-        format = self.unit.buffers[name].format
+        format = self.simulator.buffers[name].format
         into[...] = np.clip(values, format.low, format.high) if format else values
 
     def row(self, name: str) -> np.ndarray:
         """Row 0 of a buffer."""
-        return self.unit.memory[name][0]
+        return self.simulator.memory[name][0]
 
     def is_off(self) -> bool:
         """Whether this part's learning is switched off."""
-        return "learning" in self.unit.memory and self.unit.memory["learning"][0] == 0
+        return "learning" in self.simulator.memory and self.simulator.memory["learning"][0] == 0
 
 
 def is_labelled(sample: np.ndarray) -> bool:
@@ -131,5 +128,4 @@ def define(model: type[PartModel]) -> None:
     for fixed in (False, True):
         members = {"fixed": fixed, "__doc__": f"{'Fixed point' if fixed else 'Float32'}.", "__module__": model.__module__}
         made = _TypesOfPart(f"Py{model.process.__name__}{'Fixed' if fixed else 'Float'}", (model,), members)
-        tagged = tag("fixed_pt" if fixed else "floating_pt")(requires(CPU)(made))
-        found_with(model.process)(implements(proc=model.process, protocol=LoihiProtocol)(tagged))
+        register_model(model.process, "fixed_pt" if fixed else "floating_pt")(made)

@@ -16,34 +16,34 @@ from tp_lava.processes.protocol import NO_LABEL, SAMPLE_SIZE, packet_size
 
 
 class EventSource(Process):
-    """Plays samples one after the other; after the last, nothing happens any more.
+    """Plays samples one after the other; after the last it sends no spikes.
 
     samples: sequence of (Events, label), all of n_units units; labelled: whether the label goes with each sample,
     one bool or one per sample (unlabelled samples are inferred only); period: Lava steps that a time step takes, of which
-    the first carries it; pause: time steps between two samples in which nothing happens (not asynchronously).
+    the first carries it; pause: silent time steps between two samples (not asynchronously).
 
     Ports: s_out (n_units,) the spikes of this step; sample_out (4,) start of a sample (0/1), its label or -1, its steps
-    left (1: this is the last), 0 or, where nothing happens, -1; packet_out, the same asynchronously, a whole stretch in one
-    message.
+    left (1: this is the last, 0: no sample), target streams (0: all; -1: nothing happens in this step); packet_out, the same
+    asynchronously, many steps in one message.
     Var: played (1,), samples played so far. Hardware: embedded processor or host.
+    Raises InvalidValueError for no samples, another number of flags, or a period or pause that is no integer >= 1 or >= 0.
     """
 
     def __init__(
         self, samples: Sequence[tuple[Events, int]], labelled: bool | Sequence[bool] = True, period: int = 1, pause: int = 0, **parameters
     ) -> None:
-        if len(samples) == 0:
-            raise invalid("EventSource", "samples", "empty", "at least one sample", "give (Events, label) pairs")
-        flags = np.broadcast_to(np.asarray(labelled, bool), (len(samples),)) if np.ndim(labelled) == 0 else np.asarray(labelled, bool)
-        if flags.shape != (len(samples),):
-            raise invalid(
-                "EventSource", "labelled", f"{flags.size} flags", f"one bool or one per sample, {len(samples)}", "match the lengths"
-            )
-        n_units = samples[0][0].n_units
+        obj, count = "EventSource", len(samples)
+        if count == 0:
+            raise invalid(obj, "samples", "empty", "at least one sample", "give (Events, label) pairs")
+        flags = np.full(count, labelled, bool) if np.ndim(labelled) == 0 else np.asarray(labelled, bool)
+        if flags.shape != (count,):
+            raise invalid(obj, "labelled", f"{flags.size} flags", f"one bool or one per sample, {count}", "match the lengths")
         if not is_whole(period, 1):
-            raise invalid("EventSource", "period", repr(period), "an integer of at least 1", "2 is what stock LearningDense needs")
+            raise invalid(obj, "period", repr(period), "an integer of at least 1", "2 is what stock LearningDense needs")
         if not is_whole(pause, 0):
-            raise invalid("EventSource", "pause", repr(pause), "an integer of at least 0", "0 presents one sample right after the other")
+            raise invalid(obj, "pause", repr(pause), "an integer of at least 0", "0 presents one sample right after the other")
         super().__init__(samples=samples, labelled=flags, period=int(period), pause=int(pause), **parameters)
+        n_units = samples[0][0].n_units
         self.s_out = OutPort(shape=(n_units,))
         self.sample_out = OutPort(shape=(SAMPLE_SIZE,))
         self.packet_out = OutPort(shape=(packet_size(n_units),))

@@ -81,7 +81,7 @@ class OnChipLearner(Process):
 
         Opened into layers: a Learner with the weights and counters as they are now, a copy.
         """
-        return self.unit if self.unit or not self.layers or self.layers["readout"].unit is None else self._assembled()
+        return self.simulator if self.simulator or not self.layers or self.layers["readout"].simulator is None else self._assembled()
 
     # Opened into layers -----------------------------------------------------------------------
     def check_parts(self) -> None:
@@ -157,12 +157,12 @@ class OnChipLearner(Process):
         for layer in self._ours().values():
             for here, name in layer.names.items():
                 if name in learner.memory:
-                    learner.memory[name][...] = layer.unit.memory[here]
-        learner.memory["random_step"][...] = layers["readout"].unit.memory["random_step"]
+                    learner.memory[name][...] = layer.simulator.memory[here]
+        learner.memory["random_step"][...] = layers["readout"].simulator.memory["random_step"]
         if self._stock_dense:
             learner.memory["hidden0"][...] = self._stock_dense.weights.get().T
         if self._gate:
-            learner.memory["samples_seen"][...] = self._gate.unit.memory["samples_seen"]
+            learner.memory["samples_seen"][...] = self._gate.simulator.memory["samples_seen"]
         return learner
 
 

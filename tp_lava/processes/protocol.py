@@ -1,7 +1,7 @@
-"""What travels between EventSource, OnChipLearner and ScoreSink beside spikes: the layout of their messages.
+"""Layout of the messages between EventSource, OnChipLearner and ScoreSink, beside spikes.
 
 Step by step, a sample message goes with every time step: (start, label, steps left, target streams in use or IDLE).
-Asynchronously, a packet holds a stretch of one sample: header, events per step, then the units of all steps.
+Asynchronously, a packet holds many steps of one sample: header, events per step, then the units of all these events.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tp_lava.data.events import Events
 NO_LABEL = -1
 START, LABEL, LEFT, STREAMS = range(4)  # places in a sample message
 SAMPLE_SIZE = 4
-LAST_STEP, UNKNOWN = 1, 0  # steps left of a sample, this one among them: it is the last; not told, or there is no sample
+LAST_STEP, UNKNOWN = 1, 0  # steps left of a sample, this one among them: the last; unknown, or there is no sample
 ALL_STREAMS, IDLE = 0, -1  # target streams: as many as there are; nothing happens in this step, all states stay
 
 
@@ -28,21 +28,20 @@ def _message(*values: int) -> np.ndarray:
 
 
 NO_SAMPLE = _message(0, NO_LABEL, UNKNOWN, IDLE)  # before, between and after samples
-FREE_RUN = _message(0, NO_LABEL, UNKNOWN, ALL_STREAMS)  # where nobody sends sample messages: no sample ever starts or is learned
+FREE_RUN = _message(0, NO_LABEL, UNKNOWN, ALL_STREAMS)  # of a Process that receives no sample messages: no sample starts or is learned
 
 
-def steps_left(told: int) -> int:
-    """What STEPS_LEFT holds before a step whose message has `told` for LEFT."""
-    return NO_END if told == UNKNOWN else told
+def steps_left(left: int) -> int:
+    """What the buffer STEPS_LEFT holds before a step whose sample message has this LEFT."""
+    return NO_END if left == UNKNOWN else left
 
 
-_KIND, _P_LABEL, _P_START, _P_LEFT, _P_STEPS, _HEADER = range(6)
-_END, _EVENTS = 0, 1
+_LABEL, _START, _LEFT, _STEPS, _HEADER = range(5)  # places in a packet, and the size of its header
 PACKET_SIZE = 8192  # integers; about two packets for an N-MNIST recording
 
 
 class Packet(NamedTuple):
-    """A stretch of a sample: whether it starts it, its label, its events, and how many steps of the sample are left with it."""
+    """Consecutive steps of a sample. start: whether they begin it; left: steps of the sample that are left, these among them."""
 
     start: bool
     label: int
@@ -61,34 +60,31 @@ def packet_size(n_units: int) -> int:
 
 
 def end_packet(size: int) -> np.ndarray:
-    """Says that nothing follows."""
-    packet = np.zeros(size, np.int32)
-    packet[_KIND] = _END
-    return packet
+    """The packet after the last: it has no steps."""
+    return np.zeros(size, np.int32)
 
 
 def packets(events: Events, label: int, size: int) -> Iterator[np.ndarray]:
-    """A sample as packets of `size` integers, each as many steps as fit."""
+    """A sample as packets of `size` integers, each with as many steps as fit."""
     begin, counts = 0, np.diff(events.offsets)
     filled = np.cumsum(counts + 1)
     while begin < events.n_steps:
         base = filled[begin - 1] if begin else 0
         end = int(np.searchsorted(filled, base + size - _HEADER, side="right"))
-        packet = np.zeros(size, np.int32)
-        packet[:_HEADER] = (_EVENTS, label, begin == 0, events.n_steps - begin, end - begin)
-        packet[_HEADER : _HEADER + end - begin] = counts[begin:end]
         units = events.units[events.offsets[begin] : events.offsets[end]]
-        packet[_HEADER + end - begin : _HEADER + end - begin + units.size] = units
+        content = np.concatenate([(label, begin == 0, events.n_steps - begin, end - begin), counts[begin:end], units])
+        packet = np.zeros(size, np.int32)
+        packet[: content.size] = content
         yield packet
         begin = end
 
 
 def unpack(packet: np.ndarray, n_units: int) -> Packet | None:
-    """The contents of a packet, or None at the end."""
-    if packet[_KIND] == _END:
+    """The contents of a packet, or None for the one after the last."""
+    steps = int(packet[_STEPS])
+    if steps == 0:
         return None
-    steps = int(packet[_P_STEPS])
     counts = packet[_HEADER : _HEADER + steps]
     units = packet[_HEADER + steps : _HEADER + steps + counts.sum()]
     events = Events.from_counts(counts, units, n_units)
-    return Packet(bool(packet[_P_START]), int(packet[_P_LABEL]), events, int(packet[_P_LEFT]))
+    return Packet(bool(packet[_START]), int(packet[_LABEL]), events, int(packet[_LEFT]))

@@ -1,4 +1,4 @@
-"""ScoreSink: keeps what the readout said at the end of each sample."""
+"""ScoreSink: keeps the scores at the end of each sample."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from tp_lava.sharing import shared_array
 
 
 class ScoreSink(Process):
-    """Keeps the scores of n_samples samples over n_classes, readable at any time, also while it runs.
+    """Keeps the scores of n_samples samples over n_classes; they can be read at any time, also while it runs.
 
-    Ports: score_in (n_classes,), the readout after each step, or after each sample where it runs asynchronously;
-    sample_in (4,), as EventSource.sample_out. Properties: scores (n_samples, n_classes), in the units the learner
-    sends (mantissas in fixed point), predictions (n_samples,) and done, the number of samples so far.
-    Hardware: embedded processor or host.
+    Ports: score_in (n_classes,), the readout after each step, or asynchronously after each sample;
+    sample_in (4,), as EventSource.sample_out. Hardware: embedded processor or host.
     """
 
     def __init__(self, n_classes: int, n_samples: int, **parameters) -> None:
@@ -31,7 +29,7 @@ class ScoreSink(Process):
 
     @property
     def scores(self) -> np.ndarray:
-        """(n_samples, n_classes) float64; zero where a sample has not ended yet."""
+        """(n_samples, n_classes) float64, in the units that arrive (mantissas in fixed point); zero for samples that have not ended."""
         return self.proc_params["kept"].copy()
 
     @property

@@ -11,7 +11,7 @@ from functools import partial
 
 from tp_lava.circuit import Circuit
 from tp_lava.errors import InvalidValueError, invalid
-from tp_lava.lava.learning import PERIOD, check_stock, keeps_trace
+from tp_lava.lava.learning import PERIOD, check_stock
 from tp_lava.learner import Learner
 from tp_lava.graph.network import Network
 from tp_lava.numbers import WEIGHT_BITS
@@ -55,7 +55,7 @@ def why_not_in_engine(network: Network, rule: Rule | None) -> str:
         check_stock(network, rule)
     except InvalidValueError as error:
         return str(error).partition("; ")[0]
-    if rule is not None and keeps_trace(rule):
+    if rule is not None and rule.keeps_pre_trace:
         return "the engine keeps the presynaptic trace in 7 bits, rounded by one random number for all synapses: not to be foreseen"
     return ""
 

@@ -1,6 +1,6 @@
-"""The processes Lava forks for a session: they die with their parent, and tell what killed them.
+"""The processes that Lava forks for a session: they die with their parent, and report what ended them.
 
-Everything done to a child is done in the child, just after the fork; the parent's Lava stays as it is.
+All changes to Lava's classes are made in the child, just after the fork; the parent's Lava stays as it is.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from typing import Any
 from tp_lava.errors import LavaRunError
 
 _PR_SET_PDEATHSIG = 1
-_MEMORY_MANAGER = "SharedMemoryManager"
 _LARGEST_REPORT = 16384  # bytes; more than a pipe holds would block the child, and whoever waits for it
-_CAUSE_SECONDS = 2.0  # for a traceback that is on its way
+_REPORT_SECONDS = 2.0  # to wait for a traceback
 _POLL_SECONDS = 0.005
 
 _forking = threading.local()
@@ -31,7 +30,7 @@ _forking = threading.local()
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Children forked by this thread in this block belong to a session."""
+    """Guard the children that this thread forks in this block."""
     _forking.parent = os.getpid()
     try:
         yield
@@ -39,8 +38,8 @@ def guarded() -> Iterator[None]:
         _forking.parent = None
 
 
-def _in_child() -> None:
-    """Die with the parent, leave Ctrl-C to it, take SIGTERM as it comes, and report whatever is raised."""
+def _guard_child() -> None:
+    """In the child: die with the parent, ignore Ctrl-C, take SIGTERM's default, and report every exception."""
     parent = getattr(_forking, "parent", None)
     if parent is None:
         return
@@ -49,16 +48,16 @@ def _in_child() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it went before prctl
+    if os.getppid() != parent:  # it died before prctl
         os._exit(1)
-    _mend_lava()
+    _patch_lava()
 
 
-os.register_at_fork(after_in_child=_in_child)
+os.register_at_fork(after_in_child=_guard_child)
 
 
-def _mend_lava() -> None:
-    """What stock Lava gets wrong in its children: exceptions it cannot send, and a pause it never forgets."""
+def _patch_lava() -> None:
+    """Correct two defects of Lava's child processes: exceptions that they cannot send, and a pause that they do not forget."""
     from lava.magma.runtime.message_infrastructure.multiprocessing import SystemProcess
     from lava.magma.runtime.runtime_services.runtime_service import LoihiPyRuntimeService
 
@@ -73,7 +72,7 @@ def _mend_lava() -> None:
 
 
 def _run_and_report(process) -> None:
-    """SystemProcess.run, for exceptions of any kind, size and class."""
+    """SystemProcess.run, for exceptions of any class and size."""
     try:
         multiprocessing.Process.run(process)
         process._cconn.send(None)
@@ -85,7 +84,7 @@ def _run_and_report(process) -> None:
 
 
 def _sendable(error: BaseException) -> BaseException:
-    """The exception itself if it survives pickling and is not too large, else one that quotes it."""
+    """The exception itself if it survives pickling and is not too large, else a RuntimeError that quotes it."""
     with suppress(Exception):
         packed = pickle.dumps(error)
         if len(packed) <= _LARGEST_REPORT and type(pickle.loads(packed)) is type(error):
@@ -93,25 +92,9 @@ def _sendable(error: BaseException) -> BaseException:
     return RuntimeError(f"{type(error).__name__}: {str(error)[:1000]}")
 
 
-def of_lava(child: Any) -> bool:
-    """Whether a child of this Python process is one that Lava makes."""
-    return type(child).__name__ == "SystemProcess" or is_memory_manager(child)
-
-
-def is_memory_manager(child: Any) -> bool:
-    """Whether a child is the one that keeps the shared memory."""
-    return child.name.startswith(_MEMORY_MANAGER)
-
-
-def label(child: Any) -> str:
-    """What a child runs, the class of a model or service, and its name."""
-    role = getattr(child, "role", "")
-    return f"{role}, {child.name}" if role else child.name
-
-
 def check(children: Sequence[Any]) -> None:
-    """Raise LavaRunError if one of them has raised or ended."""
-    alive = set(multiprocessing.active_children())  # first: what a child has to say, it says before it ends
+    """Raise LavaRunError if one of them has raised an exception or ended."""
+    alive = set(multiprocessing.active_children())  # first: a child reports before it ends
     _raise_report(children)
     lost = [child for child in children if child not in alive]
     if lost:
@@ -119,13 +102,13 @@ def check(children: Sequence[Any]) -> None:
 
 
 def raise_cause(children: Sequence[Any], lost: Sequence[Any] = ()) -> None:
-    """Raise LavaRunError with what one of them raised, or say which ones were lost and how."""
-    deadline = time.monotonic() + _CAUSE_SECONDS
+    """Raise LavaRunError with the exception that one of them reports, or with the names and exit codes of the lost ones."""
+    deadline = time.monotonic() + _REPORT_SECONDS
     while time.monotonic() < deadline and not any(_exit_code(child) for child in lost):
         _raise_report(children)
         time.sleep(_POLL_SECONDS)
     _raise_report(children)
-    names = "; ".join(f"{label(child)}: {_ending(child)}" for child in lost) or "unknown"
+    names = "; ".join(f"{_label(child)}: {_end_of(child)}" for child in lost) or "unknown"
     raise LavaRunError(f"Lava lost a process ({names}).", obj="Lava", attr="process")
 
 
@@ -133,12 +116,18 @@ def _raise_report(children: Sequence[Any]) -> None:
     for child in children:
         try:
             report = getattr(child, "exception", None)
-        except (OSError, EOFError, ValueError):  # its pipe went with it
+        except (OSError, EOFError, ValueError):  # its pipe is closed
             continue
         if report:
             error, text = report
-            message = f"{type(error).__name__} in a ProcessModel: {error}\n\n{label(child)}:\n{text}"
+            message = f"{type(error).__name__} in a ProcessModel: {error}\n\n{_label(child)}:\n{text}"
             raise LavaRunError(message, obj="ProcessModel", attr=type(error).__name__) from error
+
+
+def _label(child: Any) -> str:
+    """The class of the model or service that a child runs, and the child's name."""
+    role = getattr(child, "role", "")
+    return f"{role}, {child.name}" if role else child.name
 
 
 def _exit_code(child: Any) -> int | None:
@@ -148,7 +137,7 @@ def _exit_code(child: Any) -> int | None:
         return None
 
 
-def _ending(child: Any) -> str:
+def _end_of(child: Any) -> str:
     code = _exit_code(child)
     if code is None or code >= 0:
         return f"ended with exit code {code}"
@@ -159,7 +148,7 @@ def _ending(child: Any) -> str:
 
 
 def kill(children: Sequence[Any]) -> None:
-    """End those that are still there, and wait until they are gone."""
+    """Kill those that are alive, and wait until they have ended."""
     alive = set(multiprocessing.active_children())
     for child in children:
         if child in alive:

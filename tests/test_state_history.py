@@ -131,5 +131,5 @@ def test_what_cannot_be_watched(rng):
     seen = tpl.watch(learner, events, 1, ["hidden0_third_factor"])
     with pytest.raises(tpl.InvalidValueError, match="made anew in every step"):
         seen.changes("hidden0_third_factor")
-    with pytest.raises(KeyError, match="'score'; watched were hidden0_third_factor"):
+    with pytest.raises(KeyError, match="'score'; there are hidden0_third_factor"):
         seen["score"]
