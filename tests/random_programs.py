@@ -5,7 +5,7 @@ import numpy as np
 from tp_lava.dynamics import functions
 from tp_lava.dynamics.surrogate import ArcTan, Triangle, pseudo_derivative
 from tp_lava.dynamics.symbols import (
-    Trace,
+    Tracer,
     absolute,
     fit,
     largest,
@@ -33,7 +33,7 @@ def random_program(rng, fixed=True, length=14):
     """A program and the sizes of its axes."""
     axes = AXES[rng.integers(len(AXES))]
     sizes = {axis: int(rng.integers(1, 40 if axis == "n" else 5)) for axis in axes}
-    t = Trace("random_program", fixed=fixed, axes=sizes)
+    t = Tracer("random_program", fixed=fixed, axes=sizes)
     pool = [t.read(f"p{i}", *_port(rng, axes)) for i in range(int(rng.integers(2, 5)))]
     state = t.read("state", "state", axes, Format(int(rng.integers(4, 25)), int(rng.integers(0, 12))))
     pool.append(state)
@@ -59,7 +59,7 @@ def _port(rng, axes):
 
 
 def _like(symbol, state):
-    if not symbol.trace.fixed:
+    if not symbol.tracer.fixed:
         return symbol
     try:
         return fit(symbol, state.format) if abs(symbol.format.frac - state.format.frac) < 25 else state
@@ -69,7 +69,7 @@ def _like(symbol, state):
 
 def _narrow(rng, symbol):
     """The symbol in few bits, so that the next operation fits."""
-    if not symbol.trace.fixed:
+    if not symbol.tracer.fixed:
         return symbol
     return saturate(symbol, Format(int(rng.integers(2, 12)), symbol.format.frac))
 
@@ -108,7 +108,7 @@ def _step(rng, t, pool):
 
 
 def _target(rng, a, b):
-    if not a.trace.fixed:
+    if not a.tracer.fixed:
         return None
     frac = int(np.clip(a.format.frac + b.format.frac - rng.integers(0, 20), -2, 20))
     return Format(int(rng.integers(3, 33)), frac)

@@ -37,9 +37,9 @@ def random_spatial(rng):
 def spatial_network(rng, neuron=None, **options):
     spatial, size = random_spatial(rng)
     layers = (Layer(size, neuron or tpl.LIF(0.9), 0.9, connection=spatial), Layer(7, tpl.LIF(0.8), 0.9))
-    shapes = {"hidden0": spatial.weight_shape, "hidden1": (7, size), "target": (size, 3), "readout": (3, 7)}
+    shapes = {"hidden0": spatial.weight_shape, "hidden1": (7, size), "readout": (3, 7)}
     weights = {name: rng.normal(0.7, 0.7, shape).astype(np.float32) for name, shape in shapes.items()}
-    return Network(spatial.n_inputs, layers, 3, weights, **options)
+    return Network.of_layers(spatial.n_inputs, layers, 3, weights, **options)
 
 
 def as_stages(network):
