@@ -1,6 +1,6 @@
 """TP as its authors think of it: a local loss for each layer, differentiated automatically.
 
-Nothing here is shared with the package: dense NumPy, float64, one loss per layer and step, its gradient by the
+Nothing here but the label projection it starts from is shared with the package: dense NumPy, float64, one loss per layer and step, its gradient by the
 autograd library. States of the past and spikes of the layer below are constants, because they are plain arrays by
 the time the loss of a step is built.
 """
@@ -8,6 +8,8 @@ the time the loss of a step is built.
 import autograd.numpy as np
 from autograd import grad
 from autograd.extend import defvjp, primitive
+
+from tp_lava import TP
 
 
 def make_spike(profile, strict):
@@ -26,7 +28,8 @@ class OracleTP:
 
     def __init__(self, network, rate, readout_rate, train_target=False):
         self.layers, self.n_classes = network.layers, network.n_classes
-        self.weights = {name: np.array(array, dtype=float) for name, array in network.weights.items()}
+        start = {**network.weights, **TP().parameters(network)}
+        self.weights = {name: np.array(array, dtype=float) for name, array in start.items()}
         self.rate, self.readout_rate, self.train_target = rate, readout_rate, train_target
 
     def learn(self, dense, labels, streams, own):

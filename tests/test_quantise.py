@@ -15,11 +15,11 @@ from test_connections import spatial_network
 
 import tp_lava as tpl
 from tp_lava import InvalidValueError, QuantisationWarning, plots
+from tp_lava.backends.layerwise import Batch, simulate
 from tp_lava.circuit.formats import REAL, plan
 from tp_lava.numbers import Format
 from tp_lava.quantisation import HeldDecay
 from tp_lava.quantisation.search import head_room, signal_to_noise, spike_agreement
-from tp_lava.backends.layerwise import Batch, simulate
 
 SEEDS = st.integers(0, 2**32 - 1)
 

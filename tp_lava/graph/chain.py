@@ -44,4 +44,6 @@ class ChainLayer:
 
 def chain_of(network: Network) -> tuple[ChainLayer, ...]:
     """The layers in order. Raises InvalidValueError, naming the population, for a network that is no chain (see Network.layers)."""
-    return tuple(ChainLayer(population, *network.into(population)) for population, _ in zip(network.populations, network.layers, strict=True))
+    return tuple(
+        ChainLayer(population, *network.into(population)) for population, _ in zip(network.populations, network.layers, strict=True)
+    )
