@@ -1,6 +1,6 @@
 """TP as its authors think of it: a local loss for each layer, differentiated automatically.
 
-Nothing here is shared with the package: dense NumPy, float64, one loss per layer and step, its gradient by the
+Nothing here but the label projection it starts from is shared with the package: dense NumPy, float64, one loss per layer and step, its gradient by the
 autograd library. States of the past and spikes of the layer below are constants, because they are plain arrays by
 the time the loss of a step is built.
 """
@@ -8,6 +8,8 @@ the time the loss of a step is built.
 import autograd.numpy as np
 from autograd import grad
 from autograd.extend import defvjp, primitive
+
+from tp_lava import TP
 
 
 def make_spike(profile, strict):
@@ -26,14 +28,14 @@ class OracleTP:
 
     def __init__(self, network, rate, readout_rate, train_target=False):
         self.layers, self.n_classes = network.layers, network.n_classes
-        arrays = {**network.weights, **tpl.TP().parameters(network)}
-        self.weights = {name: np.array(array, dtype=float) for name, array in arrays.items()}
+        start = {**network.weights, **TP().parameters(network)}
+        self.weights = {name: np.array(array, dtype=float) for name, array in start.items()}
         self.rate, self.readout_rate, self.train_target = rate, readout_rate, train_target
 
     def learn(self, dense, labels, streams, own):
         """dense: (B, T, n) spikes; labels: (B,); streams: (K,) labels; own: (B,) index of each sample's own stream."""
         batch, steps, _ = dense.shape
-        samples = [self._blank(batch, layer.size) for layer in self.layers]
+        students = [self._blank(batch, layer.size) for layer in self.layers]
         targets = [self._blank(len(streams), layer.size) for layer in self.layers]
         one_hot, label_trace = np.eye(self.n_classes)[streams], np.zeros((len(streams), self.n_classes))
         score = np.zeros((batch, self.n_classes))
@@ -41,11 +43,11 @@ class OracleTP:
             label_trace = self.layers[0].trace_decay * label_trace + one_hot
             below, below_target, below_trace = dense[:, t].astype(float), one_hot, label_trace
             for number in range(len(self.layers)):
-                args = (number, samples[number], targets[number], below, below_target, below_trace, own)
-                samples[number], targets[number], below_trace = self._layer(*args)
-                below, below_target = samples[number]["s"], targets[number]["s"]
+                args = (number, students[number], targets[number], below, below_target, below_trace, own)
+                students[number], targets[number], below_trace = self._layer(*args)
+                below, below_target = students[number]["s"], targets[number]["s"]
             score = score + below @ self.weights["readout"].T
-            self._readout(score, np.eye(self.n_classes)[labels], samples[-1]["e"])
+            self._readout(score, np.eye(self.n_classes)[labels], students[-1]["e"])
         return score
 
     @staticmethod

@@ -10,8 +10,8 @@ from test_connections import spatial_network
 
 import tp_lava as tpl
 from tp_lava import InvalidValueError, diverge
+from tp_lava.divergence.pair import rounded, rounded_decays
 from tp_lava.graph.connections import Conv2d
-from tp_lava.divergence.causes import rounded, rounded_decays
 from tp_lava.numbers import Format
 
 
@@ -36,9 +36,9 @@ def quantised(network, recordings):
 
 def changed(network, number, **options):
     """The network with another neuron in one layer."""
-    layers = list(network.layers)
-    layers[number] = replace(layers[number], neuron=replace(layers[number].neuron, **options))
-    return replace(network, layers=tuple(layers))
+    populations = list(network.populations)
+    populations[number] = replace(populations[number], neuron=replace(populations[number].neuron, **options))
+    return replace(network, populations=tuple(populations))
 
 
 def first_step(a, b, recordings, what, number):
@@ -142,8 +142,8 @@ def test_a_value_changed_in_memory_is_found(network, recordings):
 
 def two_neurons(hidden, neuron):
     """Two inputs, two neurons, no surprises."""
-    weights = {"hidden0": hidden, "target": np.ones((2, 2)), "readout": np.eye(2)}
-    return tpl.Network(2, (tpl.Layer(2, neuron),), 2, weights)
+    weights = {"hidden0": hidden, "readout": np.eye(2)}
+    return tpl.Network.of_layers(2, (tpl.Layer(2, neuron),), 2, weights)
 
 
 def test_a_membrane_that_meets_the_threshold():
@@ -173,9 +173,9 @@ def test_float_against_fixed_point(network, recordings):
 
 def test_a_decay_held_in_twelve_bits(recordings):
     """Weights that are exact and a decay that is not: with time its rounding tells."""
-    weights = {"hidden0": np.full((2, 12), 0.0), "target": np.ones((2, 2)), "readout": np.eye(2)}
+    weights = {"hidden0": np.full((2, 12), 0.0), "readout": np.eye(2)}
     weights["hidden0"][0, 0] = 1 / 64
-    network = tpl.Network(12, (tpl.Layer(2, tpl.LIF(0.9849, 1.0)),), 2, weights)
+    network = tpl.Network.of_layers(12, (tpl.Layer(2, tpl.LIF(0.9849, 1.0)),), 2, weights)
     events = tpl.Events(np.arange(400), np.zeros(400, int), 400, 12)
     found = diverge(network, tpl.Learner(network, None, tpl.FixedPoint(membrane_frac=20)), [events])
     assert (found.layer, found.neuron, found.quantity) == ("hidden0", 0, "spike")
@@ -250,8 +250,8 @@ def test_what_cannot_be_compared(call, message, network, recordings):
 def test_other_connections_are_refused():
     def convolution(dilation):
         spatial = Conv2d((1, 6, 6), 2, (2, 2), padding=(1, 1), dilation=dilation)
-        weights = {"hidden0": np.ones((2, 1, 2, 2)), "target": np.ones((spatial.size, 2)), "readout": np.ones((2, spatial.size))}
-        return tpl.Network(36, (tpl.Layer(spatial.size, tpl.LIF(), connection=spatial),), 2, weights)
+        weights = {"hidden0": np.ones((2, 1, 2, 2)), "readout": np.ones((2, spatial.size))}
+        return tpl.Network.of_layers(36, (tpl.Layer(spatial.size, tpl.LIF(), connection=spatial),), 2, weights)
 
     with pytest.raises(InvalidValueError, match="diverge: hidden0 is connected in two ways"):
         diverge(convolution((1, 2)), convolution((2, 1)), [tpl.Events([], [], 5, 36)])

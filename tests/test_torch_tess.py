@@ -49,7 +49,7 @@ def assert_equals_oracle(network, rule, rng, *options, count=3):
 @pytest.mark.parametrize("recurrent", [False, True], ids=["forward", "recurrent"])
 def test_oracle(recurrent, update, rng):
     network = network_of(recurrent=recurrent)
-    assert assert_equals_oracle(network, tpl.TESS(0.5, 0.05, update=update), rng) == set(network.weights) - {"target"}
+    assert assert_equals_oracle(network, tpl.TESS(0.5, 0.05, update=update), rng) == set(network.weights)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_oracle(recurrent, update, rng):
 )
 def test_options(rule, rng):
     network = network_of()
-    arrays = {name for name in network.weights if name != "target"}
+    arrays = set(network.weights)
     if rule.causal == rule.acausal == 0:
         arrays = set(BIASES) | {"readout"}
     if rule.readout_rate == 0:
@@ -107,7 +107,7 @@ def test_readouts(readout, update, rng):
 
 def test_without_biases(rng):
     network = network_of(biases=())
-    assert assert_equals_oracle(network, tpl.TESS(0.5, 0.1), rng) == set(network.weights) - {"target"}
+    assert assert_equals_oracle(network, tpl.TESS(0.5, 0.1), rng) == set(network.weights)
 
 
 def test_learner(rng):
@@ -124,7 +124,7 @@ def test_learner(rng):
     trained = trainer.module.network()
     for name, array in learner.network.weights.items():
         np.testing.assert_allclose(trained.weights[name], array, atol=1e-4, err_msg=name)
-    assert moved(trainer, network) == set(network.weights) - {"target"}
+    assert moved(trainer, network) == set(network.weights)
 
 
 @pytest.mark.parametrize("update", ["sequence", "step"])

@@ -38,7 +38,7 @@ class OracleTESS:
         return np.array([row.score for row in rows])
 
     def _rate(self, name):
-        return self.rule.readout_rate if name.startswith("readout") else self.rule.rates(len(self.network.layers))[int(name[-1])]
+        return self.rule.readout_rate if name.startswith("readout") else self.rule.rates(self.network)[f"hidden{name[-1]}"]
 
 
 class _Sample:

@@ -1,24 +1,29 @@
-"""The forms a network has, each turned into one thing: spikes, membranes and scores of a recording, and the constants it holds."""
+"""The forms a network runs in, each seen alike: spikes, membranes and scores of a recording, and the constants it holds."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
-from tp_lava.data.events import Events
-from tp_lava.errors import invalid
+from tp_lava.circuit import names
 from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan
+from tp_lava.data.events import Events
+from tp_lava.dynamics.neuron import check_knows
+from tp_lava.errors import invalid
+from tp_lava.graph.chain import ChainLayer, chain_of
+from tp_lava.graph.network import Network
 from tp_lava.lava.hardware import run_configuration
 from tp_lava.lava.running import connected_processes
 from tp_lava.learner import Learner
-from tp_lava.graph.network import Network
 from tp_lava.quantisation import Quantised
 
 _CONSTANTS = ("decay", "current_decay", "threshold", "reset_by")
+_KNOWN = frozenset({*_CONSTANTS, "comparison", "reset", "surrogate", "bias_to"})
 
 
 @dataclass(frozen=True)
@@ -54,55 +59,67 @@ class Trial:
     scores: np.ndarray
 
 
-class Form(Protocol):
-    """A network that runs.
+class NetworkForm(ABC):
+    """A network that runs, a chain of layers.
 
-    network: as asked for; weights: as held, physical; constants: per hidden layer, as held; formats: {} in float.
+    title: what it is called; network, layers: as asked for; weights: as held, physical; formats: by buffer, empty in float;
+    constants: per hidden layer, as held. Raises InvalidValueError for another graph, and for neurons it does not know.
     """
 
-    title: str
-    network: Network
-    weights: Mapping[str, np.ndarray]
-    constants: Sequence[Mapping[str, float]]
-    formats: Formats
+    def __init__(self, title: str, network: Network, weights: Mapping[str, np.ndarray], formats: Formats = REAL) -> None:
+        self.title, self.network, self.weights, self.formats = title, network, weights, formats
+        self.layers = chain_of(network)
+        for layer in self.layers:
+            check_knows(layer.neuron, _KNOWN, "diverge")
+        self.constants = [self._constants(layer) for layer in self.layers]
 
+    def _constants(self, layer: ChainLayer) -> dict[str, float]:
+        """As asked for, or held; a spike subtracts the threshold, as it is held, unless something else is said."""
+        held = {attr: self._held(layer, attr) for attr in _CONSTANTS}
+        constants = {attr: value for attr, value in held.items() if value is not None}
+        return {"reset_by": constants["threshold"], **constants}
+
+    def _held(self, layer: ChainLayer, attr: str) -> float | None:
+        """A constant of a layer as the form holds it; None: it has none."""
+        return getattr(layer.neuron, attr)
+
+    @abstractmethod
     def trials(self, recordings: Sequence[Events]) -> Iterator[Trial]:
         """Of each recording, in order."""
 
 
-class _InEngine:
+class EngineForm(NetworkForm):
+    """A Learner, which infers. Its constants are those of its memory, where they may be changed while it runs."""
+
     def __init__(self, learner: Learner, title: str) -> None:
-        self.learner, self.title, self.network = learner, title, learner.network
-        self.weights: Mapping[str, np.ndarray] = dict(learner.weights)
-        self.formats: Formats = {name: buffer.format for name, buffer in learner.buffers.items() if buffer.format}
-        self.constants: Sequence[Mapping[str, float]] = [self._constants(number) for number in range(len(self.network.layers))]
+        self.learner = learner
+        formats = {name: buffer.format for name, buffer in learner.buffers.items() if buffer.format}
+        super().__init__(title, learner.network, dict(learner.weights), formats)
 
-    def _constants(self, number: int) -> dict[str, float]:
-        """From its memory: they may be changed there while it runs."""
-        held = _asked(self.network, number)
-        for attr in _CONSTANTS:
-            name = f"hidden{number}_{attr}"
-            if name in self.learner.memory:
-                held[attr] = float(self.learner.buffers[name].decode(self.learner.memory[name])[0])
-        return _completed(held, f"hidden{number}_reset_by" in self.learner.memory)
+    def _held(self, layer: ChainLayer, attr: str) -> float | None:
+        name = names.of(layer.name, attr)
+        if name not in self.learner.memory:
+            return super()._held(layer, attr)
+        return float(self.learner.buffers[name].decode(self.learner.memory[name])[0])
 
     def trials(self, recordings: Sequence[Events]) -> Iterator[Trial]:
+        """See NetworkForm."""
         for events in recordings:
-            told = self.learner.infer(events, record=True)
-            assert told.spikes is not None
-            assert told.membranes is not None
-            yield Trial(told.spikes, tuple(m.astype(np.float64) for m in told.membranes), told.scores.astype(np.float64))
+            outcome = self.learner.infer(events, record=True)
+            assert outcome.spikes is not None
+            assert outcome.membranes is not None
+            yield Trial(outcome.spikes, tuple(map(_real, outcome.membranes)), _real(outcome.scores))
 
 
-class _InTorch:
+class TorchForm(NetworkForm):
+    """A tp_lava.torch.SpikingNetwork."""
+
     def __init__(self, module: Any) -> None:
-        self.module, self.title, self.formats = module, "PyTorch", REAL
-        self.network: Network = module.network()
-        self.weights: Mapping[str, np.ndarray] = self.network.weights
-        constants = (_asked(self.network, number) for number in range(len(self.network.layers)))
-        self.constants: Sequence[Mapping[str, float]] = [_completed(held, False) for held in constants]
+        self.module, network = module, module.network()
+        super().__init__("PyTorch", network, network.weights)
 
     def trials(self, recordings: Sequence[Events]) -> Iterator[Trial]:
+        """See NetworkForm."""
         import torch
 
         from tp_lava.torch import dense
@@ -110,16 +127,13 @@ class _InTorch:
         with torch.no_grad():
             for events in recordings:
                 given = dense([events])
-                spikes, membranes = (
-                    tuple(layer[:, 0].cpu().numpy() for layer in layers)
-                    for layers in (self.module.hidden_spikes(given), self.module.membranes(given))
-                )
-                scores = self.module(given)[0].cpu().numpy().astype(np.float64)
-                yield Trial(tuple(s > 0 for s in spikes), tuple(m.astype(np.float64) for m in membranes), scores)
+                spikes, membranes = self.module.hidden_spikes(given), self.module.membranes(given)
+                scores = _real(self.module(given)[0].cpu().numpy())
+                yield Trial(_first_rows(spikes, lambda s: s > 0), _first_rows(membranes, _real), scores)
 
 
-class _InLavasRunTime(_InEngine):
-    """Its constants are the engine's, which Lava's models are given; what it does is recorded in Lava."""
+class LavaForm(EngineForm):
+    """A network in Lava's run time. Its constants are the engine's, which Lava's models are given."""
 
     def __init__(self, given: InLava, network: Network, fixed: FixedPoint | None) -> None:
         self._given, self._start, self._fixed = given, network, fixed
@@ -127,46 +141,46 @@ class _InLavasRunTime(_InEngine):
         super().__init__(_engine(network, fixed or FixedPoint() if given.tag == "fixed_pt" else None), f"Lava ({given.tag}{opened})")
 
     def trials(self, recordings: Sequence[Events]) -> Iterator[Trial]:
+        """See NetworkForm; recorded in one run."""
         from tp_lava import lava
 
-        given, layers = self._given, range(len(self._start.layers))
+        given = self._given
         samples = [(events, 0) for events in recordings]
         source, chip, sink = connected_processes(self._start, None, samples, fixed=self._fixed, layers=given.layers)
         steps = source.steps + (chip.lag if given.layers else 0)
-        names = [f"hidden{number}_{what}" for number in layers for what in ("spike", "membrane")]
-        recorder = lava.Recorder([getattr(chip, name) for name in names], capacity=steps)
+        spikes, membranes = ([names.of(layer.name, local) for layer in self.layers] for local in ("spike", "membrane"))
+        recorder = lava.Recorder([getattr(chip, name) for name in (*spikes, *membranes)], capacity=steps)
         configuration = run_configuration("cpu", given.tag, layers=given.layers)
         with lava.Session(chip, configuration, (source, chip, sink)) as running:
             running.run(steps, given.timeout, lambda: sink.done)
-            scores = chip.buffer("score").decode(sink.scores).astype(np.float64)
+            scores = _real(chip.buffer(names.SCORE).decode(sink.scores))
         # Opened into layers, layer l is l + 1 steps behind the source.
-        lags = [number + 1 if given.layers else 0 for number in layers]
-        ends = np.cumsum([events.n_steps for events in recordings])
-        for index, (end, events) in enumerate(zip(ends.tolist(), recordings, strict=True)):
+        lags = [number + 1 if given.layers else 0 for number in range(len(self.layers))]
+        ends = np.cumsum([events.n_steps for events in recordings]).tolist()
+        for end, events, score in zip(ends, recordings, scores, strict=True):
             rows = [slice(end - events.n_steps + lag, end + lag) for lag in lags]
-            spikes = tuple(recorder[f"hidden{number}_spike"][rows[number]] > 0 for number in layers)
-            membranes = tuple(recorder[f"hidden{number}_membrane"][rows[number]].astype(np.float64) for number in layers)
-            yield Trial(spikes, membranes, scores[index])
+            spiked = tuple(recorder[name][row] > 0 for name, row in zip(spikes, rows, strict=True))
+            yield Trial(spiked, tuple(_real(recorder[name][row]) for name, row in zip(membranes, rows, strict=True)), score)
 
 
-def form_of(thing: object) -> Form:
-    """What `diverge` takes, as a Form. Raises InvalidValueError for anything else."""
+def form_of(thing: object) -> NetworkForm:
+    """The form of what `diverge` takes. Raises InvalidValueError for anything else."""
     match thing:
         case Learner():
-            return _InEngine(thing, f"engine ({thing.precision})")
+            return EngineForm(thing, f"engine ({thing.precision})")
         case Network():
-            return _InEngine(Learner(thing), "engine (float)")
+            return EngineForm(Learner(thing), "engine (float)")
         case Quantised():
-            return _InEngine(_engine(thing.network, thing.fixed), "engine (fixed)")
+            return EngineForm(_engine(thing.network, thing.fixed), "engine (fixed)")
         case InLava(network=Quantised() as held):
-            return _InLavasRunTime(thing, held.network, thing.fixed or held.fixed)
+            return LavaForm(thing, held.network, thing.fixed or held.fixed)
         case InLava(network=Network() as network):
-            return _InLavasRunTime(thing, network, thing.fixed)
+            return LavaForm(thing, network, thing.fixed)
     if "torch" in sys.modules:  # nobody has a module who has not imported it
         from tp_lava.torch import SpikingNetwork
 
         if isinstance(thing, SpikingNetwork):
-            return _InTorch(thing)
+            return TorchForm(thing)
     remedy = "wrap a network that is to run in Lava: tp_lava.InLava(network)"
     raise invalid("diverge", "form", repr(thing)[:60], "a Network, Learner, Quantised, SpikingNetwork or InLava", remedy)
 
@@ -177,11 +191,10 @@ def _engine(network: Network, fixed: FixedPoint | None) -> Learner:
     return Learner(network, None, fixed or "float")
 
 
-def _asked(network: Network, number: int) -> dict[str, float]:
-    neuron = network.layers[number].neuron
-    return {attr: getattr(neuron, attr) for attr in _CONSTANTS if getattr(neuron, attr) is not None}
+def _real(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float64)
 
 
-def _completed(held: dict[str, float], own_reset: bool) -> dict[str, float]:
-    """A spike subtracts the threshold, as it is held, unless something else is said."""
-    return held if own_reset or "reset_by" in held else {**held, "reset_by": held["threshold"]}
+def _first_rows(layers: Sequence[Any], change: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, ...]:
+    """The first sample of each layer's tensor (T, B, n)."""
+    return tuple(change(layer[:, 0].cpu().numpy()) for layer in layers)

@@ -1,9 +1,9 @@
-"""What two forms of one neuron owe their difference to: the membranes' linear part, replayed term by term.
+"""Where a difference of one neuron's membranes comes from: their linear part, replayed term by term in both forms.
 
     u[t] = c u[t-1] + w s[t],   v[t] = d v[t-1] + u[t] + b - r s_out[t]
 
-Up to where they part, both forms have the same spikes, so the difference of their membranes is the sum of what different
-weights, biases, decays and resets bring, each carried on by the decays, and of what is left: rounding and saturation.
+Up to the step in which they differ, both forms have the same spikes, so the difference of their membranes is the sum of what
+different weights, biases, decays and resets bring, each carried on by the decays, and of a rest: rounding and saturation.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tp_lava.divergence.forms import Form, Trial
 from tp_lava.backends.layerwise import Delivery
+from tp_lava.divergence.forms import NetworkForm, Trial
+from tp_lava.graph.chain import ChainLayer
 
 TERMS = ("weights", "bias", "decay", "current_decay", "reset")
 
 
 @dataclass(frozen=True)
-class Side:
+class NeuronForm:
     """One neuron in one form: w (n_in,) and r (n,) its weights, b its bias, v (T,) its membrane, constants as held."""
 
     w: np.ndarray
@@ -32,12 +33,13 @@ class Side:
     zeroed: bool
 
     @classmethod
-    def of(cls, form: Form, trial: Trial, number: int, neuron: int) -> Side:
+    def of(cls, form: NetworkForm, trial: Trial, number: int, neuron: int) -> NeuronForm:
         """Neuron `neuron` of hidden layer `number`."""
-        layer, bias = form.network.layers[number], form.weights.get(f"bias{number}")
-        feedback = form.weights[f"recurrent{number}"][neuron] if layer.recurrent else np.zeros(layer.size)
+        layer = form.layers[number]
+        bias = form.weights.get(layer.population.bias)
+        feedback = form.weights[layer.recurrent.name][neuron] if layer.recurrent else np.zeros(layer.size)
         return cls(
-            incoming(form, number, neuron),
+            incoming(form, layer, neuron),
             np.asarray(feedback, np.float64),
             0.0 if bias is None else float(bias[neuron]),
             trial.membranes[number][:, neuron],
@@ -47,10 +49,9 @@ class Side:
         )
 
 
-def incoming(form: Form, number: int, neuron: int) -> np.ndarray:
+def incoming(form: NetworkForm, layer: ChainLayer, neuron: int) -> np.ndarray:
     """(n_in,): the weight by which each unit below reaches a neuron."""
-    name = f"hidden{number}"
-    return Delivery(form.network, name, form.weights[name]).incoming(neuron)
+    return Delivery(layer.forward.kind, form.weights[layer.forward.name]).incoming(neuron)
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,18 @@ class Replay:
     largest: tuple[float, float]
     shares: tuple[np.ndarray, np.ndarray]
 
+    @property
+    def rest(self) -> float:
+        """The difference that no term brings."""
+        return self.before_reset[0] - self.before_reset[1] - sum(self.terms.values())
 
-def replay(a: Side, b: Side, below: np.ndarray, own: np.ndarray, neuron: int, step: int) -> Replay:
+    @property
+    def scale(self) -> float:
+        """Size of the numbers whose sums were rounded."""
+        return max(1.0, *self.largest)
+
+
+def replay(a: NeuronForm, b: NeuronForm, below: np.ndarray, own: np.ndarray, neuron: int, step: int) -> Replay:
     """Up to `step`. below: (T, n_in) spikes of the layer below; own: (T, n) of this one, in both forms until `step`."""
     u = [0.0, 0.0]
     filtered, term = dict.fromkeys(TERMS, 0.0), dict.fromkeys(TERMS, 0.0)

@@ -14,7 +14,7 @@ as Loihi's and Lava's bit-accurate LIF do; see numbers.py for the widths.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Literal, get_args
 
 from tp_lava.checks import is_number
@@ -69,6 +69,19 @@ class LIF:
         if self.reset_by is not None and (not is_number(self.reset_by) or self.reset_by <= 0 or self.reset != "subtract"):
             found = f'{self.reset_by!r} with reset "{self.reset}"'
             raise invalid("LIF", "reset_by", found, 'a number > 0 with reset "subtract"', "leave it out to subtract the threshold")
+
+
+def check_knows(neuron: LIF, known: frozenset[str], form: str) -> None:
+    """Refuse a neuron that differs from the default in an option that a form of the network does not know.
+
+    known: the options that the form carries out, or leaves out on purpose. Raises InvalidValueError, naming the option.
+    """
+    for option in fields(neuron):
+        default = option.default if option.default_factory is MISSING else option.default_factory()
+        value = getattr(neuron, option.name)
+        if option.name not in known and value != default:
+            limit = "left out" if default is MISSING else f"left at {default!r}"
+            raise invalid(form, f"neuron.{option.name}", repr(value), limit, "use the engine")
 
 
 def check_decay(obj: str, attr: str, value: object) -> None:

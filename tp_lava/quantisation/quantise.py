@@ -9,18 +9,18 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tp_lava.backends.layerwise import Batch
 from tp_lava.checks import is_number, is_whole
-from tp_lava.data.events import Events, Sample, check_events
-from tp_lava.circuit.labels import check_label
-from tp_lava.errors import invalid
 from tp_lava.circuit.formats import FixedPoint, Formats, plan
+from tp_lava.circuit.labels import check_label
+from tp_lava.data.events import Events, Sample, check_events
+from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.numbers import seed_key
 from tp_lava.quantisation.report import LayerReport, QuantisationReport, measure
-from tp_lava.quantisation.search import Search, Wanted
+from tp_lava.quantisation.search import Search, SearchOptions
 from tp_lava.ranges.checking import check_ranges as prove
 from tp_lava.rules import Rule
-from tp_lava.backends.layerwise import Batch
 
 
 class QuantisationWarning(UserWarning):
@@ -31,8 +31,8 @@ class QuantisationWarning(UserWarning):
 class Quantised:
     """A network ready for fixed point: `Learner(network, rule, precision=fixed)`, `lava.run(network, rule, samples, fixed=fixed)`.
 
-    network: its weights and biases rounded to what will be held; fixed: bits and exponent of every connection, binary point
-    of every membrane; report: what it has cost.
+    network: its weights, biases and the rule's own parameters rounded to what will be held; fixed: bits and exponent of every
+    connection, binary point of every membrane; report: what it has cost.
     """
 
     network: Network
@@ -73,35 +73,34 @@ def quantise(
     seed_key(seed)
     drawn = np.sort(np.random.default_rng(seed).permutation(len(events))[:calibration])
     batch = Batch.of([events[index] for index in drawn])
-    fixed = Search(network, batch, Wanted(weight_bits, rule, room_to_learn, accept)).run()
-    formats = plan(network, None, fixed)
-    if rule is not None:
-        plan(network, rule, fixed)  # what only learning needs must fit too
-    report = measure(network, formats, events, labels)
+    fixed = Search(network, batch, SearchOptions(weight_bits, rule, room_to_learn, accept)).run()
+    formats = plan(network, rule, fixed)
+    report = measure(network, formats, events, labels, rule)
     if check_ranges:
         report = replace(report, ranges=prove(network, rule, fixed, steps=max(sample.n_steps for sample in events)))
     for layer in report.layers:
         _warn(layer)
-    return Quantised(_held(network, formats), fixed, report)
+    own = rule.parameters(network) if rule else {}
+    held = replace(network, weights=_held(network.weights, formats), rule_parameters={**network.rule_parameters, **_held(own, formats)})
+    return Quantised(held, fixed, report)
 
 
-def _held(network: Network, formats: Formats) -> Network:
-    """The network with every array rounded to its format."""
-    held = {name: formats[name].real(formats[name].quantise(array)) for name, array in network.weights.items()}
-    return network.with_weights(held)
+def _held(arrays: Mapping[str, np.ndarray], formats: Formats) -> dict[str, np.ndarray]:
+    """Every array rounded to its format."""
+    return {name: formats[name].real(formats[name].quantise(array)).astype(np.float32) for name, array in arrays.items()}
 
 
 def _warn(layer: LayerReport) -> None:
     before, after = layer.spikes
     if before and not after:
-        told = f"spikes {before} times in float and never in fixed point; give it more weight_bits, or train with smaller outliers"
+        found = f"spikes {before} times in float and never in fixed point; give it more weight_bits, or train with smaller outliers"
     elif not before:
-        told = "never spikes in float, so its exponents follow from the weights alone; calibrate with samples that reach it"
+        found = "never spikes in float, so its exponents follow from the weights alone; calibrate with samples that reach it"
     elif layer.head_room < 0:
-        told = "has membranes that saturate; use fewer weight_bits for it, whose coarser steps leave head-room, or smaller weights"
+        found = "has membranes that saturate; use fewer weight_bits for it, whose coarser steps leave head-room, or smaller weights"
     else:
         return
-    warnings.warn(f"{layer.name} {told}.", QuantisationWarning, stacklevel=3)
+    warnings.warn(f"{layer.name} {found}.", QuantisationWarning, stacklevel=3)
 
 
 def _checked_samples(network: Network, samples: Any) -> tuple[list[Events], list[int | None]]:

@@ -1,27 +1,31 @@
-"""What fixed point has cost: by connection, by layer and over all, as a table, as JSON-able numbers, and (tp_lava.plots) drawn."""
+"""What fixed point costs: by connection, by layer and over all, as a table, as JSON-able numbers, and (tp_lava.plots) drawn."""
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from tp_lava.data.events import Events
+from tp_lava.backends.layerwise import Batch, LayerRun, simulate
+from tp_lava.circuit import names
 from tp_lava.circuit.formats import REAL, Formats
-from tp_lava.graph.network import Layer, Network
+from tp_lava.data.events import Events
+from tp_lava.dynamics.neuron import check_knows
+from tp_lava.graph.chain import ChainLayer, chain_of
+from tp_lava.graph.network import Network
 from tp_lava.numbers import DECAY_BITS, Format, quantise_decay
 from tp_lava.quantisation.search import head_room, signal_to_noise
 from tp_lava.ranges.report import RangeReport
-from tp_lava.backends.layerwise import Batch, LayerRun, simulate
+from tp_lava.rules import Rule
+from tp_lava.tables import as_text
 
 SATURATED = 0.95  # share of steps in which a saturated neuron spikes
 _ROWS = 32  # samples simulated side by side
+_KNOWN = frozenset({"decay", "threshold", "comparison", "reset", "current_decay", "surrogate", "reset_by", "bias_to"})
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,8 @@ class QuantisationReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers that JSON can hold: infinite ones become None; of the ranges the summary."""
-        told = dataclasses.asdict(dataclasses.replace(self, ranges=None))
-        return _plain({**told, "ranges": self.ranges.summary() if self.ranges else None})
+        plain = dataclasses.asdict(dataclasses.replace(self, ranges=None))
+        return _plain({**plain, "ranges": self.ranges.summary() if self.ranges else None})
 
     def table(self):
         """A rich Table, a row for each connection; what belongs to a layer stands beside the connection into it."""
@@ -124,17 +128,13 @@ class QuantisationReport:
         return drawn
 
     def _title(self) -> str:
-        told = f"{self.samples} samples: predictions agree on {self.agreement:.1%}"
+        title = f"{self.samples} samples: predictions agree on {self.agreement:.1%}"
         if self.accuracy is None:
-            return told
-        return f"{told}; accuracy {self.accuracy[0]:.3f} in float, {self.accuracy[1]:.3f} in fixed point, of {self.labelled} labelled"
+            return title
+        return f"{title}; accuracy {self.accuracy[0]:.3f} in float, {self.accuracy[1]:.3f} in fixed point, of {self.labelled} labelled"
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        text = io.StringIO()
-        Console(file=text, width=200, color_system=None).print(self.table())
-        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+        return as_text(self.table())
 
 
 _COLUMNS = (
@@ -178,43 +178,71 @@ def _plain(value: Any) -> Any:
 class _Tally:
     """What a hidden layer did in both forms, summed over samples."""
 
-    def __init__(self, neurons: int) -> None:
-        self.counts = np.zeros((2, neurons), np.int64)
-        self.both = self.either = self.equal = self.steps = 0
-        self.largest = 0.0
+    def __init__(self, layer: ChainLayer) -> None:
+        check_knows(layer.neuron, _KNOWN, "quantisation report")
+        self._layer, self._counts = layer, np.zeros((2, layer.size), np.int64)
+        self._both = self._either = self._equal = self._steps = 0
+        self._largest = 0.0
 
     def add(self, real: LayerRun, fixed: LayerRun, within: np.ndarray) -> None:
         """Some samples. within: (T, B), whether they still went on."""
         a, b = real.spikes, fixed.spikes
-        self.counts += [a.sum(axis=(0, 1)), b.sum(axis=(0, 1))]
-        self.both += np.count_nonzero(a & b)
-        self.either += np.count_nonzero(a | b)
-        self.equal += np.count_nonzero((a == b)[within])
-        self.steps += np.count_nonzero(within)
-        self.largest = max(self.largest, real.largest, fixed.largest)
+        self._counts += [a.sum(axis=(0, 1)), b.sum(axis=(0, 1))]
+        self._both += np.count_nonzero(a & b)
+        self._either += np.count_nonzero(a | b)
+        self._equal += np.count_nonzero((a == b)[within])
+        self._steps += np.count_nonzero(within)
+        self._largest = max(self._largest, real.largest, fixed.largest)
 
-    def of_counts(self, these: Any) -> tuple[int, int]:
-        """How many neurons are `these` (counts -> bool), in float and in fixed point."""
-        real, fixed = (int(np.count_nonzero(these(counts))) for counts in self.counts)
-        return real, fixed
+    def report(self, formats: Formats) -> LayerReport:
+        """Of all samples so far."""
+        layer, membrane = self._layer, formats[names.of(self._layer.name, "membrane")]
+        neuron, mantissa = layer.neuron, int(membrane.quantise(layer.neuron.threshold))
+        decays = {"decay": neuron.decay, "current_decay": neuron.current_decay, "trace_decay": layer.population.trace_decay}
+        return LayerReport(
+            name=layer.name,
+            neurons=layer.size,
+            membrane_bits=membrane.bits,
+            membrane_frac=membrane.frac,
+            head_room=head_room(self._largest, membrane),
+            threshold=neuron.threshold,
+            threshold_mantissa=mantissa,
+            threshold_bits=mantissa.bit_length(),
+            decays={attr: HeldDecay.of(decay, f"{layer.name}.{attr}") for attr, decay in decays.items()},
+            spikes=_pair(self._counts),
+            dead=_pair(self._counts == 0),
+            saturated=_pair(self._counts >= SATURATED * self._steps),
+            agreement=self._both / self._either if self._either else 1.0,
+            equal=self._equal / (self._steps * layer.size),
+        )
 
 
-def measure(network: Network, formats: Formats, events: Sequence[Events], labels: Sequence[int | None]) -> QuantisationReport:
-    """Both forms of a float network, on all samples. formats: from fixedpoint.plan."""
-    tallies = [_Tally(layer.size) for layer in network.layers]
+def _pair(counts: np.ndarray) -> tuple[int, int]:
+    """Sums over neurons, in float and in fixed point."""
+    real, fixed = counts.sum(axis=1).tolist()
+    return real, fixed
+
+
+def measure(
+    network: Network, formats: Formats, events: Sequence[Events], labels: Sequence[int | None], rule: Rule | None = None
+) -> QuantisationReport:
+    """Both forms of a float network, on all samples. formats: from circuit.formats.plan; rule: whose own connections count too."""
+    tallies = [_Tally(layer) for layer in chain_of(network)]
     predictions: tuple[list[int], list[int]] = ([], [])
     for begin in range(0, len(events), _ROWS):
         batch = Batch.of(events[begin : begin + _ROWS])
         real, fixed = simulate(network, REAL, batch), simulate(network, formats, batch)
         for tally, in_float, in_fixed in zip(tallies, real.layers, fixed.layers, strict=True):
             tally.add(in_float, in_fixed, batch.within)
-        for told, simulation in zip(predictions, (real, fixed), strict=True):
-            told += simulation.scores.argmax(axis=1).tolist()
+        for found, simulation in zip(predictions, (real, fixed), strict=True):
+            found += simulation.scores.argmax(axis=1).tolist()
     known = [index for index, label in enumerate(labels) if label is not None]
-    right = [float(np.mean([told[index] == labels[index] for index in known])) if known else math.nan for told in predictions]
+    right = [float(np.mean([found[index] == labels[index] for index in known])) if known else math.nan for found in predictions]
+    weights = {name: array for name, array in network.weights.items() if not network.is_bias(name)}
+    weights |= rule.parameters(network) if rule else {}
     return QuantisationReport(
-        connections=tuple(_connection(name, weights, formats[name]) for name, weights in network.weights.items() if not network.is_bias(name)),
-        layers=tuple(map(partial(_layer, formats), range(len(tallies)), network.layers, tallies)),
+        connections=tuple(_connection(name, array, formats[name]) for name, array in weights.items()),
+        layers=tuple(tally.report(formats) for tally in tallies),
         samples=len(events),
         labelled=len(known),
         accuracy=(right[0], right[1]) if known else None,
@@ -227,25 +255,3 @@ def _connection(name: str, weights: np.ndarray, format: Format) -> ConnectionRep
     beyond = np.abs(np.rint(np.ldexp(weights.astype(np.float64), format.frac))) > format.high
     largest = float(np.abs(weights).max(initial=0.0))
     return ConnectionReport(name, format.bits, -format.frac, float(beyond.mean()), signal_to_noise(weights, format), largest)
-
-
-def _layer(formats: Formats, number: int, layer: Layer, tally: _Tally) -> LayerReport:
-    name, membrane = f"hidden{number}", formats[f"hidden{number}_membrane"]
-    mantissa = int(membrane.quantise(layer.neuron.threshold))
-    decays = {"decay": layer.neuron.decay, "current_decay": layer.neuron.current_decay, "trace_decay": layer.trace_decay}
-    return LayerReport(
-        name=name,
-        neurons=layer.size,
-        membrane_bits=membrane.bits,
-        membrane_frac=membrane.frac,
-        head_room=head_room(tally.largest, membrane),
-        threshold=layer.neuron.threshold,
-        threshold_mantissa=mantissa,
-        threshold_bits=mantissa.bit_length(),
-        decays={attr: HeldDecay.of(decay, f"{name}.{attr}") for attr, decay in decays.items()},
-        spikes=(int(tally.counts[0].sum()), int(tally.counts[1].sum())),
-        dead=tally.of_counts(lambda counts: counts == 0),
-        saturated=tally.of_counts(lambda counts: counts >= SATURATED * tally.steps),
-        agreement=tally.both / tally.either if tally.either else 1.0,
-        equal=tally.equal / (tally.steps * layer.size),
-    )

@@ -1,7 +1,7 @@
-"""The search for formats: layer by layer from the input, what keeps most of the float network's spikes.
+"""The search for formats: layer by layer from the input, those that keep most of the float network's spikes.
 
 A layer is tried in each candidate on the spikes that its decided, fixed-point layers below give; it is judged by the spikes
-the float network has there. What gives the same spikes is decided by the weights' signal-to-noise ratio.
+the float network has there. Among candidates with the same spikes the weights' signal-to-noise ratio decides.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Literal
 
 import numpy as np
 
-from tp_lava.errors import NumberRangeError
-from tp_lava.circuit.formats import GROWTH, REAL, FixedPoint, Formats, plan, weight_exponents
-from tp_lava.graph.network import Network
-from tp_lava.numbers import STATE_BITS, WEIGHT_BITS, Format, exponent_to_hold
-from tp_lava.dynamics.readout import Readout
-from tp_lava.rules import Rule
 from tp_lava.backends.layerwise import Batch, run_layer, run_readout, simulate
+from tp_lava.circuit import names
+from tp_lava.circuit.formats import GROWTH, REAL, FixedPoint, Formats, plan, weight_exponents
+from tp_lava.errors import NumberRangeError
+from tp_lava.graph.chain import ChainLayer, chain_of
+from tp_lava.graph.network import Connection, Network
+from tp_lava.numbers import STATE_BITS, WEIGHT_BITS, Format, exponent_to_hold
+from tp_lava.rules import Rule
 
 _BELOW, _ABOVE = 4, 1  # candidates around the smallest exponent that holds the largest weight
 _FEWEST_BITS = 2
@@ -31,8 +32,8 @@ _Merit = tuple[float, float, float]  # what is compared, in this order; the last
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What was asked for. bits: for all connections, by name, or found; room: see quantise; accept: share of agreement to keep."""
+class SearchOptions:
+    """bits: for all connections, by name, or searched for; rule, room: see quantise; accept: share of agreement to keep."""
 
     bits: int | Mapping[str, int] | Literal["search"]
     rule: Rule | None
@@ -58,174 +59,187 @@ def signal_to_noise(weights: np.ndarray, format: Format) -> float:
     return decibels(exact, exact - format.real(format.quantise(exact)))
 
 
+def head_room(largest: float, membrane: Format) -> float:
+    """Bits between the largest |membrane| and saturation; infinite where none moved."""
+    return math.log2(membrane.largest / largest) if largest > 0 else math.inf
+
+
 class Search:
     """Decides, one after the other, every exponent, number of bits and binary point."""
 
-    def __init__(self, network: Network, batch: Batch, wanted: Wanted) -> None:
-        self._network, self._wanted, self._batch, self._within = network, wanted, batch, batch.within
+    def __init__(self, network: Network, batch: Batch, options: SearchOptions) -> None:
+        self._network, self._options, self._batch, self._within = network, options, batch, batch.within
+        self._layers = chain_of(network)
+        rule = options.rule
+        own = {c.name: c for c in rule.connections(network)} if rule else {}  # of the rule
+        self._connections = {c.name: c for c in network.connections} | own
+        self._weights = {name: array for name, array in network.weights.items() if not network.is_bias(name)}
+        self._weights |= rule.parameters(network) if rule else {}
         self._float = simulate(network, REAL, batch)
-        self._names = [name for name in network.weights if not network.is_bias(name)]
         self._fixed = self._start()
 
     def run(self) -> FixedPoint:
         """The options found."""
-        self._reach(self._batch.spikes)
-        for number in range(len(self._network.layers)):
-            for name in self._turns(number):
-                self._fixed = self._decided(name, number)
-            self._fixed = self._placed(number)
-            formats = plan(self._network, None, self._fixed)
-            self._reach(run_layer(self._network, number, formats, self._below, self._within).spikes)
-        self._fixed = self._decided("readout", None)
-        return self._projected()
+        self._move_to(self._batch.spikes)
+        for layer, run in zip(self._layers, self._float.layers, strict=True):
+            self._expected = run.spikes
+            for connection in self._order(layer):
+                self._fixed = self._decided(connection, layer)
+            self._fixed = self._placed(layer)
+            self._move_to(run_layer(self._network, layer, self._plan(self._fixed), self._below, self._within).spikes)
+        self._fixed = self._decided(self._network.readout, None)
+        for name in self._weights.keys() - self._network.weights.keys():
+            self._fixed = self._by_weights(name)
+        return self._fixed
 
-    def _turns(self, number: int) -> tuple[str, ...]:
+    def _order(self, layer: ChainLayer) -> tuple[Connection, ...]:
         """The connections of a layer in the order they are decided; where two meet, the first once more, the other known."""
-        forward, feedback = f"hidden{number}", f"recurrent{number}"
-        if feedback not in self._names:
-            return (forward,)
-        return (forward, feedback) if self._wanted.bits == "search" else (forward, feedback, forward)
+        once = layer.recurrent is None or self._options.bits == "search"
+        return layer.connections if once else (*layer.connections, layer.forward)
 
-    def _reach(self, below: np.ndarray) -> None:
+    def _move_to(self, below: np.ndarray) -> None:
         """Go on to the layer that sees these spikes."""
         self._below, self._seen = below, dict[tuple, tuple[float, float]]()
 
+    def _plan(self, fixed: FixedPoint) -> Formats:
+        return plan(self._network, self._options.rule, fixed)
+
+    def _formats(self, fixed: FixedPoint) -> Formats | None:
+        try:
+            return self._plan(fixed)
+        except NumberRangeError:
+            return None
+
     # Where it starts --------------------------------------------------------------------------
     def _start(self) -> FixedPoint:
-        given = FixedPoint() if self._wanted.bits == "search" else FixedPoint(self._wanted.bits)
-        weight_exponents(self._network, None, given)  # says which names are unknown
-        each = {name: given.bits(name) for name in self._names}
-        return FixedPoint(each, {name: max(self._first(name, bits), self._coarsest(name)) for name, bits in each.items()})
+        given = FixedPoint() if self._options.bits == "search" else FixedPoint(self._options.bits)
+        weight_exponents(self._network, self._options.rule, given)  # refuses unknown names
+        return replace(given, weight_exponents={name: self._first_fitting(name, given.bits(name)) for name in self._weights})
+
+    def _first_fitting(self, name: str, bits: int) -> int:
+        return max(self._first(name, bits), self._coarsest(name))
 
     def _first(self, name: str, bits: int) -> int:
         """The smallest exponent that holds a connection's weights and the growth they are allowed."""
         least, largest = self._least(name, bits), self._largest(name)
         if least is not None:
             return least
-        return self._default(name, bits) if name == "target" or largest == 0 else exponent_to_hold(largest, bits)
+        return self._default(name, bits) if self._is_own(name) or largest == 0 else exponent_to_hold(largest, bits)
 
     def _least(self, name: str, bits: int) -> int | None:
         """The exponent below which a connection would not have the growth it is allowed; None where it may clip."""
-        learns, room, largest = self._learns(name), self._wanted.room, self._largest(name)
-        if name == "target" or not (learns or (room is not None and self._wanted.rule is None)):
+        room, largest = self._options.room, self._largest(name)
+        if self._is_own(name) or not (self._learns(name) or (room is not None and self._options.rule is None)):
             return None
-        room = GROWTH if room is None else room
-        return exponent_to_hold(room * largest, bits) if largest > 0 else self._default(name, bits)
+        return exponent_to_hold((room or GROWTH) * largest, bits) if largest > 0 else self._default(name, bits)
 
     def _default(self, name: str, bits: int) -> int:
-        """As a Learner chooses, who does not know whether a layer is trained: what a blank one may come to need."""
-        return weight_exponents(self._network, self._wanted.rule, FixedPoint({name: bits}))[name]
+        """A Learner's exponent, with head-room for untrained layers."""
+        return weight_exponents(self._network, self._options.rule, FixedPoint({name: bits}))[name]
 
     def _coarsest(self, name: str) -> int:
         """The exponent below which the membrane, as fine as these weights, would not hold twice its threshold."""
-        digits = "".join(filter(str.isdigit, name)) or "0"
-        if name == "readout":
+        connection = self._connections[name]
+        if connection == self._network.readout:
             return self._first(name, WEIGHT_BITS) - WEIGHT_BITS
-        neuron = self._network.layers[int(digits)].neuron
+        neuron = self._network.population(connection.post).neuron
         return math.ceil(math.log2(max(neuron.threshold, (neuron.reset_by or 0.0) / 2))) - (STATE_BITS - 3)
 
     def _largest(self, name: str) -> float:
-        return float(np.abs(self._network.weights[name]).max(initial=0.0))
+        return float(np.abs(self._weights[name]).max(initial=0.0))
+
+    def _is_own(self, name: str) -> bool:
+        """Whether a connection is the rule's own, whose room to learn circuit.formats decides."""
+        return name not in self._network.weights
 
     def _learns(self, name: str) -> bool:
-        rule = self._wanted.rule
-        if rule is None or name == "target":  # what the label projection needs, fixedpoint knows
+        rule, connection = self._options.rule, self._connections[name]
+        if rule is None:
             return False
-        if name == "readout":
-            return isinstance(rule.readout, Readout) and rule.readout_rate > 0
-        return rule.rates(len(self._network.layers))[int(name.removeprefix("hidden").removeprefix("recurrent"))] > 0
+        return rule.learns_readout if connection == self._network.readout else rule.rates(self._network)[connection.post] > 0
 
     # One connection ---------------------------------------------------------------------------
-    def _decided(self, name: str, number: int | None) -> FixedPoint:
-        """The options with this connection's exponent, and its bits where they are searched for."""
-        best, goal = self._best(name, number, self._fixed)
-        if self._wanted.bits == "search":
+    def _decided(self, connection: Connection, layer: ChainLayer | None) -> FixedPoint:
+        """The options with this connection's exponent, and its bits where they are searched for. layer: None for the readout."""
+        best, goal = self._best(connection.name, layer, self._fixed)
+        if self._options.bits == "search":
             for bits in range(WEIGHT_BITS - 1, _FEWEST_BITS - 1, -1):
-                fewer, kept = self._best(name, number, self._with_bits(best, name, bits))
-                if kept < self._wanted.accept * goal:
+                fewer, kept = self._best(connection.name, layer, self._with_bits(best, connection.name, bits))
+                if kept < self._options.accept * goal:
                     break
                 best = fewer
         return best
 
     def _with_bits(self, fixed: FixedPoint, name: str, bits: int) -> FixedPoint:
-        each = {other: bits if other == name else fixed.bits(other) for other in self._names}
-        exponent = max(self._first(name, bits), self._coarsest(name))
-        return replace(fixed, weight_bits=each, weight_exponents={**fixed.weight_exponents, name: exponent})
+        each = {other: fixed.bits(other) for other in self._weights} | {name: bits}
+        return _with_exponent(replace(fixed, weight_bits=each), name, self._first_fitting(name, bits))
 
-    def _best(self, name: str, number: int | None, fixed: FixedPoint) -> tuple[FixedPoint, float]:
+    def _best(self, name: str, layer: ChainLayer | None, fixed: FixedPoint) -> tuple[FixedPoint, float]:
         """The options with the best exponent for a connection, and the share of spikes, or of predictions, that they keep."""
         first, least = fixed.weight_exponents[name], self._least(name, fixed.bits(name))
         lowest, tried = first + _ABOVE + 1, list[tuple[_Merit, FixedPoint]]()
         while True:
             until, lowest = lowest, lowest - _BELOW - (_ABOVE + 1 if not tried else 0)
-            more = [self._merit(name, number, fixed, e) for e in range(lowest if least is None else max(least, lowest), until)]
+            exponents = range(lowest if least is None else max(least, lowest), until)
+            more = [self._merit(name, layer, _with_exponent(fixed, name, exponent)) for exponent in exponents]
             tried += [entry for entry in more if entry]
             if not tried:
-                plan(self._network, None, fixed)  # says what does not fit
+                self._plan(fixed)  # raises, naming what does not fit
             merit, best = max(tried, key=lambda entry: entry[0])
             # On to smaller ones only where the smallest is best so far, or all silence the layer: one weight far from the others.
             at_edge = best.weight_exponents[name] == lowest or merit[0] == 0
             if not any(more) or not at_edge or least is not None or lowest < first - _FURTHEST:
                 return best, merit[2]
 
-    def _merit(self, name: str, number: int | None, fixed: FixedPoint, exponent: int) -> tuple[_Merit, FixedPoint] | None:
-        candidate = replace(fixed, weight_exponents={**fixed.weight_exponents, name: exponent})
+    def _merit(self, name: str, layer: ChainLayer | None, candidate: FixedPoint) -> tuple[_Merit, FixedPoint] | None:
         formats = self._formats(candidate)
         if formats is None:
             return None
-        agreement, kept = self._scores(formats) if number is None else (self._tried(number, formats)[0],) * 2
+        agreement, kept = self._scores(formats) if layer is None else (self._tried(layer, formats)[0],) * 2
         # A thousandth of the spikes is within what chance decides; then the weights themselves do.
-        return (round(agreement, 3), signal_to_noise(self._network.weights[name], formats[name]), kept), candidate
+        return (round(agreement, 3), signal_to_noise(self._weights[name], formats[name]), kept), candidate
+
+    def _by_weights(self, name: str) -> FixedPoint:
+        """The options with the exponent of a rule's own connection: a network that infers has none, so its weights alone decide."""
+        fixed, rule = self._fixed, self._options.rule
+        first = fixed.weight_exponents[name]
+        lowest = first if rule and rule.trains(name) else first - _BELOW
+        tried = [_with_exponent(fixed, name, exponent) for exponent in range(lowest, first + 1)]
+        fitting = [(candidate, formats[name]) for candidate in tried if (formats := self._formats(candidate))]
+        return max(fitting, key=lambda entry: signal_to_noise(self._weights[name], entry[1]), default=(fixed, None))[0]
 
     # How well it does -------------------------------------------------------------------------
     def _scores(self, formats: Formats) -> tuple[float, float]:
-        """For the readout, which does not spike: the scores' signal-to-noise ratio on the same spikes, and predictions kept."""
+        """Of the readout, which does not spike: the scores' signal-to-noise ratio on the same spikes, and predictions kept."""
         expected, found = (run_readout(self._network, how, self._below, self._batch.lengths) for how in (REAL, formats))
         kept = float(np.mean(expected.argmax(axis=1) == found.argmax(axis=1)))
         # What all classes share decides nothing.
         expected, found = (scores - scores.mean(axis=1, keepdims=True) for scores in (expected, found))
         return decibels(expected, found - expected), kept
 
-    def _formats(self, fixed: FixedPoint) -> Formats | None:
-        try:
-            return plan(self._network, None, fixed)
-        except NumberRangeError:
-            return None
-
-    def _tried(self, number: int, formats: Formats) -> tuple[float, float]:
+    def _tried(self, layer: ChainLayer, formats: Formats) -> tuple[float, float]:
         """Spike agreement of a layer and its largest membrane; of the same formats, computed once."""
-        key = tuple(formats.get(name) for name in (f"hidden{number}", f"recurrent{number}", f"hidden{number}_membrane"))
+        key = tuple(formats[name] for name in (*(c.name for c in layer.connections), names.of(layer.name, "membrane")))
         if key not in self._seen:
-            run = run_layer(self._network, number, formats, self._below, self._within)
-            self._seen[key] = spike_agreement(self._float.layers[number].spikes, run.spikes), run.largest
+            run = run_layer(self._network, layer, formats, self._below, self._within)
+            self._seen[key] = spike_agreement(self._expected, run.spikes), run.largest
         return self._seen[key]
 
-    def _projected(self) -> FixedPoint:
-        """With the label projection's exponent: it is not seen while a network infers, so its weights alone decide."""
-        fixed, weights = self._fixed, self._network.weights["target"]
-        first, rule = fixed.weight_exponents["target"], self._wanted.rule
-        lowest = first if rule and rule.train_target else first - _BELOW
-        tried = [replace(fixed, weight_exponents={**fixed.weight_exponents, "target": e}) for e in range(lowest, first + 1)]
-        fitting = [candidate for candidate in tried if self._formats(candidate)]
-        return max(fitting, key=lambda c: signal_to_noise(weights, Format(c.bits("target"), -c.weight_exponents["target"])), default=fixed)
-
     # The membrane -----------------------------------------------------------------------------
-    def _placed(self, number: int) -> FixedPoint:
+    def _placed(self, layer: ChainLayer) -> FixedPoint:
         """The options with this membrane's binary point: head-room above the largest one seen, then agreement, then as planned."""
-        name, tried = f"hidden{number}", []
-        planned = plan(self._network, None, self._fixed)
-        scarce = head_room(self._tried(number, planned)[1], planned[f"{name}_membrane"]) < _HEAD_ROOM
+        membrane, planned, tried = names.of(layer.name, "membrane"), self._plan(self._fixed), []
+        scarce = head_room(self._tried(layer, planned)[1], planned[membrane]) < _HEAD_ROOM
         before = self._fixed.membrane_frac if isinstance(self._fixed.membrane_frac, Mapping) else {}
         for move in range(0, -_FURTHEST, -1) if scarce else _FINER:
-            candidate = replace(self._fixed, membrane_frac={**before, name: planned[f"{name}_membrane"].frac + move})
+            candidate = replace(self._fixed, membrane_frac={**before, layer.name: planned[membrane].frac + move})
             formats = self._formats(candidate)
             if formats:
-                agreement, largest = self._tried(number, formats)
-                room = min(head_room(largest, formats[f"{name}_membrane"]), _HEAD_ROOM)
+                agreement, largest = self._tried(layer, formats)
+                room = min(head_room(largest, formats[membrane]), _HEAD_ROOM)
                 tried.append(((room, round(agreement, 2), -abs(move)), candidate))  # moved only for what counts
         return max(tried, key=lambda entry: entry[0])[1]
 
 
-def head_room(largest: float, membrane: Format) -> float:
-    """Bits between the largest |membrane| and saturation; infinite where none moved."""
-    return math.log2(membrane.largest / largest) if largest > 0 else math.inf
+def _with_exponent(fixed: FixedPoint, name: str, exponent: int) -> FixedPoint:
+    return replace(fixed, weight_exponents={**fixed.weight_exponents, name: exponent})

@@ -11,7 +11,9 @@ from torch.nn.functional import cross_entropy
 
 from tp_lava.checks import is_number
 from tp_lava.errors import invalid
+from tp_lava.graph.names import READOUT
 from tp_lava.optimisers import SGD, Optimiser
+from tp_lava.torch.constants import TRAINABLE, free_name
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.trainer import Trainer
 
@@ -40,7 +42,7 @@ class BPTTTrainer(Trainer):
         if loss not in _LOSSES:
             raise invalid("BPTTTrainer", "loss", repr(loss), '"final" or "every"', '"final" judges the scores at the end')
         self.rate, self.loss, self.detach_reset = rate, loss, detach_reset
-        self._learn({f"hidden{number}": rate for number in range(len(module.layers))} | {"readout": rate})
+        self._learn(dict.fromkeys([*(layer.name for layer in module.layers), READOUT], rate))
 
     def learn_batch(self, spikes: Tensor, labels: Tensor | Sequence[int]) -> Tensor:
         """See Trainer."""
@@ -56,6 +58,7 @@ class BPTTTrainer(Trainer):
         return scores[-1].detach()
 
     def _learned(self, layer: str) -> dict[str, nn.Parameter]:
-        if layer == "readout":
-            return self._named("readout", "readout_bias")
-        return self._named(*(layer.replace("hidden", kind) for kind in ("hidden", "recurrent", "bias", "decay", "threshold")))
+        constants = [
+            free_name(attr, number) for number, hidden in enumerate(self.module.layers) if hidden.name == layer for attr in TRAINABLE
+        ]
+        return super()._learned(layer) | self._named(*constants)

@@ -34,6 +34,11 @@ class _Floor(torch.autograd.Function):
         return gradients[0] * ((x > ctx.floor) | (gradients[0] < 0)), None
 
 
+def free_name(attr: str, number: int) -> str:
+    """Name of the parameter that holds the free number of hidden layer `number`."""
+    return f"{attr}{number}"
+
+
 def to_free(attr: str, value: float) -> float:
     """The free number of a decay or threshold."""
     return math.log(value / (1.0 - value)) if attr == "decay" else value

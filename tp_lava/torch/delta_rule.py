@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import linear, one_hot
 
 from tp_lava.dynamics.readout import Readout
+from tp_lava.graph.names import READOUT, READOUT_BIAS
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.trainer import Gradients, within_last
 
@@ -20,9 +21,9 @@ class DeltaRule:
 
     def __init__(self, module: SpikingNetwork, readout: Readout, labels: Tensor, steps: int, gradients: Gradients) -> None:
         self._readout, self._gradients, self._steps = readout, gradients, steps
-        self._weights, self._bias = module.weights["readout"], module.weights.get("readout_bias")
+        self._weights, self._bias = module.weights[READOUT], module.weights.get(READOUT_BIAS)
         self._labels = one_hot(labels, module.n_classes).to(module.dtype)
-        self._feature_decay = {"trace": module.layers[-1].trace_decay, "count": 1.0, "spike": 0.0}[readout.features]
+        self._feature_decay = {"trace": module.layers[-1].population.trace_decay, "count": 1.0, "spike": 0.0}[readout.features]
         self._features: Tensor | float = 0.0
         self._elapsed = 0
         self.scores = torch.zeros_like(self._labels)
@@ -36,12 +37,12 @@ class DeltaRule:
         self._potential = self.scores if readout.decay == 1 else self._potential * readout.decay + arriving
         self._features = spikes + self._features * self._feature_decay
         self._elapsed += 1
-        if "readout" in self._gradients and within_last(readout.learn_last, self._elapsed - 1, self._steps):
+        if READOUT in self._gradients and within_last(readout.learn_last, self._elapsed - 1, self._steps):
             self._learn(self._features)
 
     def _learn(self, features: Tensor) -> None:
         scale = self._readout.temperature * (self._elapsed if self._readout.normalised else 1)
         error = (torch.softmax(self._potential / scale, dim=1) - self._labels) / len(self._labels)
-        self._gradients.add_product("readout", error, features)
+        self._gradients.add_product(READOUT, error, features)
         if self._bias is not None:
-            self._gradients.add("readout_bias", error.sum(dim=0))
+            self._gradients.add(READOUT_BIAS, error.sum(dim=0))

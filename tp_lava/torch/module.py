@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,22 +13,27 @@ from torch.nn.functional import linear
 
 from tp_lava.checks import is_number
 from tp_lava.errors import invalid
-from tp_lava.graph.network import Layer, Network
-from tp_lava.torch.constants import check_trainable, from_free, to_free
+from tp_lava.graph.chain import ChainLayer, chain_of
+from tp_lava.graph.connections import Conv2d
+from tp_lava.graph.names import READOUT, READOUT_BIAS
+from tp_lava.graph.network import Network, Population
+from tp_lava.rules import Rule
+from tp_lava.torch.constants import check_trainable, free_name, from_free, to_free
 from tp_lava.torch.inputs import checked_spikes
-from tp_lava.torch.neuron import Neurons
+from tp_lava.torch.neuron import Neurons, check_neuron
 
 _DTYPES = (torch.float32, torch.float64)
+_KEPT = ("input_shape", "connections", "n_classes", "readout_decay", "provenance", "seed", "drawn")  # of a network, as they are
 
 
 class SpikingNetwork(nn.Module):
-    """A network of LIF neurons, differentiable by their surrogates. Layers, neurons and readout are tp_lava's.
+    """A chain of layers of LIF neurons, differentiable by their surrogates. Layers, neurons and readout are tp_lava's.
 
     network: where it starts; its arrays become parameters of the same names and shapes, (n_out, n_in). train: "decay",
     "threshold" or both, to be trained too, one number a layer: parameters decay<l> and threshold<l>, which are free numbers
     (see constants.py). device, dtype: float32 or float64; least_threshold: below which no trained threshold falls (TESS: 0.5).
     Attributes n_inputs, n_classes; layers: as they were given, for trained decays and thresholds see network().
-    Raises InvalidValueError.
+    Raises InvalidValueError for other graphs than chains, convolutions, leaky readouts and neurons that it does not know.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class SpikingNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.trained, self.least_threshold = check_trainable(train), least_threshold
+        self._rule: Rule | None = None
         self._check(network)
         if dtype not in _DTYPES:
             raise invalid("SpikingNetwork", "dtype", dtype, "torch.float32 or torch.float64", "others do not hold the network's weights")
@@ -59,21 +64,26 @@ class SpikingNetwork(nn.Module):
         return {name: self.get_parameter(name) for name in self._names}
 
     @property
+    def rule_parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters of a rule's own by name, live; see learn_by."""
+        return {name: self.get_parameter(name) for name in self._rule_names}
+
+    @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self.get_parameter("readout").device
+        return self.get_parameter(READOUT).device
 
     @property
     def dtype(self) -> torch.dtype:
         """In which numbers."""
-        return self.get_parameter("readout").dtype
+        return self.get_parameter(READOUT).dtype
 
     # tp_lava's network, both ways -------------------------------------------------------------
     def network(self) -> Network:
         """The network as it is now, with what has been trained. Raises InvalidValueError where training diverged."""
-        weights = {name: parameter.detach().cpu().numpy() for name, parameter in self.weights.items()}
-        layers = tuple(self._present(number, layer) for number, layer in enumerate(self.layers))
-        return Network(self.n_inputs, layers, self.n_classes, weights)
+        populations = tuple(self._present(number, layer.population) for number, layer in enumerate(self.layers))
+        own = {**self._given_parameters, **_arrays(self.rule_parameters)}
+        return Network(populations=populations, weights=_arrays(self.weights), rule_parameters=own, **self._kept)
 
     def load_network(self, network: Network) -> None:
         """Become that network: weights, biases, neurons, trace decays. Parameters stay the same objects, so optimisers go on.
@@ -93,6 +103,14 @@ class SpikingNetwork(nn.Module):
                 parameter.copy_(torch.tensor(value, dtype=parameter.dtype))
         self._adopt(network)
 
+    def learn_by(self, rule: Rule) -> None:
+        """Take in the parameters of a rule's own, as its trainer asks: the network's, or drawn; network() gives them back."""
+        self._rule = rule
+        for name, value in rule.parameters(self.network()).items():
+            if name not in self._rule_names:
+                self.register_parameter(name, nn.Parameter(torch.tensor(value, device=self.device, dtype=self.dtype)))
+                self._rule_names += (name,)
+
     # What it does -----------------------------------------------------------------------------
     def forward(self, spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Scores m = sum over steps of W s (+ bias). spikes: (T, B, n_inputs) of 0 and 1. -> (B, n_classes).
@@ -104,84 +122,86 @@ class SpikingNetwork(nn.Module):
         if lengths is not None:
             within = torch.arange(len(last), device=last.device)[:, None] < steps
             last = last * within[..., None]
-        scores = linear(last.sum(dim=0), self.get_parameter("readout"))
-        bias = self.weights.get("readout_bias")
+        scores = linear(last.sum(dim=0), self.get_parameter(READOUT))
+        bias = self.weights.get(READOUT_BIAS)
         return scores if bias is None else scores + steps[:, None] * bias
 
     def scores(self, spikes: Tensor, detach_reset: bool = False) -> Tensor:
         """The scores of every step. spikes: (T, B, n_inputs). -> (T, B, n_classes)."""
         last = self.hidden_spikes(spikes, detach_reset)[-1]
-        return linear(last, self.get_parameter("readout"), self.weights.get("readout_bias")).cumsum(dim=0)
+        return linear(last, self.get_parameter(READOUT), self.weights.get(READOUT_BIAS)).cumsum(dim=0)
 
-    def hidden_spikes(self, spikes: Tensor, detach_reset: bool = False) -> list[Tensor]:
-        """Spikes of each hidden layer, (T, B, n). detach_reset: keep the reset out of the derivative."""
+    def hidden_spikes(self, spikes: Tensor, detach_reset: bool = False, membranes: list[Tensor] | None = None) -> list[Tensor]:
+        """Spikes of each hidden layer, (T, B, n). detach_reset: keep the reset out of the derivative.
+
+        membranes: a list to which each layer's membranes are appended, (T, B, n), at the end of each step.
+        """
         below = checked_spikes(spikes, self.n_inputs, self.device).to(self.dtype)
-        all_spikes = []
+        every = []
         for number in range(len(self.layers)):
-            below = self._through(number, below, detach_reset)
-            all_spikes.append(below)
-        return all_spikes
+            below = self._through(number, below, detach_reset, membranes)
+            every.append(below)
+        return every
 
     def membranes(self, spikes: Tensor) -> list[Tensor]:
         """Membranes of each hidden layer at the end of each step, (T, B, n). spikes: (T, B, n_inputs)."""
-        below = checked_spikes(spikes, self.n_inputs, self.device).to(self.dtype)
-        all_membranes = []
-        for number in range(len(self.layers)):
-            membranes: list[Tensor] = []
-            below = self._through(number, below, False, membranes)
-            all_membranes.append(torch.stack(membranes))
-        return all_membranes
+        membranes: list[Tensor] = []
+        self.hidden_spikes(spikes, membranes=membranes)
+        return membranes
 
     def neurons(self, number: int, rows: int, detach_reset: bool = False) -> Neurons:
         """A silent population of hidden layer `number`, with its present decay and threshold."""
+        neuron = self.layers[number].neuron
         silence = torch.zeros(rows, self.layers[number].size, device=self.device, dtype=self.dtype)
-        constant = partial(self._constant, number)
-        return Neurons(self.layers[number].neuron, constant("decay"), constant("threshold"), silence, detach_reset)
+        decay, threshold = (self._constant(number, attr) for attr in ("decay", "threshold"))
+        return Neurons(neuron, decay, threshold, silence, detach_reset)
 
     # Inside -----------------------------------------------------------------------------------
     def _adopt(self, network: Network) -> None:
         """Keep what is no parameter."""
-        self.n_inputs, self.layers, self.n_classes = network.n_inputs, network.layers, network.n_classes
+        self.layers, self.n_inputs, self.n_classes = chain_of(network), network.n_inputs, network.n_classes
+        self._kept: dict[str, Any] = {name: getattr(network, name) for name in _KEPT}
+        self._given_parameters = dict(network.rule_parameters)
         self._names, self._shapes, self._title = tuple(network.weights), network.shapes, repr(network)
+        self._rule_names: tuple[str, ...] = tuple(self._rule.parameters(network)) if self._rule else ()
 
-    def _through(self, number: int, below: Tensor, detach_reset: bool, membranes: list[Tensor] | None = None) -> Tensor:
-        """One layer for all steps: its input in one product, for no layer acts back on those below it.
-
-        membranes: a list to append them to, step by step.
-        """
-        weights = self.weights
-        drives = linear(below, weights[f"hidden{number}"])
-        feedback, bias = weights.get(f"recurrent{number}"), weights.get(f"bias{number}")
-        neurons = self.neurons(number, below.shape[1], detach_reset)
+    def _through(self, number: int, below: Tensor, detach_reset: bool, membranes: list[Tensor] | None) -> Tensor:
+        """One layer for all steps: its input in one product, for no layer acts back on those below it."""
+        weights, layer = self.weights, self.layers[number]
+        feedback = weights[layer.recurrent.name] if layer.recurrent else None
+        bias, neurons = weights.get(layer.population.bias), self.neurons(number, below.shape[1], detach_reset)
         steps: list[Tensor] = []
-        for drive in drives:
+        kept: list[Tensor] = []
+        for drive in linear(below, weights[layer.forward.name]):
             if feedback is not None and steps:
                 drive = drive + linear(steps[-1], feedback)
             steps.append(neurons.step(drive, bias))
             if membranes is not None:
-                membranes.append(neurons.membrane)
+                kept.append(neurons.membrane)
+        if membranes is not None:
+            membranes.append(torch.stack(kept))
         return torch.stack(steps)
 
     def _constant(self, number: int, attr: str) -> Tensor | float:
         if attr not in self.trained:
             return getattr(self.layers[number].neuron, attr)
-        return from_free(attr, self.get_parameter(f"{attr}{number}"), self.least_threshold)
+        return from_free(attr, self.get_parameter(free_name(attr, number)), self.least_threshold)
 
-    def _present(self, number: int, layer: Layer) -> Layer:
-        """The layer with its trained constants; one that has not moved is given back as it came."""
+    def _present(self, number: int, population: Population) -> Population:
+        """The population with its trained constants; those that have not moved are given back as they came."""
         changed: dict[str, Any] = {}
         for attr in self.trained:
-            free, given = self.get_parameter(f"{attr}{number}").detach(), getattr(layer.neuron, attr)
+            free, given = self.get_parameter(free_name(attr, number)).detach(), getattr(population.neuron, attr)
             if free != torch.tensor(to_free(attr, given), dtype=free.dtype):
                 changed[attr] = float(from_free(attr, free, self.least_threshold))
-        return replace(layer, neuron=replace(layer.neuron, **changed))
+        return replace(population, neuron=replace(population.neuron, **changed))
 
     def _values(self, network: Network) -> dict[str, np.ndarray | float]:
         """Every parameter's value for a network."""
-        values: dict[str, np.ndarray | float] = dict(network.weights)
+        values: dict[str, np.ndarray | float] = {**network.weights, **(self._rule.parameters(network) if self._rule else {})}
         for attr in self.trained:
-            for number, layer in enumerate(network.layers):
-                values[f"{attr}{number}"] = to_free(attr, getattr(layer.neuron, attr))
+            for number, population in enumerate(network.populations):
+                values[free_name(attr, number)] = to_free(attr, getattr(population.neuron, attr))
         return values
 
     def _check(self, network: object) -> None:
@@ -190,12 +210,21 @@ class SpikingNetwork(nn.Module):
         if network.readout_decay < 1:
             remedy = "train an integrating readout, or use tpl.Learner"
             raise invalid("SpikingNetwork", "readout_decay", network.readout_decay, "1", remedy)
-        for layer in network.layers:
-            if layer.connection:
-                remedy = "train it where it comes from, or use tpl.Learner"
-                raise invalid("SpikingNetwork", "connection", layer.connection, "None, all-to-all", remedy)
-            if "decay" in self.trained and layer.neuron.decay == 0:
-                raise invalid("SpikingNetwork", "decay", layer.neuron.decay, "above 0 to be trained", "start for example with 0.5")
-            if "threshold" in self.trained and layer.neuron.threshold < self.least_threshold:
-                limit = f"at least least_threshold, {self.least_threshold}"
-                raise invalid("SpikingNetwork", "threshold", layer.neuron.threshold, limit, "lower least_threshold or raise it")
+        for layer in chain_of(network):
+            self._check_layer(layer)
+
+    def _check_layer(self, layer: ChainLayer) -> None:
+        neuron, kind = layer.neuron, layer.forward.kind
+        check_neuron(neuron)
+        if isinstance(kind, Conv2d):
+            raise invalid("SpikingNetwork", "connection", kind, "None, all-to-all", "train it where it comes from, or use tpl.Learner")
+        if "decay" in self.trained and neuron.decay == 0:
+            raise invalid("SpikingNetwork", "decay", neuron.decay, "above 0 to be trained", "start for example with 0.5")
+        if "threshold" in self.trained and neuron.threshold < self.least_threshold:
+            limit = f"at least least_threshold, {self.least_threshold}"
+            raise invalid("SpikingNetwork", "threshold", neuron.threshold, limit, "lower least_threshold or raise it")
+
+
+def _arrays(parameters: Mapping[str, nn.Parameter]) -> dict[str, np.ndarray]:
+    """Copies, float32."""
+    return {name: np.array(parameter.detach().cpu(), np.float32) for name, parameter in parameters.items()}

@@ -12,8 +12,15 @@ import torch
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from torch import Tensor
 
-from tp_lava.dynamics.neuron import LIF
+from tp_lava.dynamics.neuron import LIF, check_knows
 from tp_lava.dynamics.surrogate import Surrogate
+
+_KNOWN = frozenset({"decay", "threshold", "comparison", "reset", "current_decay", "surrogate", "reset_by", "bias_to"})
+
+
+def check_neuron(neuron: LIF) -> None:
+    """Refuse a neuron with an option that is not here. Raises InvalidValueError."""
+    check_knows(neuron, _KNOWN, "torch form")
 
 
 class _Array(NDArrayOperatorsMixin):
@@ -52,7 +59,7 @@ def _step(excess: Tensor, strict: bool) -> Tensor:
 
 
 class Neurons:
-    """A population over (rows, n), silent at first. A row is one sample or one target stream.
+    """A population over (rows, n), silent at first. A row is one sample, or one of a rule's own.
 
     decay, threshold: numbers, or scalars to be differentiated; detach_reset: keep the reset out of the derivative.
     Attributes membrane (rows, n), after the last step's reset; excess (rows, n): the last step's pre - threshold.

@@ -2,73 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import linear, one_hot
 
 from tp_lava.dynamics.basis import basis
-from tp_lava.errors import invalid
 from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.rules import TESS
-from tp_lava.torch.delta_rule import DeltaRule
 from tp_lava.torch.module import SpikingNetwork
-from tp_lava.torch.trainer import Gradients, Trainer, rates_of, within_last
+from tp_lava.torch.rule_trainer import RuleTrainer, Step
+from tp_lava.torch.trainer import Gradients
 
 
-class TESSTrainer(Trainer):
+class TESSTrainer(RuleTrainer[TESS]):
     """Learns with TESS, batch by batch: weights, recurrent weights and the biases the network has.
 
     optimiser: SGD() or Adam(), for all or by layer. Recurrent weights take the layer's own spikes of the step before.
-    Neurons that a basis gives no signal stay as they are, without a word; a Learner of the same rule names them.
+    Neurons that a basis gives no signal stay as they are, without a warning; a Learner of the same rule names them.
+    Raises InvalidValueError.
     """
 
+    kind: ClassVar[type[TESS]] = TESS
+    others: ClassVar[str] = "TPTrainer and BPTTTrainer"
+
     def __init__(self, module: SpikingNetwork, rule: TESS, optimiser: Optimiser | Mapping[str, Optimiser] = SGD()) -> None:  # noqa: B008 (frozen)
-        if not isinstance(rule, TESS):
-            raise invalid("TESSTrainer", "rule", repr(rule)[:60], "a TESS(...)", "TPTrainer and BPTTTrainer are for others")
-        super().__init__(module, optimiser)
-        self.rule = rule
-        self._learn(rates_of(rule, len(module.layers)))
+        super().__init__(module, rule, optimiser)
 
-    def learn_batch(self, spikes: Tensor, labels: Tensor | Sequence[int]) -> Tensor:
-        """See Trainer."""
-        spikes, own = self._checked(spikes, labels)
-        steps, rule, module = len(spikes), self.rule, self.module
-        with torch.no_grad():
-            gradients = Gradients(self._learning)
-            layers = [_Layer(module, number, rule, own, gradients) for number in range(len(module.layers))]
-            readout = DeltaRule(module, rule.readout, own, steps, gradients)
-            for step, below in enumerate(spikes):
-                below = below.to(module.dtype)
-                for layer in layers:
-                    below = layer.step(below, within_last(rule.learn_last, step, steps))
-                readout.step(below)
-                if rule.update == "step":
-                    self._apply(gradients, self._at_rest(rule, step, steps))
-            if rule.update == "sequence":
-                self._apply(gradients)
-        return readout.scores
+    def _steps(self, labels: Tensor, gradients: Gradients) -> Step:
+        """See RuleTrainer."""
+        layers = [_Layer(self.module, number, self.rule, labels, gradients) for number in range(len(self.module.layers))]
 
-    def _learned(self, layer: str) -> dict[str, nn.Parameter]:
-        if layer == "readout":
-            return self._named("readout", "readout_bias")
-        return self._named(layer, layer.replace("hidden", "recurrent"), layer.replace("hidden", "bias"))
+        def step(below: Tensor, learns: bool) -> Tensor:
+            for layer in layers:
+                below = layer.step(below, learns)
+            return below
+
+        return step
 
 
 class _Layer:
     """One hidden layer of a batch: its states, and what it adds to the gradients at each step."""
 
     def __init__(self, module: SpikingNetwork, number: int, rule: TESS, labels: Tensor, gradients: Gradients) -> None:
+        layer, weights = module.layers[number], module.weights
         self.rule, self.gradients = rule, gradients
-        self.name, self.feedback_name, self.bias_name = f"hidden{number}", f"recurrent{number}", f"bias{number}"
-        weights, size = module.weights, module.layers[number].size
+        self.name, self.bias_name = layer.forward.name, layer.population.bias
+        self.feedback_name = layer.recurrent.name if layer.recurrent else ""
         self.weights, self.feedback, self.bias = weights[self.name], weights.get(self.feedback_name), weights.get(self.bias_name)
         self.neurons = module.neurons(number, len(labels))
         self.labels = one_hot(labels, module.n_classes).to(module.dtype)
-        self.basis = torch.tensor(basis(rule.basis, module.n_classes, size), device=module.device, dtype=module.dtype) / size
+        signs = torch.tensor(basis(rule.basis, module.n_classes, layer.size), device=module.device, dtype=module.dtype)
+        self.basis = signs / layer.size
         self.spikes = self.trace = self.post_trace = torch.zeros_like(self.neurons.membrane)
-        self.trace_decay = module.layers[number].trace_decay
+        self.trace_decay = layer.population.trace_decay
         self.pre_trace: Tensor | float = 0.0
         self.own_trace: Tensor | float = 0.0
 

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from tp_lava.errors import invalid
+from tp_lava.graph.names import READOUT, READOUT_BIAS
 from tp_lava.optimisers import Optimiser, check_optimiser, of_layer
-from tp_lava.dynamics.readout import Readout
-from tp_lava.rules import Rule
 from tp_lava.torch.inputs import checked_labels, checked_spikes
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.torch_optimisers import Group, torch_optimiser
@@ -27,14 +26,14 @@ class Trainer(ABC):
         if not isinstance(module, SpikingNetwork):
             remedy = "make one with SpikingNetwork(network)"
             raise invalid(type(self).__name__, "module", f"of type {type(module).__name__}", "a SpikingNetwork", remedy)
-        check_optimiser(optimiser, len(module.layers), fixed=False)
+        check_optimiser(optimiser, [layer.name for layer in module.layers], fixed=False)
         self.module, self._kinds = module, optimiser
         self.accuracies: list[float] = []
         self._optimisers: list[torch.optim.Optimizer] = []
         self._learning: dict[str, nn.Parameter] = {}
 
     def _learn(self, rates: Mapping[str, float]) -> None:
-        """Make the optimisers of the layers, "hidden0", ..., "readout", whose rate is above zero."""
+        """Make the optimisers of the layers, by name of the population, or "readout", whose rate is above zero."""
         groups: dict[Optimiser, list[Group]] = {}
         for layer, rate in rates.items():
             if rate > 0:
@@ -51,9 +50,14 @@ class Trainer(ABC):
         Raises InvalidValueError, and changes nothing, for other shapes and labels.
         """
 
-    @abstractmethod
     def _learned(self, layer: str) -> dict[str, nn.Parameter]:
-        """The parameters that change with a layer."""
+        """The parameters that change with a layer: its weights and biases."""
+        hidden = {hidden.name: hidden.weight_names for hidden in self.module.layers}
+        return self._named(*hidden.get(layer, self._readout_names))
+
+    @property
+    def _readout_names(self) -> tuple[str, str]:
+        return READOUT, READOUT_BIAS
 
     def scale_rates(self, factor: float) -> None:
         """Set every rate to `factor` times the one given at the start."""
@@ -61,23 +65,15 @@ class Trainer(ABC):
             for group in optimiser.param_groups:
                 group["lr"] = group["initial_lr"] * factor
 
-    def _checked(self, spikes: Tensor, labels: Tensor | Sequence[int], least: int = 1) -> tuple[Tensor, Tensor]:
+    def _checked(self, spikes: Tensor, labels: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
         module = self.module
         spikes = checked_spikes(spikes, module.n_inputs, module.device)
-        if spikes.shape[1] < least:
-            found = f"{spikes.shape[1]} sample"
-            raise invalid("learn_batch", "spikes", found, f"at least {least}", "TP contrasts the samples of a batch with each other")
         return spikes, checked_labels(labels, spikes.shape[1], module.n_classes, module.device)
 
     def _named(self, *names: str) -> dict[str, nn.Parameter]:
         """The module's parameters of those names, as far as it has them."""
         parameters = dict(self.module.named_parameters())
         return {name: parameters[name] for name in names if name in parameters}
-
-    def _at_rest(self, rule: Rule, step: int, steps: int) -> set[str]:
-        """Parameters that do not learn in step number `step` of `steps`."""
-        lasts = {"readout": rule.readout.learn_last if isinstance(rule.readout, Readout) else None}
-        return {name for name in self._learning if not within_last(lasts.get(name.split("_")[0], rule.learn_last), step, steps)}
 
     def _apply(self, gradients: Gradients | None = None, at_rest: Container[str] = ()) -> None:
         """Change the parameters but those at rest and forget their gradients; without one they change by what optimisers remember."""
@@ -108,12 +104,6 @@ class Gradients:
         else:
             parameter.grad.addmm_(post.T, pre)
 
-    def complete(self, at_rest: Container[str] = ()) -> None:
-        """A zero for every parameter that nothing was added to, except those at rest."""
-        for name, parameter in self._parameters.items():
-            if parameter.grad is None and name not in at_rest:
-                parameter.grad = self._sums[name].zero_()
-
     def add(self, name: str, gradient: Tensor) -> None:
         """Add an array of the parameter's shape."""
         parameter = self._parameters[name]
@@ -122,12 +112,13 @@ class Gradients:
         else:
             parameter.grad += gradient
 
+    def complete(self, at_rest: Container[str] = ()) -> None:
+        """A zero for every parameter that nothing was added to, except those at rest."""
+        for name, parameter in self._parameters.items():
+            if parameter.grad is None and name not in at_rest:
+                parameter.grad = self._sums[name].zero_()
+
 
 def within_last(count: int | None, step: int, steps: int) -> bool:
     """Whether step number `step`, 0 the first, is among the last `count` of `steps` (None: all)."""
     return count is None or step >= steps - count
-
-
-def rates_of(rule: Rule, layers: int) -> dict[str, float]:
-    """A rule's rate of each layer."""
-    return {f"hidden{number}": rate for number, rate in enumerate(rule.rates(layers))} | {"readout": rule.readout_rate}

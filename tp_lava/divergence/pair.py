@@ -1,0 +1,97 @@
+"""Two forms of one network: which differences of what they hold their number formats explain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tp_lava.circuit import names
+from tp_lava.divergence.forms import NetworkForm
+from tp_lava.graph.chain import ChainLayer
+from tp_lava.numbers import DECAY_BITS, Format
+
+FLOAT_ROUNDING = 2.0**-18  # of the membrane: what sums of float32 in another order may differ by, with room
+
+
+def rounded(a: np.ndarray, b: np.ndarray, formats: tuple[Format | None, Format | None]) -> bool:
+    """Whether arrays differ by no more than their formats explain: one is the other rounded, or both are, of the same numbers."""
+    steps = sum(format.resolution / 2 for format in formats if format)
+    near = np.abs(np.asarray(a, np.float64) - b) <= steps
+    for fine, coarse, format in ((b, a, formats[0]), (a, b, formats[1])):
+        if format:
+            near |= format.real(format.quantise(fine)) == coarse  # clipped ones too
+    return bool(np.all(near | (np.asarray(a) == b)))
+
+
+def rounded_decays(a: float, b: float, fixed: tuple[bool, bool]) -> bool:
+    """Whether decay factors differ by no more than holding them in 12 bits explains."""
+    return abs(a - b) <= sum(0.5 / 2**DECAY_BITS for each in fixed if each) + 1e-7
+
+
+@dataclass(frozen=True)
+class FormPair:
+    """Both forms; what is asked of it comes in pairs, in their order."""
+
+    a: NetworkForm
+    b: NetworkForm
+
+    def each(self, ask: Callable[[NetworkForm], float]) -> tuple[float, float]:
+        """A number of each form."""
+        return ask(self.a), ask(self.b)
+
+    @property
+    def layers(self) -> tuple[ChainLayer, ...]:
+        """Of the first, whose shapes are those of both."""
+        return self.a.layers
+
+    @property
+    def fixed(self) -> tuple[bool, bool]:
+        """Whether their numbers are integers."""
+        return bool(self.a.formats), bool(self.b.formats)
+
+    def formats(self, name: str) -> tuple[Format | None, Format | None]:
+        """Of a buffer, None in float."""
+        return self.a.formats.get(name), self.b.formats.get(name)
+
+    def membranes(self, number: int) -> tuple[Format | None, Format | None]:
+        """Formats of a layer's membranes."""
+        return self.formats(names.of(self.layers[number].name, "membrane"))
+
+    def weights(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Weights or biases as held; zeros where a form has no such biases."""
+        zeros = np.zeros(self.a.network.shapes[name])
+        return np.asarray(self.a.weights.get(name, zeros), np.float64), np.asarray(self.b.weights.get(name, zeros), np.float64)
+
+    def constants(self, number: int, attr: str) -> tuple[float, float]:
+        """A constant of a layer as held."""
+        return self.each(lambda form: form.constants[number][attr])
+
+    @property
+    def readout_decays(self) -> tuple[float, float]:
+        """Of the scores, as asked for."""
+        return self.each(lambda form: form.network.readout_decay)
+
+    # What rounding explains -------------------------------------------------------------------
+    def rounded(self, name: str) -> bool:
+        """Whether rounding explains every difference of these weights."""
+        return rounded(*self.weights(name), self.formats(name))
+
+    def rounded_decays(self, decays: tuple[float, float]) -> bool:
+        """Whether rounding explains their difference."""
+        return rounded_decays(*decays, self.fixed)
+
+    def explained(self, name: str) -> float:
+        """The largest difference of weights where rounding explains all of them; else none."""
+        a, b = self.weights(name)
+        return float(np.abs(a - b).max()) if self.rounded(name) else 0.0
+
+    def float_noise(self, scale: float) -> float:
+        """What rounding of float32 sums explains, for numbers of about `scale`; nothing where both forms are integers."""
+        return 0.0 if all(self.fixed) else FLOAT_ROUNDING * scale
+
+
+def resolutions(formats: tuple[Format | None, Format | None]) -> list[float]:
+    """Steps of the formats there are."""
+    return [format.resolution for format in formats if format]

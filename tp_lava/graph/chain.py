@@ -1,0 +1,49 @@
+"""A network as a chain of layers, with the populations and connections that each layer has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tp_lava.dynamics.neuron import LIF
+from tp_lava.graph.network import Connection, Network, Population
+
+
+@dataclass(frozen=True)
+class ChainLayer:
+    """One hidden layer. forward: from the layer below; recurrent: from itself, one step later, None where it has none."""
+
+    population: Population
+    forward: Connection
+    recurrent: Connection | None = None
+
+    @property
+    def name(self) -> str:
+        """Of its population."""
+        return self.population.name
+
+    @property
+    def size(self) -> int:
+        """Neurons."""
+        return self.population.size
+
+    @property
+    def neuron(self) -> LIF:
+        """Of its population."""
+        return self.population.neuron
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The forward connection and, where there is one, the recurrent one."""
+        return (self.forward, self.recurrent) if self.recurrent else (self.forward,)
+
+    @property
+    def weight_names(self) -> tuple[str, ...]:
+        """Names of its weights and biases; the biases are optional."""
+        return (*(connection.name for connection in self.connections), self.population.bias)
+
+
+def chain_of(network: Network) -> tuple[ChainLayer, ...]:
+    """The layers in order. Raises InvalidValueError, naming the population, for a network that is no chain (see Network.layers)."""
+    return tuple(
+        ChainLayer(population, *network.into(population)) for population, _ in zip(network.populations, network.layers, strict=True)
+    )
