@@ -7,7 +7,7 @@ an OnChipLearner into this graph (tp_lava/models/hierarchy.py), and bundles writ
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 
@@ -25,6 +25,8 @@ from tp_lava.parts.stages import REMEDY, Flow, Group, PartKind, Read, groups_of,
 from tp_lava.rules import Rule
 
 SOURCE, SINK = "source", "sink"
+LEARNING_DENSE = "LearningDense"  # Lava's own
+_PROCESSES = {"connection": "PlasticDense", "population": "TraceLIF", "credit": "Credit", "readout": "Readout"}
 _KEPT = ("weight", "kernel", "bias", "moment")  # roles of what is too much to send in every step
 
 
@@ -65,10 +67,12 @@ class PartOutput:
 class PartSpec(Group):
     """What a part is made of.
 
-    inputs, outputs: its ports, beside those of sample messages; names: buffer of the circuit -> name of the array here; sample_from:
-    the Process that sends its sample messages, "" if it needs none; sample_delay: Lava steps from their arrival to their use.
+    process: class of its Process; inputs, outputs: its ports, beside those of sample messages; names: buffer of the circuit -> name of
+    the array here; sample_from: the Process that sends its sample messages, "" if it needs none; sample_delay: Lava steps from their
+    arrival to their use.
     """
 
+    process: str = ""
     inputs: tuple[PartInput, ...] = ()
     outputs: tuple[PartOutput, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -112,23 +116,33 @@ class Graph:
         return self.parts["readout"].lag
 
 
-def check_parts(network: Network, rule: Rule | None, obj: str = "OnChipLearner") -> None:
-    """Raise InvalidValueError for a network that is no graph of Processes."""
+def check_parts(network: Network, obj: str = "OnChipLearner") -> None:
+    """Raise InvalidValueError for connections that there are no Processes for."""
     for connection in network.connections:
         if not isinstance(connection.kind, Dense):
             limit = "all-to-all where opened into Processes"
             raise invalid(f"{obj}: {connection.name}", "connection", "a convolution", limit, REMEDY)
+
+
+def graph_of(network: Network, rule: Rule | None, formats: Formats = REAL, obj: str = "OnChipLearner") -> Graph:
+    """The graph of a network that infers (rule None) or learns. Raises InvalidValueError, naming what is not to be had as Processes."""
     if rule is not None and rule.matches:
         remedy = "match with the whole network in one Process, or give the rule a readout: tpl.Readout()"
         raise invalid(obj, "rule.readout", "Match()", "a Readout where opened into Processes", remedy)
-
-
-def graph_of(network: Network, rule: Rule | None, formats: Formats = REAL) -> Graph:
-    """The graph of a network that infers (rule None) or learns. Raises InvalidValueError, naming what is not to be had as Processes."""
-    check_parts(network, rule)
     inference = build_circuit(network, None, formats)
     circuit = build_circuit(network, rule, formats) if rule else inference
     return _Deriving(circuit, inference, has_label=rule is not None).graph()
+
+
+def in_learning_engine(graph: Graph, period: int) -> Graph:
+    """The same graph with the connection of its only population in a LearningDense, which its population feeds. period: of that form."""
+    dense, population = (next(part for part in graph.parts.values() if part.kind == kind) for kind in ("connection", "population"))
+    parts = {**graph.parts, dense.name: replace(dense, process=LEARNING_DENSE)}
+    parts[population.name] = replace(population, process="LearningTraceLIF")
+    taught = {f"{dense.name}.{port}" for port in ("sample_in", *(each.name for each in dense.inputs if each.stage == "learn"))}
+    links = [link for link in graph.links if link[1] not in taught]
+    links += [(f"{population.name}.s_out_{port}", f"{dense.name}.s_in_{port}") for port in ("bap", "y1", "y2", "y3")]
+    return replace(graph, parts=parts, links=tuple(links), period=period)
 
 
 class _Deriving:
@@ -200,7 +214,9 @@ class _Deriving:
         given = {field: getattr(group, field) for field in Group.__dataclass_fields__}
         order = [stage.name for stage in group.stages]
         sent = tuple(sorted(outputs.values(), key=lambda output: order.index(output.stage)))
-        return PartSpec(**given, inputs=(*inputs.values(),), outputs=sent, names=names, sample_from=sender, sample_delay=delay)
+        process = _PROCESSES.get(group.kind) or ("TargetProjection" if group.stages else "LabelGate")
+        ports = {"inputs": tuple(inputs.values()), "outputs": sent}
+        return PartSpec(**given, **ports, process=process, names=names, sample_from=sender, sample_delay=delay)  # type: ignore[arg-type]
 
     def _names(self, group: Group) -> dict[str, str]:
         """Buffer -> its name in a part: the local one, but the whole one where that is taken."""

@@ -25,6 +25,7 @@ from tp_lava.parts.messages import (
     ROWS,
     SAMPLE_SIZE,
     START,
+    UNKNOWN,
     is_active,
     is_labelled,
     steps_left,
@@ -53,8 +54,8 @@ class Part:
         for here, buffer in self.buffers.items():
             if buffer.name in circuit.values:
                 self._memory[here][...] = buffer.encode(circuit.values[buffer.name])
-        places = [self._place(stage.lag) for stage in spec.stages]
-        self._memory[SAMPLE_IN] = np.tile(NO_SAMPLE, (1 + max([self._place(spec.lag), *places]), 1))
+        places = [self._place(lag) for lag in (spec.lag, *(stage.lag for stage in spec.stages))]
+        self._memory[SAMPLE_IN] = np.tile(NO_SAMPLE, (max(places) + graph.period, 1))
         for each in spec.inputs:
             if each.delay:
                 self._memory[each.name] = np.zeros((each.delay, *each.shape), np.int32 if circuit.fixed else np.float32)
@@ -68,6 +69,12 @@ class Part:
     def memory(self) -> Mapping[str, np.ndarray]:
         """The arrays, live: weights as (n_in, n_out), mantissas if fixed. See Buffer.encode and decode."""
         return MappingProxyType(self._memory)
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Names of the arrays of buffers that do not arrive from elsewhere."""
+        received = {name for each in self.spec.inputs for name in each.buffers}
+        return tuple(here for here, buffer in self.buffers.items() if buffer.name not in received)
 
     def share(self) -> None:
         """Compile, and move every array into memory that processes forked from now on share with this one."""
@@ -141,11 +148,11 @@ class Part:
     # Inside -----------------------------------------------------------------------------------
     def _start(self, message: np.ndarray) -> None:
         """Before a time step: its states are zero when a sample starts, and labels are presented."""
-        first, last = (self._place(self.spec.stages[number].lag) for number in (0, -1))
-        waiting = self._memory[SAMPLE_IN][first + 1 : last + 1]
-        if is_labelled(message) and any(is_active(before) for before in waiting):
-            found, limit = "one time step after the other", f"one in {self.graph.period} Lava steps"
-            remedy = f"use EventSource(..., period={self.graph.period}), as OnChipLearner.period says"
+        first = self._place(self.spec.stages[0].lag)
+        waiting = self._memory[SAMPLE_IN][first + 1 : first + self.graph.period]
+        if message[LEFT] != UNKNOWN and any(is_active(before) for before in waiting):
+            found, limit = "a time step in each Lava step", f"one in {self.graph.period} Lava steps"
+            remedy = f"use EventSource(..., period={self.graph.period}), the period of OnChipLearner"
             raise invalid(self.spec.name, "sample_in", found, limit, remedy)
         if message[START]:
             self.begin(message)
