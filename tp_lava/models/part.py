@@ -13,7 +13,9 @@ from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 
-from tp_lava.lava.learning import rails, terms_of
+from tp_lava.circuit import names
+from tp_lava.circuit.terms import third_factor_of
+from tp_lava.lava.learning import engine_terms, rails
 from tp_lava.models.base import SimulatorModel
 from tp_lava.models.register import TypesOnDemand, register_model
 from tp_lava.parts.messages import FREE_RUN
@@ -114,12 +116,15 @@ class _LearningModel(PartModel):
 
     def _run(self, stage: Stage) -> None:
         super()._run(stage)
-        part = self.simulator
-        if stage is part.spec.stages[-1]:
-            leaving, terms = {part.spec.names[each.signal]: part.outgoing(each) for each in part.spec.outputs}, terms_of(self.proc_params["rule"])
-            self.s_out_bap.send(leaving["spike"])
-            for number, rail in enumerate(rails(terms, {name: leaving[name] for name in terms}), 1):
-                getattr(self, f"s_out_y{number}").send(rail)
+        part, rule = self.simulator, self.proc_params["rule"]
+        if stage is not part.spec.stages[-1]:
+            return
+        population, terms = part.graph.circuit.network.populations[0], engine_terms(rule)
+        leaving = {each.signal: part.outgoing(each) for each in part.spec.outputs}
+        thirds = {term.name: names.of(third_factor_of(population, term), "third_factor") for term in rule.terms if term.name in terms}
+        self.s_out_bap.send(leaving[names.of(population.name, "spike")])
+        for number, rail in enumerate(rails(terms, {name: leaving[third] for name, third in thirds.items()}), 1):
+            getattr(self, f"s_out_y{number}").send(rail)
 
 
 def _define(model: type[PartModel], process: type[LayerProcess]) -> None:

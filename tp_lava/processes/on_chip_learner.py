@@ -15,7 +15,7 @@ from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
-from tp_lava.lava.learning import PERIOD, check_stock, pause
+from tp_lava.lava.learning import PERIOD, check_stock, first_weights, pause
 from tp_lava.learner import Learner
 from tp_lava.parts.graph import Graph, check_parts, graph_of, in_learning_engine
 from tp_lava.parts.messages import SAMPLE_SIZE
@@ -129,11 +129,6 @@ class OnChipLearner(Process):
         return next((layer for layer in self.layers.values() if not isinstance(layer, Process)), None)
 
     @property
-    def _first_weights(self) -> str:
-        """Name of the weights that a LearningDense may hold."""
-        return self.proc_params["network"].connections[0].name
-
-    @property
     def _gate(self) -> Any:
         """What says which samples are learned, if the network learns."""
         return next((layer for layer in self._ours().values() if layer.kind == "label"), None)
@@ -146,7 +141,7 @@ class OnChipLearner(Process):
             for here, name in layer.names.items():
                 homes.setdefault(name, []).append(getattr(layer, here))
         if self._stock_dense:
-            homes[self._first_weights] = [self._stock_dense.weights]
+            homes[first_weights(self.proc_params["network"])] = [self._stock_dense.weights]
         if self._gate:
             homes["learning"] = [self._gate.all_learning]
         for name, (first, *others) in homes.items():
@@ -173,7 +168,7 @@ class OnChipLearner(Process):
                     learner.memory[name][...] = layer.simulator.memory[here]
         learner.memory["random_step"][...] = layers["readout"].simulator.memory["random_step"]
         if self._stock_dense:
-            learner.memory[self._first_weights][...] = self._stock_dense.weights.get().T
+            learner.memory[first_weights(self.proc_params["network"])][...] = self._stock_dense.weights.get().T
         if self._gate:
             learner.memory["samples_seen"][...] = self._gate.simulator.memory["samples_seen"]
         return learner
@@ -181,7 +176,7 @@ class OnChipLearner(Process):
 
 def _in_engine(circuit: Circuit) -> set[str]:
     """Buffers that a LearningDense has in its own way: of the learning of the first connection, and the sums that it delivers."""
-    name = circuit.network.connections[0].name
+    name = first_weights(circuit.network)
     sums = {buffer for operation in circuit.of(Owner("connection", name)) for buffer in operation.writes}
     return sums | {buffer.name for buffer in circuit.owned(Owner("plasticity", name))}
 
