@@ -10,7 +10,6 @@ from lava.magma.core.run_configs import Loihi2SimCfg as Loihi2SimCfg  # noqa: E4
 from lava.proc.monitor.process import Monitor as Monitor  # noqa: E402
 
 from tp_lava.lava.hardware import run_configuration  # noqa: E402
-from tp_lava.lava.learning import pause  # noqa: E402
 from tp_lava.processes import EventSource, OnChipLearner, ScoreSink  # noqa: E402
 
 SEED = 7
@@ -20,8 +19,8 @@ PRECISIONS = {"fixed_pt": "fixed", "floating_pt": "float"}
 
 def in_layers(network, rule, samples, tag, change=None, *, learn=True, stock=False):
     """The learner's twin and the scores after all samples, from Lava. change: what to do with the chip before the first step."""
-    source = EventSource(samples, learn if rule else False, period=2 if stock else 1, pause=pause(rule) if stock else 0)
     chip, sink = OnChipLearner(network, rule, SEED, stock=stock), ScoreSink(network.n_classes, len(samples))
+    source = EventSource(samples, learn if rule else False, period=chip.period, pause=chip.pause)
     source.s_out.connect(chip.s_in)
     source.sample_out.connect(chip.sample_in)
     chip.score_out.connect(sink.score_in)

@@ -101,13 +101,13 @@ class Builder:
 
     def on(self, path: Path, local: str, role: Role, format: Format | None) -> str:
         """Declare a buffer of one number for each row of a path and neuron of its population."""
-        return self.buffer(path.of(local), (path.rows, path.population.name), role, format, local=path.prefix + local)
+        return self.buffer(path.of(local), (path.rows, path.population.name), role, format, local=path.prefix + local, prefix=path.prefix)
 
     def events(self, name: str, rows: str, units: str, prefix: str = "") -> None:
         """Declare the event lists of a population."""
         active, count = events_of(name)
-        self.buffer(active, (rows, units), "work", index=True, local=f"{prefix}active")
-        self.buffer(count, (rows,), "state", index=True, local=f"{prefix}count")
+        self.buffer(active, (rows, units), "work", index=True, local=f"{prefix}active", prefix=prefix)
+        self.buffer(count, (rows,), "state", index=True, local=f"{prefix}count", prefix=prefix)
 
     def parameter(self, name: str, format: Format | None, value: object, axes: tuple[str, ...] = (), *, local: str = "") -> str:
         """Declare a parameter and its physical value."""
@@ -208,7 +208,7 @@ class Builder:
                 port = "input" if own else names.arriving_at(connection, self.network)
                 format = self.format(names.of(connection.name, "input") if own else names.of(population.name, port))
                 into, axes = path.of(port), (path.rows, population.name)
-                bindings[port] = self.deliver(connection, events, into, axes, format, local=path.prefix + port)
+                bindings[port] = self.deliver(connection, events, into, axes, format, local=path.prefix + port, prefix=path.prefix)
                 inputs[port] = format
             self._neurons(path, bindings, inputs, surrogate)
 

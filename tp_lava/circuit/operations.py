@@ -57,8 +57,8 @@ class Buffer:
     role: weight, kernel (weights that synapses share), bias, parameter, switch (a whole number that users may change, as
     parameters), moment (of an optimiser: kept from sample to sample), table (of synapses: never changes), state (zeroed when
     a sample starts), work, label (set when a sample starts), or random (seed and step counter); format: None in a real circuit;
-    index: holds unit numbers or counts, in either number system; owner: whose it is; local: its name within its owner;
-    stored_transposed: stored as (n_in, n_out) and seen as (n_out, n_in).
+    index: holds unit numbers or counts, in either number system; owner: whose it is; local: its name within its owner; prefix: of the
+    local names of its path through a population; stored_transposed: stored as (n_in, n_out) and seen as (n_out, n_in).
     """
 
     name: str
@@ -68,6 +68,7 @@ class Buffer:
     index: bool = False
     owner: Owner = CIRCUIT
     local: str = ""
+    prefix: str = ""
     stored_transposed: bool = False
 
     @property
@@ -222,8 +223,8 @@ class UpdateWeights(Conditional):
     @property
     def reads(self) -> tuple[str, ...]:
         """See Operation."""
-        lists = events_of(self.events) if self.events else ()
-        return (*(buffer for _, buffer in self.bindings), *lists, *self.conditions)
+        active = events_of(self.events) if self.events else (self.trace,) if self.trace else ()
+        return (*(buffer for _, buffer in self.bindings), *active, *self.conditions)
 
     @property
     def writes(self) -> tuple[str, ...]:

@@ -153,7 +153,7 @@ def keep_pre_traces(b: Builder, rule: LearningRule, connection: Connection, even
     if not filtered and not wanted & {"trace", "second_trace"}:
         return
     units = b.axis(connection.pre)
-    with b.owned(Owner("plasticity", connection.name), "learn"):
+    with b.owned(Owner("plasticity", connection.name), "trace"):
         marked = b.mark_events(events, SAMPLES, units, names.of(connection.name, "pre_spike"), "pre_spike")
         if wanted & {"trace", "second_trace"}:
             name = names.of(connection.name, "pre_trace")
@@ -175,7 +175,7 @@ def keep_pre_traces(b: Builder, rule: LearningRule, connection: Connection, even
 
 def keep_spikes(b: Builder, connection: Connection, events: str) -> str:
     """Append the marking of a connection's presynaptic spikes, where it learns after they are gone. -> their buffer."""
-    with b.owned(Owner("plasticity", connection.name), "learn"):
+    with b.owned(Owner("plasticity", connection.name), "trace"):
         return b.mark_events(events, SAMPLES, b.axis(connection.pre), names.of(connection.name, "pre_spike"), "pre_spike")
 
 

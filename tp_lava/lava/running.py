@@ -15,7 +15,6 @@ from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.lava.cleanup import all_or_none
 from tp_lava.lava.hardware import TAGS, Target, run_configuration
-from tp_lava.lava.learning import PERIOD, pause
 from tp_lava.lava.session import Session
 from tp_lava.lava.shim import make_importable
 from tp_lava.learner import Learner
@@ -102,15 +101,13 @@ def connected_processes(
 ) -> tuple[Any, Any, Any]:
     """EventSource -> OnChipLearner -> ScoreSink, with arguments as for run. None of them is kept if one is refused."""
     make_importable()
-    stock = layers == "stock"
-    timing = {"period": PERIOD, "pause": pause(rule)} if stock else {}
     with all_or_none():
         from tp_lava.processes import EventSource, OnChipLearner, ScoreSink
 
+        chip = OnChipLearner(network, rule, seed, fixed, stock=layers == "stock")
+        timing = {"period": chip.period, "pause": chip.pause} if layers else {}
         source = EventSource(samples, labelled=learn if rule is not None else False, **timing)
-        chip, sink = OnChipLearner(network, rule, seed, fixed, stock=stock), ScoreSink(network.n_classes, len(samples))
-        if layers:
-            chip.check_parts()
+        sink = ScoreSink(network.n_classes, len(samples))
     if stepwise:
         source.s_out.connect(chip.s_in)
         source.sample_out.connect(chip.sample_in)

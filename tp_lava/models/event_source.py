@@ -10,7 +10,8 @@ from lava.magma.core.model.py.type import LavaPyType
 from tp_lava.lava.hardware import TAGS
 from tp_lava.models.register import register_model
 from tp_lava.processes.event_source import EventSource
-from tp_lava.processes.protocol import ALL_STREAMS, LAST_STEP, NO_SAMPLE, end_packet, packets
+from tp_lava.parts.messages import ALL_ROWS, LAST_STEP, NO_SAMPLE
+from tp_lava.processes.protocol import end_packet, packets
 
 
 class _Ports:
@@ -49,7 +50,7 @@ class PyEventSource(_Ports, PyLoihiProcessModel):
             return
         events, left = self._present[0], self._present[0].n_steps - self._step
         spikes[events.units[events.offsets[self._step] : events.offsets[self._step + 1]]] = 1
-        sample[:] = self._step == 0, EventSource.label(self._present, self._labelled[number]), left, ALL_STREAMS
+        sample[:] = self._step == 0, EventSource.label(self._present, self._labelled[number]), left, ALL_ROWS
         self._step += 1
         if left == LAST_STEP:
             self._present, self._pause_left = None, self.proc_params["pause"]

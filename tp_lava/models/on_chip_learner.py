@@ -16,7 +16,8 @@ from tp_lava.models.base import SimulatorModel
 from tp_lava.models.register import TypesOnDemand, register_model
 from tp_lava.processes.base import VARS
 from tp_lava.processes.on_chip_learner import OnChipLearner
-from tp_lava.processes.protocol import IDLE, LABEL, LEFT, NO_LABEL, START, STREAMS, UNKNOWN, steps_left, unpack
+from tp_lava.parts.messages import LABEL, LEFT, NO_LABEL, START, UNKNOWN, is_active, steps_left
+from tp_lava.processes.protocol import unpack
 
 
 class _VarsOfNetwork(TypesOnDemand):
@@ -69,7 +70,7 @@ class _Stepwise(_LearnerModel, PyLoihiProcessModel):
         with self.step():
             if sample[START]:
                 self._begin(int(sample[LABEL]), int(sample[LEFT]))
-            if sample[STREAMS] != IDLE:
+            if is_active(sample):
                 self._before_steps(int(sample[LEFT]))
                 self.simulator.step(units, checked=True)
         self._send_scores()

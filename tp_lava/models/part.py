@@ -1,6 +1,7 @@
-"""What the models of the per-layer Processes have in common: a part behind ports, in float and in fixed point.
+"""Models of the Processes of one part each: a part behind ports, in float and in fixed point.
 
-Every model first sends what it knows from the step before, then receives: so no cycle waits for itself.
+Within a Lava step a part waits only for what its present stage needs, and sends what the stage has written before it waits again; what
+is for later steps it receives last. Who waits for whom was checked when the graph was derived.
 """
 
 from __future__ import annotations
@@ -12,23 +13,25 @@ from lava.magma.core.model.py.model import PyLoihiProcessModel
 from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 
+from tp_lava.circuit import names
+from tp_lava.circuit.terms import third_factor_of
+from tp_lava.lava.learning import engine_terms, rails
 from tp_lava.models.base import SimulatorModel
 from tp_lava.models.register import TypesOnDemand, register_model
-from tp_lava.parts import Part
+from tp_lava.parts.messages import FREE_RUN
+from tp_lava.parts.part import LabelPart, Part
+from tp_lava.parts.stages import Stage
 from tp_lava.processes.base import VARS
-from tp_lava.processes.layers import part_of
-from tp_lava.processes.protocol import (
-    ALL_STREAMS,
-    FREE_RUN,
-    IDLE,
-    LABEL,
-    LEFT,
-    NO_LABEL,
-    NO_SAMPLE,
-    SAMPLE_SIZE,
-    START,
-    STREAMS,
-    steps_left,
+from tp_lava.processes.layers import (
+    Credit,
+    LabelGate,
+    LayerProcess,
+    LearningTraceLIF,
+    PlasticDense,
+    Readout,
+    TargetProjection,
+    TraceLIF,
+    part_of,
 )
 
 
@@ -37,95 +40,103 @@ class _TypesOfPart(TypesOnDemand):
 
     def lava_type(cls, name: str) -> LavaPyType | None:
         """See TypesOnDemand."""
-        kind = PyInPort if name.endswith("_in") else PyOutPort if name.endswith("_out") or name.startswith("s_out_") else None
+        to_engine = name.startswith("s_out_")
+        kind = PyInPort if name.endswith("_in") else PyOutPort if name.endswith("_out") or to_engine else None
         if kind is None:
             return LavaPyType(np.ndarray, float) if name in VARS else None
-        real = float if name.startswith("s_out_") else np.float32  # Lava's learning engine takes float64
-        number = np.int32 if cls.fixed or name.startswith("sample") else real
-        return LavaPyType(kind.VEC_DENSE, number)
+        real = float if to_engine else np.float32  # Lava's learning engine takes float64
+        return LavaPyType(kind.VEC_DENSE, np.int32 if cls.fixed or name.startswith("sample") else real)
 
 
 class PartModel(SimulatorModel, PyLoihiProcessModel, metaclass=_TypesOfPart):
     """A part behind ports. fixed: number system."""
 
     fixed: ClassVar[bool] = False
-    process: ClassVar[type]
+    process: ClassVar[type[LayerProcess]]
     simulator: Part
 
     @classmethod
     def make_simulator(cls, proc_params) -> Part:
-        """The part, and the sample message it will act on."""
-        part = part_of(cls.process, proc_params, cls.fixed)
-        part.keep("pending", (SAMPLE_SIZE,))
-        part.memory["pending"][...] = NO_SAMPLE
-        return part
+        """The part."""
+        return part_of(cls.process, proc_params, fixed=cls.fixed)
 
-    def start(self) -> None:
-        """Lava calls this once; it ends with the network."""
-        self.simulator = self.proc_params["simulator"]
-        self.prepare_to_run()
-        super().start()
+    def run_spk(self) -> None:
+        """Lava calls this in each spiking phase."""
+        part, spec = self.simulator, self.simulator.spec
+        early = [self._receive_sample()] if spec.sample_from and not spec.sample_delay else []
+        with self.step(done=False):
+            for message in early:
+                part.receive(message)
+        self._send_sample()
+        for stage in spec.stages:
+            self._run(stage)
+        arriving = {each.name: getattr(self, each.name).recv() for each in spec.inputs if each.delay}
+        late = [self._receive_sample()] if spec.sample_delay else []
+        with self.step():
+            for message in late:
+                part.receive(message)
+            part.finish(arriving)
 
-    def prepare_to_run(self) -> None:
-        """Look up what the part has."""
+    def _run(self, stage: Stage) -> None:
+        part, spec = self.simulator, self.simulator.spec
+        arriving = {each.name: getattr(self, each.name).recv() for each in spec.inputs if each.stage == stage.name and not each.delay}
+        with self.step(done=False):
+            part.run(stage, arriving)
+        for each in spec.outputs:
+            if each.stage == stage.name:
+                getattr(self, each.name).send(part.outgoing(each))
 
-    # The sample it is in ------------------------------------------------------------------------
-    def next_sample(self, arriving: np.ndarray) -> np.ndarray:
-        """The sample message of the step to compute: what arrived in the step before."""
-        pending = self.simulator.memory["pending"]
-        now, pending[...] = pending.copy(), arriving
-        return now
-
-    def receive_sample(self) -> np.ndarray:
+    def _receive_sample(self) -> np.ndarray:
         """The sample message of this step; none where nobody sends any."""
         return self.sample_in.recv() if self.sample_in.csp_ports else FREE_RUN
 
-    def present_label(self, sample: np.ndarray) -> None:
-        """The label of a sample that starts, as the learning rule takes it."""
-        if sample[START] and sample[LABEL] != NO_LABEL and "sample_label" in self.simulator.memory:
-            self.row("sample_label").fill(0)
-            self.row("sample_label")[sample[LABEL]] = 1
-
-    def run_stage(self, stage: str, sample: np.ndarray) -> None:
-        """Carry out a stage in a step of this sample."""
-        self.simulator.tell_steps_left(steps_left(int(sample[LEFT])))
-        self.simulator.run(stage, None if sample[STREAMS] == ALL_STREAMS else int(sample[STREAMS]))
-
-    # Its arrays ---------------------------------------------------------------------------------
-    def put(self, name: str, values: np.ndarray) -> None:
-        """Into row 0 of a buffer, no further than its format reaches."""
-        self._put(name, values, self.simulator.memory[name][0])
-
-    def put_rows(self, name: str, values: np.ndarray) -> None:
-        """Into all rows of a buffer."""
-        self._put(name, values, self.simulator.memory[name])
-
-    def _put(self, name: str, values: np.ndarray, into: np.ndarray) -> None:
-        format = self.simulator.buffers[name].format
-        into[...] = np.clip(values, format.low, format.high) if format else values
-
-    def row(self, name: str) -> np.ndarray:
-        """Row 0 of a buffer."""
-        return self.simulator.memory[name][0]
-
-    def is_off(self) -> bool:
-        """Whether this part's learning is switched off."""
-        return "learning" in self.simulator.memory and self.simulator.memory["learning"][0] == 0
+    def _send_sample(self) -> None:
+        """Send the sample message of the step that is to be computed, where it is passed on."""
+        if self.simulator.spec.sends_samples:
+            self.sample_out.send(self.simulator.message())
 
 
-def is_labelled(sample: np.ndarray) -> bool:
-    """Whether a step is learned."""
-    return bool(sample[LABEL] != NO_LABEL)
+class _LabelModel(PartModel):
+    """Sends a sample message once it is decided whether it is learned, and its labels are drawn."""
+
+    simulator: LabelPart
+
+    def run_spk(self) -> None:
+        """Lava calls this in each spiking phase."""
+        self.simulator.learning = bool(self.all_learning[0])
+        super().run_spk()
+        super()._send_sample()
+
+    def _send_sample(self) -> None:
+        """It is sent last."""
 
 
-def is_active(sample: np.ndarray) -> bool:
-    """Whether anything happens in a step."""
-    return bool(sample[STREAMS] != IDLE)
+class _LearningModel(PartModel):
+    """A population that also has its third factors on rails."""
+
+    def _run(self, stage: Stage) -> None:
+        super()._run(stage)
+        part, rule = self.simulator, self.proc_params["rule"]
+        if stage is not part.spec.stages[-1]:
+            return
+        population, terms = part.graph.circuit.network.populations[0], engine_terms(rule)
+        leaving = {each.signal: part.outgoing(each) for each in part.spec.outputs}
+        thirds = {term.name: names.of(third_factor_of(population, term), "third_factor") for term in rule.terms if term.name in terms}
+        self.s_out_bap.send(leaving[names.of(population.name, "spike")])
+        for number, rail in enumerate(rails(terms, {name: leaving[third] for name, third in thirds.items()}), 1):
+            getattr(self, f"s_out_y{number}").send(rail)
 
 
-def define(model: type[PartModel]) -> None:
+def _define(model: type[PartModel], process: type[LayerProcess]) -> None:
     """The two model classes of a Process, one for each number system, where Lava finds them."""
     for fixed in (False, True):
-        members = {"fixed": fixed, "__doc__": f"{'Fixed point' if fixed else 'Float32'}.", "__module__": model.__module__}
-        made = _TypesOfPart(f"Py{model.process.__name__}{'Fixed' if fixed else 'Float'}", (model,), members)
-        register_model(model.process, "fixed_pt" if fixed else "floating_pt")(made)
+        members = {"fixed": fixed, "process": process, "__doc__": f"{'Fixed point' if fixed else 'Float32'}.", "__module__": __name__}
+        made = _TypesOfPart(f"Py{process.__name__}{'Fixed' if fixed else 'Float'}", (model,), members)
+        register_model(process, "fixed_pt" if fixed else "floating_pt")(made)
+
+
+for _process in (PlasticDense, TraceLIF, Credit, Readout):
+    _define(PartModel, _process)
+for _process in (LabelGate, TargetProjection):
+    _define(_LabelModel, _process)
+_define(_LearningModel, LearningTraceLIF)

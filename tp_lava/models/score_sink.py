@@ -8,7 +8,7 @@ from lava.magma.core.model.py.type import LavaPyType
 
 from tp_lava.lava.hardware import TAGS
 from tp_lava.models.register import register_model
-from tp_lava.processes.protocol import LAST_STEP, LEFT
+from tp_lava.parts.messages import LAST_STEP, LEFT
 from tp_lava.processes.score_sink import ScoreSink
 
 

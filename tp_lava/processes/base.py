@@ -18,9 +18,8 @@ VARS: set[str] = set()  # names of all Vars made of buffers: those that models h
 
 
 def visible(buffer: Buffer) -> bool:
-    """Whether a buffer is a Var: all but events, counters and accumulators."""
-    hidden = (buffer.index and buffer.role != "switch") or buffer.role == "random"
-    return not hidden and not buffer.name.endswith(("_input", "_feedback", "_events"))
+    """Whether a buffer is a Var: all but events, tables and counters."""
+    return buffer.role != "random" and (not buffer.index or buffer.role == "switch")
 
 
 class Process(AbstractProcess):

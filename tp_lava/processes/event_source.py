@@ -12,7 +12,8 @@ from tp_lava.checks import is_whole
 from tp_lava.data.events import Events
 from tp_lava.errors import invalid
 from tp_lava.processes.base import Process
-from tp_lava.processes.protocol import NO_LABEL, SAMPLE_SIZE, packet_size
+from tp_lava.parts.messages import NO_LABEL, SAMPLE_SIZE
+from tp_lava.processes.protocol import packet_size
 
 
 class EventSource(Process):

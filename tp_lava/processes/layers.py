@@ -1,218 +1,244 @@
-"""The parts of a network as Processes: connection, population, readout. Credits are in `credits`, what labels do in `labels`.
+"""The parts of a network as Processes: connections, populations, credits, labels and the readout.
 
-Each is one part of a `Network` that learns by a rule, and works alone in any Lava network. Time: a connection hands
-on what arrived the step before, as Lava's and the hardware's do, so a population acts on the sample message of the
-step before, and layer l runs l + 1 steps behind the source. Within a layer, what must come back in the same step does:
-population -> credit -> population -> connection.
+Each is one part of a `Network` that learns by a rule, and works alone in any Lava network. Its ports follow from the rule
+(tp_lava.parts.graph). Time: a connection hands on what arrived the step before, as Lava's and the hardware's do, so a population of
+layer l runs l + 1 steps behind the source. Within a layer, what must come back in the same step does: population -> credit ->
+population -> connection. What comes back from above takes more steps: then a time step is several Lava steps long, see
+OnChipLearner.period.
 
-Where a Process has rows, row k is target stream k. Vars are physical before they run and what the target holds while
-they do (`buffer(name)` has the format).
+Ports of (K, n) have a row for each of a rule's own signals, as TP's targets. Vars are physical before they run and what the target holds
+while they do (`buffer(name)` has the format). A port that is not connected counts for nothing.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import numpy as np
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.variable import Var
 
-from tp_lava.circuit import Circuit
-from tp_lava.errors import invalid
 from tp_lava.circuit.formats import REAL, FixedPoint, plan
-from tp_lava.lava.learning import check_stock
+from tp_lava.errors import invalid
+from tp_lava.graph.connections import Dense
 from tp_lava.graph.network import Network
-from tp_lava.parts import Part, connection, delivered_rows, population, readout, thirds_of
+from tp_lava.lava.learning import check_stock
+from tp_lava.parts.graph import Graph, PartSpec, graph_of
+from tp_lava.parts.messages import SAMPLE_SIZE
+from tp_lava.parts.part import Part, make_part
+from tp_lava.parts.stages import PartKind
 from tp_lava.processes.base import VARS, Process, visible
-from tp_lava.processes.protocol import SAMPLE_SIZE
 from tp_lava.rules import Rule
-from tp_lava.circuit.build import build_circuit
 
 
 class LayerProcess(Process):
     """A part of a network.
 
-    network, rule: which the part is of (rule None: it only infers); seed: of the rounding, as for Learner; fixed: options
-    of fixed point, used where the run configuration's tag is "fixed_pt". The whole network gives the scales.
+    network, rule: which the part is of (rule None: it only infers); subject: which part of its kind; seed: of the rounding, as for
+    Learner; fixed: options of fixed point, used where the run configuration's tag is "fixed_pt". The whole network gives the scales.
+    Raises InvalidValueError for a part that the network and the rule do not have.
     """
 
-    RECEIVED: frozenset[str] = frozenset()  # arrays of the part that arrive in each step, and are no Vars
+    kind: ClassVar[PartKind]
 
-    def __init__(self, network: Network, rule: Rule | None = None, *, seed: int = 0, fixed: FixedPoint | None = None, **options) -> None:
-        super().__init__(network=network, rule=rule, seed=seed, fixed=fixed or FixedPoint(), **options)
-        circuit = build_circuit(network, rule)
-        self._add_ports(circuit)
-        self._add_vars(self.make_part(circuit, self.proc_params))
+    def __init__(
+        self,
+        network: Network,
+        rule: Rule | None = None,
+        subject: str | int | None = None,
+        *,
+        seed: int = 0,
+        fixed: FixedPoint | None = None,
+        **options,
+    ) -> None:
+        super().__init__(network=network, rule=rule, subject=subject, seed=seed, fixed=fixed or FixedPoint(), **options)
+        graph = graph_of(network, rule, obj=type(self).__name__)
+        self.spec = self._found(graph, graph.part(self.kind, subject))
+        self._add_ports()
+        self._add_vars(make_part(graph, self.spec))
 
-    @staticmethod
-    @abstractmethod
-    def make_part(circuit: Circuit, proc_params) -> Part:
-        """What computes behind a Process with these parameters."""
+    def _found(self, graph: Graph, spec: PartSpec | None) -> PartSpec:
+        """The part, if there is one and it can be such a Process."""
+        if spec is None:
+            raise invalid(type(self).__name__, "rule", self.proc_params["rule"], f"one with a {self.kind} part here", "use another rule")
+        return spec
 
-    @abstractmethod
-    def _add_ports(self, circuit: Circuit) -> None:
+    def _add_ports(self) -> None:
         """The ports that the network and the rule call for."""
+        spec = self.spec
+        self._ports(InPort, {each.name: each.shape for each in spec.inputs} | ({"sample_in": (SAMPLE_SIZE,)} if spec.sample_from else {}))
+        self._ports(OutPort, {each.name: each.shape for each in spec.outputs} | ({"sample_out": (SAMPLE_SIZE,)} if spec.sends_samples else {}))
 
-    def _add_vars(self, part: Part) -> None:
-        """A Var for each array that is this part's own."""
-        self.names = {}
-        for name, buffer in part.buffers.items():
-            if visible(buffer) and name not in self.RECEIVED:
-                init = buffer.decode(part.memory[name]).astype(np.float64)
-                setattr(self, name, Var(shape=init.shape, init=init))
-                VARS.add(name)
-                self.names[name] = part.names[name]
-
-    def _ports(self, kind: type, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def _ports(self, kind: type, shapes: dict[str, tuple[int, ...]]) -> None:
         for name, shape in shapes.items():
             setattr(self, name, kind(shape=shape))
 
+    def _add_vars(self, part: Part) -> None:
+        """A Var for each array that does not arrive at a port. names: of a Var -> of its buffer in the circuit."""
+        self.names = {}
+        for here in part.own:
+            buffer = part.buffers[here]
+            if visible(buffer):
+                init = buffer.decode(part.memory[here]).astype(np.float64)
+                setattr(self, here, Var(shape=init.shape, init=init))
+                VARS.add(here)
+                self.names[here] = buffer.name
 
-def part_of(process: type[LayerProcess], proc_params, fixed: bool) -> Part:
-    """The part in a number system."""
+
+def part_of(process: type[LayerProcess], proc_params: Any, *, fixed: bool) -> Part:
+    """The part behind a Process, in a number system."""
     network, rule = proc_params["network"], proc_params["rule"]
     formats = plan(network, rule, proc_params["fixed"].resolved(network, rule)) if fixed else REAL
-    return process.make_part(build_circuit(network, rule, formats), proc_params)
+    graph = graph_of(network, rule, formats)
+    spec = graph.part(process.kind, proc_params["subject"])
+    assert spec is not None
+    return make_part(graph, spec, proc_params["seed"])
 
 
 class PlasticDense(LayerProcess):
     """Synapses from all to all: delivers spikes and, if the rule changes these weights, learns.
 
-        a_out[t] = W s_in[t-1]         TP: dW = x0 * third_in         TESS: dW = x1 * causal_third_in + x0 * acausal_third_in
+        a_out[t] = W s_in[t-1]         dW = sum of the rule's terms, each a third factor (n_out,) times x (n_in,)
 
-    x0: spike of the step; x1: its trace, kept here. The readout's is dW = x * third_in, x as its rule has it.
+    x: spikes of the step, or their traces, kept here; the readout's, x as its rule has it, for example the trace that arrives.
     weights: which of the network's, for example "hidden0", "recurrent0" or "readout".
-    Ports: s_in (n_in,), a_out (n_out,); for the target streams, through the same weights: target_s_in (K, n_in),
-    target_a_out (K, n_out); if it learns, from the population it feeds, in the same step: sample_in (4,), third_in (n_out,),
-    target_third_in (K, n_out) or causal_third_in, acausal_third_in (n_out,).
+    Ports: s_in (n_in,), a_out (n_out,); TP: target_s_in (K, n_in), target_a_out (K, n_out), for the target rows, through the same
+    weights; if it learns, from the population it feeds, in the same step: sample_in (4,), and third_factor_in (n_out,), with TP
+    target_third_factor_in (K, n_out), with TESS causal_third_factor_in and acausal_third_factor_in; surrogate_in (n_out,) for a rule
+    with a state per synapse; trace_in (n_in,) for a readout that learns by traces.
     Vars: weights (n_out, n_in), learning (0: it keeps its weights), change (n_out, n_in), what it is to change by at the
-    sample's end (update="sequence"), pre_trace and pre_decay (TESS), trace and trace_decay or count (readout).
+    sample's end (update="sequence"), pre_trace, second_trace and their decays, eligibility (n_out, n_in) and count, as the rule has them.
     Hardware: synaptic memory and learning engine of neuro-cores.
     """
 
-    RECEIVED = frozenset(("third", "target_third", "causal_third", "acausal_third", "spike"))
+    kind = "connection"
 
     def __init__(self, network: Network, rule: Rule | None = None, weights: str = "hidden0", **options) -> None:
-        super().__init__(network, rule, connection=weights, **options)
-
-    @staticmethod
-    def make_part(circuit: Circuit, proc_params) -> Part:
-        """See LayerProcess."""
-        return connection(circuit, proc_params["connection"], proc_params["seed"])
-
-    def _add_ports(self, circuit: Circuit) -> None:
-        weights = self.proc_params["connection"]
-        if weights not in circuit.buffers:
-            remedy = "use TargetProjection for the label's weights"
-            raise invalid("PlasticDense", "weights", repr(weights), f"one of {', '.join(circuit.names('weight'))}", remedy)
-        part = connection(circuit, weights)
-        n_in, n_out = (circuit.sizes[axis] for axis in circuit.buffers[weights].axes)
-        rows = delivered_rows(part)
-        self._ports(InPort, {"s_in": (n_in,)} | ({"target_s_in": (rows, n_in)} if rows else {}))
-        self._ports(OutPort, {"a_out": (n_out,)} | ({"target_a_out": (rows, n_out)} if rows else {}))
-        if part.has("learn"):
-            self._ports(InPort, {"sample_in": (SAMPLE_SIZE,)})
-            self._ports(InPort, {f"{third}_in": (rows, n_out) if third.startswith("target") else (n_out,) for third in thirds_of(part)})
+        known = [connection.name for connection in network.connections if isinstance(connection.kind, Dense)]
+        if weights not in known:
+            remedy = "use a name of all-to-all weights, and TargetProjection for those of a rule's own"
+            raise invalid("PlasticDense", "weights", repr(weights), f"one of {', '.join(known)}", remedy)
+        super().__init__(network, rule, weights, **options)
 
 
 class TraceLIF(LayerProcess):
-    """Leaky integrate-and-fire neurons with spike traces, for the sample and for the target streams, and their third factors.
+    """Leaky integrate-and-fire neurons with spike traces, and their third factors.
 
-        TP:    third = -rate * psi * sum_k error[k] * target_trace[k]
-        TESS:  causal_third = -rate * psi * m, acausal_third = -rate * post_trace * m, m = sum_c error[c] * basis[c]
+        third_factor = -rate * A * sum_c error[c] * coefficient[c]          A: surrogate derivative, or what a rule's term has
 
-    layer: number of the hidden layer. See tp_lava.dynamics.neuron, third_factor and tess for the equations.
-    Ports: a_in (n,), s_out (n,), sample_in (4,), acted on one step later, sample_out (4,), of the step computed;
-    recurrent layers: feedback_in (n,) from their own connection; with target streams: target_a_in, target_s_out (K, n),
-    target_feedback_in; if it learns: trace_out (n,), target_trace_out (K, n) to the credit, error_in (K or classes,) from
-    it; to the connections third_out (n,), target_third_out (K, n) (TP), causal_third_out, acausal_third_out (n,) (TESS).
-    Vars: membrane, trace, target_membrane, target_trace, threshold, decay, trace_decay, learning (0: the third factors
-    sent are zero), current and current_decay, bias where there are any; third, rate (TP); causal_third, causal_rate,
-    acausal_third, acausal_rate, bias_third, bias_rate, bias_change, post_trace, post_decay, basis (TESS).
+    TP: coefficients are the target traces, which neurons for the target rows have too; TESS: those of its basis, and one third factor
+    for each term. layer: number of the population. See tp_lava.dynamics.neuron, third_factor and the rules for the equations.
+    Ports: a_in (n,), s_out (n,), sample_in (4,), acted on one step later, sample_out (4,), of the step computed; feedback_in (n,) from
+    a recurrent connection, input_<weights>_in (n,) from further ones; error_in (K or classes,) from the credit, or the readout;
+    third_factor_out (n,), with a rule of several terms for example causal_third_factor_out, to the connections; trace_out,
+    surrogate_out (n,) for whoever needs them. TP: the same with target_ and (K, n).
+    Vars: membrane, trace, spike, threshold, decay, trace_decay, learning (0: the third factors sent are zero); current, current_decay and
+    bias where there are any; of each third factor its value and its rate, such as third_factor and rate, or causal_third_factor and
+    causal_rate; what else the rule has, for example post_trace, post_decay and basis; TP: the same with target_.
     Hardware: microcode of neuro-cores.
     """
 
-    RECEIVED = frozenset(("error", "target_error"))
-
-    error_port = "error_in"
+    kind = "population"
 
     def __init__(self, network: Network, rule: Rule | None = None, layer: int = 0, **options) -> None:
-        super().__init__(network, rule, layer=layer, **options)
-
-    @staticmethod
-    def make_part(circuit: Circuit, proc_params) -> Part:
-        """See LayerProcess."""
-        return population(circuit, proc_params["layer"], proc_params["seed"])
-
-    def _add_ports(self, circuit: Circuit) -> None:
-        number = checked_layer("TraceLIF", self.proc_params["layer"], circuit.network)
-        n, recurrent = circuit.sizes[f"hidden{number}"], circuit.network.layers[number].recurrent
-        part = population(circuit, number)
-        self._ports(InPort, {"a_in": (n,), "sample_in": (SAMPLE_SIZE,)} | ({"feedback_in": (n,)} if recurrent else {}))
-        self._ports(OutPort, {"s_out": (n,), "sample_out": (SAMPLE_SIZE,)})
-        if part.has("target"):
-            rows = (circuit.sizes["k"], n)
-            self._ports(InPort, {"target_a_in": rows} | ({"target_feedback_in": rows} if recurrent else {}))
-            self._ports(OutPort, {"target_s_out": rows, "target_trace_out": rows})
-        if part.has("third"):
-            self._ports(InPort, {self.error_port: part.memory["error"].shape[1:]})
-            self._ports(OutPort, {"trace_out": (n,)})
-            self._ports(OutPort, {f"{third}_out": rows if third.startswith("target") else (n,) for third in thirds_of(part)})
+        super().__init__(network, rule, checked_layer(type(self).__name__, layer, network), **options)
 
 
 class LearningTraceLIF(TraceLIF):
     """A TraceLIF that speaks Lava's LearningNeuron protocol, for a first hidden layer whose connection is a stock LearningDense.
 
-    Ports beside those of TraceLIF: a_third_factor_in (K or classes,), the credit's error, in place of error_in; s_out_bap
-    (n,) its spikes; s_out_y1 and s_out_y2 (n,), the positive and the negative rail of the third factor (TESS: the causal one);
-    s_out_y3 (n,), zero (TESS: the acausal one plus 64).
+    Ports beside those of TraceLIF: s_out_bap (n,) its spikes; s_out_y1 and s_out_y2 (n,), the positive and the negative rail of the
+    third factor (TESS: the causal one); s_out_y3 (n,), zero (TESS: the acausal one plus 64).
     Time: two Lava steps a time step, and with TESS a pause between samples (EventSource(period=2, pause=...)); see
     tp_lava.lava.learning. In fixed point its input and its rails are in units of the learning engine's weights.
     """
 
-    error_port = "a_third_factor_in"
-
     def __init__(self, network: Network, rule: Rule, *, fixed: FixedPoint | None = None, **options) -> None:
+        check_stock(network, rule)
         super().__init__(network, rule, 0, fixed=replace(fixed or FixedPoint(), stock=True), **options)
 
-    def _add_ports(self, circuit: Circuit) -> None:
-        check_stock(circuit.network, self.proc_params["rule"])
-        super()._add_ports(circuit)
-        n = (circuit.sizes["hidden0"],)
-        self._ports(OutPort, dict.fromkeys(("s_out_bap", "s_out_y1", "s_out_y2", "s_out_y3"), n))
+    def _add_ports(self) -> None:
+        super()._add_ports()
+        self._ports(OutPort, dict.fromkeys(("s_out_bap", "s_out_y1", "s_out_y2", "s_out_y3"), self.s_out.shape))
+
+
+class Credit(LayerProcess):
+    """What tells a population how wrong it is, from what it and others have just said.
+
+        TP:    error = softmax_k(trace . target_trace[k]) - softmax_k(-|below[0] - below[k]|)
+        TESS:  error = softmax(error_gain * sum_n basis[n] * activity[n]) - label
+
+    layer: number of the population. Ports: sample_in (4,) from it, error_out (K,) or (classes,), and what the rule looks at. TP:
+    trace_in (n,), target_trace_in (K, n), label_trace_in (K, classes) or, for example, target0_trace_in (K, m), the target traces of
+    the population below; TESS: s_in or trace_in (n,).
+    Vars: error, and what else the rule has, for example basis (classes, n), error_gain and sample_label (classes,).
+    Hardware: embedded processor.
+    """
+
+    kind = "credit"
+
+    def __init__(self, network: Network, rule: Rule, layer: int = 0, **options) -> None:
+        super().__init__(network, rule, checked_layer("Credit", layer, network), **options)
+
+    def _found(self, graph: Graph, spec: PartSpec | None) -> PartSpec:
+        if spec is None:
+            limit = f"one by which layer {self.proc_params['subject']} learns from an error of its own"
+            raise invalid("Credit", "rule", self.proc_params["rule"], limit, "give it a rate above 0, or leave the Credit out")
+        return spec
+
+
+class LabelGate(LayerProcess):
+    """Lets the labels of samples through, or not, and counts those it let through.
+
+    Ports: sample_in (4,) from the source, sample_out (4,), in the same step, with the label as it counts (-1: nothing is
+    learned). Var: all_learning (0: samples count as unlabelled). Hardware: embedded processor.
+    """
+
+    kind = "label"
+
+    def __init__(self, network: Network, rule: Rule, **options) -> None:
+        super().__init__(network, rule, **options)
+        self.all_learning = Var(shape=(1,), init=1)
+        VARS.add("all_learning")
+
+
+class TargetProjection(LabelGate):
+    """A LabelGate that also has what a rule does with labels before they reach a population: TP's K target rows and their projection.
+
+    Each row is a label, its trace and its projection S to a population. It draws the labels of a sample's rows (its own first) and says in
+    sample_out how many there are.
+    Ports: those of LabelGate; one step later a_out (K, n) and trace_out (K, classes); target_third_factor_in (K, n) where S is trained.
+    Vars: weights (n, classes), trace (K, classes), trace_decay, contrast (rows of the next sample, 2..K), all_learning
+    (0: samples count as unlabelled), change (n, classes) (update="sequence"). Hardware: synaptic memory; the drawing,
+    embedded processor.
+    """
+
+    def _found(self, graph: Graph, spec: PartSpec | None) -> PartSpec:
+        if spec is None or not spec.stages:
+            limit, remedy = "one that does something with labels before they reach a population", "use for example tpl.TP(), or LabelGate"
+            raise invalid("TargetProjection", "rule", self.proc_params["rule"], limit, remedy)
+        return spec
 
 
 class Readout(LayerProcess):
     """The integrator without threshold and its error.
 
-        score = score + a_in + bias         third = -rate * (softmax(potential) - label)
+        score = score + a_in + bias         third_factor = -rate * error,  error = softmax(potential) - label
 
     The potential is as the rule's `readout` has it, the score itself if nothing else is said; only TP's Match() has none.
     Ports: a_in (classes,), sample_in (4,), acted on one step later, sample_out (4,), of the step computed, score_out
-    (classes,); if it learns: third_out (classes,). Vars: score (classes,), third, rate, learning, bias and bias_change,
-    potential, decay, gain and elapsed where there are any. Hardware: neuro-core, softmax on the embedded processor.
+    (classes,); if it learns: third_factor_out (classes,); if a rule learns by its error: error_out (classes,). Vars: score (classes,),
+    third_factor, error, rate, learning, bias and bias_change, potential, decay, gain and elapsed where there are any. Hardware:
+    neuro-core, softmax on the embedded processor.
     """
 
-    @staticmethod
-    def make_part(circuit: Circuit, proc_params) -> Part:
-        """See LayerProcess."""
-        return readout(circuit, proc_params["seed"])
-
-    def _add_ports(self, circuit: Circuit) -> None:
-        if "readout" not in circuit.buffers:
-            remedy = "use a tpl.Readout(), or Learner or OnChipLearner not opened into layers, which match"
-            raise invalid("Readout", "rule", "one that learns by Match()", "one with a Readout", remedy)
-        classes = (circuit.sizes["class"],)
-        self._ports(InPort, {"a_in": classes, "sample_in": (SAMPLE_SIZE,)})
-        self._ports(OutPort, {"score_out": classes, "sample_out": (SAMPLE_SIZE,)})
-        if "readout_third" in circuit.buffers:
-            self._ports(OutPort, {"third_out": classes})
+    kind = "readout"
 
 
 def checked_layer(obj: str, number: int, network: Network) -> int:
-    """The number of a hidden layer of the network."""
-    if not 0 <= number < len(network.layers):
-        raise invalid(obj, "layer", number, f"in [0, {len(network.layers)})", "number the hidden layers from 0")
+    """The number of a population of the network."""
+    count = len(network.populations)
+    if number not in range(count):
+        raise invalid(obj, "layer", number, f"in [0, {count})", "number the hidden layers from 0")
     return number

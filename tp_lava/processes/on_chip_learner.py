@@ -10,17 +10,18 @@ import numpy as np
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.variable import Var
 
-from tp_lava.circuit import Buffer, Circuit
-from tp_lava.errors import invalid
-from tp_lava.circuit.formats import FixedPoint
-from tp_lava.lava.learning import check_stock
-from tp_lava.learner import Learner
-from tp_lava.graph.network import Network
-from tp_lava.processes.base import VARS, Process, visible
-from tp_lava.processes.protocol import SAMPLE_SIZE, packet_size
-from tp_lava.dynamics.readout import Match
-from tp_lava.rules import Rule
+from tp_lava.circuit import Buffer, Circuit, Owner
 from tp_lava.circuit.build import build_circuit
+from tp_lava.circuit.formats import FixedPoint
+from tp_lava.errors import invalid
+from tp_lava.graph.network import Network
+from tp_lava.lava.learning import PERIOD, check_stock, first_weights, pause
+from tp_lava.learner import Learner
+from tp_lava.parts.graph import Graph, check_parts, graph_of, in_learning_engine
+from tp_lava.parts.messages import SAMPLE_SIZE
+from tp_lava.processes.base import VARS, Process, visible
+from tp_lava.processes.protocol import packet_size
+from tp_lava.rules import Rule
 
 
 class OnChipLearner(Process):
@@ -43,6 +44,8 @@ class OnChipLearner(Process):
     the format). Hardware: neuro-cores, learning engine and embedded processor together.
     """
 
+    _graph: Graph | None = None
+
     def __init__(
         self, network: Network, rule: Rule | None = None, seed: int = 0, fixed: FixedPoint | None = None, *, stock: bool = False, **options
     ) -> None:
@@ -58,22 +61,17 @@ class OnChipLearner(Process):
         self._add_vars(circuit)
 
     def _add_vars(self, circuit: Circuit) -> None:
-        in_stock = ("hidden0_pre_trace", "pre_decay") if self.proc_params["stock"] else ()  # Vars x1 and x1_tau of LearningDense
+        elsewhere = _in_engine(circuit) if self.proc_params["stock"] else ()
         for name, buffer in circuit.buffers.items():
-            if visible(buffer) and name not in in_stock:
-                shape = tuple(circuit.sizes[axis] for axis in buffer.axes) or (1,)
+            if visible(buffer) and name not in elsewhere:
+                shape = circuit.shape(name)
                 init: object = 0.0
-                if buffer.turned:
+                if buffer.stored_transposed:
                     shape = shape[::-1]
                 if name in circuit.values:
                     init = np.broadcast_to(np.asarray(circuit.values[name], np.float64), shape)
                 setattr(self, name, SharedVar(shape=shape, init=init))
                 VARS.add(name)
-
-    @property
-    def lag(self) -> int:
-        """Steps from an input spike to its effect on the scores, where opened into layers."""
-        return len(self.proc_params["network"].layers) + 1
 
     @property
     def learner(self) -> Learner | None:
@@ -84,21 +82,31 @@ class OnChipLearner(Process):
         return self.simulator if self.simulator or not self.layers or self.layers["readout"].simulator is None else self._assembled()
 
     # Opened into layers -----------------------------------------------------------------------
-    def check_parts(self) -> None:
-        """Raise InvalidValueError for a network that cannot be opened into layers."""
-        rule = self.proc_params["rule"]
-        if rule is not None and isinstance(rule.readout, Match):
-            remedy = "match with the whole network in one Process, or give the rule a readout: tpl.Readout()"
-            raise invalid("OnChipLearner", "rule.readout", "Match()", "a Readout where it is opened into layers", remedy)
-        network = self.proc_params["network"]
-        for number, layer in enumerate(network.layers):
-            if layer.connection:
-                remedy = "run the whole network in one Process: layers=False, select_sub_proc_model=False"
-                raise invalid(
-                    f"OnChipLearner: hidden{number}", "connection", "a convolution", "all-to-all where opened into layers", remedy
-                )
-        if self.proc_params["stock"]:
-            check_stock(self.proc_params["network"], rule)
+    def graph(self) -> Graph:
+        """The parts that it is opened into. Raises InvalidValueError for a network that cannot be."""
+        if self._graph is None:
+            network, rule, stock = (self.proc_params[key] for key in ("network", "rule", "stock"))
+            check_parts(network)
+            if stock:
+                check_stock(network, rule)
+            graph = graph_of(network, rule)
+            self._graph = in_learning_engine(graph, PERIOD) if stock else graph
+        return self._graph
+
+    @property
+    def lag(self) -> int:
+        """Lava steps from an input spike to its effect on the scores, where opened into layers."""
+        return self.graph().lag
+
+    @property
+    def period(self) -> int:
+        """Lava steps of a time step, where opened into layers, for EventSource: 1, but more where something comes back from above."""
+        return self.graph().period
+
+    @property
+    def pause(self) -> int:
+        """Time steps between two samples, where opened into layers, for EventSource."""
+        return pause(self.proc_params["rule"]) if self.proc_params["stock"] else 0
 
     @property
     def layers(self) -> Mapping[str, Any]:
@@ -123,7 +131,7 @@ class OnChipLearner(Process):
     @property
     def _gate(self) -> Any:
         """What says which samples are learned, if the network learns."""
-        return self.layers.get("target") or self.layers.get("gate")
+        return next((layer for layer in self._ours().values() if layer.kind == "label"), None)
 
     def open_into(self, layers: Mapping[str, Any]) -> None:
         """Called by the model that opens it: its Vars become those of the parts."""
@@ -133,7 +141,7 @@ class OnChipLearner(Process):
             for here, name in layer.names.items():
                 homes.setdefault(name, []).append(getattr(layer, here))
         if self._stock_dense:
-            homes["hidden0"] = [self._stock_dense.weights]
+            homes[first_weights(self.proc_params["network"])] = [self._stock_dense.weights]
         if self._gate:
             homes["learning"] = [self._gate.all_learning]
         for name, (first, *others) in homes.items():
@@ -160,10 +168,17 @@ class OnChipLearner(Process):
                     learner.memory[name][...] = layer.simulator.memory[here]
         learner.memory["random_step"][...] = layers["readout"].simulator.memory["random_step"]
         if self._stock_dense:
-            learner.memory["hidden0"][...] = self._stock_dense.weights.get().T
+            learner.memory[first_weights(self.proc_params["network"])][...] = self._stock_dense.weights.get().T
         if self._gate:
             learner.memory["samples_seen"][...] = self._gate.simulator.memory["samples_seen"]
         return learner
+
+
+def _in_engine(circuit: Circuit) -> set[str]:
+    """Buffers that a LearningDense has in its own way: of the learning of the first connection, and the sums that it delivers."""
+    name = first_weights(circuit.network)
+    sums = {buffer for operation in circuit.of(Owner("connection", name)) for buffer in operation.writes}
+    return sums | {buffer.name for buffer in circuit.owned(Owner("plasticity", name))}
 
 
 class SharedVar(Var):

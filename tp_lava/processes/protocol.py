@@ -1,7 +1,7 @@
-"""Layout of the messages between EventSource, OnChipLearner and ScoreSink, beside spikes.
+"""Layout of the packets between EventSource and OnChipLearner where they run asynchronously: many steps of one sample.
 
-Step by step, a sample message goes with every time step: (start, label, steps left, target streams in use or IDLE).
-Asynchronously, a packet holds many steps of one sample: header, events per step, then the units of all these events.
+A packet is a header, the number of events of each step, then the units of all these events. Step by step, spikes and sample messages
+(tp_lava.parts.messages) travel instead.
 """
 
 from __future__ import annotations
@@ -11,30 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tp_lava.circuit.operations import NO_END
 from tp_lava.data.events import Events
-
-NO_LABEL = -1
-START, LABEL, LEFT, STREAMS = range(4)  # places in a sample message
-SAMPLE_SIZE = 4
-LAST_STEP, UNKNOWN = 1, 0  # steps left of a sample, this one among them: the last; unknown, or there is no sample
-ALL_STREAMS, IDLE = 0, -1  # target streams: as many as there are; nothing happens in this step, all states stay
-
-
-def _message(*values: int) -> np.ndarray:
-    message = np.array(values, np.int32)
-    message.flags.writeable = False
-    return message
-
-
-NO_SAMPLE = _message(0, NO_LABEL, UNKNOWN, IDLE)  # before, between and after samples
-FREE_RUN = _message(0, NO_LABEL, UNKNOWN, ALL_STREAMS)  # of a Process that receives no sample messages: no sample starts or is learned
-
-
-def steps_left(left: int) -> int:
-    """What the buffer STEPS_LEFT holds before a step whose sample message has this LEFT."""
-    return NO_END if left == UNKNOWN else left
-
 
 _LABEL, _START, _LEFT, _STEPS, _HEADER = range(5)  # places in a packet, and the size of its header
 PACKET_SIZE = 8192  # integers; about two packets for an N-MNIST recording

@@ -6,7 +6,7 @@ import numpy as np
 from lava.magma.core.process.ports.ports import InPort
 
 from tp_lava.processes.base import Process
-from tp_lava.processes.protocol import SAMPLE_SIZE
+from tp_lava.parts.messages import SAMPLE_SIZE
 from tp_lava.sharing import shared_array
 
 
