@@ -14,7 +14,7 @@ from test_targets import product_program, python_product
 
 import tp_lava as tpl
 from tp_lava.commands.converting import model_named
-from tp_lava.commands.tasks import rule_named
+from tp_lava.commands.rules import fine_tuning_rule
 from tp_lava.deploy.c import present
 from tp_lava.dynamics.neuron import NeuronFormats, neuron_program, trace_program
 from tp_lava.dynamics.piecewise import Piecewise
@@ -429,11 +429,11 @@ def test_a_real_circuit_is_refused(rng):
 
 def test_the_documentation_is_what_the_commands_print():
     page = (pathlib.Path(__file__).resolve().parents[1] / "docs" / "loihi2.md").read_text()
-    learner = tpl.Learner(model_named("digits", 0), rule_named("tp", None, None), "fixed")
+    learner = tpl.Learner(model_named("digits", 0), fine_tuning_rule("tp", None, None), "fixed")
     made = circuit_listings(learner.circuits[1])
     assert made.listings["target0_neuron"].text() in page
     assert made.table() in page
-    tess = circuit_listings(tpl.Learner(model_named("digits", 0), rule_named("tess", None, None), "fixed").circuits[1])
+    tess = circuit_listings(tpl.Learner(model_named("digits", 0), fine_tuning_rule("tess", None, None), "fixed").circuits[1])
     counts = tess.listings["hidden0_third_factors"].counts
     assert f"{counts.instructions} instructions and {counts.neuron_words} words" in page
     free = circuit_listings(learner.circuits[1], branch_free=True).listings["hidden0_neuron"].counts

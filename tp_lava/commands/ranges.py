@@ -1,4 +1,4 @@
-"""`tp-lava ranges`: a proof that every number of a model fits where fixed point holds it."""
+"""`tp-lava ranges`: a proof that every number of a model fits its fixed-point format."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from typing import Annotated
 
 import typer
 
-from tp_lava.commands.exporting import Choices, RuleName, learner_named
+from tp_lava.commands import options
+from tp_lava.commands.exporting import learner_named
 from tp_lava.commands.mapping import in_fixed_point
-from tp_lava.commands.options import FAILED, AsJson, LearnerOrModel
 from tp_lava.commands.printing import print_json
 from tp_lava.ranges import check_ranges
 
 
 def ranges(
-    model: LearnerOrModel,
-    rule: Annotated[RuleName | None, typer.Option(help="By which rule it learns; none: it infers.")] = None,
-    bits: Annotated[int | None, typer.Option(help="Of the weights, 2 to 8.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Most that a sample has; without it, sums have no end.")] = None,
-    learning: Annotated[bool, typer.Option(help="Weights may become anything their format holds, or stay what they are.")] = True,
-    every: Annotated[bool, typer.Option("--all", help="The intermediate values of every program too.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the label projection.")] = 0,
-    as_json: AsJson = False,
+    model: options.LearnerOrModel,
+    rule: options.RuleOrNone = None,
+    bits: options.Bits = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Largest number of steps of a sample; by default any number.")] = None,
+    learning: Annotated[bool, typer.Option(help="Assume that learning may set weights to any value of their format.")] = True,
+    every: Annotated[bool, typer.Option("--all", help="List the intermediate values of every program too.")] = False,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Prove that every number of a network fits where fixed point holds it, or say which does not; exit code 1 then."""
+    """Prove that every number of a network fits its fixed-point format, or list those that do not; exit code 1 then."""
     from rich.console import Console
 
-    learner = learner_named(model, Choices(rule, bits=bits), seed, "ranges")
+    learner = learner_named("ranges", model, seed, rule, bits=bits)
     report = check_ranges(in_fixed_point(learner), steps=steps, learning=learning, strict=False)
     if as_json:
         print_json(report.to_dict())
@@ -39,4 +39,4 @@ def ranges(
             print(report.notes())
     if report.problems:
         print("\n".join(entry.message for entry in report.problems), file=sys.stderr)
-        raise typer.Exit(FAILED)
+        raise typer.Exit(options.FAILED)

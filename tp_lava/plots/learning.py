@@ -1,4 +1,4 @@
-"""How a network learns, step by step: contrast, third factor, the life of a synapse; and what weights and traces have become."""
+"""Learning, step by step: contrast, third factors, weights; and histograms of weights and traces."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tp_lava.plots.style import (
     array_of,
     drawing,
     line_style,
+    lines_of,
     names_of,
     same_length,
     some,
@@ -27,10 +28,10 @@ from tp_lava.plots.style import (
 
 @drawing
 def contrast(axes: Axes, errors: np.ndarray, labels: Sequence[object] | None = None) -> Axes:
-    """The error vector of a layer over steps, a line for each target stream; the first is the sample's own.
+    """The error vector of a layer over steps, one line per target stream; the first is the stream of the sample's own label.
 
-    errors: (T, K), softmax(similarity) - softmax(-distance): positive where a layer sees too much of a stream, negative where too
-    little; labels: of the streams.
+    errors: (T, K), softmax(similarity) - softmax(-distance): positive where the layer is too similar to a stream, negative where
+    it is not similar enough; labels: of the streams.
     """
     values = array_of("plots.contrast", "errors", errors, 2)
     for place, name in enumerate(names_of("plots.contrast", "labels", labels, values.shape[1])):
@@ -45,7 +46,7 @@ def contrast(axes: Axes, errors: np.ndarray, labels: Sequence[object] | None = N
 
 @drawing
 def third_factor(axes: Axes, surrogate: np.ndarray, error: np.ndarray, third: np.ndarray, labels: Sequence[object] | None = None) -> Axes:
-    """How a neuron's third factor comes about, in lanes: psi, the contrast of each stream, and their product with its target traces.
+    """The third factor of a neuron and what it is computed from, in lanes: psi, the contrast of each stream, the third factor.
 
     surrogate: psi, (T,); error: (T, K); third: (T,); labels: of the streams.
     """
@@ -57,9 +58,9 @@ def third_factor(axes: Axes, surrogate: np.ndarray, error: np.ndarray, third: np
 
 @drawing
 def third_factors(axes: Axes, third: np.ndarray, neurons: int = 40) -> Axes:
-    """The third factors of a layer, (T, n), as a field: orange asks for stronger synapses, purple for weaker ones.
+    """The third factors of a layer, (T, n), as an image.
 
-    neurons: those with the largest values are shown, the largest at the bottom.
+    neurons: number shown: those with the largest absolute values, the largest at the bottom.
     """
     values = array_of("plots.third_factors", "third", third, 2)
     shown = np.argsort(-np.abs(values).max(axis=0), kind="stable")[:neurons]
@@ -77,20 +78,19 @@ def third_factors(axes: Axes, third: np.ndarray, neurons: int = 40) -> Axes:
 def weights_over_time(
     axes: Axes, weights: np.ndarray, names: Sequence[object] | None = None, *, arrivals: np.ndarray | None = None, unit: str = "step"
 ) -> Axes:
-    """Weights as they change: the life of one synapse, or of some.
+    """Weights of one synapse, or of several, over time.
 
-    weights: (T,) or (T, n), each as it stands at the end of a step; arrivals: (T,) not zero where a presynaptic spike came, which
-    is when a spike-driven rule changes the weight; unit: of the horizontal axis.
+    weights: (T,) or (T, n), at the end of each step; arrivals: (T,), not zero where a presynaptic spike arrived, which is when a
+    spike-driven rule changes the weight; unit: of the horizontal axis.
     """
     what = "plots.weights_over_time"
-    lives = array_of(what, "weights", weights, 1, 2)
-    lives = lives[:, None] if lives.ndim == 1 else lives
-    for place, name in enumerate(names_of(what, "names", names, lives.shape[1])):
-        axes.step(np.arange(len(lives)), lives[:, place], where="post", label=name, linewidth=1.5, **line_style(place, name))
+    lines = lines_of(what, "weights", weights)
+    for place, name in enumerate(names_of(what, "names", names, lines.shape[1])):
+        axes.step(np.arange(len(lines)), lines[:, place], where="post", label=name, linewidth=1.5, **line_style(place, name))
     if arrivals is not None:
-        came = np.flatnonzero(same_length(what, "arrivals", array_of(what, "arrivals", arrivals, 1), len(lives)))
-        axes.plot(came, np.zeros(came.size), "|", color=COLOURS["spike"], transform=axes.get_xaxis_transform(), markersize=12)
-    axes.set(xlabel=unit, ylabel="weight", xlim=(-0.5, len(lives) - 0.5))
+        steps = np.flatnonzero(same_length(what, "arrivals", array_of(what, "arrivals", arrivals, 1), len(lines)))
+        axes.plot(steps, np.zeros(steps.size), "|", color=COLOURS["spike"], transform=axes.get_xaxis_transform(), markersize=12)
+    axes.set(xlabel=unit, ylabel="weight", xlim=(-0.5, len(lines) - 0.5))
     axes.grid(alpha=0.3)
     if names is not None:
         axes.legend(frameon=False, fontsize="small")
@@ -115,9 +115,9 @@ def weight_histogram(axes: Axes, before: np.ndarray, after: Mapping[str, np.ndar
 
 @drawing
 def trace_histogram(axes: Axes, traces: Mapping[str, np.ndarray], bins: int = 50, *, largest: float | None = None) -> Axes:
-    """Distribution of traces, or of any state that is not negative, counts on a logarithmic scale.
+    """Distribution of traces, or of another state that is never negative, counts on a logarithmic scale.
 
-    traces: name -> array; largest: what the register holds, drawn as a line.
+    traces: name -> array; largest: the largest value that the register holds, drawn as a line.
     """
     what = "plots.trace_histogram"
     arrays = {name: array_of(what, f"traces[{name!r}]", values, 1, 2, 3) for name, values in some(what, "traces", traces).items()}
@@ -134,7 +134,7 @@ def trace_histogram(axes: Axes, traces: Mapping[str, np.ndarray], bins: int = 50
 
 @drawing
 def weight_changes(axes: Axes, changes: np.ndarray) -> Axes:
-    """How much a layer's weights change at each step: the sum of the strengthenings and of the weakenings. changes: (T, ...)."""
+    """Weight changes of a layer at each step: the sum of the increases and the sum of the decreases. changes: (T, ...)."""
     values = array_of("plots.weight_changes", "changes", changes, 2, 3)
     flat = values.reshape(len(values), -1)
     steps = np.arange(len(flat))

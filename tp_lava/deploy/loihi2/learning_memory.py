@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from tp_lava.comparison.forms import Form
-from tp_lava.comparison.memory import by_counting, by_formula, eprop
+from tp_lava.comparison.memory import bptt, by_counting, eprop
+from tp_lava.comparison.rule_facts import remembered
 from tp_lava.network import Network
 from tp_lava.rules import TESS, TP, Rule
 
@@ -39,8 +39,7 @@ def learning_memory(network: Network, rule: Rule | None, n_steps: int) -> tuple[
     """The rule itself, TP with 2, 4 and all streams, TESS, BPTT over n_steps steps, and e-prop; one sample at a time."""
     found = [_of_rule(network, rule, n_steps, yours=True)] if rule else []
     found += [_of_rule(network, other, n_steps) for other in _others(network, rule)]
-    bptt = by_formula(Form("BPTT", "bptt"), None, network, n_steps, 1)
-    found.append(Remembered(f"BPTT over {n_steps} steps", bptt, None, "T (n_in + 2 n)", BPTT_PAPER))
+    found.append(Remembered(f"BPTT over {n_steps} steps", bptt(network, n_steps), None, "T (n_in + 2 n)", BPTT_PAPER))
     found.append(Remembered("e-prop", eprop(network), None, "n n_in, and n n if recurrent: a trace for each synapse", EPROP_PAPER))
     return tuple(found)
 
@@ -60,15 +59,13 @@ def _same(rule: Rule | None, update: str) -> bool:
 
 def _of_rule(network: Network, rule: Rule, n_steps: int, yours: bool = False) -> Remembered:
     learned = replace(rule, rate=tuple(rule.rates(len(network.layers))))
+    counted = by_counting(learned, network)
     if not isinstance(rule, TP | TESS):
-        counted = by_counting(Form(type(rule).__name__, "tp"), learned, network, 1)
         return Remembered(type(rule).__name__, counted, counted, "as counted: no formula is known here", "", yours)
     if isinstance(rule, TP):
         streams = rule.streams(network.n_classes)
-        form, says, source = Form(f"TP, K = {streams}", "tp"), "n (2 K + 1), first layer K C + C n more", TP_PAPER
+        name, says, source = f"TP, K = {streams}", "n (2 K + 1), first layer K C + C n more", TP_PAPER
     else:
         summed = " and a change for each synapse" if rule.update == "sequence" else ""
-        form, says, source = Form(f"TESS, update each {rule.update}", "tess"), f"n_in + n{summed}", TESS_PAPER
-    return Remembered(
-        form.name, by_formula(form, learned, network, n_steps, 1), by_counting(form, learned, network, 1), says, source, yours
-    )
+        name, says, source = f"TESS, update each {rule.update}", f"n_in + n{summed}", TESS_PAPER
+    return Remembered(name, remembered(learned, network, n_steps), counted, says, source, yours)
