@@ -1,45 +1,46 @@
-"""What a run gives, for print and JSON: the published figures and the measured ones, apart, each with what it was measured on."""
+"""The results of a run as JSON values: published figures and measured ones, apart, each with the data and settings behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from experiments import adapting
-from experiments.declaration import Published
-from experiments.plan import Plan, heard, limited, shortcomings
-from experiments.samples import Speakers, Task
+from experiments.adapting import SpeakerSplit
+from experiments.config import Experiment
+from experiments.plan import Plan, shortcomings
+from experiments.samples import DataSet
 
 
-def published_rows(figures: Sequence[Published]) -> list[dict[str, Any]]:
-    """For JSON."""
-    return [vars(figure) for figure in figures]
+def published_rows(experiment: Experiment) -> list[dict[str, Any]]:
+    """The published figures."""
+    return [vars(figure) for figure in experiment.published]
 
 
-def measured(plan: Plan, material: Task | Speakers, accuracies: np.ndarray, seconds: float) -> dict[str, Any]:
-    """Everything about a run. accuracies: see plan.all_seeds."""
+def measured(plan: Plan, data: DataSet | SpeakerSplit, accuracies: np.ndarray, seconds: float) -> dict[str, Any]:
+    """The results of a run. accuracies: see plan.all_seeds."""
     experiment, learning = plan.experiment, plan.learning
-    samples = _sample_counts(plan, material)
+    known = data if isinstance(data, DataSet) else data.known
+    reasons = shortcomings(plan, known.published)
     return {
         "experiment": experiment.name,
         "title": experiment.title,
         "paper": experiment.paper,
         "command": experiment.command,
-        "published": published_rows(experiment.published),
-        "reproduction": not shortcomings(plan, material.published),
-        "shortcomings": shortcomings(plan, material.published),
+        "published": published_rows(experiment),
+        "reproduction": not reasons,
+        "shortcomings": reasons,
         "differences": list(experiment.differences),
         "measured": {
-            "data": material.what,
-            "samples": samples,
-            "network": _network(plan, material),
+            "data": known.what,
+            "samples": _sample_counts(data),
+            "network": _network(plan, known),
             "form": _form(plan),
             "rule": repr(learning.rule),
             "optimiser": repr(learning.optimiser),
             "schedule": repr(learning.schedule),
-            "batch": min(learning.batch, samples["train"]),
+            "batch": min(learning.batch, len(known.train)),
             "epochs": learning.epochs,
             "seeds": plan.seeds,
             "seconds": round(seconds, 1),
@@ -49,32 +50,27 @@ def measured(plan: Plan, material: Task | Speakers, accuracies: np.ndarray, seco
     }
 
 
-def _sample_counts(plan: Plan, material: Task | Speakers) -> dict[str, int]:
-    if isinstance(material, Task):
-        task = limited(plan, material)
-        return {"train": len(task.train), "test": len(task.test)}
-    parts = heard(plan, material)
-    support = {f"fine-tuning ({_shots(count)})": len(part) for count, part in parts.support.items()}
-    return {"train": len(parts.known), "test": len(parts.judged)} | support | {"test (new speaker)": len(parts.query)}
+def _sample_counts(data: DataSet | SpeakerSplit) -> dict[str, int]:
+    if isinstance(data, DataSet):
+        return {"train": len(data.train), "test": len(data.test)}
+    names = {count: "all there are" if count is None else f"{count} of each word" for count in data.support}
+    support = {f"fine-tuning ({names[count]})": len(samples) for count, samples in data.support.items()}
+    return _sample_counts(data.known) | support | {"test (new speaker)": len(data.query)}
 
 
-def _shots(count: int | None) -> str:
-    return "all there are" if count is None else f"{count} of each word"
-
-
-def _network(plan: Plan, material: Task | Speakers) -> str:
-    samples = material.train if isinstance(material, Task) else material.samples
-    sizes = (samples[0].events.n_units, *plan.shape.sizes[1:-1], material.n_classes)
-    text = "-".join(map(str, sizes)) + (" recurrent" if plan.shape.recurrent else "")
-    given = "-".join(map(str, plan.shape.sizes))
-    suited = "" if sizes == plan.shape.sizes else f" (published: {given}; inputs and classes are those of the data)"
-    return f"{text}{suited}, {plan.shape.neuron!r}, trace decay {plan.shape.trace_decay:g}"
+def _network(plan: Plan, data: DataSet) -> str:
+    shape = plan.shape
+    sizes = (data.train[0].events.n_units, *shape.sizes[1:-1], data.n_classes)
+    text = "-".join(map(str, sizes)) + (" recurrent" if shape.recurrent else "")
+    published = "-".join(map(str, shape.sizes))
+    changed = "" if sizes == shape.sizes else f" (published: {published}; inputs and classes are those of the data)"
+    return f"{text}{changed}, {shape.neuron!r}, trace decay {shape.trace_decay:g}"
 
 
 def _form(plan: Plan) -> str:
-    names = {"batch": "batches, contrasted with themselves, as published", "streaming": "streaming, one sample at a time, our own form"}
-    where = "tp_lava's engine" if plan.form.device is None else f"PyTorch on {plan.form.device}"
-    return f"{names[plan.form.name]}; {plan.form.precision} numbers; {where}"
+    forms = {"batch": "batches, contrasted with themselves, as published", "streaming": "streaming, one sample at a time, our own form"}
+    where = "tp_lava's engine" if plan.mode.device is None else f"PyTorch on {plan.mode.device}"
+    return f"{forms[plan.mode.form]}; {plan.mode.precision} numbers; {where}"
 
 
 def _figures(plan: Plan, accuracies: np.ndarray) -> list[dict[str, Any]]:

@@ -1,22 +1,22 @@
-"""Reports, declarations and the list of experiments in words, to be read."""
+"""Results, configurations and the list of experiments as text."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from experiments.declaration import Convolution, Dense, Experiment
+from experiments.config import Convolution, Dense, Experiment
 from experiments.report import published_rows
 
 WIDTH = 120
 NOT_RUNNABLE = "needs convolution, not runnable yet"
 
 
-def text(report: dict[str, Any]) -> str:
-    """The report, to be read."""
-    return "\n".join([*_heading(report), "", *_published(report["published"]), "", *_measured(report)])
+def results(report: dict[str, Any]) -> str:
+    """The results of a run."""
+    return "\n".join([*_heading(report), "", *_published(report["published"]), "", *_measured(report["measured"])])
 
 
 def _heading(report: dict[str, Any]) -> list[str]:
@@ -25,16 +25,16 @@ def _heading(report: dict[str, Any]) -> list[str]:
         lines += ["THE PUBLISHED EXPERIMENT, REPEATED."]
     else:
         reasons = "; ".join(report["shortcomings"])
-        lines += _wrapped(f"NOT A REPRODUCTION: {reasons}. The measured figures below are not to be set against the published ones.")
+        lines += _wrapped(f"NOT A REPRODUCTION: {reasons}. Do not compare the measured figures below with the published ones.")
         lines += [f"The whole experiment: {report['command']}"]
     if report["differences"]:
-        lines += ["Where even the whole experiment, run here, differs from the published one:"]
+        lines += ["Differences between the whole experiment, run here, and the published one:"]
         lines += [line for difference in report["differences"] for line in _wrapped(f"- {difference}", "  ")]
     return lines
 
 
 def _published(figures: Sequence[dict[str, Any]]) -> list[str]:
-    """Figures in a row that were measured alike share one note."""
+    """Consecutive figures that were measured alike share one note."""
     lines = ["PUBLISHED, not measured here:"]
     for (measured, source), group in groupby(figures, lambda figure: (figure["measured"], figure["source"])):
         lines += [f"  {_figure(figure)}" for figure in group]
@@ -42,17 +42,24 @@ def _published(figures: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _measured(report: dict[str, Any]) -> list[str]:
-    run = report["measured"]
-    samples = ", ".join(f"{use} {count}" for use, count in run["samples"].items())
-    facts = {"data": run["data"], "samples": samples, "network": run["network"], "form": run["form"], "rule": run["rule"]}
-    how = f"{run['optimiser']}, schedule {run['schedule']}, batch {run['batch']}, {run['epochs']} epochs"
-    facts |= {"learned by": how, "seeds": str(run["seeds"]), "took": f"{run['seconds']} s"}
+def _measured(run: dict[str, Any]) -> list[str]:
     lines = ["MEASURED HERE, now, mean +- standard deviation over seeds of the test accuracy:"]
     lines += [f"  {_figure(figure)}" for figure in run["figures"]]
-    for name, fact in facts.items():
-        lines += _wrapped(f"{name + ':':12}{fact}", "  ", 14)
-    return lines
+    settings = {
+        "data": run["data"],
+        "samples": ", ".join(f"{use} {count}" for use, count in run["samples"].items()),
+        "network": run["network"],
+        "form": run["form"],
+        "rule": run["rule"],
+        "learned by": f"{run['optimiser']}, schedule {run['schedule']}, batch {run['batch']}, {run['epochs']} epochs",
+        "seeds": run["seeds"],
+        "took": f"{run['seconds']} s",
+    }
+    return lines + _settings(settings)
+
+
+def _settings(settings: Mapping[str, object]) -> list[str]:
+    return [line for name, value in settings.items() for line in _wrapped(f"{name + ':':12}{value}", "  ", 14)]
 
 
 def _figure(figure: dict[str, Any]) -> str:
@@ -81,26 +88,24 @@ def listing(experiments: Sequence[Experiment]) -> str:
     return "\n".join([*lines, "", f"Run one:  {experiments[0].command}    or, without any data, with --small"])
 
 
-def declared(experiment: Experiment) -> str:
-    """An experiment that cannot be run, in full."""
-    learning, data, net = experiment.batch, experiment.data, experiment.network
-    lines = [experiment.title, experiment.paper, "", f"{experiment.name}: {NOT_RUNNABLE}. What is declared:"]
-    facts = {
-        "network": _shape_text(net),
+def configuration(experiment: Experiment) -> str:
+    """The configuration of an experiment that cannot be run."""
+    learning, data = experiment.batch, experiment.data
+    settings = {
+        "network": _network(experiment.network),
         "rule": repr(learning.rule),
         "learned by": f"{learning.optimiser!r}, schedule {learning.schedule!r}, batch {learning.batch}, {learning.epochs} epochs",
-        "seeds": str(experiment.seeds),
+        "seeds": experiment.seeds,
         "data": f"{data.name} by {data.loader}; {data.binning}",
         "files": f"{', '.join(data.files)}, from {data.obtain}",
     }
-    for name, fact in facts.items():
-        lines += _wrapped(f"{name + ':':12}{fact}", "  ", 14)
-    return "\n".join([*lines, "", *_published(published_rows(experiment.published))])
+    lines = [experiment.title, experiment.paper, "", f"{experiment.name}: {NOT_RUNNABLE}. Its configuration:", *_settings(settings)]
+    return "\n".join([*lines, "", *_published(published_rows(experiment))])
 
 
-def _shape_text(net: Dense | Convolution) -> str:
-    if isinstance(net, Dense):
-        return "-".join(map(str, net.sizes))
-    trace = "" if net.trace_decay is None else f", trace decay {net.trace_decay:g}"
-    shape = " x ".join(map(str, net.image))
-    return f"{shape}; channels {'; '.join(net.layers)}; {net.classes} classes; weights {net.weights}; {net.neuron!r}{trace}"
+def _network(network: Dense | Convolution) -> str:
+    if isinstance(network, Dense):
+        return "-".join(map(str, network.sizes))
+    trace = "" if network.trace_decay is None else f", trace decay {network.trace_decay:g}"
+    shape, layers = " x ".join(map(str, network.image)), "; ".join(network.layers)
+    return f"{shape}; channels {layers}; {network.classes} classes; weights {network.weights}; {network.neuron!r}{trace}"
