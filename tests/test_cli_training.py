@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import cli
-from tp_lava.commands.data import load_split
+from tp_lava.commands.named import load_split
 from tp_lava.data import save_samples
 
 SMALL = ("--hidden", "6", "--no-plot", "--json")

@@ -16,7 +16,7 @@ import tp_lava as tpl
 TOOLS = pathlib.Path(__file__).resolve().parents[1] / "tools"
 sys.path.insert(0, str(TOOLS))
 
-from experiments import adapting, on_disk, recordings, run, synthetic  # noqa: E402
+from experiments import adapting, on_disk, run, synthetic  # noqa: E402
 from experiments.config import Convolution, Dense  # noqa: E402
 from experiments.configs import EXPERIMENTS  # noqa: E402
 from experiments.plan import planned, shortcomings  # noqa: E402
@@ -158,7 +158,7 @@ def write_words(path, count=40, units=700, classes=20, **attributes):
 
 def test_spoken_words_are_as_long_as_they_are(tmp_path):
     write_words(tmp_path / "words.h5", units=64, classes=10, n_units=64)
-    words = recordings.words(tmp_path / "words.h5", EXPERIMENTS["shd"].data)
+    words = on_disk.spoken_words(tmp_path / "words.h5", EXPERIMENTS["shd"].data)
     assert {sample.events.n_units for sample in words.samples} == {64}
     assert max(sample.events.n_steps for sample in words.samples) <= 101
     assert (words.n_classes, words.published, len(words.samples)) == (10, False, 40)
@@ -178,7 +178,7 @@ def write_archive(path, count=30):
 def test_archives_are_binned_as_the_whole_data_set_is(tmp_path):
     gaps, address = write_archive(tmp_path / "some.npz")
     data = EXPERIMENTS["nmnist"].data
-    task = recordings.nmnist(tmp_path / "some.npz", data)
+    task = on_disk.nmnist_archive(tmp_path / "some.npz", data)
     assert (len(task.train), len(task.test)) == (20, 10)
     events = np.zeros(200, [("x", int), ("y", int), ("t", int), ("p", int)])
     events["t"] = np.cumsum(gaps[0])
@@ -277,7 +277,7 @@ def write_whole(folder, name, classes):
 
 def test_the_whole_is_read_from_files_that_are_there(tmp_path):
     write_whole(tmp_path / "SHD", "shd", classes=20)
-    task = on_disk.data_set(EXPERIMENTS["shd"].data, tmp_path, n_classes=20)
+    task = on_disk.whole_data_set(EXPERIMENTS["shd"].data, tmp_path, n_classes=20)
     assert task.what.startswith("SHD, the whole of it")
     assert (task.published, len(task.train), len(task.test)) == (True, 40, 40)
     assert [sample.label for sample in task.train] == [*range(20), *range(20)]
@@ -287,7 +287,7 @@ def test_the_whole_is_read_from_files_that_are_there(tmp_path):
 
 def test_the_new_speaker_is_one_of_the_whole(tmp_path):
     write_whole(tmp_path / "SSC", "ssc", classes=4)
-    words = on_disk.words(EXPERIMENTS["gsc"].data, tmp_path)
+    words = on_disk.whole_words(EXPERIMENTS["gsc"].data, tmp_path)
     assert (words.n_classes, words.published) == (4, False)
     parts = adapting.split_speakers(words, EXPERIMENTS["gsc"].adaptation)
     assert {count: len(part) for count, part in parts.support.items()} == {1: 4, 5: 16, None: 16}

@@ -13,8 +13,7 @@ from random_programs import random_program
 from test_targets import product_program, python_product
 
 import tp_lava as tpl
-from tp_lava.commands.converting import model_named
-from tp_lava.commands.rules import fine_tuning_rule
+from tp_lava.commands.named import fine_tuning_rule, model_named
 from tp_lava.deploy.c import present
 from tp_lava.dynamics.neuron import NeuronFormats, neuron_program, trace_program
 from tp_lava.dynamics.piecewise import Piecewise

@@ -14,8 +14,7 @@ import sys
 import warnings
 
 import tp_lava as tpl
-from tp_lava.commands.converting import model_named
-from tp_lava.commands.rules import fine_tuning_rule
+from tp_lava.commands.named import fine_tuning_rule, model_named
 from tp_lava.targets.loihi2 import REGISTERS, circuit_listings
 
 

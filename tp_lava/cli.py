@@ -9,18 +9,14 @@ from typing import Any
 import typer
 
 from tp_lava.commands.comparing import compare_rules
-from tp_lava.commands.converting import convert_file
 from tp_lava.commands.demonstrating import demo
+from tp_lava.commands.deploying import export, map_model, ranges, report
 from tp_lava.commands.evaluating import evaluate
-from tp_lava.commands.exporting import export
+from tp_lava.commands.files import convert_file, inspect
 from tp_lava.commands.finetuning import finetune
 from tp_lava.commands.informing import info
-from tp_lava.commands.inspecting import inspect
-from tp_lava.commands.mapping import map_model
 from tp_lava.commands.options import BAD_INPUT, FAILED, INTERRUPTED
 from tp_lava.commands.quantising import quantise
-from tp_lava.commands.ranges import ranges
-from tp_lava.commands.reporting import report
 from tp_lava.commands.training import train
 from tp_lava.errors import LavaRunError, TpLavaError
 

@@ -1,4 +1,4 @@
-"""The whole data sets, read by tonic from files that are there. Nothing is downloaded."""
+"""Data from files: the whole data sets, read by tonic, and smaller files that the user gives. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class MissingDataError(Exception):
     """Files are missing; the message says where they belong and how to get them."""
 
 
-def data_set(data: Data, folder: Path, n_classes: int) -> DataSet:
+def whole_data_set(data: Data, folder: Path, n_classes: int) -> DataSet:
     """Training and test part. Raises MissingDataError."""
     train, test = (_samples(dataset, data) for dataset in _datasets(data, folder))
     return DataSet(_description(data), data.published, n_classes, train, test)
 
 
-def words(data: Data, folder: Path) -> SpokenWords:
+def whole_words(data: Data, folder: Path) -> SpokenWords:
     """The training part with its speakers, and the test part. Raises MissingDataError."""
     import h5py
 
@@ -74,3 +74,19 @@ def _without_idle_fields(data: Data):
 
 def _samples(dataset: Any, data: Data) -> Samples:
     return tpl.data.from_tonic(dataset, data.n_steps, data.sensor_size, data.step)
+
+
+def nmnist_archive(path: Path, data: Data) -> DataSet:
+    """A small N-MNIST archive (.npz), binned like the whole data set, without events after n_steps steps, as of later saccades."""
+    train, test = tpl.data.from_nmnist(path, data.n_steps, int(data.step or 1000))
+    return DataSet(f"N-MNIST, a part of it: the recordings of {path.name}, {data.binning}", False, 10, train, test)
+
+
+def spoken_words(path: Path, data: Data) -> SpokenWords:
+    """A file in SHD's layout (.h5), in steps as long as those of the data set; every recording keeps its length."""
+    seconds = (data.step or 0.0) * 1e-6
+    samples, speakers = tpl.data.from_shd(path, seconds)
+    labels = np.array([sample.label for sample in samples])
+    details = f"{samples[0].events.n_units} channels, {len(np.unique(speakers))} speakers, steps of {seconds * 1e3:g} ms"
+    what = f"spoken words, not {data.name}: {path.name}, {details}"
+    return SpokenWords(what, False, int(labels.max()) + 1, samples, labels, speakers)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import tp_lava as tpl
-from experiments import adapting, on_disk, recordings, synthetic
+from experiments import adapting, on_disk, synthetic
 from experiments.adapting import SpeakerSplit
 from experiments.config import Dense, Experiment, Learning
 from experiments.configs import EXPERIMENTS
@@ -79,10 +79,11 @@ def _load(name: str, folder: Path | None, file: Path | None) -> DataSet | Spoken
     assert isinstance(experiment.network, Dense)
     assert small is not None
     if folder is not None:
-        return on_disk.words(data, folder) if experiment.adaptation else on_disk.data_set(data, folder, experiment.network.sizes[-1])
+        n_classes = experiment.network.sizes[-1]
+        return on_disk.whole_words(data, folder) if experiment.adaptation else on_disk.whole_data_set(data, folder, n_classes)
     if small.kind == "speech":
-        return recordings.words(file, data) if file else synthetic.speech()
-    return recordings.nmnist(file, data) if file else _digits()
+        return on_disk.spoken_words(file, data) if file else synthetic.speech()
+    return on_disk.nmnist_archive(file, data) if file else _digits()
 
 
 def _digits() -> DataSet:

@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments import report, text
+from experiments import report
 from experiments.configs import EXPERIMENTS
 from experiments.on_disk import MissingDataError
 from experiments.plan import all_seeds, load, planned
@@ -89,13 +89,13 @@ def _result(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     experiments = list(EXPERIMENTS.values())
     if options.experiment == "list":
         states = {one.name: {"title": one.title, "published": report.published_rows(one)} for one in experiments}
-        return text.listing(experiments), {"experiments": states}
+        return report.listing(experiments), {"experiments": states}
     experiment = EXPERIMENTS[options.experiment]
     if not experiment.runnable:
-        values = {"experiment": experiment.name, "state": text.NOT_RUNNABLE, "published": report.published_rows(experiment)}
-        return text.configuration(experiment), values
+        values = {"experiment": experiment.name, "state": report.NOT_RUNNABLE, "published": report.published_rows(experiment)}
+        return report.configuration_text(experiment), values
     measured = _measure(options)
-    return text.results(measured), measured
+    return report.results_text(measured), measured
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -10,8 +10,7 @@ import numpy as np
 import typer
 
 from tp_lava.commands import options
-from tp_lava.commands.converting import fixed_point, is_learner, model_named
-from tp_lava.commands.data import check_fits, load_split
+from tp_lava.commands.named import check_fits, fixed_point, is_learner, load_split, model_named
 from tp_lava.commands.printing import print_json, print_rows
 from tp_lava.data.events import Sample
 from tp_lava.errors import invalid

@@ -11,14 +11,12 @@ import typer
 
 from tp_lava.commands import configuration, options
 from tp_lava.commands.configuration import Config
-from tp_lava.commands.converting import model_named
-from tp_lava.commands.data import check_fits, load_split
+from tp_lava.commands.named import check_fits, fine_tuning_rule, load_split, model_named
 from tp_lava.commands.printing import make_folder, print_result, print_rows
-from tp_lava.commands.rules import fine_tuning_rule
 from tp_lava.data.events import Sample
 from tp_lava.data.sensors import through
 from tp_lava.errors import invalid
-from tp_lava.finetuning import FineTuned, few
+from tp_lava.finetuning import few
 from tp_lava.finetuning import finetune as finetuned
 
 
@@ -84,13 +82,10 @@ def finetune(
         done.learner.save(out)
         files = [out, configuration.save(context, configuration.beside(out))]
     title = f"{len(task.samples)} samples, {rule.upper()}, {precision}{', in Lava' if in_lava else ''}, seed {seed}"
-    result = {"samples": len(task.samples), **done.to_dict()}
-    print_result(context, as_json, result, lambda: print_rows(title, _table(done, bool(task.old_test))), files)
-
-
-def _table(done: FineTuned, old: bool) -> list[dict[str, str]]:
-    rows = [{"": "the new task", "before": f"{done.before:.3f}", "after": f"{done.after:.3f}"}]
-    return rows + [{"": "the old task", "before": f"{done.old_before:.3f}", "after": f"{done.old_after:.3f}"}] * old
+    rows = [{"": "the new task", "before": done.before, "after": done.after}]
+    if task.old_test:
+        rows.append({"": "the old task", "before": done.old_before, "after": done.old_after})
+    print_result(context, as_json, {"samples": len(task.samples), **done.to_dict()}, lambda: print_rows(title, rows), files)
 
 
 def changed_sensor(data: str, sensor: str | None, shots: int | None, seed: int) -> FineTuningData:

@@ -9,8 +9,7 @@ import typer
 
 from tp_lava.commands import configuration, options
 from tp_lava.commands.configuration import Config
-from tp_lava.commands.converting import model_named
-from tp_lava.commands.data import check_fits, load_split
+from tp_lava.commands.named import check_fits, load_split, model_named
 from tp_lava.commands.printing import make_folder, print_result, print_table
 from tp_lava.errors import invalid
 from tp_lava.learner import Learner

@@ -9,9 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from tp_lava.commands import options
-from tp_lava.commands.converting import fixed_point, is_learner, model_named
-from tp_lava.commands.data import load, load_split
-from tp_lava.commands.rules import rules_with, training_rule
+from tp_lava.commands.named import fixed_point, is_learner, load, load_split, model_named, rules_with, training_rule
 from tp_lava.comparison.benchmarks import BENCHMARKS, hold_back
 from tp_lava.data.events import Sample
 from tp_lava.errors import invalid

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -18,6 +18,7 @@ from tp_lava.optimisers import Adam, Cosine
 from tp_lava.rules import TP
 
 _Samples = Sequence[Sample]
+_Functions = tuple[Callable[[], object], Callable[[_Samples], float]]  # train; accuracy on samples
 
 
 @dataclass(frozen=True)
@@ -36,42 +37,38 @@ def measure(benchmark: Benchmark, variant: Variant, seed: int) -> Measured:
     train, test = benchmark.samples(seed)
     classes = max(sample.label for sample in (*train, *test)) + 1
     network = benchmark.network(train[0].events.n_units, classes, seed, tess=variant.kind == "tess")
-    run = _in_torch if variant.in_torch else _in_engine
-    accuracy, seconds = run(benchmark, variant, network, seed, train, test)
-    megabytes = _peak_megabytes()
+    fit, evaluate = (_in_torch if variant.in_torch else _in_engine)(benchmark, variant, network, seed, train)
+    start = time.perf_counter()
+    fit()
+    seconds = (time.perf_counter() - start) / (len(train) * benchmark.epochs)
+    accuracy, megabytes = evaluate(test), _peak_megabytes()
     rule, batch = variant.rule and variant.rule_for(benchmark), BATCH if variant.in_torch else 1
     formula = by_formula(variant, rule, network, max(sample.events.n_steps for sample in train), batch)
     counted = by_counting(rule, network, batch) if rule else _saved(network, train[:BATCH])
-    return Measured(accuracy, seconds / (len(train) * benchmark.epochs), megabytes, formula, counted)
+    return Measured(accuracy, seconds, megabytes, formula, counted)
 
 
-def _in_engine(benchmark: Benchmark, variant: Variant, network: Network, seed: int, train: _Samples, test: _Samples) -> tuple[float, float]:
-    """-> accuracy, seconds of learning."""
+def _in_engine(benchmark: Benchmark, variant: Variant, network: Network, seed: int, train: _Samples) -> _Functions:
     rule = variant.rule_for(benchmark)
     Learner(network, rule, variant.precision).learn(*train[0])  # compile
     learner = Learner(network, rule, variant.precision, seed, schedule=Cosine(benchmark.epochs))
-    start = time.perf_counter()
-    learner.fit(train, benchmark.epochs)
-    seconds = time.perf_counter() - start
-    return learner.evaluate(test), seconds
+    return lambda: learner.fit(train, benchmark.epochs), learner.evaluate
 
 
-def _in_torch(benchmark: Benchmark, variant: Variant, network: Network, seed: int, train: _Samples, test: _Samples) -> tuple[float, float]:
-    """-> accuracy, seconds of learning, on one thread because runs share the cores."""
+def _in_torch(benchmark: Benchmark, variant: Variant, network: Network, seed: int, train: _Samples) -> _Functions:
     import torch
 
     from tp_lava.torch import BPTTTrainer, SpikingNetwork, TPTrainer, evaluate, fit
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # runs share the cores
     module, adam = SpikingNetwork(network), Adam()
+    trainer: BPTTTrainer | TPTrainer
     if variant.kind == "bptt":
-        trainer: BPTTTrainer | TPTrainer = BPTTTrainer(module, benchmark.adam_rates[0], adam)
+        trainer = BPTTTrainer(module, benchmark.adam_rates[0], adam)
     else:
         trainer = TPTrainer(module, cast(TP, variant.rule_for(benchmark)), adam)
-    start = time.perf_counter()
-    fit(trainer, train, benchmark.epochs, BATCH, Cosine(benchmark.epochs), seed)
-    seconds = time.perf_counter() - start
-    return evaluate(module, test, BATCH), seconds
+    schedule = Cosine(benchmark.epochs)
+    return lambda: fit(trainer, train, benchmark.epochs, BATCH, schedule, seed), lambda test: evaluate(module, test, BATCH)
 
 
 def _saved(network: Network, samples: _Samples) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tp_lava.engine import check_label
-from tp_lava.plots.style import BLUE, GREY, VERMILION, array_of, count_of, drawing, line_style, same_length, some
+from tp_lava.plots.style import BLUE, GREY, VERMILION, array_of, count_of, drawing, finished, line_style, same_length, some
 
 _DARK = 0.6  # share of a row from which on its figure is white
 
@@ -17,9 +17,7 @@ _DARK = 0.6  # share of a row from which on its figure is white
 def accuracy_over_samples(axes: Axes, curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> Axes:
     """Test accuracy against samples learned. curves: name -> (samples, accuracies); a name in COLOURS has that colour."""
     _draw_curves(axes, "plots.accuracy_over_samples", curves)
-    axes.set(xlabel="samples learned", ylim=(0, 1.02))
-    axes.legend(loc="lower right", frameon=False)
-    return axes
+    return finished(axes, xlabel="samples learned", ylabel="test accuracy", ylim=(0, 1.02), legend=True, grid=True)
 
 
 @drawing
@@ -30,18 +28,14 @@ def accuracy_against_bits(
     _draw_curves(axes, "plots.accuracy_against_bits", curves)
     if reference is not None:
         axes.axhline(reference, color=GREY, linewidth=1.2, linestyle="--", label="float")
-    axes.set_xticks(sorted({int(bit) for bits, _ in curves.values() for bit in bits}))
-    axes.set_xlabel("bits of a weight")
-    axes.legend(loc="lower right", frameon=False)
-    return axes
+    ticks = sorted({int(bit) for bits, _ in curves.values() for bit in bits})
+    return finished(axes, xlabel="bits of a weight", ylabel="test accuracy", xticks=ticks, legend=True, grid=True)
 
 
 def _draw_curves(axes: Axes, what: str, curves: Mapping[str, tuple[Sequence[int], Sequence[float]]]) -> None:
     for place, (name, (xs, accuracies)) in enumerate(some(what, "curves", curves).items()):
         same_length(what, f"curves[{name!r}]", np.asarray(accuracies), len(xs))
         axes.plot(xs, accuracies, marker="o", markersize=3, label=name, **line_style(place, name))
-    axes.set_ylabel("test accuracy")
-    axes.grid(alpha=0.3)
 
 
 @drawing
@@ -55,9 +49,8 @@ def accuracy_against_memory(axes: Axes, rows: Mapping[str, tuple[Sequence[float]
         axes.plot(np.mean(accuracies), place, "|", markersize=16, markeredgewidth=2, color=VERMILION)
     axes.set_yticks(range(len(rows)), [f"{name}  ({numbers:,})" for name, (_, numbers) in rows.items()])
     axes.invert_yaxis()
-    axes.set(xlabel="test accuracy", title="in brackets: numbers stored to learn one sample, hidden layers")
-    axes.grid(axis="x", alpha=0.3)
-    return axes
+    title = "in brackets: numbers stored to learn one sample, hidden layers"
+    return finished(axes, xlabel="test accuracy", title=title, grid=True)
 
 
 @drawing
@@ -74,7 +67,5 @@ def confusion(axes: Axes, labels: Sequence[int], predictions: Sequence[int], n_c
     for row, column in np.argwhere(table):
         ink = "white" if shares[row, column] > _DARK else "black"
         axes.text(column, row, str(table[row, column]), ha="center", va="center", color=ink, fontsize="small")
-    axes.set_xticks(range(n_classes))
-    axes.set_yticks(range(n_classes))
-    axes.set(xlabel="prediction", ylabel="label", title=f"{np.trace(table)} of {table.sum()} right")
-    return axes
+    title, ticks = f"{np.trace(table)} of {table.sum()} right", range(n_classes)
+    return finished(axes, xlabel="prediction", ylabel="label", title=title, xticks=ticks, yticks=ticks)

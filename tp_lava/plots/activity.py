@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from tp_lava.data.events import Events
 from tp_lava.errors import invalid
 from tp_lava.outcome import Outcome
-from tp_lava.plots.style import COLOURS, FROM_ZERO, GREY, array_of, count_of, drawing, line_style, lines_of, names_of, same_length, some
+from tp_lava.plots.style import COLOURS, FROM_ZERO, GREY, array_of, count_of, draw_lines, drawing, finished, line_style, same_length, some
 
 
 @drawing
@@ -19,8 +19,7 @@ def events(axes: Axes, events: Events) -> Axes:
     if not isinstance(events, Events):
         raise invalid("plots.events", "events", f"of type {type(events).__name__}", "Events", "a sample's first entry is its events")
     axes.plot(events.times, events.units, "|", color=COLOURS["spike"], markersize=3)
-    axes.set(xlabel="step", ylabel="unit", xlim=(-0.5, events.n_steps - 0.5), ylim=(-0.5, events.n_units - 0.5))
-    return axes
+    return finished(axes, xlabel="step", ylabel="unit", xlim=(-0.5, events.n_steps - 0.5), ylim=(-0.5, events.n_units - 0.5))
 
 
 @drawing
@@ -33,8 +32,7 @@ def raster(axes: Axes, outcome: Outcome, layer: int = 0, neurons: int = 40) -> A
     axes.imshow(traces[layer][:, shown].T, aspect="auto", cmap=FROM_ZERO, origin="lower", interpolation="nearest", vmin=0)
     steps, rows = np.nonzero(spikes[layer][:, shown])
     axes.plot(steps, rows, "|", color=COLOURS["spike"], markersize=4)
-    axes.set(xlabel="step", ylabel=f"neuron (the {len(shown)} most active)", title="spikes on their traces")
-    return axes
+    return finished(axes, xlabel="step", ylabel=f"neuron (the {len(shown)} most active)", title="spikes on their traces")
 
 
 @drawing
@@ -43,16 +41,10 @@ def traces(axes: Axes, values: np.ndarray, names: Sequence[object] | None = None
 
     values: (T,) or (T, n); names: one per line; level: a horizontal line, such as a threshold.
     """
-    lines = lines_of("plots.traces", "values", values)
-    for place, name in enumerate(names_of("plots.traces", "names", names, lines.shape[1])):
-        axes.plot(np.arange(len(lines)), lines[:, place], label=name, linewidth=1.3, **line_style(place, name))
+    lines = draw_lines(axes, "plots.traces", "values", values, names, linewidth=1.3)
     if level is not None:
         axes.axhline(level, color=GREY, linewidth=1, linestyle="--")
-    axes.set(xlabel="step", xlim=(-0.5, len(lines) - 0.5))
-    axes.grid(alpha=0.3)
-    if names is not None:
-        axes.legend(frameon=False, fontsize="small")
-    return axes
+    return finished(axes, xlabel="step", xlim=(-0.5, len(lines) - 0.5), legend=names is not None, grid=True)
 
 
 @drawing
@@ -69,9 +61,8 @@ def lanes(axes: Axes, signals: dict[str, np.ndarray]) -> Axes:
         _lane(axes, -place, name, values, line_style(place)["color"])
     axes.set_yticks([-place for place in range(len(arrays))], list(arrays))
     axes.tick_params(axis="y", length=0)
-    axes.set(xlabel="step", xlim=(-0.5, steps - 0.5), ylim=(0.5 - len(arrays), 0.55))
     axes.spines["left"].set_visible(False)
-    return axes
+    return finished(axes, xlabel="step", xlim=(-0.5, steps - 0.5), ylim=(0.5 - len(arrays), 0.55))
 
 
 def _lane(axes: Axes, centre: float, name: str, values: np.ndarray, colour: str) -> None:

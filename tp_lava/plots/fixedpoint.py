@@ -15,7 +15,7 @@ from tp_lava.graph.names import hidden
 from tp_lava.numbers import Format
 from tp_lava.outcome import Outcome
 from tp_lava.plots.activity import recorded
-from tp_lava.plots.style import BLUE, COLOURS, GREY, PALE, VERMILION, array_of, drawing, line_style, same_length, some
+from tp_lava.plots.style import BLUE, COLOURS, GREY, PALE, VERMILION, array_of, drawing, finished, line_style, same_length, some
 from tp_lava.quantisation import QuantisationReport
 
 _AROUND = 12  # steps shown before and after the one in which two forms diverge
@@ -40,10 +40,8 @@ def quantisation(axes: Axes, report: QuantisationReport) -> Axes:
     axes.set_yticks(places, [f"{layer.name}\n{formats[layer.name]}" for layer in report.layers])
     axes.invert_yaxis()
     accuracy = "" if report.accuracy is None else f", accuracy {report.accuracy[0]:.3f} → {report.accuracy[1]:.3f}"
-    axes.set(xlabel="share", xlim=(0, 1.02), title=f"predictions agree on {report.agreement:.1%}{accuracy}")
-    axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower left", framealpha=0.9, edgecolor="none")
-    return axes
+    axes.legend(loc="lower left", framealpha=0.9, edgecolor="none")  # on the bars
+    return finished(axes, xlabel="share", xlim=(0, 1.02), title=f"predictions agree on {report.agreement:.1%}{accuracy}", grid=True)
 
 
 @drawing
@@ -64,10 +62,9 @@ def range_bars(axes: Axes, entries: Sequence[RangeEntry | tuple[str, int, int, F
         axes.annotate(f" {format}: {spare}", (max(needed, format.bits), place), va="center", fontsize="small")
     axes.set_yticks(range(len(rows)), [entry.name for entry in rows])
     widest = max(*bits, *(format.bits for format in formats))
-    axes.set(xlabel="bits", xlim=(0, 1.35 * widest), ylim=(len(rows) - 0.4, -0.6))
     every = 8 if widest > 16 else 4
-    axes.set_xticks(range(0, widest + every, every))
-    return axes
+    ticks = range(0, widest + every, every)
+    return finished(axes, xlabel="bits", xticks=ticks, xlim=(0, 1.35 * widest), ylim=(len(rows) - 0.4, -0.6))
 
 
 def _format(entry: RangeEntry) -> Format:
@@ -91,10 +88,7 @@ def rounding(axes: Axes, values: np.ndarray, held: np.ndarray, name: str = "held
     rounded = same_length(what, "held", array_of(what, "held", held, 1), len(exact))
     axes.plot(exact, exact, color=GREY, linewidth=1, label="exact")
     axes.plot(exact, rounded, ".", markersize=3, color=COLOURS["fixed"], label=name)
-    axes.set(xlabel="value", ylabel="value in fixed point")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    return axes
+    return finished(axes, xlabel="value", ylabel="value in fixed point", legend=True, grid=True)
 
 
 @drawing
@@ -123,9 +117,8 @@ def divergence(axes: Axes, found: Divergence, a: Outcome, b: Outcome) -> Axes:
     if found.threshold:
         axes.axhline(found.threshold[0], color=GREY, linewidth=1, linestyle="--", label="threshold")
     axes.axvline(found.step, color=GREY, linewidth=6, alpha=0.3)
-    axes.set(xlabel="step", ylabel="membrane, end of the step", title=f"{found.layer}, neuron {found.neuron}: step {found.step} differs")
-    axes.legend(frameon=False, fontsize="small")
-    return axes
+    title = f"{found.layer}, neuron {found.neuron}: diverges at step {found.step}"
+    return finished(axes, xlabel="step", ylabel="membrane, end of the step", title=title, legend=True)
 
 
 @drawing
@@ -141,7 +134,4 @@ def spikes_apart(axes: Axes, a: Outcome, b: Outcome) -> Axes:
         raise invalid(what, "outcomes", found, "of the same sample and shape", "record one sample in both forms")
     for place, (one, other) in enumerate(zip(first, second, strict=True)):
         axes.plot(np.arange(len(one)), (one != other).mean(axis=1), label=hidden(place), linewidth=1.5, **line_style(place))
-    axes.set(xlabel="step", ylabel="neurons that differ", ylim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize="small")
-    return axes
+    return finished(axes, xlabel="step", ylabel="neurons that differ", ylim=(0, None), legend=True, grid=True)

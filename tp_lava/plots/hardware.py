@@ -13,7 +13,7 @@ from matplotlib.patches import FancyArrowPatch, Rectangle
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT, hidden
 from tp_lava.network import Network
-from tp_lava.plots.style import GREY, INK, OTHERS, PALE, SERIES, VERMILION, drawing, some
+from tp_lava.plots.style import GREY, INK, OTHERS, PALE, SERIES, VERMILION, drawing, finished, some
 
 _UNITS = 9  # most circles drawn for a population
 
@@ -40,11 +40,11 @@ def core_map(axes: Axes, cores: Sequence[CoreEntry | tuple], columns: int | None
         _core(axes, place % width, place // width, entry, colours)
     for layer, colour in colours.items():
         axes.plot([], [], "s", color=colour, alpha=0.5, label=layer)
-    axes.set(xlim=(-0.05, width), ylim=(math.ceil(len(entries) / width), -0.05), aspect="equal", xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     if named:
         axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return axes
+    rows = math.ceil(len(entries) / width)
+    return finished(axes, xlim=(-0.05, width), ylim=(rows, -0.05), aspect="equal", xticks=[], yticks=[])
 
 
 def _core(axes: Axes, x: int, y: int, entry: CoreEntry, colours: Mapping[str, str]) -> None:
@@ -80,9 +80,8 @@ def network(axes: Axes, network: Network) -> Axes:
             _connection(axes, place, name, network)
     _arrow(axes, (len(names) - 1.0, -0.95), (1.0, -0.95), "arc3,rad=-0.12", linestyle="--")
     axes.text(len(names) / 2, -1.25, f"labels, target {network.sizes[1]} x {network.n_classes}", ha="center", va="top", fontsize="small")
-    axes.set(xlim=(-0.45, len(names) - 0.55), ylim=(-1.5, 1.15), xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
-    return axes
+    return finished(axes, xlim=(-0.45, len(names) - 0.55), ylim=(-1.5, 1.15), xticks=[], yticks=[])
 
 
 def _population(axes: Axes, x: float, name: str, size: int, colour: str) -> None:

@@ -17,9 +17,10 @@ from tp_lava.plots.style import (
     PURPLE,
     VERMILION,
     array_of,
+    draw_lines,
     drawing,
+    finished,
     line_style,
-    lines_of,
     names_of,
     same_length,
     some,
@@ -39,9 +40,8 @@ def contrast(axes: Axes, errors: np.ndarray, labels: Sequence[object] | None = N
         style: dict[str, Any] = own if place == 0 else {"linewidth": 1.0, **line_style(place - 1, colours=OTHERS)}
         axes.plot(np.arange(len(values)), values[:, place], label=f"{name} (its own)" if place == 0 else name, **style)
     axes.axhline(0, color=COLOURS["spike"], linewidth=0.6)
-    axes.set(xlabel="step", ylabel="contrast", xlim=(-0.5, len(values) - 0.5))
     axes.legend(frameon=False, fontsize="small", title="stream of", ncols=2 if values.shape[1] > 4 else 1)
-    return axes
+    return finished(axes, xlabel="step", ylabel="contrast", xlim=(-0.5, len(values) - 0.5))
 
 
 @drawing
@@ -70,8 +70,7 @@ def third_factors(axes: Axes, third: np.ndarray, neurons: int = 40) -> Axes:
     )
     bar = axes.figure.colorbar(drawn, ax=axes, pad=0.02)
     bar.outline.set_visible(False)
-    axes.set(xlabel="step", ylabel=f"neuron (the {len(shown)} with the largest)", title="third factors")
-    return axes
+    return finished(axes, xlabel="step", ylabel=f"neuron (the {len(shown)} with the largest)", title="third factors")
 
 
 @drawing
@@ -84,17 +83,11 @@ def weights_over_time(
     spike-driven rule changes the weight; unit: of the horizontal axis.
     """
     what = "plots.weights_over_time"
-    lines = lines_of(what, "weights", weights)
-    for place, name in enumerate(names_of(what, "names", names, lines.shape[1])):
-        axes.step(np.arange(len(lines)), lines[:, place], where="post", label=name, linewidth=1.5, **line_style(place, name))
+    lines = draw_lines(axes, what, "weights", weights, names, drawstyle="steps-post", linewidth=1.5)
     if arrivals is not None:
         steps = np.flatnonzero(same_length(what, "arrivals", array_of(what, "arrivals", arrivals, 1), len(lines)))
         axes.plot(steps, np.zeros(steps.size), "|", color=COLOURS["spike"], transform=axes.get_xaxis_transform(), markersize=12)
-    axes.set(xlabel=unit, ylabel="weight", xlim=(-0.5, len(lines) - 0.5))
-    axes.grid(alpha=0.3)
-    if names is not None:
-        axes.legend(frameon=False, fontsize="small")
-    return axes
+    return finished(axes, xlabel=unit, ylabel="weight", xlim=(-0.5, len(lines) - 0.5), legend=names is not None, grid=True)
 
 
 @drawing
@@ -108,9 +101,7 @@ def weight_histogram(axes: Axes, before: np.ndarray, after: Mapping[str, np.ndar
     axes.hist(first.ravel(), edges, color=COLOURS["before"], alpha=0.6, label="before")
     for place, (name, weights) in enumerate(later.items()):
         axes.hist(weights.ravel(), edges, histtype="step", linewidth=1.5, label=f"after, {name}", **line_style(place, name))
-    axes.set(xlabel="weight", ylabel="synapses", yscale="log", title="hidden weights")
-    axes.legend(frameon=False)
-    return axes
+    return finished(axes, xlabel="weight", ylabel="synapses", yscale="log", title="hidden weights", legend=True)
 
 
 @drawing
@@ -127,9 +118,7 @@ def trace_histogram(axes: Axes, traces: Mapping[str, np.ndarray], bins: int = 50
         axes.hist(values.ravel(), edges, histtype="step", linewidth=1.5, label=name, **line_style(place, name))
     if largest is not None:
         axes.axvline(largest, color=PURPLE, linewidth=1.2, linestyle="--", label="largest that fits")
-    axes.set(xlabel="trace", ylabel="neurons and steps", yscale="log")
-    axes.legend(frameon=False)
-    return axes
+    return finished(axes, xlabel="trace", ylabel="neurons and steps", yscale="log", legend=True)
 
 
 @drawing
@@ -141,6 +130,4 @@ def weight_changes(axes: Axes, changes: np.ndarray) -> Axes:
     axes.bar(steps, np.clip(flat, 0, None).sum(axis=1), 0.8, color=GREEN, label="strengthened")
     axes.bar(steps, np.clip(flat, None, 0).sum(axis=1), 0.8, color=VERMILION, label="weakened")
     axes.axhline(0, color=COLOURS["spike"], linewidth=0.6)
-    axes.set(xlabel="step", ylabel="summed change of weights", xlim=(-0.5, len(flat) - 0.5))
-    axes.legend(frameon=False, fontsize="small")
-    return axes
+    return finished(axes, xlabel="step", ylabel="summed change of weights", xlim=(-0.5, len(flat) - 0.5), legend=True)

@@ -88,10 +88,23 @@ def some(what: str, attr: str, values: Any) -> Any:
     return values
 
 
-def lines_of(what: str, attr: str, values: object) -> np.ndarray:
-    """(T,) or (T, n) values as n lines, (T, n). Raises InvalidValueError."""
+def draw_lines(axes: Axes, what: str, attr: str, values: object, names: Sequence[object] | None, **style: Any) -> np.ndarray:
+    """Draw (T,) or (T, n) values as n lines over steps. -> the values, (T, n). Raises InvalidValueError."""
     lines = array_of(what, attr, values, 1, 2)
-    return lines[:, None] if lines.ndim == 1 else lines
+    lines = lines[:, None] if lines.ndim == 1 else lines
+    for place, name in enumerate(names_of(what, "names", names, lines.shape[1])):
+        axes.plot(np.arange(len(lines)), lines[:, place], label=name, **style, **line_style(place, name))
+    return lines
+
+
+def finished(axes: Axes, *, legend: bool = False, grid: bool = False, **properties: Any) -> Axes:
+    """Set labels, limits and the like (see Axes.set), and draw a legend and a grid where asked for. -> the Axes."""
+    axes.set(**properties)
+    if grid:
+        axes.grid(alpha=0.3)
+    if legend:
+        axes.legend(frameon=False, fontsize="small")
+    return axes
 
 
 def count_of(what: str, attr: str, value: object, least: int, end: float = math.inf) -> int:
