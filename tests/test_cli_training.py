@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import cli
-from tp_lava.commands import tasks
+from tp_lava.commands.named import load_split
 from tp_lava.data import save_samples
 
 SMALL = ("--hidden", "6", "--no-plot", "--json")
@@ -67,7 +67,7 @@ def assert_same(learner, file):
 
 def test_training_is_what_the_learner_does(own, trained, tmp_path):
     folder, figures = trained
-    samples, test = tasks.split(str(own), 3)
+    samples, test = load_split(str(own), 3)
     order = np.random.default_rng(3).permutation(24)
     train, held = [samples[i] for i in order[6:]], [samples[i] for i in order[:6]]
     assert figures["samples"] == {"learned": 18, "held_back": 6, "test": 6}
@@ -285,7 +285,7 @@ def test_a_model_is_evaluated_in_either_number_system(own, trained, tmp_path):
 def test_people_see_the_confusion(own, trained):
     done = run("eval", trained[0] / "learner.safetensors", "--data", own, "--part", "all")
     assert done.exit_code == 0
-    for text in ("recall", "is, told as", "30 samples: accuracy", "spikes a sample"):
+    for text in ("recall", "label, prediction", "30 samples: accuracy", "spikes a sample"):
         assert text in done.stdout
 
 

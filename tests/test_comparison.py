@@ -7,19 +7,21 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava.cli import app
-from tp_lava.comparison import FORMS, TASKS, Measured, Row, _rows, form_named
+from tp_lava.comparison import BENCHMARKS, VARIANTS, Measured, Row, _rows, variant_named
 from tp_lava.comparison.memory import by_counting, by_formula
-from tp_lava.comparison.report import chosen_forms, chosen_task
+from tp_lava.comparison.report import chosen_benchmark, chosen_variants
 from tp_lava.graph.network import Network
 
 
 @pytest.mark.filterwarnings("ignore:.*basis gives:UserWarning")
 @pytest.mark.parametrize("sizes", [(30, 12, 4), (30, 12, 9, 4)], ids=["1 layer", "2 layers"])
-@pytest.mark.parametrize("form", [form for form in FORMS if form.kind in ("frozen", "tp", "tess", "batch")], ids=lambda form: form.name)
-def test_formulas_count_what_the_circuit_holds(form, sizes):
-    network, batch = Network.dense(sizes), 5 if form.kind == "batch" else 1
-    rule = form.rule_for(TASKS["digits"])
-    assert by_formula(form, rule, network, 20, batch) == by_counting(form, rule, network, batch)
+@pytest.mark.parametrize(
+    "variant", [variant for variant in VARIANTS if variant.kind in ("frozen", "tp", "tess", "batch")], ids=lambda variant: variant.name
+)
+def test_formulas_count_what_the_circuit_holds(variant, sizes):
+    network, batch = Network.dense(sizes), 5 if variant.kind == "batch" else 1
+    rule = variant.rule_for(BENCHMARKS["digits"])
+    assert by_formula(variant, rule, network, 20, batch) == by_counting(rule, network, batch)
 
 
 def test_backpropagation_keeps_about_what_the_formula_says():
@@ -28,7 +30,7 @@ def test_backpropagation_keeps_about_what_the_formula_says():
     from tp_lava.data import digits
 
     samples, network = digits()[0][:20], Network.dense((512, 200, 10))
-    (formula,) = by_formula(form_named(FORMS[-1].name), None, network, 60, 20)
+    (formula,) = by_formula(variant_named(VARIANTS[-1].name), None, network, 60, 20)
     assert _saved(network, samples)[0] == pytest.approx(formula, rel=0.1)
 
 
@@ -44,9 +46,9 @@ def compared(tmp_path_factory):
 
 def test_runs_are_what_the_learner_does(compared):
     (row,) = json.loads((compared[0] / "digits.json").read_text())["rows"]
-    task, form = chosen_task("digits", None, epochs=1, train=30, test=20), form_named("TP, K = 2")
-    train, test = task.samples(1)
-    learner = tpl.Learner(task.network(512, 10, 1), form.rule_for(task), seed=1, schedule=tpl.Cosine(1))
+    benchmark, variant = chosen_benchmark("digits", None, epochs=1, train=30, test=20), variant_named("TP, K = 2")
+    train, test = benchmark.samples(1)
+    learner = tpl.Learner(benchmark.network(512, 10, 1), variant.rule_for(benchmark), seed=1, schedule=tpl.Cosine(1))
     learner.fit(train)
     assert len(row["accuracies"]) == 2
     assert row["accuracies"][1] == learner.evaluate(test)
@@ -57,10 +59,10 @@ def test_runs_are_what_the_learner_does(compared):
 
 def test_runs_are_gathered_by_form():
     """By seed within a form; the quickest run's time, the largest's memory."""
-    forms = [form_named("frozen hidden layer"), form_named("TP, K = 2")]
-    kinds = [(form.name, seed) for seed in range(2) for form in forms]
+    variants = [variant_named("frozen hidden layer"), variant_named("TP, K = 2")]
+    kinds = [(variant.name, seed) for seed in range(2) for variant in variants]
     results = {kind: Measured(n / 10, 4 - n, n, (n % 2,), (n % 2 + 5,)) for n, kind in enumerate(kinds)}
-    assert list(_rows(forms, results, 2)) == [
+    assert list(_rows(variants, results, 2)) == [
         Row("frozen hidden layer", (0.0, 0.2), 2000, 2, (0,), (5,)),
         Row("TP, K = 2", (0.1, 0.3), 1000, 3, (1,), (6,)),
     ]
@@ -84,9 +86,9 @@ def test_the_command(compared):
 def test_the_command_as_json_and_from_what_it_wrote(tmp_path, monkeypatch):
     asked = []
 
-    def compared(task, forms, seeds, processes, progress):
-        asked.append((task.epochs, task.n_train, [form.name for form in forms], seeds))
-        return [Row(form.name, (0.5, 0.7), 1.0, 2.0, (3,), (4,)) for form in forms]
+    def compared(benchmark, variants, seeds, processes, progress):
+        asked.append((benchmark.epochs, benchmark.n_train, [variant.name for variant in variants], seeds))
+        return [Row(variant.name, (0.5, 0.7), 1.0, 2.0, (3,), (4,)) for variant in variants]
 
     monkeypatch.setattr("tp_lava.comparison.compare", compared)
     options = ["--epochs", "2", "--train", "20", "--form", "K = 2", "--form", "K = 4", "--seeds", "2", "--json"]
@@ -105,11 +107,14 @@ def test_the_command_as_json_and_from_what_it_wrote(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("choose", "message"),
     [
-        (lambda: chosen_task("mnist", None, 1, None, None), "compare-rules: data is 'mnist', but must be one of digits, nmnist, spoken"),
-        (lambda: chosen_task("nmnist", None, 1, None, None), "compare-rules: recordings is None, but must be the file of nmnist"),
-        (lambda: TASKS["spoken"].samples(0), "compare-rules: recordings is None, but must be the file of spoken"),
-        (lambda: chosen_forms(["hebb"]), "compare-rules: form is hebb, but must be part of a form's name; the forms are frozen"),
-        (lambda: form_named("hebb"), "compare-rules: form is 'hebb', but must be one of frozen hidden layer"),
+        (
+            lambda: chosen_benchmark("mnist", None, 1, None, None),
+            "compare-rules: data is 'mnist', but must be one of digits, nmnist, spoken",
+        ),
+        (lambda: chosen_benchmark("nmnist", None, 1, None, None), "compare-rules: recordings is None, but must be the file of nmnist"),
+        (lambda: BENCHMARKS["spoken"].samples(0), "compare-rules: recordings is None, but must be the file of spoken"),
+        (lambda: chosen_variants(["hebb"]), "compare-rules: form is hebb, but must be part of a form's name; the forms are frozen"),
+        (lambda: variant_named("hebb"), "compare-rules: form is 'hebb', but must be one of frozen hidden layer"),
     ],
 )
 def test_impossible_choices(choose, message):
@@ -119,6 +124,6 @@ def test_impossible_choices(choose, message):
 
 def test_without_torch_its_forms_are_left_out(monkeypatch):
     monkeypatch.setattr("tp_lava.comparison.report.find_spec", lambda name: None)
-    assert not any(form.in_torch for form in chosen_forms([]))
+    assert not any(variant.in_torch for variant in chosen_variants([]))
     with pytest.raises(tpl.InvalidValueError, match=r'install PyTorch: pip install "tp-lava\[torch\]"'):
-        chosen_forms(["bptt"])
+        chosen_variants(["bptt"])

@@ -1,4 +1,4 @@
-"""tools/experiments: the declarations of the papers' experiments, and their runner on something small."""
+"""tools/experiments: the configurations of the papers' experiments, and their runner on something small."""
 
 import json
 import math
@@ -16,12 +16,12 @@ import tp_lava as tpl
 TOOLS = pathlib.Path(__file__).resolve().parents[1] / "tools"
 sys.path.insert(0, str(TOOLS))
 
-from experiments import adapting, on_disk, recordings, run, synthetic  # noqa: E402
-from experiments.declaration import Convolution, Dense  # noqa: E402
-from experiments.declared import EXPERIMENTS  # noqa: E402
+from experiments import adapting, on_disk, run, synthetic  # noqa: E402
+from experiments.config import Convolution, Dense  # noqa: E402
+from experiments.configs import EXPERIMENTS  # noqa: E402
 from experiments.plan import planned, shortcomings  # noqa: E402
-from experiments.samples import as_task, some, split  # noqa: E402
-from experiments.training import Form, learn  # noqa: E402
+from experiments.samples import some, split  # noqa: E402
+from experiments.training import Mode, learn  # noqa: E402
 
 RUNNABLE = [name for name, experiment in EXPERIMENTS.items() if experiment.runnable]
 
@@ -33,7 +33,7 @@ def test_all_experiments_of_both_papers_are_there():
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_declarations_are_consistent(name):
+def test_configurations_are_consistent(name):
     experiment = EXPERIMENTS[name]
     assert experiment.name == name
     assert name in experiment.command
@@ -72,7 +72,7 @@ def check_data(data):
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_declarations_that_run_make_their_network(name):
+def test_configurations_that_run_make_their_network(name):
     experiment = EXPERIMENTS[name]
     sizes = experiment.network.sizes
     network = experiment.network.network(sizes[0], sizes[-1], seed=1)
@@ -102,12 +102,12 @@ def test_published_settings_are_the_papers():
 
 def test_a_run_says_what_keeps_it_from_being_a_reproduction():
     nmnist, folder = EXPERIMENTS["nmnist"], pathlib.Path()
-    assert shortcomings(planned(nmnist, Form("batch"), folder, None), published_data=True) == []
-    less = planned(nmnist, Form("streaming", "fixed"), None, None, seeds=2, train=5)
+    assert shortcomings(planned(nmnist, Mode("batch"), folder, None), published_data=True) == []
+    less = planned(nmnist, Mode("streaming", "fixed"), None, None, seeds=2, train=5)
     reasons = " ".join(shortcomings(less, published_data=False))
     for word in ("data", "streaming", "fixed point", "seeds: 2, not 10", "part of the samples"):
         assert word in reasons
-    fewer = shortcomings(planned(nmnist, Form("batch"), folder, None, epochs=3), published_data=True)
+    fewer = shortcomings(planned(nmnist, Mode("batch"), folder, None, epochs=3), published_data=True)
     assert fewer == ["epochs: 3, not 100"]
 
 
@@ -128,14 +128,14 @@ def test_parts_of_generated_speech():
     words, how = synthetic.speech(), EXPERIMENTS["gsc"].adaptation
     assert words.what.startswith("SYNTHETIC")
     assert np.unique(words.speakers).size == 3
-    task = as_task(words)
+    task = words.split()
     assert (len(task.train), len(task.test)) == (960, 240)
-    parts = adapting.parts(words, how)
+    parts = adapting.split_speakers(words, how)
     assert {count: len(part) for count, part in parts.support.items()} == {1: 10, 5: 50, None: 320}
-    assert (len(parts.known), len(parts.judged), len(parts.query)) == (640, 160, 80)
+    assert (len(parts.known.train), len(parts.known.test), len(parts.query)) == (640, 160, 80)
     assert {sample.label for sample in parts.support[1]} == set(range(10))
-    learned = {id(sample.events) for part in (parts.known, *parts.support.values()) for sample in part}
-    assert not learned & {id(sample.events) for part in (parts.judged, parts.query) for sample in part}
+    learned = {id(sample.events) for part in (parts.known.train, *parts.support.values()) for sample in part}
+    assert not learned & {id(sample.events) for part in (parts.known.test, parts.query) for sample in part}
     few = some(task.train, 7)
     assert [sample.label for sample in few] == [sample.label for sample in some(task.train, 7)]
     assert len(few[2:5]) == 3
@@ -158,7 +158,7 @@ def write_words(path, count=40, units=700, classes=20, **attributes):
 
 def test_spoken_words_are_as_long_as_they_are(tmp_path):
     write_words(tmp_path / "words.h5", units=64, classes=10, n_units=64)
-    words = recordings.words(tmp_path / "words.h5", EXPERIMENTS["shd"].data)
+    words = on_disk.spoken_words(tmp_path / "words.h5", EXPERIMENTS["shd"].data)
     assert {sample.events.n_units for sample in words.samples} == {64}
     assert max(sample.events.n_steps for sample in words.samples) <= 101
     assert (words.n_classes, words.published, len(words.samples)) == (10, False, 40)
@@ -178,7 +178,7 @@ def write_archive(path, count=30):
 def test_archives_are_binned_as_the_whole_data_set_is(tmp_path):
     gaps, address = write_archive(tmp_path / "some.npz")
     data = EXPERIMENTS["nmnist"].data
-    task = recordings.nmnist(tmp_path / "some.npz", data)
+    task = on_disk.nmnist_archive(tmp_path / "some.npz", data)
     assert (len(task.train), len(task.test)) == (20, 10)
     events = np.zeros(200, [("x", int), ("y", int), ("t", int), ("p", int)])
     events["t"] = np.cumsum(gaps[0])
@@ -262,7 +262,7 @@ def test_batches_in_pytorch_give_what_the_engine_gives(rng):
     shape, learning = Dense((12, 9, 3), tpl.LIF(0.9, 0.3), 0.9), EXPERIMENTS["shd"].batch.lasting(2)
     samples = [tpl.Sample(*sample) for sample in random_samples(rng, 20, 12, 3)]
     network = shape.network(12, 3, seed=0)
-    engine, torch = (learn(network, learning, Form("batch", device=device), samples, samples[:9], 0) for device in (None, "cpu"))
+    engine, torch = (learn(network, learning, Mode("batch", device=device), samples, samples[:9], 0) for device in (None, "cpu"))
     np.testing.assert_allclose(engine.network.weights["hidden0"], torch.network.weights["hidden0"], atol=1e-4)
     assert engine.evaluate(samples) == torch.evaluate(samples)
 
@@ -277,7 +277,7 @@ def write_whole(folder, name, classes):
 
 def test_the_whole_is_read_from_files_that_are_there(tmp_path):
     write_whole(tmp_path / "SHD", "shd", classes=20)
-    task = on_disk.task(EXPERIMENTS["shd"].data, tmp_path, n_classes=20)
+    task = on_disk.whole_data_set(EXPERIMENTS["shd"].data, tmp_path, n_classes=20)
     assert task.what.startswith("SHD, the whole of it")
     assert (task.published, len(task.train), len(task.test)) == (True, 40, 40)
     assert [sample.label for sample in task.train] == [*range(20), *range(20)]
@@ -287,11 +287,11 @@ def test_the_whole_is_read_from_files_that_are_there(tmp_path):
 
 def test_the_new_speaker_is_one_of_the_whole(tmp_path):
     write_whole(tmp_path / "SSC", "ssc", classes=4)
-    words = on_disk.speakers(EXPERIMENTS["gsc"].data, tmp_path)
+    words = on_disk.whole_words(EXPERIMENTS["gsc"].data, tmp_path)
     assert (words.n_classes, words.published) == (4, False)
-    parts = adapting.parts(words, EXPERIMENTS["gsc"].adaptation)
+    parts = adapting.split_speakers(words, EXPERIMENTS["gsc"].adaptation)
     assert {count: len(part) for count, part in parts.support.items()} == {1: 4, 5: 16, None: 16}
-    assert (len(parts.known), len(parts.judged), len(parts.query)) == (20, 40, 4)
+    assert (len(parts.known.train), len(parts.known.test), len(parts.query)) == (20, 40, 4)
 
 
 def test_missing_data_are_told_and_nothing_is_downloaded(tmp_path, monkeypatch):

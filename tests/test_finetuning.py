@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 import tp_lava as tpl
 from tp_lava import InvalidValueError
 from tp_lava.cli import app
-from tp_lava.commands.inspecting import described
-from tp_lava.commands.tasks import changed_sensor, new_class
+from tp_lava.commands.files import contents_of
+from tp_lava.commands.finetuning import changed_sensor, new_class_data
 from tp_lava.data.events import Sample
 from tp_lava.data.sensors import SENSORS, half_dead, inverted, mirrored, noisy, rotated, through
 from tp_lava.finetuning import RULE, few, finetune, frozen
@@ -134,7 +134,7 @@ def test_impossible_sensors():
 
 
 def test_tasks_hold_what_they_say():
-    task = new_class("digits", 9, 7, 2, 0)
+    task = new_class_data("digits", 9, 7, 2, 0)
     labels = np.array([label for _, label in task.samples])
     assert (labels == 9).sum() == 7
     assert len(labels) == 7 + 9 * 2
@@ -145,7 +145,7 @@ def test_tasks_hold_what_they_say():
     seen = {id(sample.events) for sample in other.samples}
     assert not seen & {id(sample.events) for sample in other.validation}
     with pytest.raises(InvalidValueError, match="finetune: new_class is 12, but must be a class of the data"):
-        new_class("digits", 12, 7, 2, 0)
+        new_class_data("digits", 12, 7, 2, 0)
     with pytest.raises(InvalidValueError, match="few: shots is 0"):
         few(other.samples, 0)
 
@@ -159,7 +159,7 @@ def test_finetune_prints_and_writes(tmp_path):
     done = command("finetune", "digits", *options)
     assert done.exit_code == 0, done.output
     assert json.loads(done.output)["samples"] == 10
-    assert described(out)["rule"]["type"] == "TP"
+    assert contents_of(out)["rule"]["type"] == "TP"
     shown = command("inspect", str(out))
     assert "hidden0" in shown.output
     assert "s8.9" in shown.output

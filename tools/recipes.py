@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import tp_lava as tpl
-from tp_lava.commands.tasks import changed_sensor, new_class
+from tp_lava.commands.finetuning import changed_sensor, new_class_data
 from tp_lava.finetuning import FineTuned
 from tp_lava.pretrained import pretrained
 
@@ -29,7 +29,7 @@ def another_sensor(sensor: str, seed: int) -> FineTuned:
 
 
 def a_nine(rehearse: int | None, seed: int) -> FineTuned:
-    task = new_class("digits", 9, None, rehearse, seed)
+    task = new_class_data("digits", 9, None, rehearse, seed)
     network = tpl.convert(pretrained("digits_0_to_8"), seed=seed)
     return tpl.finetune(network, task.samples, task.test, old_test=task.old_test, epochs=EPOCHS, seed=seed)
 

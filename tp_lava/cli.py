@@ -1,4 +1,4 @@
-"""The command line: every command by its name, and what becomes of errors. What commands take and do is in commands/."""
+"""The command line: the names of the commands, and the handling of errors. The commands themselves are in commands/."""
 
 from __future__ import annotations
 
@@ -9,30 +9,26 @@ from typing import Any
 import typer
 
 from tp_lava.commands.comparing import compare_rules
-from tp_lava.commands.converting import convert_file
 from tp_lava.commands.demonstrating import demo
+from tp_lava.commands.deploying import export, map_model, ranges, report
 from tp_lava.commands.evaluating import evaluate
-from tp_lava.commands.exporting import export
+from tp_lava.commands.files import convert_file, inspect
 from tp_lava.commands.finetuning import finetune
 from tp_lava.commands.informing import info
-from tp_lava.commands.inspecting import inspect
-from tp_lava.commands.mapping import map_model
 from tp_lava.commands.options import BAD_INPUT, FAILED, INTERRUPTED
 from tp_lava.commands.quantising import quantise
-from tp_lava.commands.ranges import ranges
-from tp_lava.commands.reporting import report
 from tp_lava.commands.training import train
 from tp_lava.errors import LavaRunError, TpLavaError
 
 app = typer.Typer(no_args_is_help=True)
-_UsageError: Any = typer.BadParameter.__mro__[1]  # click's own, wherever typer has it from
+_UsageError: Any = typer.BadParameter.__mro__[1]  # click's, which some versions of typer vendor
 
 
 @app.callback()
 def _main() -> None:
     """On-chip learning for Lava and Loihi-style neuromorphic hardware.
 
-    Exit codes: 0 done, 1 it ran and failed, 2 something given cannot be used, 130 interrupted.
+    Exit codes: 0 done, 1 the run failed, 2 wrong input, 130 interrupted.
     """
 
 
@@ -52,9 +48,9 @@ app.command("info")(info)
 
 
 def main() -> None:
-    """Entry point: warnings and errors are one line each on standard error, an error an exit code too, not a traceback."""
+    """Entry point. Each warning and error is one line on standard error instead of a traceback; an error sets the exit code."""
     with warnings.catch_warnings():
-        warnings.showwarning = _say
+        warnings.showwarning = _print_line
         sys.exit(_run())
 
 
@@ -75,18 +71,18 @@ def _run() -> int:
 
 
 def _usage(error: Any) -> str:
-    """Its message and where to look; empty where the help was printed instead."""
+    """Its message, with a hint at --help; empty where the help was printed instead."""
     message, context = error.format_message().rstrip("."), getattr(error, "ctx", None)
     return message and f"{message}; see {context.command_path if context else 'tp-lava'} --help."
 
 
-def _say(message: Warning | str, *_: Any, **__: Any) -> None:
+def _print_line(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"tp-lava: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _failed(code: int, message: str) -> int:
     if message:
-        _say(message)
+        _print_line(message)
     return code
 
 

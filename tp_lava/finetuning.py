@@ -1,10 +1,10 @@
-"""Fine-tuning: a network trained elsewhere goes on learning, from few samples, in the engine or in Lava."""
+"""Fine-tuning: a network trained elsewhere learns from few samples, in the engine or in Lava."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from tp_lava.checks import is_whole
 from tp_lava.data.events import Sample
 from tp_lava.errors import invalid
 from tp_lava.circuit.formats import FixedPoint
+from tp_lava.graph.names import READOUT, hidden
 from tp_lava.learner import Learner, epoch_order
 from tp_lava.graph.network import Network
 from tp_lava.optimisers import Cosine
@@ -23,10 +24,10 @@ RULE = TP(1e-3, 5e-4, contrast="all")
 
 @dataclass(frozen=True)
 class FineTuned:
-    """What came of it. learner: the best one, or the last; curve: accuracy on `validation` before and after each epoch.
+    """The result of fine-tuning.
 
-    before, after: accuracy on the new task; old_before, old_after: on the old one, NaN where it was not asked for;
-    epoch: which the learner is of, 0 the network as it came.
+    learner: after the last or the best epoch; before, after: accuracy on the new task; old_before, old_after: on the old task, NaN
+    without its samples; curve: accuracy on `validation` before and after each epoch; epoch: the learner's, 0 for no learning.
     """
 
     learner: Learner
@@ -39,7 +40,7 @@ class FineTuned:
 
     @property
     def forgotten(self) -> float:
-        """What the old task lost."""
+        """Loss of accuracy on the old task."""
         return self.old_before - self.old_after
 
     def to_dict(self) -> dict[str, object]:
@@ -49,7 +50,7 @@ class FineTuned:
 
 
 def few(samples: Sequence[Sample], shots: int, seed: int = 0) -> list[Sample]:
-    """`shots` samples of each class, drawn from the seed; all of a class that has no more."""
+    """`shots` samples of each class, drawn from the seed; all samples of a class that has fewer. Raises InvalidValueError."""
     if not is_whole(shots, 1):
         raise invalid("few", "shots", repr(shots), "an integer of at least 1", "give the number of samples a class")
     rng, chosen = np.random.default_rng(seed), []
@@ -60,14 +61,15 @@ def few(samples: Sequence[Sample], shots: int, seed: int = 0) -> list[Sample]:
 
 
 def frozen(rule: Rule, network: Network, layers: Sequence[str]) -> Rule:
-    """The rule with some layers at rest: "hidden0", ..., "readout". Convolutions rest in any case. Raises InvalidValueError."""
-    known = [f"hidden{number}" for number in range(len(network.layers))]
-    unknown = sorted(set(layers) - {*known, "readout"})
+    """The rule with rate 0 for the named layers ("hidden0", ..., "readout") and for convolutions. Raises InvalidValueError."""
+    names = list(map(hidden, range(len(network.layers))))
+    unknown = sorted(set(layers) - {*names, READOUT})
     if unknown:
-        raise invalid("finetune", "freeze", ", ".join(unknown), f"among {', '.join([*known, 'readout'])}", "rename it")
-    rest = {name for name, layer in zip(known, network.layers, strict=True) if layer.connection} | set(layers)
-    rates = tuple(0.0 if name in rest else rate for name, rate in zip(known, rule.rates(len(known)), strict=True))
-    return replace(rule, rate=rates, readout_rate=0.0 if "readout" in rest else rule.readout_rate)
+        limit = f"among {', '.join([*names, READOUT])}"
+        raise invalid("finetune", "freeze", ", ".join(unknown), limit, "correct the name")
+    rest = {name for name, layer in zip(names, network.layers, strict=True) if layer.connection} | set(layers)
+    rates = tuple(0.0 if name in rest else rate for name, rate in zip(names, rule.rates(len(names)), strict=True))
+    return replace(rule, rate=rates, readout_rate=0.0 if READOUT in rest else rule.readout_rate)
 
 
 def finetune(
@@ -87,12 +89,12 @@ def finetune(
     seed: int = 0,
     progress: bool = False,
 ) -> FineTuned:
-    """Learn samples of a new task, one at a time, and tell what that did to the new and to the old one.
+    """Learn the samples of a new task, one at a time, and measure the accuracy on the new and on the old task.
 
-    samples: see `few`; test, old_test: of the new and the old task; freeze: layers that keep their weights; validation:
-    samples that early stopping looks at after each epoch; patience: epochs without a better one after which it stops;
-    keep_best: return the best epoch's learner instead of the last one's; in_lava: learn in Lava, in one run, where rates
-    stay as they are (the engine lets them fall by a cosine) and there is nothing to stop early. Raises InvalidValueError.
+    samples: see `few`; test, old_test: of the new and of the old task; freeze: layers that keep their weights; validation: samples
+    for early stopping, tested after each epoch; patience: epochs without improvement after which learning stops; keep_best: return
+    the learner of the best epoch instead of the last; in_lava: learn in one run in Lava, with constant rates (in the engine they
+    follow a cosine) and without early stopping. Raises InvalidValueError.
     """
     if not is_whole(epochs, 1):
         raise invalid("finetune", "epochs", repr(epochs), "an integer of at least 1", "20 suits a few samples a class")
@@ -101,22 +103,16 @@ def finetune(
     if (patience or keep_best) and not validation:
         raise invalid("finetune", "validation", "empty", "given, to stop early or keep the best", "hold some samples back")
     if in_lava and (patience or keep_best):
-        raise invalid("finetune", "in_lava", "asked for with early stopping", "one of them", "a run in Lava goes to its end")
+        raise invalid("finetune", "in_lava", "asked for with early stopping", "one of them", "a run in Lava has a fixed length")
     rule = frozen(rule, network, freeze)
     start = Learner(network, rule, precision, seed, schedule=None if in_lava else Cosine(epochs))
     before, old_before = start.evaluate(test), _accuracy(start, old_test)
     if in_lava:
-        learner, curve, epoch = _in_lava(start, samples, epochs, progress), list[float](), epochs
+        rounds = [Round([samples[i] for i in epoch_order(len(samples), seed, epoch)], learns=True) for epoch in range(epochs)]
+        learner, curve, epoch = run_in_lava(start, rounds, progress)[1].learner, list[float](), epochs
     else:
         learner, curve, epoch = _in_engine(start, samples, epochs, validation, patience, keep_best, progress)
     return FineTuned(learner, before, learner.evaluate(test), old_before, _accuracy(learner, old_test), tuple(curve), epoch)
-
-
-def _in_lava(start: Learner, samples: Sequence[Sample], epochs: int, progress: bool) -> Learner:
-    order = [samples[i] for epoch in range(epochs) for i in epoch_order(len(samples), start.seed, epoch)]
-    tag: Literal["fixed_pt", "floating_pt"] = "fixed_pt" if start.precision == "fixed" else "floating_pt"
-    fixed = start.fixed if start.precision == "fixed" else None
-    return lava.run(start.network, start.rule, order, tag=tag, seed=start.seed, fixed=fixed, progress=progress).learner
 
 
 def _in_engine(
@@ -128,6 +124,7 @@ def _in_engine(
     keep_best: bool,
     progress: bool,
 ) -> tuple[Learner, list[float], int]:
+    """-> learner, accuracies on the validation samples, the learner's epoch."""
     curve = [learner.evaluate(validation)] if validation else []
     best, kept = 0, learner.copy() if keep_best else learner
     for epoch in range(1, epochs + 1):
@@ -143,3 +140,24 @@ def _in_engine(
 
 def _accuracy(learner: Learner, samples: Sequence[Sample]) -> float:
     return learner.evaluate(samples) if samples else float("nan")
+
+
+class Round(NamedTuple):
+    """Samples that are presented in Lava one after another. learns: whether with their labels."""
+
+    samples: Sequence[Sample]
+    learns: bool
+
+
+def run_in_lava(start: Learner, rounds: Sequence[Round], progress: bool = False) -> tuple[list[float], lava.LavaResult]:
+    """Present all rounds in one run in Lava, which begins with the learner's weights. -> accuracy of each round, the result.
+
+    Accuracies are those of the predictions at each sample, as it is learned or tested.
+    """
+    samples = [sample for part, _ in rounds for sample in part]
+    learn = [learns for part, learns in rounds for _ in part]
+    tag: Literal["fixed_pt", "floating_pt"] = "fixed_pt" if start.precision == "fixed" else "floating_pt"
+    result = lava.run(start.network, start.rule, samples, learn, tag, start.seed, fixed=start.fixed, progress=progress)
+    right = result.predictions == np.array([label for _, label in samples])
+    ends = np.cumsum([len(part) for part, _ in rounds])
+    return [float(part.mean()) for part in np.split(right, ends[:-1])], result

@@ -1,4 +1,4 @@
-"""Progress: one bar with rate and time left, on standard error, gone when it is done; none where nobody looks, in a pipe or a file."""
+"""Progress bars with rate and time left, on standard error while work is done; none where that is a pipe or a file."""
 
 from __future__ import annotations
 
@@ -11,60 +11,60 @@ T = TypeVar("T")
 _REFRESH_SECONDS = 0.2
 
 
-def _looked_at() -> bool:
+def _on_screen() -> bool:
     from rich.console import Console
 
     console = Console(stderr=True)
     return console.is_terminal or console.is_jupyter
 
 
-def _bar():
+@contextmanager
+def _bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """-> a function that draws how many are done."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    title_column, rate_column = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
+    columns = title_column, BarColumn(), MofNCompleteColumn(), rate_column, TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=total, rate="")
+
+        def draw(done: int) -> None:
+            speed = progress.tasks[0].speed
+            progress.update(task, completed=done, rate=f"{speed:.0f}/s" if speed else "")
+
+        yield draw
 
 
 def track(items: Iterable[T], total: int, title: str, show: bool) -> Iterator[T]:
     """Yield items; with `show`, draw a bar."""
-    if not show or not _looked_at():
+    if not show or not _on_screen():
         yield from items
         return
-    with _bar() as bar:
-        task = bar.add_task(title, total=total, rate="")
-        for item in items:
+    with _bar(title, total) as draw:
+        for done, item in enumerate(items, 1):
             yield item
-            speed = bar.tasks[0].speed
-            bar.update(task, advance=1, rate=f"{speed:.0f}/s" if speed else "")
+            draw(done)
 
 
 @contextmanager
 def follow(title: str, total: int, done: Callable[[], int], show: bool) -> Iterator[None]:
-    """While the block runs elsewhere, draw a bar from done()."""
-    if not show or not _looked_at():
+    """While the block runs, draw a bar from done(), in a thread."""
+    if not show or not _on_screen():
         yield
         return
     over = threading.Event()
-    with _bar() as bar:
-        task = bar.add_task(title, total=total, rate="")
+    with _bar(title, total) as draw:
 
-        def draw() -> None:
+        def keep_drawing() -> None:
             while not over.wait(_REFRESH_SECONDS):
-                speed = bar.tasks[0].speed
-                bar.update(task, completed=done(), rate=f"{speed:.0f}/s" if speed else "")
+                draw(done())
 
-        drawer = threading.Thread(target=draw, daemon=True)
+        drawer = threading.Thread(target=keep_drawing, daemon=True)
         drawer.start()
         try:
             yield
         finally:
             over.set()
             drawer.join()
-            bar.update(task, completed=done())
+            draw(done())

@@ -1,1 +1,1 @@
-"""The experiments of the two papers as declarations, and what runs them: see run.py."""
+"""The experiments of the two papers as configurations, and the program that runs them: see run.py."""

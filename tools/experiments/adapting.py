@@ -1,4 +1,4 @@
-"""Fine-tuning to a new speaker: a network that has learned from the others hears some of his words, and is judged by the rest."""
+"""Fine-tuning to a new speaker: a network trained on the other speakers learns some of the new speaker's words."""
 
 from __future__ import annotations
 
@@ -7,40 +7,40 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.declaration import Adaptation, Dense, Learning
-from experiments.samples import Part, Speakers, split
-from experiments.training import Form, Samples, learn
+from experiments.config import Adaptation, Dense, Learning
+from experiments.samples import DataSet, Samples, SpokenWords, Subset, some, split
+from experiments.training import Mode, learn
 
-_KNOWN_SHARE = 0.8  # of the known speakers' recordings, to learn from, where no others are for testing
+_KNOWN_SHARE = 0.8  # of the known speakers' recordings, to learn from, where the data set has no test part
 
 
-class Parts(NamedTuple):
-    """Recordings by use.
+class SpeakerSplit(NamedTuple):
+    """known: recordings of the known speakers; support, query: of the new one, to learn (by number of shots) and to test."""
 
-    known, judged: of the known speakers, for training and testing; support, query: of the new one, by number of shots.
-    """
-
-    known: Samples
-    judged: Samples
+    known: DataSet
     support: Mapping[int | None, Samples]
     query: Samples
 
+    def limited(self, train: int | None, test: int | None) -> SpeakerSplit:
+        """With at most so many recordings of the known speakers to learn, and so many of each test part."""
+        return self._replace(known=self.known.limited(train, test), query=some(self.query, test))
 
-def parts(words: Speakers, how: Adaptation) -> Parts:
-    """The new speaker is the one with the most recordings, among equals the last."""
+
+def split_speakers(words: SpokenWords, adaptation: Adaptation) -> SpeakerSplit:
+    """The new speaker is the one with the most recordings; among equals, the last."""
     speakers, counts = np.unique(words.speakers, return_counts=True)
     new = words.speakers == speakers[len(counts) - 1 - np.argmax(counts[::-1])]
-    known_train, known_test = _divided(words, ~new, _KNOWN_SHARE)
-    support, query = _divided(words, new, how.support)
-    if words.judged is not None:
-        known_train, judged = np.flatnonzero(~new), words.judged
-    else:
-        judged = Part(words.samples, known_test)
-    shots = {count: Part(words.samples, _first(support, words.labels, count)) for count in how.shots}
-    return Parts(Part(words.samples, known_train), judged, shots, Part(words.samples, query))
+    train, test = _divided(words, ~new, _KNOWN_SHARE)
+    support, query = _divided(words, new, adaptation.support)
+    known_test: Samples = Subset(words.samples, test)
+    if words.test is not None:
+        train, known_test = np.flatnonzero(~new), words.test
+    known = DataSet(words.what, words.published, words.n_classes, Subset(words.samples, train), known_test)
+    shots = {count: Subset(words.samples, _first(support, words.labels, count)) for count in adaptation.shots}
+    return SpeakerSplit(known, shots, Subset(words.samples, query))
 
 
-def _divided(words: Speakers, chosen: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+def _divided(words: SpokenWords, chosen: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the chosen recordings in two parts, the first with that share of every speaker's recordings of every word."""
     indices = np.flatnonzero(chosen)
     first, second = split((words.labels[indices], words.speakers[indices]), share)
@@ -48,25 +48,25 @@ def _divided(words: Speakers, chosen: np.ndarray, share: float) -> tuple[np.ndar
 
 
 def _first(indices: np.ndarray, labels: np.ndarray, count: int | None) -> np.ndarray:
-    """So many recordings of each word; None: all."""
+    """The first `count` recordings of each word; None: all."""
     if count is None:
         return indices
     return np.concatenate([indices[labels[indices] == label][:count] for label in np.unique(labels[indices])])
 
 
-def stages(how: Adaptation) -> list[str]:
-    """What is judged, in order."""
+def stages(adaptation: Adaptation) -> list[str]:
+    """The stages at which accuracy is measured, in order."""
     names = {None: "all recordings to learn from", 1: "1 recording of each word"}
-    return ["before fine-tuning", *(names.get(count, f"{count} recordings of each word") for count in how.shots)]
+    return ["before fine-tuning", *(names.get(count, f"{count} recordings of each word") for count in adaptation.shots)]
 
 
-def accuracies(shape: Dense, learning: Learning, how: Adaptation, form: Form, heard: Parts, n_classes: int, seed: int) -> np.ndarray:
-    """(stages, 2): of the new speaker's query and of the known speakers, before fine-tuning and after it with each number of shots."""
-    blank = shape.network(heard.known[0].events.n_units, n_classes, seed)
-    before = learn(blank, learning, form, heard.known, heard.judged, seed)
-    rows = [(before.evaluate(heard.query), before.accuracies[-1])]
-    tuning = learning.lasting(how.epochs)
-    for support in heard.support.values():
-        after = learn(before.network, tuning, form, support, heard.query, seed)
-        rows.append((after.accuracies[-1], after.evaluate(heard.judged)))
+def accuracies(shape: Dense, learning: Learning, adaptation: Adaptation, mode: Mode, data: SpeakerSplit, seed: int) -> np.ndarray:
+    """(stages, 2): on the new speaker and on the known ones, before fine-tuning and after it with each number of shots."""
+    known = data.known
+    untrained = shape.network(known.train[0].events.n_units, known.n_classes, seed)
+    before = learn(untrained, learning, mode, known.train, known.test, seed)
+    rows = [(before.evaluate(data.query), before.accuracies[-1])]
+    for support in data.support.values():
+        after = learn(before.network, learning.lasting(adaptation.epochs), mode, support, data.query, seed)
+        rows.append((after.accuracies[-1], after.evaluate(known.test)))
     return np.array(rows)

@@ -1,4 +1,4 @@
-"""The whole data sets, read by tonic from files that are there. Nothing is ever downloaded."""
+"""Data from files: the whole data sets, read by tonic, and smaller files that the user gives. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -9,49 +9,51 @@ from typing import Any
 import numpy as np
 
 import tp_lava as tpl
-from experiments.declaration import Data
-from experiments.samples import Speakers, Task
-from tp_lava.data.events import Sample
+from experiments.config import Data
+from experiments.samples import DataSet, Samples, SpokenWords
 
 
 class MissingDataError(Exception):
-    """Files that are not there; says where they belong and how to get them."""
+    """Files are missing; the message says where they belong and how to get them."""
 
 
-def task(data: Data, folder: Path, n_classes: int) -> Task:
-    """Training and test part."""
-    check(data, folder)
-    train, test = (_samples(_dataset(data, folder, how), data) for how in (data.train, data.test))
-    return Task(f"{data.name}, the whole of it, {data.binning}", data.published, n_classes, train, test)
+def whole_data_set(data: Data, folder: Path, n_classes: int) -> DataSet:
+    """Training and test part. Raises MissingDataError."""
+    train, test = (_samples(dataset, data) for dataset in _datasets(data, folder))
+    return DataSet(_description(data), data.published, n_classes, train, test)
 
 
-def speakers(data: Data, folder: Path) -> Speakers:
-    """The training part with its speakers; the test part is what the known speakers are judged by."""
+def whole_words(data: Data, folder: Path) -> SpokenWords:
+    """The training part with its speakers, and the test part. Raises MissingDataError."""
     import h5py
 
-    check(data, folder)
-    train, test = (_dataset(data, folder, how) for how in (data.train, data.test))
+    train, test = _datasets(data, folder)
     with h5py.File(Path(train.location_on_system) / train.data_filename) as file:
-        labels, who = file["labels"][:].astype(np.int64), file["extra/speaker"][:].astype(np.int64)
-    what = f"{data.name}, the whole of it, {data.binning}"
-    return Speakers(what, data.published, int(labels.max()) + 1, _samples(train, data), labels, who, _samples(test, data))
+        labels, speakers = file["labels"][:].astype(np.int64), file["extra/speaker"][:].astype(np.int64)
+    classes = int(labels.max()) + 1
+    return SpokenWords(_description(data), data.published, classes, _samples(train, data), labels, speakers, _samples(test, data))
 
 
-def check(data: Data, folder: Path) -> None:
-    """Raise MissingDataError unless every file is there."""
+def _description(data: Data) -> str:
+    return f"{data.name}, the whole of it, {data.binning}"
+
+
+def _datasets(data: Data, folder: Path) -> list[Any]:
+    """Tonic's data sets of the training and the test part."""
     missing = [folder / file for file in data.files if not (folder / file).exists()]
     if missing:
-        raise MissingDataError(_absent(data, folder, missing))
+        raise MissingDataError(_message(data, folder, missing))
+    return [_dataset(data, folder, arguments) for arguments in (data.train, data.test)]
 
 
-def _absent(data: Data, folder: Path, missing: Sequence[Path]) -> str:
+def _message(data: Data, folder: Path, missing: Sequence[Path]) -> str:
     lines = [f"{data.name} is not in {folder.resolve()}; nothing is downloaded for you. Missing:"]
     lines += [f"    {path.resolve()}" for path in missing]
     lines += [f"It is read by {data.loader}. Get it from {data.obtain}.", "Or try a stand-in, without any data: --small"]
     return "\n".join(lines)
 
 
-def _dataset(data: Data, folder: Path, how: Mapping[str, Any]) -> Any:
+def _dataset(data: Data, folder: Path, arguments: Mapping[str, Any]) -> Any:
     """Tonic's data set, unable to download."""
     import tonic
 
@@ -62,13 +64,29 @@ def _dataset(data: Data, folder: Path, how: Mapping[str, Any]) -> Any:
         raise MissingDataError(f"{found}; nothing is downloaded for you. Get it from {data.obtain}.")
 
     dataset_class = type(original.__name__, (original,), {"download": refuse})  # the name is the folder's
-    return dataset_class(save_to=str(folder), transform=_without_idle_fields(data), **how)
+    return dataset_class(save_to=str(folder), transform=_without_idle_fields(data), **arguments)
 
 
 def _without_idle_fields(data: Data):
-    """Of recordings with a single polarity only time and channel count: tonic numbers that polarity 1."""
+    """Recordings with a single polarity keep only time and channel: tonic numbers that polarity 1."""
     return (lambda events: events[["t", "x"]]) if data.sensor_size[2] == 1 else None
 
 
-def _samples(dataset: Any, data: Data) -> Sequence[Sample]:
+def _samples(dataset: Any, data: Data) -> Samples:
     return tpl.data.from_tonic(dataset, data.n_steps, data.sensor_size, data.step)
+
+
+def nmnist_archive(path: Path, data: Data) -> DataSet:
+    """A small N-MNIST archive (.npz), binned like the whole data set, without events after n_steps steps, as of later saccades."""
+    train, test = tpl.data.from_nmnist(path, data.n_steps, int(data.step or 1000))
+    return DataSet(f"N-MNIST, a part of it: the recordings of {path.name}, {data.binning}", False, 10, train, test)
+
+
+def spoken_words(path: Path, data: Data) -> SpokenWords:
+    """A file in SHD's layout (.h5), in steps as long as those of the data set; every recording keeps its length."""
+    seconds = (data.step or 0.0) * 1e-6
+    samples, speakers = tpl.data.from_shd(path, seconds)
+    labels = np.array([sample.label for sample in samples])
+    details = f"{samples[0].events.n_units} channels, {len(np.unique(speakers))} speakers, steps of {seconds * 1e3:g} ms"
+    what = f"spoken words, not {data.name}: {path.name}, {details}"
+    return SpokenWords(what, False, int(labels.max()) + 1, samples, labels, speakers)

@@ -1,4 +1,4 @@
-"""What is run, on what, with which settings; and why it is no reproduction of the published figures, if it is none."""
+"""The plan of a run: experiment, data and settings; and the reasons why its figures are no reproduction of the published ones."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from pathlib import Path
 import numpy as np
 
 import tp_lava as tpl
-from experiments import adapting, on_disk, recordings, synthetic
-from experiments.declaration import Dense, Experiment, Learning
-from experiments.declared import EXPERIMENTS
-from experiments.samples import Speakers, Task, as_task, some
-from experiments.training import Form, test_accuracies
+from experiments import adapting, on_disk, synthetic
+from experiments.adapting import SpeakerSplit
+from experiments.config import Dense, Experiment, Learning
+from experiments.configs import EXPERIMENTS
+from experiments.samples import DataSet, SpokenWords
+from experiments.training import Mode, test_accuracies
 
 
 @dataclass(frozen=True)
 class Plan:
     """An experiment as it is run.
 
-    folder: of the whole data, None for a stand-in; recordings: a file for that; train, test: at most so many samples.
+    folder: of the whole data, None for a stand-in; recordings: file for a stand-in; train, test: limits on the number of samples.
     """
 
     experiment: Experiment
-    form: Form
+    mode: Mode
     learning: Learning
     seeds: int
     folder: Path | None
@@ -42,7 +43,7 @@ class Plan:
 
 def planned(
     experiment: Experiment,
-    form: Form,
+    mode: Mode,
     folder: Path | None,
     recordings: Path | None,
     epochs: int | None = None,
@@ -50,67 +51,57 @@ def planned(
     train: int | None = None,
     test: int | None = None,
 ) -> Plan:
-    """The declared settings, with what was asked for in place of some. folder: None runs the stand-in."""
+    """The experiment's settings, except for the given ones. folder: None runs the stand-in."""
     small = experiment.small
     assert small is not None
     assert experiment.streaming is not None
-    if folder is not None:
-        learning, usual = (experiment.batch if form.name == "batch" else experiment.streaming), experiment.seeds
-    else:
-        streaming = small.streaming if recordings is None else small.recorded
-        learning, usual = (small.batch if form.name == "batch" else streaming), small.seeds
-    return Plan(experiment, form, learning.lasting(epochs), seeds or usual, folder, recordings, train, test)
+    source = experiment if folder is not None else small
+    learning = experiment.streaming if folder is not None else small.streaming if recordings is None else small.recorded
+    if mode.form == "batch":
+        learning = source.batch
+    return Plan(experiment, mode, learning.lasting(epochs), seeds or source.seeds, folder, recordings, train, test)
 
 
-def material(plan: Plan) -> Task | Speakers:
-    """What is learned from: a Task, or Speakers where a network is to be fine-tuned to one."""
-    return _material(plan.experiment.name, plan.folder, plan.recordings)
+def load(plan: Plan) -> DataSet | SpeakerSplit:
+    """The data of a plan, limited to its numbers of samples; a SpeakerSplit where a network is fine-tuned to a speaker."""
+    words = _load(plan.experiment.name, plan.folder, plan.recordings)
+    adaptation = plan.experiment.adaptation
+    if isinstance(words, DataSet):
+        return words.limited(plan.train, plan.test)
+    data = adapting.split_speakers(words, adaptation) if adaptation else words.split()
+    return data.limited(plan.train, plan.test)
 
 
 @lru_cache(maxsize=1)
-def _material(name: str, folder: Path | None, file: Path | None) -> Task | Speakers:
+def _load(name: str, folder: Path | None, file: Path | None) -> DataSet | SpokenWords:
     experiment = EXPERIMENTS[name]
-    data, adapts = experiment.data, experiment.adaptation is not None
+    data, small = experiment.data, experiment.small
     assert isinstance(experiment.network, Dense)
+    assert small is not None
     if folder is not None:
-        return on_disk.speakers(data, folder) if adapts else on_disk.task(data, folder, experiment.network.sizes[-1])
-    assert experiment.small is not None
-    if experiment.small.kind == "pictures":
-        return recordings.nmnist(file, data) if file else _digits()
-    words = recordings.words(file, data) if file else synthetic.speech()
-    return words if adapts else as_task(words)
+        n_classes = experiment.network.sizes[-1]
+        return on_disk.whole_words(data, folder) if experiment.adaptation else on_disk.whole_data_set(data, folder, n_classes)
+    if small.kind == "speech":
+        return on_disk.spoken_words(file, data) if file else synthetic.speech()
+    return on_disk.nmnist_archive(file, data) if file else _digits()
 
 
-def _digits() -> Task:
+def _digits() -> DataSet:
     what = "the digits that come with tp_lava, not N-MNIST: scikit-learn's handwritten digits seen by a simulated event camera, 60 steps"
-    return Task(what, False, 10, *tpl.data.digits())
-
-
-def limited(plan: Plan, task: Task) -> Task:
-    """As many of its samples as asked for."""
-    return task._replace(train=some(task.train, plan.train), test=some(task.test, plan.test))
-
-
-def heard(plan: Plan, words: Speakers) -> adapting.Parts:
-    """The parts of spoken words, as many as asked for."""
-    how = plan.experiment.adaptation
-    assert how is not None
-    parts = adapting.parts(words, how)
-    test = plan.test
-    return parts._replace(known=some(parts.known, plan.train), judged=some(parts.judged, test), query=some(parts.query, test))
+    return DataSet(what, False, 10, *tpl.data.digits())
 
 
 def one_seed(plan: Plan, seed: int) -> np.ndarray:
     """Accuracies of one seed: (epochs,), or (stages, 2) of a fine-tuning."""
-    what, how = material(plan), plan.experiment.adaptation
-    if isinstance(what, Task):
-        return test_accuracies(plan.shape, plan.learning, plan.form, limited(plan, what), seed)
-    assert how is not None
-    return adapting.accuracies(plan.shape, plan.learning, how, plan.form, heard(plan, what), what.n_classes, seed)
+    data, adaptation = load(plan), plan.experiment.adaptation
+    if isinstance(data, DataSet):
+        return test_accuracies(plan.shape, plan.learning, plan.mode, data, seed)
+    assert adaptation is not None
+    return adapting.accuracies(plan.shape, plan.learning, adaptation, plan.mode, data, seed)
 
 
 def all_seeds(plan: Plan, processes: int) -> np.ndarray:
-    """(seeds, ...): see one_seed. In parallel processes where there are several."""
+    """(seeds, ...): see one_seed; with several processes, seeds run in parallel."""
     seeds = range(plan.seeds)
     workers = min(processes, plan.seeds)
     if workers <= 1:
@@ -120,16 +111,16 @@ def all_seeds(plan: Plan, processes: int) -> np.ndarray:
 
 
 def shortcomings(plan: Plan, published_data: bool) -> list[str]:
-    """What keeps the figures of a run from being a reproduction of the published ones; none where nothing does."""
-    experiment, epochs = plan.experiment, plan.learning.epochs
+    """The reasons why the figures of a run are no reproduction of the published ones; none if they are."""
+    learning, published = plan.learning, plan.experiment.batch
+    in_batches = plan.mode.form == "batch"
     checks = {
         "the data are not those of the paper": not published_data,
-        "our streaming form, not the paper's batches": plan.form.name == "streaming",
-        "fixed point, not float": plan.form.precision == "fixed",
-        f"epochs: {epochs}, not {experiment.batch.epochs}": plan.form.name == "batch" and epochs != experiment.batch.epochs,
-        f"batch: {plan.learning.batch}, not {experiment.batch.batch}": plan.form.name == "batch"
-        and plan.learning.batch != experiment.batch.batch,
-        f"seeds: {plan.seeds}, not {experiment.seeds}": plan.seeds != experiment.seeds,
+        "our streaming form, not the paper's batches": not in_batches,
+        "fixed point, not float": plan.mode.precision == "fixed",
+        f"epochs: {learning.epochs}, not {published.epochs}": in_batches and learning.epochs != published.epochs,
+        f"batch: {learning.batch}, not {published.batch}": in_batches and learning.batch != published.batch,
+        f"seeds: {plan.seeds}, not {plan.experiment.seeds}": plan.seeds != plan.experiment.seeds,
         "only a part of the samples": plan.train is not None or plan.test is not None,
     }
-    return [why for why, holds in checks.items() if holds]
+    return [reason for reason, holds in checks.items() if holds]

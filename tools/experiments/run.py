@@ -1,4 +1,4 @@
-"""Runs the experiments of the two papers, TP and TESS, whole or on something small.
+"""Run the experiments of the two papers, TP and TESS, on the whole data or on a small stand-in.
 
     uv run python tools/experiments/run.py list
     uv run python tools/experiments/run.py nmnist --data DIR
@@ -6,7 +6,7 @@
     uv run python tools/experiments/run.py shd --small
 
 The whole data sets are read by tonic from --data; nothing is downloaded. --small runs a stand-in: the embedded digits or
-generated speech, or what --recordings holds. What is printed says which figures are published and which were measured here.
+generated speech, or the file of --recordings. The output separates published figures from those measured here.
 --form batch is the published one (Adam, batches), streaming tp_lava's own (plain SGD, one sample at a time).
 """
 
@@ -23,11 +23,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from experiments import report, wording
-from experiments.declared import EXPERIMENTS
+from experiments import report
+from experiments.configs import EXPERIMENTS
 from experiments.on_disk import MissingDataError
-from experiments.plan import Plan, all_seeds, material, planned
-from experiments.training import Form
+from experiments.plan import all_seeds, load, planned
+from experiments.training import Mode
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -39,12 +39,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--form", choices=("batch", "streaming"), default="batch")
     parser.add_argument("--precision", choices=("float", "fixed"), default="float")
     parser.add_argument("--device", help="compute batches in PyTorch on this device, for example cuda")
-    parser.add_argument("--seeds", type=_count, help="how many")
+    parser.add_argument("--seeds", type=_count, help="number of seeds")
     parser.add_argument("--epochs", type=_count)
-    parser.add_argument("--train", type=_count, help="learn from at most so many samples")
-    parser.add_argument("--test", type=_count, help="judge by at most so many samples")
-    parser.add_argument("--processes", type=_count, default=os.cpu_count() or 1, help="seeds run side by side in so many")
-    parser.add_argument("--json", type=Path, help="write what is printed to this file too")
+    parser.add_argument("--train", type=_count, help="use at most this many training samples")
+    parser.add_argument("--test", type=_count, help="use at most this many test samples")
+    parser.add_argument("--processes", type=_count, default=os.cpu_count() or 1, help="number of seeds in parallel")
+    parser.add_argument("--json", type=Path, help="write the results to this file too")
     options = parser.parse_args(arguments)
     _check(parser, options)
     return options
@@ -58,7 +58,7 @@ def _count(text: str) -> int:
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Refuse what does not go together."""
+    """Refuse options that exclude each other."""
     if options.experiment == "list" or not EXPERIMENTS[options.experiment].runnable:
         return
     if options.small == (options.data is not None):
@@ -68,49 +68,45 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
     if options.recordings is not None and not options.recordings.is_file():
         parser.error(f"there is no file {options.recordings}")
     if options.form == "batch" and options.precision == "fixed":
-        parser.error("Adam's moments have no place in fixed point: use --form streaming, which learns by plain SGD")
+        parser.error("Adam needs floating point: use --form streaming, which learns by plain SGD")
     if options.device is not None and options.form != "batch":
         parser.error("--device is for --form batch: streaming runs in tp_lava's engine")
 
 
-def _plan(options: argparse.Namespace) -> Plan:
-    alone = options.processes == 1 or options.seeds == 1
-    form = Form(options.form, options.precision, options.device, progress=alone and sys.stderr.isatty())
-    folder = None if options.small else options.data
-    limits = (options.epochs, options.seeds, options.train, options.test)
-    return planned(EXPERIMENTS[options.experiment], form, folder, options.recordings, *limits)
-
-
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
-    plan, start = _plan(options), time.perf_counter()
-    data = material(plan)
-    processes = 1 if options.device else options.processes
-    return report.measured(plan, data, all_seeds(plan, processes), time.perf_counter() - start)
+    alone = options.processes == 1 or options.seeds == 1
+    mode = Mode(options.form, options.precision, options.device, progress=alone and sys.stderr.isatty())
+    limits = (options.epochs, options.seeds, options.train, options.test)
+    plan = planned(EXPERIMENTS[options.experiment], mode, options.data, options.recordings, *limits)
+    start = time.perf_counter()
+    data = load(plan)
+    accuracies = all_seeds(plan, 1 if options.device else options.processes)
+    return report.measured(plan, data, accuracies, time.perf_counter() - start)
 
 
 def _result(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
-    """What is printed, and what JSON holds beside it."""
-    everything = list(EXPERIMENTS.values())
+    """The text to print, and its JSON values."""
+    experiments = list(EXPERIMENTS.values())
     if options.experiment == "list":
-        states = {one.name: {"title": one.title, "published": report.published_rows(one.published)} for one in everything}
-        return wording.listing(everything), {"experiments": states}
+        states = {one.name: {"title": one.title, "published": report.published_rows(one)} for one in experiments}
+        return report.listing(experiments), {"experiments": states}
     experiment = EXPERIMENTS[options.experiment]
     if not experiment.runnable:
-        held = {"experiment": experiment.name, "state": wording.NOT_RUNNABLE, "published": report.published_rows(experiment.published)}
-        return wording.declared(experiment), held
+        values = {"experiment": experiment.name, "state": report.NOT_RUNNABLE, "published": report.published_rows(experiment)}
+        return report.configuration_text(experiment), values
     measured = _measure(options)
-    return wording.text(measured), measured
+    return report.results_text(measured), measured
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     try:
-        text, held = _result(options)
+        printed, values = _result(options)
     except MissingDataError as error:
         sys.exit(str(error))
-    print(text)
+    print(printed)
     if options.json:
-        options.json.write_text(json.dumps({**held, "printed": text}, indent=1) + "\n")
+        options.json.write_text(json.dumps({**values, "printed": printed}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is learned from: samples with a plain description of what they are, and parts of them."""
+"""Data sets with a description, subsets and splits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import numpy as np
 
 from tp_lava.data.events import Sample
 
+Samples = Sequence[Sample]
 
-class Part(Sequence):
-    """Some samples of a sequence, by index, read when they are asked for."""
 
-    def __init__(self, samples: Sequence[Sample], indices: Sequence[int] | np.ndarray) -> None:
+class Subset(Sequence):
+    """Some samples of a sequence, by index, read when they are used."""
+
+    def __init__(self, samples: Samples, indices: Sequence[int] | np.ndarray) -> None:
         self._samples, self._indices = samples, np.asarray(indices, np.int64)
 
     def __len__(self) -> int:
@@ -24,33 +26,46 @@ class Part(Sequence):
         return [self._samples[int(i)] for i in chosen] if isinstance(index, slice) else self._samples[int(chosen)]
 
 
-class Task(NamedTuple):
-    """Training and test samples. what: in plain words; published: whether they are what the paper measured on; n_classes."""
+class DataSet(NamedTuple):
+    """Training and test samples. what: description; published: whether the paper's figures were measured on these data."""
 
     what: str
     published: bool
     n_classes: int
-    train: Sequence[Sample]
-    test: Sequence[Sample]
+    train: Samples
+    test: Samples
+
+    def limited(self, train: int | None, test: int | None) -> DataSet:
+        """With at most so many samples of each part."""
+        return self._replace(train=some(self.train, train), test=some(self.test, test))
 
 
-class Speakers(NamedTuple):
-    """Spoken words. labels, speakers: (count,) integers, those of `samples`; judged: words of the same speakers for testing, if apart."""
+class SpokenWords(NamedTuple):
+    """Recordings with their speakers.
+
+    what, published, n_classes: as in DataSet; labels, speakers: (count,) integers, of `samples`; test: other recordings of the same
+    speakers, where the data set has a test part.
+    """
 
     what: str
     published: bool
     n_classes: int
-    samples: Sequence[Sample]
+    samples: Samples
     labels: np.ndarray
     speakers: np.ndarray
-    judged: Sequence[Sample] | None = None
+    test: Samples | None = None
+
+    def split(self) -> DataSet:
+        """All speakers, with one fifth of each speaker's recordings of each word for testing."""
+        train, test = split((self.labels, self.speakers), 0.8)
+        return DataSet(self.what, self.published, self.n_classes, Subset(self.samples, train), Subset(self.samples, test))
 
 
-def some(samples: Sequence[Sample], count: int | None) -> Sequence[Sample]:
-    """So many of them, drawn evenly, always the same ones; None: all."""
+def some(samples: Samples, count: int | None) -> Samples:
+    """`count` samples, drawn at random, always the same ones; None: all."""
     if count is None or count >= len(samples):
         return samples
-    return Part(samples, np.sort(np.random.default_rng(0).permutation(len(samples))[:count]))
+    return Subset(samples, np.sort(np.random.default_rng(0).permutation(len(samples))[:count]))
 
 
 def split(groups: Sequence[np.ndarray], share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -67,9 +82,3 @@ def split(groups: Sequence[np.ndarray], share: float) -> tuple[np.ndarray, np.nd
         first.append(members[:cut])
         second.append(members[cut:])
     return np.sort(np.concatenate(first)), np.sort(np.concatenate(second))
-
-
-def as_task(words: Speakers) -> Task:
-    """Spoken words of all speakers, a fifth of every speaker's recordings of every word for testing."""
-    train, test = split((words.labels, words.speakers), 0.8)
-    return Task(words.what, words.published, words.n_classes, Part(words.samples, train), Part(words.samples, test))

@@ -1,7 +1,7 @@
-"""Generated speech, for trying the spoken-word experiments without any recording. It is no speech: its figures say nothing about any.
+"""Generated patterns in place of speech, to try the experiments on spoken words without recordings. Its figures say nothing about speech.
 
-A word is two bands of channels that move from place to place while noise goes on; a speaker shifts them, and is fast or slow.
-The same seed gives the same recordings.
+A word is two bands of channels that move over time, with noise; a speaker shifts the bands and has a tempo. The same seed gives the same
+recordings.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 import tp_lava as tpl
-from experiments.samples import Speakers
+from experiments.samples import SpokenWords
 from tp_lava.data.events import Sample
 
 N_CHANNELS, N_WORDS, N_SPEAKERS, N_RECORDINGS = 64, 10, 3, 40  # recordings of each word by each speaker
@@ -21,8 +21,8 @@ _SHIFTS, _TEMPI = (-2.0, 0.0, 2.5), (0.9, 1.0, 1.1)
 
 
 @lru_cache(maxsize=2)
-def speech(seed: int = 0) -> Speakers:
-    """The recordings; of three speakers the last is the strangest."""
+def speech(seed: int = 0) -> SpokenWords:
+    """The recordings of three speakers, of whom the last differs most."""
     rng = np.random.default_rng(seed)
     words = rng.uniform(8, N_CHANNELS - 8, (N_WORDS, _BANDS, _PLACES))
     samples, speakers = [], []
@@ -34,14 +34,14 @@ def speech(seed: int = 0) -> Speakers:
     patterns = f"{N_WORDS} patterns of {N_CHANNELS} channels in the place of words, {N_SPEAKERS} 'speakers'"
     what = f"SYNTHETIC, generated from a seed, not recorded from anyone: {patterns}"
     labels = np.array([sample.label for sample in samples])
-    return Speakers(what, False, N_WORDS, samples, labels, np.array(speakers))
+    return SpokenWords(what, False, N_WORDS, samples, labels, np.array(speakers))
 
 
 def _recording(places: np.ndarray, speaker: int, rng: np.random.Generator) -> tpl.Events:
     steps = round(_STEPS * _TEMPI[speaker] * rng.uniform(0.85, 1.15))
-    said = places + _SHIFTS[speaker] + rng.normal(0, 1.5, places.shape)
+    bands_at = places + _SHIFTS[speaker] + rng.normal(0, 1.5, places.shape)
     progress = np.linspace(0, places.shape[1] - 1, steps)
-    bands = np.stack([np.interp(progress, np.arange(places.shape[1]), band) for band in said])  # (bands, steps)
+    bands = np.stack([np.interp(progress, np.arange(places.shape[1]), band) for band in bands_at])  # (bands, steps)
     distance = bands[:, :, None] - np.arange(N_CHANNELS)
     probability = _NOISE + _PEAK * np.exp(-0.5 * (distance / _WIDTH) ** 2).sum(axis=0)
     return tpl.Events.from_dense(rng.random(probability.shape) < probability)

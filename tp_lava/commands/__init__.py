@@ -1,5 +1,5 @@
-"""What the commands do, one module each: its options and its work; cli.py puts them together.
+"""The commands, one module each: options and work. cli.py registers them.
 
-`options` has what several commands take, `configuration` where else it may stand, `printing` how they speak, `converting` and
-`tasks` how they read models and data; `courses` and `runs` are the two halves of `training`: what is learned, and its folder.
+Shared by several commands: `options`, `configuration` (options in files), `printing` (output), `converting` (models by name), `data` and
+`rules` (data and learning rules by name). `training` uses `train_settings` (its options) and `runs` (the folder of a run).
 """

@@ -1,7 +1,7 @@
-"""Configuration by file: one TOML section per command; flags win over the file. What a run was made of is written as such a file.
+"""Configuration files: TOML with one section per command; flags win over the file. The configuration of a run is written as such a file.
 
-A key is an option's name without its dashes, or an argument's. Everything that decides a result is written back, defaults
-included; where results go and how they are shown is not.
+A key is an option's name without its dashes, or an argument's. Every option that affects a result is written, defaults included; options
+that say where results go or how they are shown are not.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,19 +23,19 @@ else:
     import tomli as tomllib
 
 NAME = "config.toml"  # beside the results
-_UNKEPT = {"out", "plot", "json", "progress", "processes"}  # they decide no figure
-_NEVER = {"config", "resume", "help"}  # they say where a configuration is
+_NOT_WRITTEN = {"out", "plot", "json", "progress", "processes"}  # they do not affect results
+_NOT_IN_FILES = {"config", "resume", "help"}  # they say where a configuration is
 
 
 def from_file(context: typer.Context, file: Path | None) -> Path | None:
-    """Callback of --config: what its section for this command says is what options are that are not given."""
+    """Callback of --config: the file's section for this command gives the defaults of the options."""
     if file is not None:
         context.default_map = _defaults(context, file)
     return file
 
 
 def from_run(context: typer.Context, folder: Path | None) -> Path | None:
-    """Callback of --resume: as --config with the file in a folder, to be written into again."""
+    """Callback of --resume: as --config with the file in a folder, which is written to again."""
     if folder is not None:
         context.default_map = {**_defaults(context, folder / NAME), "out": str(folder)}
     return folder
@@ -45,8 +45,8 @@ Config = Annotated[Path | None, typer.Option(is_eager=True, callback=from_file, 
 
 
 def effective(context: typer.Context) -> dict[str, dict[str, Any]]:
-    """{command: {key: value}}: all that decided the results, as TOML and JSON have it; files by their full paths."""
-    values = {key: _plain(context.params.get(param.name)) for key, param in _keys(context.command).items() if key not in _UNKEPT}
+    """{command: {key: value}}: every option that affects the results, as TOML and JSON values, files as absolute paths."""
+    values = {key: _plain(context.params.get(param.name)) for key, param in _keys(context.command).items() if key not in _NOT_WRITTEN}
     return {str(context.info_name): {key: value for key, value in values.items() if value not in (None, [])}}
 
 
@@ -57,45 +57,43 @@ def save(context: typer.Context, file: Path) -> Path:
 
 
 def beside(file: Path) -> Path:
-    """The configuration's file where a result is one file, not a folder."""
+    """The configuration's file where the result is a file, not a folder."""
     return file.with_suffix(".toml")
 
 
 def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
     """Sections of strings, booleans, numbers and lists of them as TOML 1.0; keys must be bare ones."""
-    blocks = (f"[{name}]\n" + "".join(f"{key} = {_value(value)}\n" for key, value in values.items()) for name, values in sections.items())
+    blocks = (f"[{name}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in values.items()) for name, values in sections.items())
     return "\n".join(blocks)
 
 
-def _value(value: Any) -> str:
+def _toml(value: Any) -> str:
     if isinstance(value, str):  # a basic string escapes as JSON does, and DEL
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return str(value).lower()
-    return f"[{', '.join(map(_value, value))}]" if isinstance(value, list) else repr(value)
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list) else repr(value)
 
 
 def read(file: Path) -> dict[str, Any]:
-    """A TOML file. Raises FileNotFoundError, InvalidValueError."""
+    """The sections of a TOML file. Raises FileNotFoundError, InvalidValueError."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file")
     try:
-        with open(file, "rb") as opened:
-            return tomllib.load(opened)
+        return tomllib.loads(file.read_bytes().decode())
     except (ValueError, RecursionError) as error:
-        raise invalid(
-            str(file), "text", f"not TOML ({error})", "sections such as [train] with lines such as epochs = 5", "mend it"
-        ) from None
+        limit = "sections such as [train] with lines such as epochs = 5"
+        raise invalid(str(file), "text", f"not TOML ({error})", limit, "correct the file") from None
 
 
 def _keys(command: Any) -> dict[str, Any]:
     """key -> parameter of a command."""
     keys = {max(param.opts, key=len).lstrip("-"): param for param in command.params}
-    return {key: param for key, param in keys.items() if key not in _NEVER}
+    return {key: param for key, param in keys.items() if key not in _NOT_IN_FILES}
 
 
 def _defaults(context: typer.Context, file: Path) -> dict[str, Any]:
-    """name of a parameter -> what the file gives it."""
+    """name of a parameter -> its value in the file."""
     sections, name = read(file), str(context.info_name)
     for section, values in sections.items():
         _check_section(file, section, values, _configurable(context))
@@ -104,7 +102,7 @@ def _defaults(context: typer.Context, file: Path) -> dict[str, Any]:
         key = written.replace("_", "-")
         if key not in keys:
             raise _unknown(file, f"[{name}] {written}", key, keys, f"an option of tp-lava {name}")
-        found[keys[key].name] = _given(file, f"[{name}] {written}", keys[key], value)
+        found[keys[key].name] = _as_text(file, f"[{name}] {written}", keys[key], value)
     return found
 
 
@@ -114,22 +112,22 @@ def _configurable(context: typer.Context) -> list[str]:
     return [name for name, command in commands.items() if any(param.name == "config" for param in command.params)]
 
 
-def _check_section(file: Path, section: str, values: Any, known: Sequence[str]) -> None:
+def _check_section(file: Path, section: str, values: Any, known: Iterable[str]) -> None:
     if section not in known or not isinstance(values, dict):
         what = section if isinstance(values, dict) else f"{section}, outside of a section,"
         raise _unknown(file, what, section, known, f"a section of {', '.join(known)}")
 
 
-def _unknown(file: Path, attr: str, key: str, known: Any, limit: str) -> TpLavaError:
+def _unknown(file: Path, attr: str, key: str, known: Iterable[str], limit: str) -> TpLavaError:
     near = difflib.get_close_matches(key, list(known), 1, 0)
     return invalid(str(file), attr, "unknown", limit, f"the nearest is {near[0]}" if near else "leave it out")
 
 
-def _given(file: Path, attr: str, param: Any, value: Any) -> Any:
-    """A value as it would stand on the command line, which checks it there: as text, so that 3.5 is no integer and true no number."""
+def _as_text(file: Path, attr: str, param: Any, value: Any) -> Any:
+    """A value as on the command line, where it is then checked: as text, so that 3.5 is no integer and true no number."""
     if getattr(param, "is_flag", False):
         if not isinstance(value, bool):
-            raise invalid(str(file), attr, repr(value), "true or false", "without quotes")
+            raise invalid(str(file), attr, repr(value), "true or false", "write it without quotes")
         return value
     parts = value if isinstance(value, list) else [value]
     if (isinstance(value, list) and not param.multiple) or not all(isinstance(part, str | int | float) for part in parts):
@@ -139,7 +137,7 @@ def _given(file: Path, attr: str, param: Any, value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """As TOML has it; a file's full path, so that the run can be repeated from elsewhere."""
+    """As a TOML value; a file as an absolute path, so that the run can be repeated from another folder."""
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, Path) or (isinstance(value, str) and Path(value).suffix and Path(value).is_file()):

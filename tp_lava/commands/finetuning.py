@@ -1,91 +1,127 @@
-"""`tp-lava finetune`: a trained network goes on learning a new task from few samples."""
+"""`tp-lava finetune`: a trained network learns a new task from few samples."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from tp_lava.commands import configuration, tasks
+from tp_lava.commands import configuration, options
 from tp_lava.commands.configuration import Config
-from tp_lava.commands.converting import model_named
-from tp_lava.commands.options import SENSOR_NAMES, AsJson, Data, Model, Precision, Progress, Rate, ReadoutRate, RuleName
-from tp_lava.commands.printing import make_folder, print_json, print_rows, say_written
-from tp_lava.finetuning import FineTuned
+from tp_lava.commands.named import check_fits, fine_tuning_rule, load_split, model_named
+from tp_lava.commands.printing import make_folder, print_result, print_rows
+from tp_lava.data.events import Sample
+from tp_lava.data.sensors import through
+from tp_lava.errors import invalid
+from tp_lava.finetuning import few
 from tp_lava.finetuning import finetune as finetuned
 
-_AS_GIVEN = ("precision", "epochs", "patience", "keep_best", "in_lava", "seed", "progress")
+
+@dataclass(frozen=True)
+class FineTuningData:
+    """samples: to learn; test, old_test: of the new and of the old task; validation: of the new task, in neither of these."""
+
+    samples: list[Sample]
+    test: list[Sample]
+    old_test: list[Sample]
+    validation: list[Sample]
 
 
 def finetune(
     context: typer.Context,
-    model: Model,
-    data: Data = "digits",
+    model: options.Model,
+    data: options.Data = "digits",
     sensor: Annotated[
-        str | None, typer.Option(autocompletion=SENSOR_NAMES, help="The new task: mirrored, rotated, inverted, half-dead or noisy camera.")
+        str | None, typer.Option(autocompletion=options.SENSORS, help="New task: a mirrored, rotated, inverted, half-dead or noisy camera.")
     ] = None,
-    new_class: Annotated[int | None, typer.Option(help="The new task: this class, which the network never saw.")] = None,
-    rehearse: Annotated[int | None, typer.Option(min=1, help="With --new-class: samples of each old class learned again (all).")] = None,
+    new_class: Annotated[int | None, typer.Option(help="New task: this class, which the network has not learned.")] = None,
+    rehearse: Annotated[int | None, typer.Option(min=1, help="With --new-class: samples of each old class to learn again (all).")] = None,
     shots: Annotated[str, typer.Option(help="Samples of each class: a number, or all.")] = "5",
-    rule: Annotated[RuleName, typer.Option(help="By which rule.")] = "tp",
-    rate: Rate = None,
-    readout_rate: ReadoutRate = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Times each sample is learned.")] = 20,
-    freeze: Annotated[list[str] | None, typer.Option(help="A layer at rest: hidden0, ..., readout; may be repeated.")] = None,
-    precision: Annotated[Precision, typer.Option(help="Number system.")] = "fixed",
-    in_lava: Annotated[bool, typer.Option("--in-lava", help="Learn in Lava instead of the engine.")] = False,
-    patience: Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs without a better one.")] = None,
-    keep_best: Annotated[bool, typer.Option("--keep-best", help="Keep the best epoch, on samples held back.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of samples, order and rounding.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="File for the learner, to go on with or to inspect.")] = None,
+    rule: options.Rule = "tp",
+    rate: options.Rate = None,
+    readout_rate: options.ReadoutRate = None,
+    epochs: options.Epochs = 20,
+    freeze: options.Freeze = None,
+    precision: options.Precision = "fixed",
+    in_lava: options.InLava = False,
+    patience: options.Patience = None,
+    keep_best: Annotated[bool, typer.Option("--keep-best", help="Keep the learner of the best epoch, by samples held back.")] = False,
+    seed: options.Seed = 0,
+    out: Annotated[Path | None, typer.Option(help="File for the learner, to be trained further or inspected.")] = None,
     config: Config = None,
-    as_json: AsJson = False,
-    progress: Progress = True,
+    as_json: options.AsJson = False,
+    progress: options.Progress = True,
 ) -> None:
-    """Go on learning a new task from few samples, and say what that did to the new task and to the old one."""
-    task = _task(data, sensor, new_class, rehearse, shots, seed)
-    done = _learned(task, context.params)
+    """Learn a new task from few samples, and report the accuracy on the new task and on the old one, before and after."""
+    count = _shots(shots)
+    task = changed_sensor(data, sensor, count, seed) if new_class is None else new_class_data(data, new_class, count, rehearse, seed)
+    network = model_named(model, seed)
+    check_fits("finetune", task.samples, network)
+    done = finetuned(
+        network,
+        task.samples,
+        task.test,
+        rule=fine_tuning_rule(rule, rate, readout_rate),
+        precision=precision,
+        epochs=epochs,
+        freeze=freeze or (),
+        old_test=task.old_test,
+        validation=task.validation if patience or keep_best else [],
+        patience=patience,
+        keep_best=keep_best,
+        in_lava=in_lava,
+        seed=seed,
+        progress=progress,
+    )
     files = list[Path]()
     if out:
         make_folder(out.parent)
         done.learner.save(out)
         files = [out, configuration.save(context, configuration.beside(out))]
-    asked = configuration.effective(context)
-    if as_json:
-        print_json({"config": asked, "samples": len(task.samples), **done.to_dict()})
-        return
-    print(configuration.to_toml(asked))
-    how = f"{rule.upper()}, {precision}{', in Lava' if in_lava else ''}, seed {seed}"
-    _show(f"{len(task.samples)} samples, {how}", done, bool(task.old_test))
-    say_written(files)
+    title = f"{len(task.samples)} samples, {rule.upper()}, {precision}{', in Lava' if in_lava else ''}, seed {seed}"
+    rows = [{"": "the new task", "before": done.before, "after": done.after}]
+    if task.old_test:
+        rows.append({"": "the old task", "before": done.old_before, "after": done.old_after})
+    print_result(context, as_json, {"samples": len(task.samples), **done.to_dict()}, lambda: print_rows(title, rows), files)
 
 
-def _task(data: str, sensor: str | None, new_class: int | None, rehearse: int | None, shots: str, seed: int) -> tasks.Task:
-    count = tasks.shots_of(shots)
-    if new_class is not None:
-        return tasks.new_class(data, new_class, count, rehearse, seed)
-    return tasks.changed_sensor(data, sensor, count, seed)
+def changed_sensor(data: str, sensor: str | None, shots: int | None, seed: int) -> FineTuningData:
+    """New task: `shots` samples of each class (None: all) from another sensor; old task: the original sensor."""
+    train, test = load_split(data, seed)
+    if sensor is None:
+        return _task(train, shots, seed, test, [])
+    return _task(through(sensor, train), shots, seed, through(sensor, test), test)
 
 
-def _learned(task: tasks.Task, params: Mapping[str, Any]) -> FineTuned:
-    network = model_named(params["model"], params["seed"])
-    tasks.check_fits("finetune", task.samples, network)
-    return finetuned(
-        network,
-        task.samples,
-        task.test,
-        rule=tasks.rule_named(params["rule"], params["rate"], params["readout_rate"]),
-        freeze=params["freeze"] or (),
-        old_test=task.old_test,
-        validation=task.validation if params["patience"] or params["keep_best"] else [],
-        **{name: params[name] for name in _AS_GIVEN},
-    )
+def new_class_data(data: str, label: int, shots: int | None, rehearse: int | None, seed: int) -> FineTuningData:
+    """New task: `shots` samples of one class (None: all), and `rehearse` samples of each other class; old task: the other classes."""
+    (new, old), (new_test, old_test) = (_by_class(samples, label) for samples in load_split(data, seed))
+    if not new:
+        raise invalid("finetune", "new_class", label, "a class of the data", "give one of its labels")
+    return _task(new, shots, seed, new_test, old_test, few(old, rehearse, seed) if rehearse else old)
 
 
-def _show(title: str, done: FineTuned, old: bool) -> None:
-    rows = [{"": "the new task", "before": f"{done.before:.3f}", "after": f"{done.after:.3f}"}]
-    if old:
-        rows.append({"": "the old task", "before": f"{done.old_before:.3f}", "after": f"{done.old_after:.3f}"})
-    print_rows(title, rows)
+def _task(
+    train: list[Sample], shots: int | None, seed: int, test: list[Sample], old_test: list[Sample], rehearsed: Sequence[Sample] = ()
+) -> FineTuningData:
+    samples = few(train, shots, seed) if shots else train
+    chosen = {id(sample.events) for sample in samples}
+    rest = [sample for sample in train if id(sample.events) not in chosen]
+    return FineTuningData([*samples, *rehearsed], test, old_test, rest[: len(test)])
+
+
+def _by_class(samples: Sequence[Sample], label: int) -> tuple[list[Sample], list[Sample]]:
+    """(samples of the class, the others)."""
+    return [s for s in samples if s.label == label], [s for s in samples if s.label != label]
+
+
+def _shots(text: str) -> int | None:
+    """A number of samples a class; None for "all"."""
+    if text == "all":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise invalid("finetune", "shots", repr(text), 'a number of at least 1, or "all"', "5 is usual")
+    return int(text)

@@ -1,4 +1,4 @@
-"""`tp-lava info`: what is installed here, what that enables, and how to install the rest."""
+"""`tp-lava info`: versions, the processor, and optional packages: what each enables and how to install it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any, NamedTuple
 
-from tp_lava.commands.options import AsJson
+from tp_lava.commands import options
 from tp_lava.commands.printing import print_json, print_rows
 
 _ALWAYS = ("numpy", "numba", "llvmlite", "safetensors", "scikit-learn", "matplotlib", "typer", "rich", "jinja2")
@@ -21,7 +21,7 @@ _LAVA_LATER = f"{_LAVA} && pip install --no-deps --ignore-requires-python lava-n
 
 
 class Package(NamedTuple):
-    """What tp_lava works without. name: as pip knows it."""
+    """An optional package. name: pip's."""
 
     name: str
     enables: str
@@ -38,32 +38,25 @@ OPTIONAL = (
 _COMPILER = Package("C compiler", "building what tp-lava export writes", "gcc or clang, by your system's package manager")
 
 
-def info(as_json: AsJson = False) -> None:
-    """Versions, processor, and which optional packages are here, what each enables and how to install it."""
-    told = gathered()
+def info(as_json: options.AsJson = False) -> None:
+    """Versions, the processor, and optional packages: which are installed, what each enables and how to install it."""
+    optional = [{**package._asdict(), "version": _version(package.name)} for package in OPTIONAL]
+    optional.append({**_COMPILER._asdict(), "version": next(filter(None, map(shutil.which, _COMPILERS)), None)})
+    system, processor = platform.platform(), _processor()
     if as_json:
-        print_json(told)
+        print_json({"versions": versions(), "system": system, "processor": processor, "optional": optional})
         return
-    processor = told["processor"]
-    print_rows("versions", [{"": name, "version": version or "not installed"} for name, version in told["versions"].items()])
-    print(f"{told['system']}, {processor['name']}, {processor['cores']} cores, of which {processor['usable']} usable")
+    print_rows("versions", [{"": name, "version": version or "not installed"} for name, version in versions().items()])
+    print(f"{system}, {processor['name']}, {processor['cores']} cores, of which {processor['usable']} usable")
     print(f"vector units: {', '.join(processor['features']) or 'none known'}")
-    shown = [{"": row["name"], "version": row["version"] or "-", "enables": row["enables"]} for row in told["optional"]]
-    print_rows("optional", shown, left=3)
-    for row in told["optional"]:
+    print_rows("optional", [{"": row["name"], "version": row["version"] or "-", "enables": row["enables"]} for row in optional], left=3)
+    for row in optional:
         if row["version"] is None:
             print(f"to install {row['name']}: {row['install']}")
 
 
-def gathered() -> dict[str, Any]:
-    """All of it, as JSON-able values."""
-    optional = [{**package._asdict(), "version": _version(package.name)} for package in OPTIONAL]
-    optional.append({**_COMPILER._asdict(), "version": next(filter(None, map(shutil.which, _COMPILERS)), None)})
-    return {"versions": dict(versions()), "system": platform.platform(), "processor": _processor(), "optional": optional}
-
-
 def versions() -> Mapping[str, str | None]:
-    """Of tp_lava, Python and what results may depend on; None where it is not installed. Nothing is imported."""
+    """Versions of tp_lava, Python and the packages that results may depend on; None where not installed. Imports nothing."""
     packages = (*_ALWAYS, "lava-nc", "torch")
     return {"tp-lava": _version("tp-lava"), "python": platform.python_version(), **{name: _version(name) for name in packages}}
 
@@ -76,7 +69,7 @@ def _version(distribution: str) -> str | None:
 
 
 def _processor() -> dict[str, Any]:
-    """As LLVM, which Numba compiles with, sees it."""
+    """The processor as seen by LLVM, which Numba compiles with."""
     from llvmlite import binding
 
     features = binding.get_host_cpu_features()

@@ -1,39 +1,72 @@
-"""Arguments, options and exit codes that several commands share, so that they mean the same in each."""
+"""Arguments and options that several commands share, and commands whose options are the fields of a dataclass."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+import inspect
 from collections.abc import Callable, Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from tp_lava.data.sensors import SENSORS
-from tp_lava.pretrained import NAMES
+from tp_lava import pretrained
+from tp_lava.data import sensors
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes beside 0; the last is a shell's for Ctrl-C
 
 RuleName = Literal["tp", "tess"]
-Precision = Literal["float", "fixed"]
 
 
-def _of(names: Iterable[str]) -> Callable[[str], list[str]]:
-    """Completes these; where none fits, the shell completes files."""
-    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+def completion(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """Completes these names; where none fits, the shell completes files."""
+    return lambda incomplete: [name for name in names if name.lower().startswith(incomplete.lower())]
 
 
-_MODEL_NAMES, SENSOR_NAMES = _of(NAMES), _of(SENSORS)
-_MODEL = "a .tplava file, any file that convert takes, or digits or digits_0_to_8, which ship."
+_MODELS, SENSORS = completion(pretrained.NAMES), completion(sensors.SENSORS)
+_MODEL = "a .tplava file, any file that convert reads, or digits or digits_0_to_8, which ship."
 
-Model = Annotated[str, typer.Argument(autocompletion=_MODEL_NAMES, help=f"A model: {_MODEL}")]
-LearnerOrModel = Annotated[str, typer.Argument(autocompletion=_MODEL_NAMES, help=f"A saved Learner, or a model: {_MODEL}")]
-Start = Annotated[str | None, typer.Argument(autocompletion=_MODEL_NAMES, help=f"A saved Learner, or a model: {_MODEL} By default blank.")]
+Model = Annotated[str, typer.Argument(autocompletion=_MODELS, help=f"A model: {_MODEL}")]
+LearnerOrModel = Annotated[str, typer.Argument(autocompletion=_MODELS, help=f"A saved Learner, or a model: {_MODEL}")]
+Start = Annotated[str | None, typer.Argument(autocompletion=_MODELS, help=f"A saved Learner, or a model: {_MODEL} By default untrained.")]
 Data = Annotated[
     str,
     typer.Option(
-        autocompletion=_of(["digits"]), help="digits (embedded), an .npz of save_samples or from_nmnist, or an .h5 in SHD's layout."
+        autocompletion=completion(["digits"]), help="digits (embedded), an .npz of save_samples or from_nmnist, or an .h5 in SHD's layout."
     ),
 ]
-Rate = Annotated[float | None, typer.Option(min=0, help="Of the hidden layers.")]
-ReadoutRate = Annotated[float | None, typer.Option(min=0, help="Of the readout.")]
+Rule = Annotated[RuleName, typer.Option(help="Learning rule.")]
+RuleOrNone = Annotated[Literal["tp", "tess", "none"] | None, typer.Option(help="Learning rule of a model; none (the default): inference.")]
+Rate = Annotated[float | None, typer.Option(min=0, help="Learning rate of the hidden layers.")]
+ReadoutRate = Annotated[float | None, typer.Option(min=0, help="Learning rate of the readout.")]
+Freeze = Annotated[list[str] | None, typer.Option(help="A layer that does not learn: hidden0, ..., readout; may be repeated.")]
+Epochs = Annotated[int, typer.Option(min=1, help="Number of times each sample is learned.")]
+Patience = Annotated[int | None, typer.Option(min=1, help="Stop after this many epochs without improvement.")]
+Precision = Annotated[Literal["float", "fixed"], typer.Option(help="Number system.")]
+Bits = Annotated[int | None, typer.Option(help="In fixed point: bits of a model's weights, 2 to 8 (8).")]
+InLava = Annotated[bool, typer.Option("--in-lava", help="Run in Lava instead of the engine.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers: weights, label projection, splits, order, labels, rounding.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
 Progress = Annotated[bool, typer.Option(help="Draw progress bars, on standard error.")]
+
+
+def options_from(settings: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator: the fields of the dataclass `settings` become options of the command, which gets an instance as its first argument."""
+    hints = get_type_hints(settings, include_extras=True)
+    options = [
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name])
+        for field in dataclasses.fields(settings)
+    ]
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def called(**values: Any) -> None:
+            chosen = {option.name: values.pop(option.name) for option in options}
+            command(settings(**chosen), **values)
+
+        _, *others = inspect.signature(command, eval_str=True).parameters.values()
+        keywords = [other.replace(kind=inspect.Parameter.KEYWORD_ONLY) for other in others]
+        called.__signature__ = inspect.Signature([*options, *keywords])  # type: ignore[attr-defined]
+        return called
+
+    return decorated

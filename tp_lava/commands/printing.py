@@ -1,66 +1,87 @@
-"""How commands speak: tables and files for people, one JSON object for programs, and the folder that is written into."""
+"""Output of commands: tables and files for people, one JSON object for programs, and the folder that is written to."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tp_lava.commands import configuration
+
 if TYPE_CHECKING:
     from rich.table import Table
 
 
+def print_result(
+    context: typer.Context, as_json: bool, result: Mapping[str, Any], show: Callable[[], None], files: Sequence[Path] = ()
+) -> None:
+    """Print the result with the effective configuration: as one JSON object, or for people by show(), and the files written."""
+    config = configuration.effective(context)
+    if as_json:
+        print_json({"config": config, **result})
+        return
+    print(configuration.to_toml(config))
+    show()
+    print_files(files)
+
+
 def print_rows(title: str, rows: Sequence[Mapping[str, object]], left: int = 1) -> None:
-    """A table of rows that have the same columns, under its title. left: so many columns of words, the rest are figures."""
+    """A table under its title, of rows with the same columns. left: number of left-aligned columns; the others hold figures."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table()
     for number, column in enumerate(rows[0]):
-        table.add_column(column, justify="left" if number < left else "right")
+        table.add_column(column.replace("_", " "), justify="left" if number < left else "right")
     for row in rows:
-        table.add_row(*map(str, row.values()))
+        table.add_row(*map(_cell, row.values()))
     console = Console()
     console.print(title, style="italic", markup=False, highlight=False, soft_wrap=True)
     console.print(table)
 
 
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
+
+
 def print_table(table: Table) -> None:
-    """A table with a title and few rows; on its side, where the screen is too narrow for it."""
+    """A table with a title and few rows; transposed, where the screen is too narrow for it."""
     from rich.console import Console
     from rich.measure import Measurement
 
     console = Console()
     if Measurement.get(console, console.options.update(width=10_000), table).maximum > console.width:
-        table = _turned(table)
+        table = _transposed(table)
     console.print(table)
 
 
-def _turned(table: Table) -> Table:
+def _transposed(table: Table) -> Table:
     from rich.table import Table
 
-    turned = Table(title=table.title, caption=table.caption, title_justify="left", caption_justify="left")
+    transposed = Table(title=table.title, caption=table.caption, title_justify="left", caption_justify="left")
     first, *others = ([column.header, *column.cells] for column in table.columns)
     for number, header in enumerate(first):
-        turned.add_column(str(header), justify="right" if number else "left")
+        transposed.add_column(str(header), justify="right" if number else "left")
     for row in others:
-        turned.add_row(*row)
-    return turned
+        transposed.add_row(*row)
+    return transposed
 
 
-def print_json(told: Mapping[str, Any]) -> None:
+def print_json(values: Mapping[str, Any]) -> None:
     """The one object that a command writes to standard output with --json."""
-    print(json_text(told))
+    print(json_text(values))
 
 
-def json_text(told: Mapping[str, Any]) -> str:
-    """Strict JSON: what is no number there, NaN and infinity, is null."""
-    return json.dumps(_strict(told), indent=1, allow_nan=False)
+def json_text(values: Mapping[str, Any]) -> str:
+    """Strict JSON: NaN and infinity are null."""
+    return json.dumps(_strict(values), indent=1, allow_nan=False)
 
 
 def _strict(value: Any) -> Any:
@@ -71,7 +92,7 @@ def _strict(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def say_written(files: Sequence[Path]) -> None:
+def print_files(files: Sequence[Path]) -> None:
     """Name the files that were written."""
     from rich.console import Console
 
@@ -80,7 +101,7 @@ def say_written(files: Sequence[Path]) -> None:
 
 
 def make_folder(out: Path) -> None:
-    """Before the work, so that a folder that cannot be written costs no time."""
+    """Make the folder before any work, so that a folder that cannot be written costs no time. Raises typer.BadParameter."""
     if out.exists() and not out.is_dir():
         raise typer.BadParameter(f"{out} is a file; give a folder", param_hint="--out")
     try:

@@ -1,4 +1,4 @@
-"""`tp-lava quantise`: a network in fixed point: the report of `quantise`, and what it costs on samples that it did not see."""
+"""`tp-lava quantise`: a network in fixed point: the report of `quantise`, and the accuracy on samples that were not used for it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from tp_lava.commands import configuration
+from tp_lava.commands import configuration, options
 from tp_lava.commands.configuration import Config
-from tp_lava.commands.converting import model_named
-from tp_lava.commands.options import AsJson, Data, Model
-from tp_lava.commands.printing import make_folder, print_json, print_table, say_written
-from tp_lava.commands.tasks import check_fits, split
+from tp_lava.commands.named import check_fits, load_split, model_named
+from tp_lava.commands.printing import make_folder, print_result, print_table
 from tp_lava.errors import invalid
 from tp_lava.learner import Learner
 from tp_lava.numbers import WEIGHT_BITS
@@ -22,52 +20,40 @@ from tp_lava.quantisation import quantise as in_fixed_point
 
 def quantise(
     context: typer.Context,
-    model: Model,
-    data: Data = "digits",
-    bits: Annotated[str, typer.Option(help="Of the weights, 2 to 8, or search.")] = "8",
-    calibration: Annotated[int, typer.Option(min=1, help="Training samples that ranges and scales are chosen from.")] = 64,
-    plot: Annotated[Path | None, typer.Option(help="Picture of the report.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the label projection and the split of a file.")] = 0,
+    model: options.Model,
+    data: options.Data = "digits",
+    bits: Annotated[str, typer.Option(help="Bits of the weights, 2 to 8, or search.")] = "8",
+    calibration: Annotated[int, typer.Option(min=1, help="Number of training samples from which ranges and scales are chosen.")] = 64,
+    plot: Annotated[Path | None, typer.Option(help="File for a picture of the report.")] = None,
+    seed: options.Seed = 0,
     config: Config = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    """Choose fixed-point formats from samples, by how well spikes agree, and say what they cost in each layer."""
-    report, tested = quantised(model, data, bits, calibration, seed)
-    files = list[Path]()
-    if plot:
-        make_folder(plot.parent)
-        draw(report, plot)
-        files = [plot, configuration.save(context, configuration.beside(plot))]
-    asked = configuration.effective(context)
-    if as_json:
-        print_json({"config": asked, **report.to_dict(), "test": tested})
-        return
-    print(configuration.to_toml(asked))
-    print_table(report.table())
-    print(f"{tested['samples']} test samples: accuracy {tested['float']:.3f} in float, {tested['fixed']:.3f} in fixed point")
-    say_written(files)
-
-
-def quantised(model: str, data: str, bits: str, calibration: int, seed: int) -> tuple[QuantisationReport, dict[str, float]]:
-    """-> (the report on the calibration samples, {"samples", "float", "fixed"}: accuracy on the test samples)."""
-    network, (train, test) = model_named(model, seed), split(data, seed)
+    """Choose fixed-point formats from samples, by agreement of spikes, and report what they cost in each layer."""
+    network, (train, test) = model_named(model, seed), load_split(data, seed)
     check_fits("quantise", train, network)
     chosen = in_fixed_point(network, train[:calibration], weight_bits=_bits(bits), calibration=calibration)
     fixed = Learner(chosen.network, precision=chosen.fixed).evaluate(test)
-    return chosen.report, {"samples": len(test), "float": Learner(network).evaluate(test), "fixed": fixed}
+    tested = {"samples": len(test), "float": Learner(network).evaluate(test), "fixed": fixed}
+    files = list[Path]()
+    if plot:
+        make_folder(plot.parent)
+        _draw(chosen.report, plot)
+        files = [plot, configuration.save(context, configuration.beside(plot))]
+
+    def show() -> None:
+        print_table(chosen.report.table())
+        print(f"{tested['samples']} test samples: accuracy {tested['float']:.3f} in float, {tested['fixed']:.3f} in fixed point")
+
+    print_result(context, as_json, {**chosen.report.to_dict(), "test": tested}, show, files)
 
 
-def draw(report: QuantisationReport, file: Path) -> None:
-    """Its picture."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
+def _draw(report: QuantisationReport, file: Path) -> None:
     from tp_lava import plots
+    from tp_lava.plots.style import figure_file
 
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    plots.quantisation(figure.subplots(), report)
-    figure.savefig(file, dpi=120)
+    with figure_file(file, (8, 4)) as axes:
+        plots.quantisation(axes, report)
 
 
 def _bits(text: str) -> int | Literal["search"]:

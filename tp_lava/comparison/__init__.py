@@ -1,6 +1,6 @@
-"""Learning rules against each other: the same network, data and epochs, several seeds, each run in a process of its own.
+"""Comparison of learning rules: the same network, data and epochs, several seeds, each run in its own process.
 
-`tasks` says what is learned, `forms` by which rule, `memory` what learning has to remember; here they are run and gathered.
+`benchmarks` has data sets and networks, `variants` the rules, `measure` one run, `memory` what learning stores.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from tp_lava.comparison.forms import FORMS as FORMS
-from tp_lava.comparison.forms import Form as Form
-from tp_lava.comparison.forms import form_named as form_named
+from tp_lava.comparison.benchmarks import BENCHMARKS as BENCHMARKS
+from tp_lava.comparison.benchmarks import Benchmark as Benchmark
 from tp_lava.comparison.measure import Measured, measure
-from tp_lava.comparison.tasks import TASKS as TASKS
-from tp_lava.comparison.tasks import Task as Task
+from tp_lava.comparison.variants import VARIANTS as VARIANTS
+from tp_lava.comparison.variants import Variant as Variant
+from tp_lava.comparison.variants import variant_named as variant_named
 from tp_lava.progress import track
 
 
 @dataclass(frozen=True)
 class Row:
-    """A form over all seeds. milliseconds: per sample learned, the least of the seeds; megabytes: peak of the process, the largest.
+    """The results of one variant.
 
-    formula, counted: numbers that learning one sample must remember, per hidden layer.
+    form: name of the variant; accuracies: one per seed; milliseconds: per sample learned, minimum over the seeds; megabytes: peak
+    memory of the process, maximum over the seeds; formula, counted: numbers stored to learn one sample, per hidden layer.
     """
 
     form: str
@@ -49,22 +50,22 @@ class Row:
         return asdict(self) | {"mean": self.mean, "std": self.std}
 
 
-def compare(task: Task, forms: Sequence[Form], seeds: int, processes: int = 1, progress: bool = False) -> list[Row]:
-    """Learn a task by every form with seeds 0, 1, ...; the runs share out `processes` processes, each run has a fresh one."""
-    jobs = [(task, form, seed) for form in forms for seed in range(seeds)]
+def compare(benchmark: Benchmark, variants: Sequence[Variant], seeds: int, processes: int = 1, progress: bool = False) -> list[Row]:
+    """Train every variant with seeds 0, 1, ..., each run in a fresh process; up to `processes` of them run in parallel."""
+    jobs = [(benchmark, variant, seed) for variant in variants for seed in range(seeds)]
     with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=1) as pool:
         results = pool.imap(_run, jobs, chunksize=1)
-        done = list(track(results, len(jobs), f"{task.name}: learning", progress))
-    return list(_rows(forms, {(form.name, seed): result for (_, form, seed), result in zip(jobs, done, strict=True)}, seeds))
+        done = list(track(results, len(jobs), f"{benchmark.name}: learning", progress))
+    return list(_rows(variants, {(variant.name, seed): result for (_, variant, seed), result in zip(jobs, done, strict=True)}, seeds))
 
 
-def _run(job: tuple[Task, Form, int]) -> Measured:
+def _run(job: tuple[Benchmark, Variant, int]) -> Measured:
     return measure(*job)
 
 
-def _rows(forms: Sequence[Form], results: Mapping[tuple[str, int], Measured], seeds: int) -> Iterator[Row]:
-    for form in forms:
-        runs = [results[form.name, seed] for seed in range(seeds)]
+def _rows(variants: Sequence[Variant], results: Mapping[tuple[str, int], Measured], seeds: int) -> Iterator[Row]:
+    for variant in variants:
+        runs = [results[variant.name, seed] for seed in range(seeds)]
         accuracies = tuple(run.accuracy for run in runs)
         seconds, megabytes = min(run.seconds for run in runs), max(run.megabytes for run in runs)
-        yield Row(form.name, accuracies, seconds * 1e3, megabytes, runs[0].formula, runs[0].counted)
+        yield Row(variant.name, accuracies, seconds * 1e3, megabytes, runs[0].formula, runs[0].counted)

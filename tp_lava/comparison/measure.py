@@ -1,25 +1,29 @@
-"""One run: accuracy, time and memory of one form, task and seed, in this process."""
+"""One run: accuracy, time and memory of one benchmark, variant and seed, in this process."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from tp_lava.comparison.forms import BATCH, Form
+from tp_lava.comparison.benchmarks import Benchmark
 from tp_lava.comparison.memory import by_counting, by_formula
-from tp_lava.comparison.tasks import Task
+from tp_lava.comparison.variants import BATCH, Variant
 from tp_lava.data.events import Sample
 from tp_lava.learner import Learner
 from tp_lava.graph.network import Network
 from tp_lava.optimisers import Adam, Cosine
 from tp_lava.rules import TP
 
+_Samples = Sequence[Sample]
+_Functions = tuple[Callable[[], object], Callable[[_Samples], float]]  # train; accuracy on samples
+
 
 @dataclass(frozen=True)
 class Measured:
-    """accuracy: on the test samples, at the end; seconds: per sample learned; megabytes: peak of the process; the rest: see Row."""
+    """accuracy: on the test samples, at the end; seconds: per sample learned; megabytes: peak of the process; formula, counted: see Row."""
 
     accuracy: float
     seconds: float
@@ -28,56 +32,47 @@ class Measured:
     counted: tuple[int, ...]
 
 
-def measure(task: Task, form: Form, seed: int) -> Measured:
-    """Learn, test, and take stock."""
-    train, test = task.samples(seed)
+def measure(benchmark: Benchmark, variant: Variant, seed: int) -> Measured:
+    """Train and test."""
+    train, test = benchmark.samples(seed)
     classes = max(sample.label for sample in (*train, *test)) + 1
-    network = task.network(train[0].events.n_units, classes, seed, tess=form.kind == "tess")
-    run = _in_torch if form.in_torch else _in_engine
-    accuracy, seconds = run(task, form, network, seed, train, test)
-    steps = max(sample.events.n_steps for sample in train)
-    megabytes = _peak_megabytes()
-    if form.kind == "bptt":
-        formula, counted = by_formula(form, None, network, steps, BATCH), _saved(network, train[:BATCH])
-    else:
-        rule, batch = form.rule_for(task), BATCH if form.kind == "batch" else 1
-        formula, counted = by_formula(form, rule, network, steps, batch), by_counting(form, rule, network, batch)
-    return Measured(accuracy, seconds / (len(train) * task.epochs), megabytes, formula, counted)
-
-
-def _in_engine(task: Task, form: Form, network: Network, seed: int, train: Sequence[Sample], test: Sequence[Sample]) -> tuple[float, float]:
-    """-> accuracy, seconds of learning."""
-    rule = form.rule_for(task)
-    Learner(network, rule, form.precision).learn(*train[0])  # compile
-    learner = Learner(network, rule, form.precision, seed, schedule=Cosine(task.epochs))
+    network = benchmark.network(train[0].events.n_units, classes, seed, tess=variant.kind == "tess")
+    fit, evaluate = (_in_torch if variant.in_torch else _in_engine)(benchmark, variant, network, seed, train)
     start = time.perf_counter()
-    learner.fit(train, task.epochs)
-    seconds = time.perf_counter() - start
-    return learner.evaluate(test), seconds
+    fit()
+    seconds = (time.perf_counter() - start) / (len(train) * benchmark.epochs)
+    accuracy, megabytes = evaluate(test), _peak_megabytes()
+    rule, batch = variant.rule and variant.rule_for(benchmark), BATCH if variant.in_torch else 1
+    formula = by_formula(variant, rule, network, max(sample.events.n_steps for sample in train), batch)
+    counted = by_counting(rule, network, batch) if rule else _saved(network, train[:BATCH])
+    return Measured(accuracy, seconds, megabytes, formula, counted)
 
 
-def _in_torch(task: Task, form: Form, network: Network, seed: int, train: Sequence[Sample], test: Sequence[Sample]) -> tuple[float, float]:
-    """-> accuracy, seconds of learning, on one thread: runs share the cores."""
+def _in_engine(benchmark: Benchmark, variant: Variant, network: Network, seed: int, train: _Samples) -> _Functions:
+    rule = variant.rule_for(benchmark)
+    Learner(network, rule, variant.precision).learn(*train[0])  # compile
+    learner = Learner(network, rule, variant.precision, seed, schedule=Cosine(benchmark.epochs))
+    return lambda: learner.fit(train, benchmark.epochs), learner.evaluate
+
+
+def _in_torch(benchmark: Benchmark, variant: Variant, network: Network, seed: int, train: _Samples) -> _Functions:
     import torch
 
     from tp_lava.torch import BPTTTrainer, SpikingNetwork, TPTrainer, evaluate, fit
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # runs share the cores
     module, adam = SpikingNetwork(network), Adam()
-    if form.kind == "bptt":
-        trainer: BPTTTrainer | TPTrainer = BPTTTrainer(module, task.adam_rates[0], adam)
+    trainer: BPTTTrainer | TPTrainer
+    if variant.kind == "bptt":
+        trainer = BPTTTrainer(module, benchmark.adam_rates[0], adam)
     else:
-        rule = form.rule_for(task)
-        assert isinstance(rule, TP)
-        trainer = TPTrainer(module, rule, adam)
-    start = time.perf_counter()
-    fit(trainer, train, task.epochs, BATCH, Cosine(task.epochs), seed)
-    seconds = time.perf_counter() - start
-    return evaluate(module, test, BATCH), seconds
+        trainer = TPTrainer(module, cast(TP, variant.rule_for(benchmark)), adam)
+    schedule = Cosine(benchmark.epochs)
+    return lambda: fit(trainer, train, benchmark.epochs, BATCH, schedule, seed), lambda test: evaluate(module, test, BATCH)
 
 
-def _saved(network: Network, samples: Sequence[Sample]) -> tuple[int, ...]:
-    """Numbers that PyTorch keeps for the backward pass of a batch; of all layers together."""
+def _saved(network: Network, samples: _Samples) -> tuple[int, ...]:
+    """Numbers that PyTorch stores for the backward pass of a batch, all layers together."""
     import torch
 
     from tp_lava.torch import SpikingNetwork, dense
@@ -96,7 +91,7 @@ def _saved(network: Network, samples: Sequence[Sample]) -> tuple[int, ...]:
 
 
 def _peak_megabytes() -> float:
-    """Largest resident size of this process; /proc, because getrusage takes the parent's along."""
+    """Largest resident size of this process, from /proc: getrusage includes the parent's."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM"):
             return int(line.split()[1]) / 1024

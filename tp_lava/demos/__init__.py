@@ -1,1 +1,1 @@
-"""Demonstrations: a PyTorch-trained network meets another sensor, and a blank one learns from scratch."""
+"""Demonstrations: a network trained in PyTorch adapts to another sensor, and an untrained one learns from scratch."""

@@ -1,17 +1,14 @@
-"""The demonstration: handwritten digits, seen by an event camera, learned in Lava from blank, in float and in fixed point."""
+"""Demonstration: an untrained network learns handwritten digits, seen by an event camera, in Lava, in float and in fixed point."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from tp_lava import lava
 from tp_lava.data.digits import N_CLASSES, digits
-from tp_lava.data.events import Sample
+from tp_lava.finetuning import Round, run_in_lava
 from tp_lava.learner import Learner, epoch_order
 from tp_lava.graph.network import Network
 from tp_lava.rules import TP
@@ -19,7 +16,7 @@ from tp_lava.rules import TP
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """What the demonstration does; the defaults are those of the README's figures."""
+    """Settings of the demonstration; the defaults are those of the README's figures."""
 
     hidden: int = 200
     epochs: int = 12
@@ -32,7 +29,7 @@ class DemoSettings:
 
 
 @dataclass(frozen=True)
-class Lesson:
+class DemoRun:
     """One run. samples, accuracies: the learning curve; seconds_per_step: of the whole run in Lava, test samples included."""
 
     samples: list[int]
@@ -41,71 +38,58 @@ class Lesson:
     learner: Learner
 
 
-def run_demo(settings: DemoSettings, progress: bool = False) -> dict[str, Lesson]:
-    """Learn three times in Lava: with a frozen hidden layer, by TP in float, by TP in fixed point."""
+def run_demo(settings: DemoSettings, progress: bool = False) -> dict[str, DemoRun]:
+    """Three runs in Lava: with a frozen hidden layer, by TP in float, by TP in fixed point."""
     train, test = digits(settings.seed)
     train, test = train[: settings.n_train], test[: settings.n_test]
     network = Network.dense((train[0].events.n_units, settings.hidden, N_CLASSES), seed=settings.seed)
     rule = TP(settings.rate, settings.readout_rate, settings.contrast)
-    frozen = dataclasses.replace(rule, rate=0.0)
-    lessons = {"frozen": (frozen, "floating_pt"), "float": (rule, "floating_pt"), "fixed": (rule, "fixed_pt")}
-    return {name: _learn(network, *how, train, test, settings, progress) for name, how in lessons.items()}
-
-
-def _learn(network, rule, tag, train: list[Sample], test: list[Sample], settings: DemoSettings, progress: bool) -> Lesson:
-    """Test, then an epoch, then test again...: one Lava run, in which test samples come without their labels."""
-    samples, learn = list(test), [False] * len(test)
+    rounds = [Round(test, learns=False)]
     for epoch in range(settings.epochs):
-        samples += [train[i] for i in epoch_order(len(train), settings.seed, epoch)] + test
-        learn += [True] * len(train) + [False] * len(test)
-    result = lava.run(network, rule, samples, learn, tag, settings.seed, progress=progress)
-    right = result.predictions == np.array([sample.label for sample in samples])
-    round_ = len(train) + len(test)
-    accuracies = [float(right[i * round_ : i * round_ + len(test)].mean()) for i in range(settings.epochs + 1)]
-    steps = sum(sample.events.n_steps for sample in samples)
-    return Lesson([i * len(train) for i in range(settings.epochs + 1)], accuracies, result.seconds / steps, result.learner)
-
-
-def rows(lessons: dict[str, Lesson]) -> list[dict[str, object]]:
-    """The table: accuracy, weight and trace bits, microseconds per step."""
-    described = {
-        "before learning": ("float", 0),
-        "frozen hidden layer": ("frozen", -1),
-        "TP, float": ("float", -1),
-        "TP, fixed point": ("fixed", -1),
+        rounds.append(Round([train[i] for i in epoch_order(len(train), settings.seed, epoch)], learns=True))
+        rounds.append(Round(test, learns=False))
+    learners = {
+        "frozen": Learner(network, replace(rule, rate=0.0), "float", settings.seed),
+        "float": Learner(network, rule, "float", settings.seed),
+        "fixed": Learner(network, rule, "fixed", settings.seed),
     }
-    table = []
-    for title, (name, when) in described.items():
-        lesson = lessons[name]
-        buffers = lesson.learner.buffers
-        bits = {key: buffers[key].format.bits if buffers[key].format else 32 for key in ("hidden0", "hidden0_trace")}  # type: ignore[union-attr]
-        row = {"network": title, "accuracy": lesson.accuracies[when], "weight_bits": bits["hidden0"], "trace_bits": bits["hidden0_trace"]}
-        table.append(row | {"microseconds_per_step": lesson.seconds_per_step * 1e6 if when else None})
-    return table
+    learned, steps = [i * len(train) for i in range(settings.epochs + 1)], sum(s.events.n_steps for part, _ in rounds for s in part)
+    runs = {name: run_in_lava(learner, rounds, progress) for name, learner in learners.items()}
+    return {name: DemoRun(learned, curve[::2], result.seconds / steps, result.learner) for name, (curve, result) in runs.items()}
 
 
-def save(out: Path, settings: DemoSettings, lessons: dict[str, Lesson]) -> list[Path]:
-    """Write the picture, the figures and the learned networks into a folder. -> the files."""
-    import matplotlib
+def rows(runs: Mapping[str, DemoRun]) -> list[dict[str, object]]:
+    """The table: accuracy, weight and trace bits, microseconds per step."""
+    titles = {"frozen": "frozen hidden layer", "float": "TP, float", "fixed": "TP, fixed point"}
+    before = _row("before learning", runs["float"], 0) | {"microseconds_per_step": None}
+    return [before, *(_row(title, runs[name], -1) for name, title in titles.items())]
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
 
+def _row(title: str, run: DemoRun, epoch: int) -> dict[str, object]:
+    weights, traces = (run.learner.buffers[name].format for name in ("hidden0", "hidden0_trace"))
+    return {
+        "network": title,
+        "accuracy": run.accuracies[epoch],
+        "weight_bits": weights.bits if weights else 32,
+        "trace_bits": traces.bits if traces else 32,
+        "microseconds_per_step": run.seconds_per_step * 1e6,
+    }
+
+
+def save(out: Path, settings: DemoSettings, runs: Mapping[str, DemoRun]) -> list[Path]:
+    """Write the picture, the figures and the trained networks into a folder. -> the files."""
     from tp_lava import plots
+    from tp_lava.plots.style import figure_file
 
-    out.mkdir(parents=True, exist_ok=True)
-    _, test = digits(settings.seed)
-    figure, axes = pyplot.subplots(1, 3, figsize=(15, 4.2), constrained_layout=True)
-    plots.accuracy_over_samples(axes[0], {name: (lesson.samples, lesson.accuracies) for name, lesson in lessons.items()})
-    axes[0].set_title("handwritten digits, learned in Lava")
-    plots.raster(axes[1], lessons["fixed"].learner.infer(test[0].events, record=True))
-    blank = Network.dense(lessons["float"].learner.network.sizes, seed=settings.seed).weights["hidden0"]
-    plots.weight_histogram(axes[2], blank, {name: lessons[name].learner.weights["hidden0"] for name in ("float", "fixed")})
     files = [out / "demo.png", out / "demo.json", *(out / f"digits_{name}.safetensors" for name in ("float", "fixed"))]
-    figure.savefig(files[0], dpi=120)
-    pyplot.close(figure)
-    curves = {name: {"samples": lesson.samples, "accuracies": lesson.accuracies} for name, lesson in lessons.items()}
-    files[1].write_text(json.dumps({"settings": dataclasses.asdict(settings), "table": rows(lessons), "curves": curves}, indent=1) + "\n")
+    with figure_file(files[0], (15, 4.2), columns=3) as (left, middle, right):
+        plots.accuracy_over_samples(left, {name: (run.samples, run.accuracies) for name, run in runs.items()})
+        left.set_title("handwritten digits, learned in Lava")
+        plots.raster(middle, runs["fixed"].learner.infer(digits(settings.seed)[1][0].events, record=True))
+        untrained = Network.dense(runs["float"].learner.network.sizes, seed=settings.seed).weights["hidden0"]
+        plots.weight_histogram(right, untrained, {name: runs[name].learner.weights["hidden0"] for name in ("float", "fixed")})
+    curves = {name: {"samples": run.samples, "accuracies": run.accuracies} for name, run in runs.items()}
+    files[1].write_text(json.dumps({"settings": asdict(settings), "table": rows(runs), "curves": curves}, indent=1) + "\n")
     for file, name in zip(files[2:], ("float", "fixed"), strict=True):
-        lessons[name].learner.save(file)
+        runs[name].learner.save(file)
     return files

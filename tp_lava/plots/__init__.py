@@ -1,7 +1,7 @@
-"""Pictures. Every function takes the matplotlib Axes to draw on first, draws what it is given, and returns the Axes.
+"""Pictures. Every function takes the matplotlib Axes to draw on as its first argument and returns it.
 
-They choose no size, show nothing and write nothing: that is the caller's, as in `plots.raster(plt.subplots()[1], outcome)`.
-Wrong input raises InvalidValueError. Colours are Okabe and Ito's, safe for the colour-blind: see `style`.
+The caller chooses the size, and shows or writes the figure, as in `plots.raster(plt.subplots()[1], outcome)`. Wrong input raises
+InvalidValueError. Colours are those of Okabe and Ito, safe for the colour-blind: see `style`.
 """
 
 from tp_lava.plots.accuracy import accuracy_against_bits as accuracy_against_bits

@@ -1,4 +1,4 @@
-"""What a network does in a sample: its events, spikes, traces and membranes, step by step."""
+"""Activity in one sample, step by step: events, spikes, traces and membranes."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from matplotlib.axes import Axes
 from tp_lava.data.events import Events
 from tp_lava.errors import invalid
 from tp_lava.outcome import Outcome
-from tp_lava.plots.style import COLOURS, FROM_ZERO, GREY, array_of, count_of, drawing, line_style, names_of, same_length
+from tp_lava.plots.style import COLOURS, FROM_ZERO, GREY, array_of, count_of, draw_lines, drawing, finished, line_style, same_length, some
 
 
 @drawing
 def events(axes: Axes, events: Events) -> Axes:
-    """Every event of a recording: its step and its unit."""
+    """The events of a recording, by step and unit."""
     if not isinstance(events, Events):
-        raise invalid("plots.events", "events", f"of type {type(events).__name__}", "Events", "of a sample, draw its first entry")
+        raise invalid("plots.events", "events", f"of type {type(events).__name__}", "Events", "a sample's first entry is its events")
     axes.plot(events.times, events.units, "|", color=COLOURS["spike"], markersize=3)
-    axes.set(xlabel="step", ylabel="unit", xlim=(-0.5, events.n_steps - 0.5), ylim=(-0.5, events.n_units - 0.5))
-    return axes
+    return finished(axes, xlabel="step", ylabel="unit", xlim=(-0.5, events.n_steps - 0.5), ylim=(-0.5, events.n_units - 0.5))
 
 
 @drawing
 def raster(axes: Axes, outcome: Outcome, layer: int = 0, neurons: int = 40) -> Axes:
-    """Spikes of a layer's most active neurons over their traces. outcome: from infer(..., record=True)."""
+    """Spikes of a layer's most active neurons, on their traces. outcome: from infer(..., record=True)."""
     spikes, traces = recorded("raster", outcome, "spikes"), recorded("raster", outcome, "traces")
     count_of("raster", "neurons", neurons, 1)
     layer = count_of("raster", "layer", layer, 0, len(spikes))
@@ -33,63 +32,53 @@ def raster(axes: Axes, outcome: Outcome, layer: int = 0, neurons: int = 40) -> A
     axes.imshow(traces[layer][:, shown].T, aspect="auto", cmap=FROM_ZERO, origin="lower", interpolation="nearest", vmin=0)
     steps, rows = np.nonzero(spikes[layer][:, shown])
     axes.plot(steps, rows, "|", color=COLOURS["spike"], markersize=4)
-    axes.set(xlabel="step", ylabel=f"neuron (the {len(shown)} most active)", title="spikes on their traces")
-    return axes
+    return finished(axes, xlabel="step", ylabel=f"neuron (the {len(shown)} most active)", title="spikes on their traces")
 
 
 @drawing
 def traces(axes: Axes, values: np.ndarray, names: Sequence[object] | None = None, *, level: float | None = None) -> Axes:
-    """States over steps, a line each: traces, membranes, scores.
+    """States over steps, one line each: traces, membranes, scores.
 
-    values: (T,) or (T, n); names: one for each line; level: drawn across, such as a threshold.
+    values: (T,) or (T, n); names: one per line; level: a horizontal line, such as a threshold.
     """
-    lines = array_of("plots.traces", "values", values, 1, 2)
-    lines = lines[:, None] if lines.ndim == 1 else lines
-    for place, name in enumerate(names_of("plots.traces", "names", names, lines.shape[1])):
-        axes.plot(np.arange(len(lines)), lines[:, place], label=name, linewidth=1.3, **line_style(place, name))
+    lines = draw_lines(axes, "plots.traces", "values", values, names, linewidth=1.3)
     if level is not None:
         axes.axhline(level, color=GREY, linewidth=1, linestyle="--")
-    axes.set(xlabel="step", xlim=(-0.5, len(lines) - 0.5))
-    axes.grid(alpha=0.3)
-    if names is not None:
-        axes.legend(frameon=False, fontsize="small")
-    return axes
+    return finished(axes, xlabel="step", xlim=(-0.5, len(lines) - 0.5), legend=names is not None, grid=True)
 
 
 @drawing
 def lanes(axes: Axes, signals: dict[str, np.ndarray]) -> Axes:
-    """Signals of different units over the same steps, each in a lane of its own height, its largest absolute value beside it.
+    """Signals of different units over the same steps, each in its own lane, with its largest absolute value beside it.
 
-    signals: name -> (T,), from top to bottom. A signal of only 0 and 1 is drawn as ticks, as spikes are.
+    signals: name -> (T,), from top to bottom. A signal of only 0 and 1 is drawn as ticks, like spikes.
     """
-    if not signals:
-        raise invalid("plots.lanes", "signals", "empty", "not empty", "give name -> (T,) arrays")
-    arrays = {name: array_of("plots.lanes", f"signals[{name!r}]", values, 1) for name, values in signals.items()}
+    what = "plots.lanes"
+    arrays = {name: array_of(what, f"signals[{name!r}]", values, 1) for name, values in some(what, "signals", signals).items()}
     steps = len(next(iter(arrays.values())))
     for place, (name, values) in enumerate(arrays.items()):
-        same_length("plots.lanes", f"signals[{name!r}]", values, steps)
+        same_length(what, f"signals[{name!r}]", values, steps)
         _lane(axes, -place, name, values, line_style(place)["color"])
     axes.set_yticks([-place for place in range(len(arrays))], list(arrays))
     axes.tick_params(axis="y", length=0)
-    axes.set(xlabel="step", xlim=(-0.5, steps - 0.5), ylim=(0.5 - len(arrays), 0.55))
     axes.spines["left"].set_visible(False)
-    return axes
+    return finished(axes, xlabel="step", xlim=(-0.5, steps - 0.5), ylim=(0.5 - len(arrays), 0.55))
 
 
 def _lane(axes: Axes, centre: float, name: str, values: np.ndarray, colour: str) -> None:
-    """A signal in +-0.4 about its lane's centre: value / largest absolute value * 0.4."""
+    """A signal at its lane's centre +- 0.4: 0.4 * value / largest absolute value."""
     axes.axhline(centre, color=GREY, linewidth=0.5, alpha=0.6)
     if np.isin(values, (0, 1)).all():
         axes.vlines(np.flatnonzero(values), centre - 0.3, centre + 0.3, color=COLOURS["spike"], linewidth=1, label=name)
         return
     largest = float(np.abs(values).max())
     axes.step(np.arange(len(values)), centre + 0.4 * values / largest, where="mid", color=colour, linewidth=1.2, label=name)
-    told = f"{'±' if (values < 0).any() else ''}{largest:.2g}"
-    axes.annotate(told, (1.0, centre), xycoords=("axes fraction", "data"), fontsize="x-small", va="center", color=colour)
+    text = f"{'±' if (values < 0).any() else ''}{largest:.2g}"
+    axes.annotate(text, (1.0, centre), xycoords=("axes fraction", "data"), fontsize="x-small", va="center", color=colour)
 
 
 def recorded(what: str, outcome: Outcome, attr: str) -> tuple[np.ndarray, ...]:
-    """Spikes, membranes or traces of a recorded outcome. Raises InvalidValueError for one that has none."""
+    """Spikes, membranes or traces of an outcome. Raises InvalidValueError where they were not recorded."""
     layers = getattr(outcome, attr, None)
     if layers is None:
         raise invalid(what, "outcome", f"without {attr}", "a recorded one", "use infer(events, record=True)")

@@ -1,4 +1,4 @@
-"""What fixed point does to a network: what it keeps of each layer, how full registers are, and where two forms part."""
+"""Effects of fixed point: agreement of each layer with float, bits in use of each register, and where two forms of a network diverge."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from matplotlib.axes import Axes
 
 from tp_lava.divergence import Divergence
 from tp_lava.errors import invalid
+from tp_lava.graph.names import hidden
 from tp_lava.numbers import Format
 from tp_lava.outcome import Outcome
 from tp_lava.plots.activity import recorded
-from tp_lava.plots.style import BLUE, COLOURS, GREY, PALE, VERMILION, array_of, drawing, line_style, same_length, some
+from tp_lava.plots.style import BLUE, COLOURS, GREY, PALE, VERMILION, array_of, drawing, finished, line_style, same_length, some
 from tp_lava.quantisation import QuantisationReport
 
-_AROUND = 12  # steps shown before the one in which two forms part
+_AROUND = 12  # steps shown before and after the one in which two forms diverge
 
 
 class RangeEntry(NamedTuple):
-    """A register's use: what it is called, the smallest and the largest mantissa in it, and its format, or how that is written: s24.14."""
+    """Use of a register: its name, the smallest and the largest mantissa in it, and its format, which may be written as "s24.14"."""
 
     name: str
     low: int
@@ -31,25 +32,23 @@ class RangeEntry(NamedTuple):
 
 @drawing
 def quantisation(axes: Axes, report: QuantisationReport) -> Axes:
-    """What fixed point keeps of each hidden layer: the share of its spikes, and the (step, neuron) that are equal."""
+    """Agreement of each hidden layer with float: the share of spikes in both, and the share of (step, neuron) that are equal."""
     places = np.arange(len(report.layers))
     axes.barh(places - 0.2, [layer.agreement for layer in report.layers], 0.36, color=COLOURS["fixed"], label="spikes in both forms")
     axes.barh(places + 0.2, [layer.equal for layer in report.layers], 0.36, color=COLOURS["before"], label="steps that are equal")
-    held = {connection.name: f"{connection.bits} bits, 2^{connection.exponent}" for connection in report.connections}
-    axes.set_yticks(places, [f"{layer.name}\n{held[layer.name]}" for layer in report.layers])
+    formats = {connection.name: f"{connection.bits} bits, 2^{connection.exponent}" for connection in report.connections}
+    axes.set_yticks(places, [f"{layer.name}\n{formats[layer.name]}" for layer in report.layers])
     axes.invert_yaxis()
-    kept = "" if report.accuracy is None else f", accuracy {report.accuracy[0]:.3f} → {report.accuracy[1]:.3f}"
-    axes.set(xlabel="share", xlim=(0, 1.02), title=f"predictions agree on {report.agreement:.1%}{kept}")
-    axes.grid(axis="x", alpha=0.3)
-    axes.legend(loc="lower left", framealpha=0.9, edgecolor="none")
-    return axes
+    accuracy = "" if report.accuracy is None else f", accuracy {report.accuracy[0]:.3f} → {report.accuracy[1]:.3f}"
+    axes.legend(loc="lower left", framealpha=0.9, edgecolor="none")  # on the bars
+    return finished(axes, xlabel="share", xlim=(0, 1.02), title=f"predictions agree on {report.agreement:.1%}{accuracy}", grid=True)
 
 
 @drawing
 def range_bars(axes: Axes, entries: Sequence[RangeEntry | tuple[str, int, int, Format | str]]) -> Axes:
-    """Bits in use of each register: a pale bar as wide as the register, and in it, from the right, those that its values need.
+    """Bits in use of each register: a pale bar as long as the register, and in it a bar as long as the bits that its values need.
 
-    A value needs the bits of its magnitude and, in a signed register, its sign. What does not fit is drawn in another colour.
+    A value needs the bits of its magnitude and, in a signed register, its sign. Values that do not fit are drawn in another colour.
     entries: (name, low, high, format), low and high in mantissas.
     """
     rows = [RangeEntry(*entry) for entry in some("plots.range_bars", "entries", entries)]
@@ -63,10 +62,9 @@ def range_bars(axes: Axes, entries: Sequence[RangeEntry | tuple[str, int, int, F
         axes.annotate(f" {format}: {spare}", (max(needed, format.bits), place), va="center", fontsize="small")
     axes.set_yticks(range(len(rows)), [entry.name for entry in rows])
     widest = max(*bits, *(format.bits for format in formats))
-    axes.set(xlabel="bits", xlim=(0, 1.35 * widest), ylim=(len(rows) - 0.4, -0.6))
     every = 8 if widest > 16 else 4
-    axes.set_xticks(range(0, widest + every, every))
-    return axes
+    ticks = range(0, widest + every, every)
+    return finished(axes, xlabel="bits", xticks=ticks, xlim=(0, 1.35 * widest), ylim=(len(rows) - 0.4, -0.6))
 
 
 def _format(entry: RangeEntry) -> Format:
@@ -84,45 +82,43 @@ def _needed(entry: RangeEntry, format: Format) -> int:
 
 @drawing
 def rounding(axes: Axes, values: np.ndarray, held: np.ndarray, name: str = "held") -> Axes:
-    """Numbers as they are held against the numbers that were meant, both (n,); the grey line holds them exactly."""
+    """Rounded numbers against the exact ones, both (n,); the grey line is no rounding error."""
     what = "plots.rounding"
-    meant = array_of(what, "values", values, 1)
-    kept = same_length(what, "held", array_of(what, "held", held, 1), len(meant))
-    axes.plot(meant, meant, color=GREY, linewidth=1, label="exactly")
-    axes.plot(meant, kept, ".", markersize=3, color=COLOURS["fixed"], label=name)
-    axes.set(xlabel="meant", ylabel="held")
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-    return axes
+    exact = array_of(what, "values", values, 1)
+    rounded = same_length(what, "held", array_of(what, "held", held, 1), len(exact))
+    axes.plot(exact, exact, color=GREY, linewidth=1, label="exact")
+    axes.plot(exact, rounded, ".", markersize=3, color=COLOURS["fixed"], label=name)
+    return finished(axes, xlabel="value", ylabel="value in fixed point", legend=True, grid=True)
 
 
 @drawing
 def divergence(axes: Axes, found: Divergence, a: Outcome, b: Outcome) -> Axes:
-    """The membrane of the neuron at which two forms part, in both, around that step; a dot is a spike.
+    """The membrane of the neuron where two forms of a network diverge, in both forms, around that step; a dot is a spike.
 
-    found: from tpl.diverge, in a hidden layer; a, b: the sample it names in both forms, from infer(..., record=True).
+    found: from tpl.diverge, in a hidden layer; a, b: its sample in both forms, from infer(..., record=True).
     """
     what = "plots.divergence"
-    if not isinstance(found, Divergence) or not found.layer.startswith("hidden"):
-        seen = repr(found)[:60] if not isinstance(found, Divergence) else f"in the {found.layer}"
+    names = [hidden(number) for number in range(len(recorded(what, a, "membranes")))]
+    if not isinstance(found, Divergence) or found.layer not in names:
+        seen = f"in the {found.layer}" if isinstance(found, Divergence) else repr(found)[:60]
         raise invalid(what, "found", seen, "a Divergence in a hidden layer", "compare other forms, or draw spikes_apart")
-    layer = int(found.layer.removeprefix("hidden"))
+    layer = names.index(found.layer)
     length = min(len(recorded(what, outcome, "membranes")[layer]) for outcome in (a, b))
     if found.step >= length:
-        raise invalid(what, "outcomes", f"{length} steps long", f"of sample {found.sample}, which parts at step {found.step}", "record it")
+        limit = f"of sample {found.sample}, which diverges at step {found.step}"
+        raise invalid(what, "outcomes", f"{length} steps long", limit, "record that sample")
     steps = np.arange(max(0, found.step - _AROUND), min(found.step + _AROUND, length - 1) + 1)
     for place, (name, outcome) in enumerate(zip(found.forms, (a, b), strict=True)):
         membranes, spikes = recorded(what, outcome, "membranes")[layer], recorded(what, outcome, "spikes")[layer]
         style = line_style(place)
         axes.plot(steps, membranes[steps, found.neuron], label=name, linewidth=1.5, alpha=0.9, **style)
-        came = steps[spikes[steps, found.neuron]]
-        axes.plot(came, membranes[came, found.neuron], "o", color=style["color"], markersize=5, fillstyle="full" if place else "none")
+        spiking = steps[spikes[steps, found.neuron]]
+        axes.plot(spiking, membranes[spiking, found.neuron], "o", color=style["color"], markersize=5, fillstyle="full" if place else "none")
     if found.threshold:
         axes.axhline(found.threshold[0], color=GREY, linewidth=1, linestyle="--", label="threshold")
     axes.axvline(found.step, color=GREY, linewidth=6, alpha=0.3)
-    axes.set(xlabel="step", ylabel="membrane, end of the step", title=f"{found.layer}, neuron {found.neuron}: apart at step {found.step}")
-    axes.legend(frameon=False, fontsize="small")
-    return axes
+    title = f"{found.layer}, neuron {found.neuron}: diverges at step {found.step}"
+    return finished(axes, xlabel="step", ylabel="membrane, end of the step", title=title, legend=True)
 
 
 @drawing
@@ -137,8 +133,5 @@ def spikes_apart(axes: Axes, a: Outcome, b: Outcome) -> Axes:
         found = f"{[layer.shape for layer in first]} and {[layer.shape for layer in second]}"
         raise invalid(what, "outcomes", found, "of the same sample and shape", "record one sample in both forms")
     for place, (one, other) in enumerate(zip(first, second, strict=True)):
-        axes.plot(np.arange(len(one)), (one != other).mean(axis=1), label=f"hidden{place}", linewidth=1.5, **line_style(place))
-    axes.set(xlabel="step", ylabel="neurons that differ", ylim=(0, None))
-    axes.grid(alpha=0.3)
-    axes.legend(frameon=False, fontsize="small")
-    return axes
+        axes.plot(np.arange(len(one)), (one != other).mean(axis=1), label=hidden(place), linewidth=1.5, **line_style(place))
+    return finished(axes, xlabel="step", ylabel="neurons that differ", ylim=(0, None), legend=True, grid=True)

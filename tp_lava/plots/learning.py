@@ -1,4 +1,4 @@
-"""How a network learns, step by step: contrast, third factor, the life of a synapse; and what weights and traces have become."""
+"""Learning, step by step: contrast, third factors, weights; and histograms of weights and traces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from tp_lava.plots.style import (
     PURPLE,
     VERMILION,
     array_of,
+    draw_lines,
     drawing,
+    finished,
     line_style,
     names_of,
     same_length,
@@ -27,10 +29,10 @@ from tp_lava.plots.style import (
 
 @drawing
 def contrast(axes: Axes, errors: np.ndarray, labels: Sequence[object] | None = None) -> Axes:
-    """The error vector of a layer over steps, a line for each target stream; the first is the sample's own.
+    """The error vector of a layer over steps, one line per target stream; the first is the stream of the sample's own label.
 
-    errors: (T, K), softmax(similarity) - softmax(-distance): positive where a layer sees too much of a stream, negative where too
-    little; labels: of the streams.
+    errors: (T, K), softmax(similarity) - softmax(-distance): positive where the layer is too similar to a stream, negative where
+    it is not similar enough; labels: of the streams.
     """
     values = array_of("plots.contrast", "errors", errors, 2)
     for place, name in enumerate(names_of("plots.contrast", "labels", labels, values.shape[1])):
@@ -38,14 +40,13 @@ def contrast(axes: Axes, errors: np.ndarray, labels: Sequence[object] | None = N
         style: dict[str, Any] = own if place == 0 else {"linewidth": 1.0, **line_style(place - 1, colours=OTHERS)}
         axes.plot(np.arange(len(values)), values[:, place], label=f"{name} (its own)" if place == 0 else name, **style)
     axes.axhline(0, color=COLOURS["spike"], linewidth=0.6)
-    axes.set(xlabel="step", ylabel="contrast", xlim=(-0.5, len(values) - 0.5))
     axes.legend(frameon=False, fontsize="small", title="stream of", ncols=2 if values.shape[1] > 4 else 1)
-    return axes
+    return finished(axes, xlabel="step", ylabel="contrast", xlim=(-0.5, len(values) - 0.5))
 
 
 @drawing
 def third_factor(axes: Axes, surrogate: np.ndarray, error: np.ndarray, third: np.ndarray, labels: Sequence[object] | None = None) -> Axes:
-    """How a neuron's third factor comes about, in lanes: psi, the contrast of each stream, and their product with its target traces.
+    """The third factor of a neuron and what it is computed from, in lanes: psi, the contrast of each stream, the third factor.
 
     surrogate: psi, (T,); error: (T, K); third: (T,); labels: of the streams.
     """
@@ -57,9 +58,9 @@ def third_factor(axes: Axes, surrogate: np.ndarray, error: np.ndarray, third: np
 
 @drawing
 def third_factors(axes: Axes, third: np.ndarray, neurons: int = 40) -> Axes:
-    """The third factors of a layer, (T, n), as a field: orange asks for stronger synapses, purple for weaker ones.
+    """The third factors of a layer, (T, n), as an image.
 
-    neurons: those with the largest values are shown, the largest at the bottom.
+    neurons: number shown: those with the largest absolute values, the largest at the bottom.
     """
     values = array_of("plots.third_factors", "third", third, 2)
     shown = np.argsort(-np.abs(values).max(axis=0), kind="stable")[:neurons]
@@ -69,32 +70,24 @@ def third_factors(axes: Axes, third: np.ndarray, neurons: int = 40) -> Axes:
     )
     bar = axes.figure.colorbar(drawn, ax=axes, pad=0.02)
     bar.outline.set_visible(False)
-    axes.set(xlabel="step", ylabel=f"neuron (the {len(shown)} with the largest)", title="third factors")
-    return axes
+    return finished(axes, xlabel="step", ylabel=f"neuron (the {len(shown)} with the largest)", title="third factors")
 
 
 @drawing
 def weights_over_time(
     axes: Axes, weights: np.ndarray, names: Sequence[object] | None = None, *, arrivals: np.ndarray | None = None, unit: str = "step"
 ) -> Axes:
-    """Weights as they change: the life of one synapse, or of some.
+    """Weights of one synapse, or of several, over time.
 
-    weights: (T,) or (T, n), each as it stands at the end of a step; arrivals: (T,) not zero where a presynaptic spike came, which
-    is when a spike-driven rule changes the weight; unit: of the horizontal axis.
+    weights: (T,) or (T, n), at the end of each step; arrivals: (T,), not zero where a presynaptic spike arrived, which is when a
+    spike-driven rule changes the weight; unit: of the horizontal axis.
     """
     what = "plots.weights_over_time"
-    lives = array_of(what, "weights", weights, 1, 2)
-    lives = lives[:, None] if lives.ndim == 1 else lives
-    for place, name in enumerate(names_of(what, "names", names, lives.shape[1])):
-        axes.step(np.arange(len(lives)), lives[:, place], where="post", label=name, linewidth=1.5, **line_style(place, name))
+    lines = draw_lines(axes, what, "weights", weights, names, drawstyle="steps-post", linewidth=1.5)
     if arrivals is not None:
-        came = np.flatnonzero(same_length(what, "arrivals", array_of(what, "arrivals", arrivals, 1), len(lives)))
-        axes.plot(came, np.zeros(came.size), "|", color=COLOURS["spike"], transform=axes.get_xaxis_transform(), markersize=12)
-    axes.set(xlabel=unit, ylabel="weight", xlim=(-0.5, len(lives) - 0.5))
-    axes.grid(alpha=0.3)
-    if names is not None:
-        axes.legend(frameon=False, fontsize="small")
-    return axes
+        steps = np.flatnonzero(same_length(what, "arrivals", array_of(what, "arrivals", arrivals, 1), len(lines)))
+        axes.plot(steps, np.zeros(steps.size), "|", color=COLOURS["spike"], transform=axes.get_xaxis_transform(), markersize=12)
+    return finished(axes, xlabel=unit, ylabel="weight", xlim=(-0.5, len(lines) - 0.5), legend=names is not None, grid=True)
 
 
 @drawing
@@ -108,16 +101,14 @@ def weight_histogram(axes: Axes, before: np.ndarray, after: Mapping[str, np.ndar
     axes.hist(first.ravel(), edges, color=COLOURS["before"], alpha=0.6, label="before")
     for place, (name, weights) in enumerate(later.items()):
         axes.hist(weights.ravel(), edges, histtype="step", linewidth=1.5, label=f"after, {name}", **line_style(place, name))
-    axes.set(xlabel="weight", ylabel="synapses", yscale="log", title="hidden weights")
-    axes.legend(frameon=False)
-    return axes
+    return finished(axes, xlabel="weight", ylabel="synapses", yscale="log", title="hidden weights", legend=True)
 
 
 @drawing
 def trace_histogram(axes: Axes, traces: Mapping[str, np.ndarray], bins: int = 50, *, largest: float | None = None) -> Axes:
-    """Distribution of traces, or of any state that is not negative, counts on a logarithmic scale.
+    """Distribution of traces, or of another state that is never negative, counts on a logarithmic scale.
 
-    traces: name -> array; largest: what the register holds, drawn as a line.
+    traces: name -> array; largest: the largest value that the register holds, drawn as a line.
     """
     what = "plots.trace_histogram"
     arrays = {name: array_of(what, f"traces[{name!r}]", values, 1, 2, 3) for name, values in some(what, "traces", traces).items()}
@@ -127,20 +118,16 @@ def trace_histogram(axes: Axes, traces: Mapping[str, np.ndarray], bins: int = 50
         axes.hist(values.ravel(), edges, histtype="step", linewidth=1.5, label=name, **line_style(place, name))
     if largest is not None:
         axes.axvline(largest, color=PURPLE, linewidth=1.2, linestyle="--", label="largest that fits")
-    axes.set(xlabel="trace", ylabel="neurons and steps", yscale="log")
-    axes.legend(frameon=False)
-    return axes
+    return finished(axes, xlabel="trace", ylabel="neurons and steps", yscale="log", legend=True)
 
 
 @drawing
 def weight_changes(axes: Axes, changes: np.ndarray) -> Axes:
-    """How much a layer's weights change at each step: the sum of the strengthenings and of the weakenings. changes: (T, ...)."""
+    """Weight changes of a layer at each step: the sum of the increases and the sum of the decreases. changes: (T, ...)."""
     values = array_of("plots.weight_changes", "changes", changes, 2, 3)
     flat = values.reshape(len(values), -1)
     steps = np.arange(len(flat))
     axes.bar(steps, np.clip(flat, 0, None).sum(axis=1), 0.8, color=GREEN, label="strengthened")
     axes.bar(steps, np.clip(flat, None, 0).sum(axis=1), 0.8, color=VERMILION, label="weakened")
     axes.axhline(0, color=COLOURS["spike"], linewidth=0.6)
-    axes.set(xlabel="step", ylabel="summed change of weights", xlim=(-0.5, len(flat) - 0.5))
-    axes.legend(frameon=False, fontsize="small")
-    return axes
+    return finished(axes, xlabel="step", ylabel="summed change of weights", xlim=(-0.5, len(flat) - 0.5), legend=True)

@@ -1,17 +1,22 @@
-"""What all pictures share: colours that the colour-blind tell apart, thin lines on white, and the check of what is drawn on.
+"""What all pictures share: colours, line styles, checks of the input, and writing a picture to a file.
 
-Colours: M. Okabe and K. Ito, Color Universal Design (2008). Fields of numbers are green (from zero on) or purple to orange (about zero).
+Colours are safe for the colour-blind (M. Okabe and K. Ito, Color Universal Design, 2008). Colour maps: green for values from zero on,
+purple to orange for values around zero.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from tp_lava.checks import is_whole
 from tp_lava.errors import invalid
@@ -19,7 +24,7 @@ from tp_lava.errors import invalid
 INK, GREY, PALE = "#000000", "#999999", "#E5E5E5"
 BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE, INK)
-OTHERS = (BLUE, GREEN, ORANGE, SKY, PURPLE, GREY)  # beside what vermilion sets off
+OTHERS = (BLUE, GREEN, ORANGE, SKY, PURPLE, GREY)  # beside something highlighted in vermilion
 COLOURS = {"float": BLUE, "fixed": VERMILION, "frozen": GREY, "before": SKY, "trace": GREEN, "spike": INK}
 FROM_ZERO, ABOUT_ZERO = "Greens", "PuOr_r"
 _DASHES = ("-", "--", ":")
@@ -28,7 +33,7 @@ P = ParamSpec("P")
 
 
 def drawing(draw: Callable[Concatenate[Axes, P], Axes]) -> Callable[Concatenate[Axes, P], Axes]:
-    """A picture: its first argument is the Axes it draws on and returns, whose upper and right spines it takes away."""
+    """Decorator of a picture: checks the Axes, its first argument, and removes the upper and right spines."""
 
     @wraps(draw)
     def drawn(axes: Axes, *args: P.args, **kwargs: P.kwargs) -> Axes:
@@ -41,51 +46,79 @@ def drawing(draw: Callable[Concatenate[Axes, P], Axes]) -> Callable[Concatenate[
 
 
 def line_style(place: int, name: str = "", colours: Sequence[str] = SERIES) -> dict[str, Any]:
-    """Colour and dashes of line number `place`; names among COLOURS have a colour of their own."""
+    """Colour and dashes of line number `place`. A name in COLOURS has its own colour."""
     dashes = _DASHES[place // len(colours) % len(_DASHES)]
     return {"color": COLOURS.get(name, colours[place % len(colours)]), "linestyle": dashes}
 
 
 def array_of(what: str, attr: str, values: object, *dimensions: int) -> np.ndarray:
-    """Finite numbers with as many dimensions as one of those given. Raises InvalidValueError."""
+    """A non-empty array of finite numbers that has one of the given numbers of dimensions. Raises InvalidValueError."""
     try:
         array = np.asarray(values, np.float64)
     except (TypeError, ValueError):
         raise invalid(what, attr, repr(values)[:60], "an array of numbers", "pass a NumPy array") from None
     if array.ndim not in dimensions or array.size == 0:
         limit = " or ".join(f"{number}-dimensional" for number in dimensions)
-        raise invalid(what, attr, f"of shape {array.shape}", f"{limit} and not empty", "select what is to be drawn")
+        raise invalid(what, attr, f"of shape {array.shape}", f"{limit} and not empty", "select the values to draw")
     if not np.isfinite(array).all():
-        raise invalid(what, attr, "not finite somewhere", "finite", "leave out what is missing")
+        raise invalid(what, attr, "not finite somewhere", "finite", "leave out missing values")
     return array
 
 
 def names_of(what: str, attr: str, names: Sequence[object] | None, count: int) -> list[str]:
-    """As many names as there is to name; without any, numbers. Raises InvalidValueError."""
+    """`count` names; 0, 1, ... where names is None. Raises InvalidValueError."""
     if names is None:
         return [str(number) for number in range(count)]
     if len(names) != count:
-        raise invalid(what, attr, f"{len(names)} names", f"one for each of {count}", "name each or none")
+        raise invalid(what, attr, f"{len(names)} names", f"one for each of {count}", "give all names or none")
     return [str(name) for name in names]
 
 
 def same_length(what: str, attr: str, values: np.ndarray, steps: int) -> np.ndarray:
-    """The values, one for each step. Raises InvalidValueError."""
+    """The values, checked to have one entry per step. Raises InvalidValueError."""
     if len(values) != steps:
-        raise invalid(what, attr, f"{len(values)} steps long", f"as long as the others, {steps}", "draw what was recorded together")
+        raise invalid(what, attr, f"{len(values)} steps long", f"as long as the others, {steps}", "draw values that were recorded together")
     return values
 
 
 def some(what: str, attr: str, values: Any) -> Any:
-    """What is not empty. Raises InvalidValueError."""
+    """The values, checked not to be empty. Raises InvalidValueError."""
     if not len(values):
-        raise invalid(what, attr, "empty", "not empty", "give something to draw")
+        raise invalid(what, attr, "empty", "not empty", "give values to draw")
     return values
+
+
+def draw_lines(axes: Axes, what: str, attr: str, values: object, names: Sequence[object] | None, **style: Any) -> np.ndarray:
+    """Draw (T,) or (T, n) values as n lines over steps. -> the values, (T, n). Raises InvalidValueError."""
+    lines = array_of(what, attr, values, 1, 2)
+    lines = lines[:, None] if lines.ndim == 1 else lines
+    for place, name in enumerate(names_of(what, "names", names, lines.shape[1])):
+        axes.plot(np.arange(len(lines)), lines[:, place], label=name, **style, **line_style(place, name))
+    return lines
+
+
+def finished(axes: Axes, *, legend: bool = False, grid: bool = False, **properties: Any) -> Axes:
+    """Set labels, limits and the like (see Axes.set), and draw a legend and a grid where asked for. -> the Axes."""
+    axes.set(**properties)
+    if grid:
+        axes.grid(alpha=0.3)
+    if legend:
+        axes.legend(frameon=False, fontsize="small")
+    return axes
 
 
 def count_of(what: str, attr: str, value: object, least: int, end: float = math.inf) -> int:
     """A whole number from `least` to below `end`. Raises InvalidValueError."""
     if not is_whole(value, least, end):
         limit = f"an integer of at least {least}" if end == math.inf else f"an integer in [{least}, {end})"
-        raise invalid(what, attr, repr(value), limit, "give how many are to be drawn" if end == math.inf else "count from 0")
+        raise invalid(what, attr, repr(value), limit, "give the number to draw" if end == math.inf else "count from 0")
     return int(value)  # type: ignore[call-overload]
+
+
+@contextmanager
+def figure_file(file: Path, size: tuple[float, float], columns: int = 1) -> Iterator[Any]:
+    """-> the Axes to draw on, an array of them for several columns; the picture is written to the file at the end. size: inches."""
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    yield figure.subplots(1, columns)
+    figure.savefig(file, dpi=120)

@@ -1,6 +1,6 @@
-"""The report: what a network is, takes and computes, as one HTML page to be read, printed and taken to the lab.
+"""The report: a network's placement, bits, operations and estimates as one HTML page that loads nothing from elsewhere.
 
-`facts` computes, `figures` and `drawings` draw, `page` writes. Nothing on the page is loaded from elsewhere.
+`facts` computes, `figures` and `drawings` draw, `page` fills the template.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tp_lava.report.page import render as render
 
 
 def write_report(model: Network | Learner, samples: Sequence[Sample], out: str | os.PathLike, **options: Any) -> Facts:
-    """Write the report of a model on samples to a file; the same model and samples give the same bytes. -> what it says.
+    """Write the report of a model on samples to a file; the same model and samples give the same bytes. -> its contents.
 
     options: see gather. Raises InvalidValueError, OSError.
     """

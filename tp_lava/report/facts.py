@@ -1,4 +1,4 @@
-"""Facts of a report: everything it says, computed once; what is drawn and written of it is in the other modules."""
+"""Facts of a report: everything on the page, computed once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from tp_lava.comparison.rule_facts import label
 from tp_lava.data.events import Sample
 from tp_lava.deploy.loihi2 import Costs, Counts, Estimate, Limits, Mapping, Remembered, count, estimate, learning_memory, map_network
 from tp_lava.errors import invalid
@@ -27,8 +28,10 @@ _PACKAGES = ("tp-lava", "numpy", "numba", "matplotlib", "jinja2", "lava-nc")
 
 @dataclass(frozen=True)
 class Facts:
-    """name: of the model; accuracy: (float, fixed) of `tested` samples; inference, learning: operations counted, learning None without
-    a rule; held: connection -> (weights in float, as held in fixed point); traces: layer -> of every neuron and step of the sample shown.
+    """The contents of a report.
+
+    name: of the model; accuracy: (float, fixed) of `tested` samples; inference, learning: operations counted, learning None without a
+    rule; held: connection -> (weights in float, weights in fixed point); shown: outcome of the first sample, of class shown_label.
     """
 
     name: str
@@ -53,8 +56,8 @@ class Facts:
 
     @property
     def rule_name(self) -> str:
-        """In words."""
-        return type(self.rule).__name__ if self.rule else "no rule: it infers"
+        """A short name."""
+        return label(self.rule) if self.rule else "no rule: inference"
 
 
 def gather(
@@ -71,10 +74,10 @@ def gather(
     costs: Costs | None = None,
     made_by: Named[str, Any] | None = None,
 ) -> Facts:
-    """Everything about a model on samples. The model itself stays as it is.
+    """Compute everything about a model on samples. The model is not changed.
 
-    model, rule, fixed, seed: as map_network and Learner take them; counted: of the samples, how many have their operations counted;
-    board, limits, costs: for map_network and estimate; made_by: options to be printed. Raises InvalidValueError.
+    model, rule, fixed, seed: as for map_network and Learner; counted: number of samples whose operations are counted; board, limits,
+    costs: as for map_network and estimate; made_by: options to be printed. Raises InvalidValueError.
     """
     if not samples:
         raise invalid("report", "samples", "empty", "at least one sample", "give some of the data")
@@ -85,7 +88,7 @@ def gather(
     inference = count(learner, samples[:counted], learning=False)
     learning = count(learner, samples[:counted]) if held_rule else None
     formats = plan(network, None, mapping.fixed)
-    events, label = samples[0]
+    events, shown_label = samples[0]
     return Facts(
         name=name,
         network=network,
@@ -101,7 +104,7 @@ def gather(
         memory=learning_memory(network, held_rule, steps),
         held={n: (network.weights[n], w) for n, w in learner.weights.items() if not network.is_bias(n)},
         shown=learner.infer(events, record=True),
-        shown_label=label,
+        shown_label=shown_label,
         board_asked=board is not None,
         ranges=check_ranges(model, rule, fixed, steps=steps, limits=LOIHI, strict=False),
         made_by=dict(made_by or {}),
@@ -110,7 +113,7 @@ def gather(
 
 
 def versions() -> dict[str, str]:
-    """Of what computed the report."""
+    """Versions of the packages that computed the report."""
     found = {"Python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Figures of a report: each function draws on a matplotlib Axes."""
+"""Figures of a report that `tp_lava.plots` does not have. Each function draws on a matplotlib Axes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _OPERATIONS = (("synaptic", "sample's path"), ("rule_synaptic", "target streams"
 
 
 def operations(axes: Axes, counts: Counts) -> None:
-    """Operations of the mean sample, layer by layer."""
+    """Operations per sample, by layer, mean over the samples."""
     names = [layer.name for layer in counts.samples[0].layers]
     left = np.zeros(len(names))
     for (attr, label), colour in zip(_OPERATIONS, COLOURS, strict=False):
@@ -31,11 +31,11 @@ def operations(axes: Axes, counts: Counts) -> None:
 
 
 def energy(axes: Axes, estimate: Estimate) -> None:
-    """Each line of an estimate from low to high."""
+    """The parts of an energy estimate, each as a bar from low to high."""
     lines = [line for line in estimate.energy if line.high > 0]
     for place, line in enumerate(lines):
         axes.plot([line.low, line.high], [place, place], color=COLOURS[0], linewidth=7, solid_capstyle="butt")
-        if line.low == line.high:
+        if line.low == line.high:  # a bar of no length
             axes.plot(line.low, place, "|", color=COLOURS[0], markersize=10, markeredgewidth=3)
     axes.set_yticks(range(len(lines)), [line.name.split(",")[0] for line in lines])
     axes.set(xscale="log", xlabel="µJ per sample, low to high: an estimate", ylim=(len(lines) - 0.4, -0.6))
@@ -43,28 +43,22 @@ def energy(axes: Axes, estimate: Estimate) -> None:
 
 
 def memory(axes: Axes, rows: Sequence[Remembered]) -> None:
-    """Numbers that learning a sample remembers, all hidden layers."""
+    """Numbers stored to learn one sample, all hidden layers."""
     totals = [row.total for row in rows]
     axes.barh([row.name for row in rows], totals, 0.62, color=[COLOURS[1] if row.yours else COLOURS[0] for row in rows])
     for place, total in enumerate(totals):
         axes.annotate(f"{total:,}", (total, place), (4, 0), textcoords="offset points", va="center", color=MUTED)
     axes.invert_yaxis()
-    axes.set(xlabel="numbers remembered", xlim=(0, max(totals) * 1.2))
+    axes.set(xlabel="numbers stored", xlim=(0, max(totals) * 1.2))
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
 def weights(axes: Axes, real: np.ndarray, held: np.ndarray) -> None:
-    """Distribution of a connection's weights in float and as held."""
+    """Distribution of a connection's weights in float and in fixed point."""
     largest = float(max(np.abs(real).max(initial=0), np.abs(held).max(initial=0))) or 1.0
     edges = np.linspace(-largest, largest, 42).tolist()
     axes.hist(real.ravel(), edges, color=COLOURS[5], label="float")
     axes.hist(held.ravel(), edges, histtype="step", color=COLOURS[1], linewidth=1.2, label="fixed point")
     axes.set(xlabel="weight", ylabel="synapses", yscale="log", ylim=(0.7, None))
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-
-
-def traces(axes: Axes, values: np.ndarray) -> None:
-    """Distribution of a layer's spike traces, over every neuron and step of a sample."""
-    axes.hist(values.ravel(), 50, color=COLOURS[2])
-    axes.set(xlabel="spike trace", ylabel="neurons x steps", yscale="log", ylim=(0.7, None))

@@ -1,4 +1,4 @@
-"""The page: facts through a template into one HTML file that loads nothing from anywhere."""
+"""The page: the template, filled with facts and pictures, as one HTML file that loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
+from matplotlib.axes import Axes
 
 from tp_lava.deploy.loihi2.counting import Counts
 from tp_lava.ranges.report import FITS
-from tp_lava.report import drawings, figures
+from tp_lava.report import drawings, figures, svg
 from tp_lava.report.facts import Facts
-from tp_lava.report.svg import drawn
 
 
 def render(facts: Facts) -> str:
@@ -38,20 +38,20 @@ def render(facts: Facts) -> str:
 
 
 class Sources:
-    """Footnotes: each source is numbered when it is first asked for."""
+    """Footnotes: a source gets its number when it is first used."""
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
 
     def note(self, source: str) -> Markup:
-        """The mark of a source; nothing for none."""
+        """The footnote mark of a source; nothing for an empty source."""
         if not source:
             return Markup("")
         number = self.numbers.setdefault(source, len(self.numbers) + 1)
         return Markup('<sup><a href="#source-{0}" aria-label="source {0}">{0}</a></sup>').format(number)
 
     def link(self, source: str) -> Markup:
-        """A source as a link, or as it is where it is no address."""
+        """A source as a link, or as text where it is no address."""
         return Markup('<a href="{0}">{0}</a>').format(source) if source.startswith("https://") else escape(source)
 
 
@@ -64,17 +64,17 @@ def thousands(value: float) -> str:
 
 
 def short(value: float) -> str:
-    """Three digits that count."""
+    """Three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 or value == 0 else f"{value:.3g}"
 
 
 def span(low: float, high: float) -> str:
-    """low to high, once where they look the same."""
+    """low to high, or one number where they are written alike."""
     return short(low) if short(low) == short(high) else f"{short(low)} to {short(high)}"
 
 
 def rough(low: float, high: float) -> str:
-    """The same with two digits that count: for estimates."""
+    """The same with two significant digits: for estimates."""
     ends = [short(float(f"{value:.2g}")) for value in (low, high)]
     return ends[0] if ends[0] == ends[1] else " to ".join(ends)
 
@@ -84,38 +84,33 @@ def rough(low: float, high: float) -> str:
 
 def _pictures(facts: Facts) -> dict[str, Any]:
     """Every picture, as markup."""
-    made: dict[str, Any] = {"architecture": drawings.architecture(facts.network, facts.rule, facts.mapping)}
-    made["chips"] = [Markup(drawings.core_map(facts.mapping, chip)) for chip in drawings.shown_chips(facts.mapping)]
-    counts = facts.learning or facts.inference
-    height = 1.2 + 0.42 * len(facts.mapping.layers)
-    plots: dict[str, tuple[str, Callable, tuple[float, float]]] = {
-        "operations": ("Operations of the mean sample by layer", partial(figures.operations, counts=counts), (5.4, height)),
-        "energy": ("Energy of a sample, each part from low to high", partial(figures.energy, estimate=facts.estimates[-1]), (5.4, 2.6)),
-        "memory": ("Numbers that learning remembers, by rule", partial(figures.memory, rows=facts.memory), (5.4, 2.9)),
-    }
-    for name, (label, draw, size) in plots.items():
-        made[name] = drawn(name, label, draw, size)
-    made = {name: Markup(picture) if isinstance(picture, str) else picture for name, picture in made.items()}
-    made["weights"] = [
-        (name, Markup(drawn(f"weights-{name}", f"Histogram of the weights {name}", partial(figures.weights, real=a, held=b), (3.6, 2.3))))
-        for name, (a, b) in facts.held.items()
-    ]
-    made["layers"] = [_of_layer(facts, number, demand.name) for number, demand in enumerate(facts.mapping.layers)]
-    return made
-
-
-def _of_layer(facts: Facts, number: int, name: str) -> tuple[str, Markup, Markup]:
-    """(name, histogram of traces, raster) of the sample shown."""
     from tp_lava import plots
 
-    assert facts.shown.traces is not None
-    traces = partial(figures.traces, values=facts.shown.traces[number])
-    raster = partial(plots.raster, outcome=facts.shown, layer=number)
-    return (
-        name,
-        Markup(drawn(f"traces-{name}", f"Histogram of the spike traces of {name}", traces, (3.6, 2.3))),
-        Markup(drawn(f"raster-{name}", f"Spikes of {name} on its traces, over the steps of one sample", raster, (5.4, 3.2))),
-    )
+    def drawn(name: str, title: str, draw: Callable[[Axes], object], size: tuple[float, float]) -> Markup:
+        return Markup(svg.drawn(name, title, draw, size))
+
+    counts, estimate, shown = facts.learning or facts.inference, facts.estimates[-1], facts.shown
+    layers = [demand.name for demand in facts.mapping.layers]
+    assert shown.traces is not None
+    wide, small, tall = (5.4, 2.8), (3.6, 2.3), (5.4, 1.2 + 0.42 * len(layers))
+    made: dict[str, Any] = {
+        "architecture": Markup(drawings.architecture(facts.network, facts.rule, facts.mapping)),
+        "chips": [Markup(drawings.core_map(facts.mapping, chip)) for chip in drawings.shown_chips(facts.mapping)],
+        "operations": drawn("operations", "Operations per sample, by layer", partial(figures.operations, counts=counts), tall),
+        "energy": drawn("energy", "Energy of a sample, each part from low to high", partial(figures.energy, estimate=estimate), wide),
+        "memory": drawn("memory", "Numbers stored for learning, by rule", partial(figures.memory, rows=facts.memory), wide),
+        "weights": [],
+        "layers": [],
+    }
+    for name, (real, held) in facts.held.items():
+        weights = partial(figures.weights, real=real, held=held)
+        made["weights"].append((name, drawn(f"weights-{name}", f"Histogram of the weights {name}", weights, small)))
+    for number, name in enumerate(layers):
+        traces = partial(plots.trace_histogram, traces={name: shown.traces[number]})
+        raster = partial(plots.raster, outcome=shown, layer=number)
+        histogram = drawn(f"traces-{name}", f"Histogram of the spike traces of {name}", traces, small)
+        made["layers"].append((name, histogram, drawn(f"raster-{name}", f"Spikes and traces of {name} in one sample", raster, (5.4, 3.2))))
+    return made
 
 
 _QUANTITIES = (
@@ -135,7 +130,7 @@ _OF_SAMPLE = (
 
 
 def _operations(facts: Facts) -> Iterator[tuple[str, str, list[str]]]:
-    """(where, what, cells): mean and range over the samples counted, inferred and learned; lines of zeros are left out."""
+    """(where, what, cells): mean and range over the samples, for inference and for learning; rows of zeros are left out."""
     runs: list[Counts] = [counts for counts in (facts.inference, facts.learning) if counts]
     for name, what in _OF_SAMPLE:
         found = [[getattr(sample, name) for sample in counts.samples] for counts in runs]

@@ -1,6 +1,6 @@
-"""Inline SVG: pictures of matplotlib's as elements of a page, and what hand-drawn ones are made of.
+"""Inline SVG: matplotlib pictures as elements of a page, and the elements of drawings.
 
-Text stays text, identifiers are unique on the page, and the same picture is the same bytes every time.
+Text stays text, identifiers are unique on the page, and the same picture gives the same bytes every time.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from tp_lava.plots.style import SERIES
+
 INK, MUTED, RULE, PALE = "#1c2733", "#55616d", "#c9d1d8", "#eef2f5"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito
+COLOURS = SERIES[:-1]  # without black
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.size": 9.5,
@@ -36,7 +38,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def drawn(name: str, label: str, draw: Callable[[Axes], object], size: tuple[float, float] = (5.4, 2.8)) -> str:
-    """A matplotlib picture as an <svg> element. name: unique on the page; label: for those who do not see it; size: inches."""
+    """A matplotlib picture as an <svg> element. name: unique on the page; label: text for screen readers; size: inches."""
     with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)
@@ -53,16 +55,16 @@ def drawn(name: str, label: str, draw: Callable[[Axes], object], size: tuple[flo
 
 
 def element(tag: str, content: str = "", **attributes: object) -> str:
-    """An element; attribute names with _ for -; content: of other elements, or from text()."""
-    told = "".join(f' {name.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for name, value in attributes.items())
-    return f"<{tag}{told}>{content}</{tag}>"
+    """An element. content: other elements, or escaped text; attributes: named with _ in place of -, a trailing _ is removed."""
+    written = "".join(f' {name.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for name, value in attributes.items())
+    return f"<{tag}{written}>{content}</{tag}>"
 
 
 def text(x: float, y: float, words: object, **attributes: object) -> str:
-    """Words at a place, escaped."""
+    """A text at a position, escaped."""
     return element("text", escape(str(words)), x=f"{x:g}", y=f"{y:g}", **attributes)
 
 
 def picture(width: float, height: float, label: str, parts: Sequence[str], kind: str = "drawing") -> str:
-    """A hand-drawn <svg> element."""
+    """An <svg> element of other elements. label: text for screen readers; kind: its class."""
     return element("svg", "".join(parts), class_=kind, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=label)

@@ -1,9 +1,9 @@
-"""What the experiments of a paper share: its name, its settings, its convolutional network, ways to say a figure."""
+"""What the experiments of a paper share: its name, settings, convolutional network and published figures."""
 
 from __future__ import annotations
 
 import tp_lava as tpl
-from experiments.declaration import Learning, Published
+from experiments.config import Convolution, Data, Experiment, Learning, Published
 
 TP_PAPER = "TP: Pes, Yin, Stuijk, Corradi, arXiv 2509.13053, Neuromorph. Comput. Eng. 6 014002 (2026)"
 TESS_PAPER = "TESS: Apolinario, Roy, Frenkel, arXiv 2502.01837, IJCNN 2025"
@@ -14,6 +14,7 @@ TRIALS = "mean of 5 trials"
 
 ONE_SPIKE = "a unit with several events in a step spikes once here; the reference adds them up"
 PADDING = "every recording has the same number of steps here; the reference pads to the longest of a batch"
+OWN_FEEDBACK = "the target path of the first layer shares the recurrent weights here; in the reference it has fixed random ones of its own"
 TP_LAYERS = ("64", "128, max pool 2", "256", "256, max pool 2", "512", "512, max pool 2", "512", "512, adaptive average pool to 2 x 2")
 TP_WEIGHTS = "3 x 3; standardised before use: per output channel zero mean, variance 1 / fan-in, times 1.8"
 TESS_LAYERS = ("64", "128, max pool 2", "256", "256, max pool 2", "512", "512, max pool 2", "512", "512, global average pool")
@@ -58,3 +59,12 @@ def tess_figures(tess: float, s_tllr: float, bptt: float) -> tuple[Published, ..
     """Percentages of the paper's table."""
     rows = (("TESS", tess), ("S-TLLR", s_tllr), ("BPTT", bptt))
     return tuple(Published(what, percent, None, TRIALS, TESS_PAPER) for what, percent in rows)
+
+
+def tess_experiment(
+    name: str, data: Data, image: tuple[int, int, int], classes: int, published: tuple[Published, ...], acausal: float, batch: int
+) -> Experiment:
+    """VGG-9, trained by TESS."""
+    network = Convolution(image, TESS_LAYERS, classes, tpl.TESS.neuron(), None, TESS_WEIGHTS)
+    title, learning = f"{data.name}, VGG-9, TESS", tess_batches(acausal, batch)
+    return Experiment(name, title, TESS_PAPER, network, learning, None, data, published, seeds=5)

@@ -1,8 +1,8 @@
 """N-MNIST with TP, feed-forward."""
 
 import tp_lava as tpl
-from experiments.declaration import Data, Dense, Experiment, StandIn
-from experiments.declared.papers import ONE_SPIKE, PADDING, TP_PAPER, one_by_one, tp_batches, tp_figures
+from experiments.config import Data, Dense, Experiment, StandIn
+from experiments.configs.papers import ONE_SPIKE, PADDING, TP_PAPER, one_by_one, tp_batches, tp_figures
 
 DATA = Data(
     name="N-MNIST",
@@ -34,3 +34,4 @@ EXPERIMENT = Experiment(
         recorded=one_by_one(tpl.TP(2e-3, 3e-5, contrast=4), epochs=10),
     ),
 )
+EXPERIMENTS = (EXPERIMENT,)

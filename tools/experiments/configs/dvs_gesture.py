@@ -1,8 +1,8 @@
-"""DVS-Gesture with TP, VGG-9."""
+"""DVS-Gesture with TP and with TESS, VGG-9."""
 
 import tp_lava as tpl
-from experiments.declaration import Convolution, Data, Experiment
-from experiments.declared.papers import TP_LAYERS, TP_PAPER, TP_WEIGHTS, tp_batches, tp_figures
+from experiments.config import Convolution, Data, Experiment
+from experiments.configs.papers import TP_LAYERS, TP_PAPER, TP_WEIGHTS, tess_experiment, tess_figures, tp_batches, tp_figures
 
 DATA = Data(
     name="DVS-Gesture",
@@ -16,7 +16,7 @@ DATA = Data(
     files=tuple(f"DVSGesture/ibmGesture{part}{form}" for part in ("Train", "Test") for form in ("", ".tar.gz")),
     obtain="the version cut by tonic's authors: figshare.com/ndownloader/files/38022171 (train) and /38020584 (test), unpacked beside them",
 )
-EXPERIMENT = Experiment(
+TP = Experiment(
     name="dvs_gesture_tp",
     title="DVS-Gesture, VGG-9, TP",
     paper=TP_PAPER,
@@ -26,3 +26,5 @@ EXPERIMENT = Experiment(
     data=DATA,
     published=tp_figures("dvsgesture.sh", best=(97.8, 0.75), last=(95.61, 1.02)),
 )
+FIGURES = tess_figures(tess=98.56, s_tllr=98.48, bptt=97.95)
+EXPERIMENTS = (TP, tess_experiment("dvs_gesture_tess", DATA, (32, 32, 2), 11, FIGURES, acausal=0.0, batch=16))

@@ -1,9 +1,8 @@
-"""Keyword spotting with TP: a network that has learned Google Speech Commands is fine-tuned to a speaker it has never heard."""
+"""Keyword spotting with TP: a network trained on Google Speech Commands is fine-tuned to a new speaker."""
 
 import tp_lava as tpl
-from experiments.declaration import Adaptation, Data, Dense, Experiment, Published, StandIn
-from experiments.declared.papers import TP_CODE, TP_PAPER, spoken, tp_batches
-from experiments.declared.shd_recurrent import OWN_FEEDBACK
+from experiments.config import Adaptation, Data, Dense, Experiment, Published, StandIn
+from experiments.configs.papers import OWN_FEEDBACK, TP_CODE, TP_PAPER, spoken, tp_batches
 
 DATA = Data(
     name="GSC v2, in its spiking form SSC",
@@ -49,3 +48,4 @@ EXPERIMENT = Experiment(
     adaptation=Adaptation(shots=(1, 5, None), epochs=3, support=0.8),
     small=StandIn("speech", batch=tp_batches(64, epochs=10), streaming=STREAMING, recorded=STREAMING),
 )
+EXPERIMENTS = (EXPERIMENT,)

@@ -1,12 +1,12 @@
-"""What an experiment is: data only. The files in declared/ hold one each; run.py runs them.
+"""The configuration of an experiment: data only. The files in configs/ hold them; run.py runs them.
 
-Percentages are of test accuracy; every published one names its source and how it was measured.
+Percentages are test accuracies; every published figure has its source and says how it was measured.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import tp_lava as tpl
@@ -16,7 +16,7 @@ from tp_lava.rules import Rule
 
 @dataclass(frozen=True)
 class Published:
-    """A published figure. spread: standard deviation over seeds, None where none was published; source: where it stands."""
+    """A published figure. spread: standard deviation over seeds, None where none was published."""
 
     what: str
     percent: float
@@ -35,14 +35,14 @@ class Dense:
     recurrent: bool = False
 
     def network(self, n_inputs: int, n_classes: int, seed: int) -> tpl.Network:
-        """A blank one, for data of so many inputs and classes."""
+        """An untrained network for data with this number of inputs and classes."""
         sizes = (n_inputs, *self.sizes[1:-1], n_classes)
         return tpl.Network.dense(sizes, self.neuron, self.trace_decay, self.recurrent, seed)
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolutional network, which tp_lava cannot build yet. layers: from the input to the readout, in words."""
+    """A convolutional network, which tp_lava cannot train yet. layers: from the input to the readout, in words."""
 
     image: tuple[int, int, int]
     layers: tuple[str, ...]
@@ -54,7 +54,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Learning:
-    """By what is learned, and for how long. A cosine schedule spans the epochs, however many there are."""
+    """Rule, optimiser and length of training. A cosine schedule spans all epochs."""
 
     rule: Rule
     optimiser: Optimiser
@@ -63,7 +63,7 @@ class Learning:
     epochs: int
 
     def lasting(self, epochs: int | None) -> Learning:
-        """The same for another number of epochs; None: for this one."""
+        """The same with another number of epochs; None: unchanged."""
         epochs = self.epochs if epochs is None else epochs
         schedule = replace(self.schedule, epochs=epochs) if isinstance(self.schedule, tpl.Cosine) else self.schedule
         return replace(self, epochs=epochs, schedule=schedule)
@@ -71,11 +71,11 @@ class Learning:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set on disk and how it becomes steps.
+    """A data set on disk and its conversion to steps.
 
-    loader: the class that reads it; train, test: its arguments for either part; sensor_size: (width, height, polarities);
-    n_steps, step: of a recording, microseconds (None: no events); binning: in words; files: below the data
-    folder, that must be there; obtain: how to get them; published: whether the paper measured on them, in this form.
+    loader: the class that reads it; train, test: its arguments for either part; sensor_size: (width, height, polarities); n_steps: of a
+    recording; step: microseconds (None: no events); binning: description; files: required below the data folder; obtain: how to get
+    them; published: whether the paper's figures were measured on the data in this form.
     """
 
     name: str
@@ -93,25 +93,22 @@ class Data:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """Fine-tuning to a new speaker. shots: recordings of each word, None: all; support: the share of his recordings to learn from."""
+    """Fine-tuning to a new speaker. shots: recordings of each word, None: all; support: share of the recordings to learn from."""
 
     shots: tuple[int | None, ...]
     epochs: int
     support: float
 
 
-Kind = Literal["pictures", "speech"]
-
-
 @dataclass(frozen=True)
 class StandIn:
-    """What --small runs: smaller data of the same kind, learned with settings of its own where they differ.
+    """What --small runs: smaller data of the same kind, with their own settings.
 
     kind: "pictures": the embedded digits, or N-MNIST recordings (.npz); "speech": generated speech, or spoken words in SHD's
-    layout (.h5); recorded: settings of the streaming form where such a file is given.
+    layout (.h5); recorded: settings of the streaming form for such a file.
     """
 
-    kind: Kind
+    kind: Literal["pictures", "speech"]
     batch: Learning
     streaming: Learning
     recorded: Learning
@@ -122,8 +119,8 @@ class StandIn:
 class Experiment:
     """An experiment of a paper.
 
-    batch: as published; streaming: our own form, one sample at a time, None where there is none; differences: between our
-    run of the whole and the published one, in words; small: what can be run instead, None where nothing can.
+    batch: as published; streaming: tp_lava's own form, one sample at a time, None where there is none; differences: between a run
+    here on the whole data and the published one, in words; small: a smaller run, None where there is none.
     """
 
     name: str
@@ -137,14 +134,14 @@ class Experiment:
     differences: tuple[str, ...] = ()
     seeds: int = 10
     adaptation: Adaptation | None = None
-    small: StandIn | None = field(default=None)
+    small: StandIn | None = None
 
     @property
     def runnable(self) -> bool:
-        """Whether tp_lava can build its network."""
+        """Whether tp_lava can train its network."""
         return isinstance(self.network, Dense)
 
     @property
     def command(self) -> str:
-        """How it is run."""
+        """The command that runs it."""
         return f"uv run python tools/experiments/run.py {self.name} --data DIR"

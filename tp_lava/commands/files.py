@@ -1,0 +1,124 @@
+"""`tp-lava convert` and `tp-lava inspect`: files of trained networks become .tplava files, and what a file contains."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tp_lava.archive import encoded, kind_of, load_network, save_network
+from tp_lava.commands import options
+from tp_lava.commands.printing import make_folder, print_json, print_rows
+from tp_lava.convert import SUFFIXES, convert
+from tp_lava.errors import ArchiveError, invalid
+from tp_lava.graph.names import hidden
+from tp_lava.learner import Learner
+from tp_lava.graph.network import Network
+
+_OPTIONS = {"nir": ("dt", "reset", "exporter"), "state dict": ("layers",), "slayer": ()}  # of each format
+
+
+def convert_file(
+    source: Annotated[Path, typer.Argument(help=".nir, .net (SLAYER), .pt or .safetensors (with --layers).")],
+    to: Annotated[Path, typer.Option("--to", "--out", help="The .tplava file to write.")],
+    layers: Annotated[Path | None, typer.Option(help="State dicts: JSON file that describes the layers, see docs/converting.md.")] = None,
+    dt: Annotated[float | None, typer.Option(help="NIR: seconds per step.")] = None,
+    exporter: Annotated[str | None, typer.Option(help="NIR: snntorch, norse or sinabs, whose conventions the file follows.")] = None,
+    reset: Annotated[str | None, typer.Option(help="NIR: zero or subtract.")] = None,
+    trace_decay: Annotated[float | None, typer.Option(help="Decay of all spike traces; by default each membrane's decay.")] = None,
+    seed: options.Seed = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Convert a trained network, report what happened to each parameter, and write it as a .tplava file."""
+    given = {"layers": layers, "dt": dt, "exporter": exporter, "reset": reset}
+    of_format = _checked(source, {name: value for name, value in given.items() if value is not None})
+    network = convert(source, trace_decay=trace_decay, seed=seed, **of_format)
+    make_folder(to.parent)
+    save_network(network, to)
+    inspect(to, as_json)
+
+
+def _checked(source: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """Options for tpl.convert. Raises InvalidValueError for those of another format."""
+    format = SUFFIXES.get(source.suffix.lower(), "")
+    known = _OPTIONS.get(format, tuple(given))
+    foreign = sorted(given.keys() - known)
+    if foreign:
+        limit = f"one of {', '.join(known) or 'none'} for a {source.suffix} file"
+        raise invalid("convert", "option", f"--{foreign[0]}", limit, "leave it out")
+    if "exporter" not in given:
+        return given
+    from tp_lava.convert.nir import EXPORTERS
+
+    exporter = given.pop("exporter")
+    if exporter not in EXPORTERS:
+        raise invalid("convert", "exporter", repr(exporter), f"one of {', '.join(EXPORTERS)}", "or give dt and reset")
+    return {**EXPORTERS[exporter], **given}
+
+
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A .tplava file or a saved Learner.")],
+    as_json: options.AsJson = False,
+) -> None:
+    """Layers, shapes, formats and provenance of a file."""
+    contents = contents_of(file)
+    if as_json:
+        print_json(contents)
+        return
+    title = f"{file.name}: {contents['kind']}, {'-'.join(map(str, contents['sizes']))}, {contents['parameters']:,} numbers"
+    columns = ("layer", "size", "neurons", "connection")
+    layers = [(layer["name"], layer["size"], _neurons(layer), _connection(layer)) for layer in contents["layers"]]
+    print_rows(title, [dict(zip(columns, row, strict=True)) for row in layers], left=4)
+    weights = [{**row, "shape": "x".join(map(str, row["shape"])), "largest": f"{row['largest']:.4g}"} for row in contents["weights"]]
+    print_rows("weights", weights, left=4)
+    provenance = contents["provenance"]
+    if provenance and provenance["fates"]:
+        fates = [{"path": f["path"], "parameter": f["parameter"], "fate": f["what"], "detail": f["detail"]} for f in provenance["fates"]]
+        print_rows(f"from {provenance['format']}", fates, left=4)
+
+
+def contents_of(path: str | os.PathLike) -> dict[str, Any]:
+    """The contents of a .tplava file or a saved Learner, as JSON values. Raises FileNotFoundError, ArchiveError."""
+    kind = kind_of(path)
+    if kind == "network":
+        return {"file": str(path), "kind": kind, **_network(load_network(path), {})}
+    if kind == "learner":
+        learner = Learner.load(path)
+        learned = {"samples_seen": learner.samples_seen, "epochs_done": learner.epochs_done, "seed": learner.seed}
+        formats = {name: str(buffer.format) for name, buffer in learner.buffers.items() if buffer.format}
+        network = _network(learner.network, formats)
+        return {"file": str(path), "kind": kind, "precision": learner.precision, **learned, "rule": encoded(learner.rule), **network}
+    raise ArchiveError(f"{path}: holds a {kind}, not a network or a learner; load it as a {kind}.", obj=str(path), attr="file")
+
+
+def _network(network: Network, formats: Mapping[str, str]) -> dict[str, Any]:
+    weights = [
+        {"name": name, "shape": list(array.shape), "largest": float(abs(array).max()), "format": formats.get(name, "float32")}
+        for name, array in network.weights.items()
+    ]
+    return {
+        "sizes": list(network.sizes),
+        "readout_decay": network.readout_decay,
+        "parameters": int(sum(array.size for array in network.weights.values())),
+        "layers": [{"name": hidden(number), **encoded(layer)} for number, layer in enumerate(network.layers)],
+        "weights": weights,
+        "provenance": encoded(network.provenance),
+    }
+
+
+def _neurons(layer: Mapping[str, Any]) -> str:
+    """Its neurons in one line."""
+    neuron = layer["neuron"]
+    current = f"current decay {neuron['current_decay']:g}, " if neuron["current_decay"] else ""
+    reset = "reset to zero" if neuron["reset"] == "zero" else f"reset by {neuron['reset_by'] or neuron['threshold']:g}"
+    fires = f"fires at {neuron['comparison']} {neuron['threshold']:g}"
+    return f"decay {neuron['decay']:g}, {current}{fires}, {reset}, trace {layer['trace_decay']:g}"
+
+
+def _connection(layer: Mapping[str, Any]) -> str:
+    spatial = layer["connection"]
+    kind = f"convolution of {'x'.join(map(str, spatial['shape']))} to {spatial['channels']} channels" if spatial else "all to all"
+    return kind + (", recurrent" if layer["recurrent"] else "")

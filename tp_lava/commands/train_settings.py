@@ -1,0 +1,136 @@
+"""The options of `tp-lava train`, and the samples and the untrained learner that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Annotated, Any, Literal
+
+import typer
+
+from tp_lava.commands import options
+from tp_lava.commands.named import fixed_point, is_learner, load, load_split, model_named, rules_with, training_rule
+from tp_lava.comparison.benchmarks import BENCHMARKS, hold_back
+from tp_lava.data.events import Sample
+from tp_lava.errors import invalid
+from tp_lava.finetuning import frozen
+from tp_lava.circuit.formats import FixedPoint
+from tp_lava.learner import Learner
+from tp_lava.graph.network import Network
+from tp_lava.optimisers import Cosine, Plateau, Schedule
+from tp_lava.rules import Update
+
+_OF_NETWORK = ("hidden", "decay", "threshold", "trace_decay", "recurrent")
+_OF_RULE = ("contrast", "basis", "temperature")
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """samples: to learn; held: for validation after each epoch, may be empty; test: used once, at the end."""
+
+    samples: list[Sample]
+    held: list[Sample]
+    test: list[Sample]
+
+    @property
+    def n_classes(self) -> int:
+        """One more than the largest label."""
+        return 1 + max(sample.label for sample in (*self.samples, *self.held, *self.test))
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """The options of `tp-lava train` that affect the result. Raises InvalidValueError for options that exclude each other."""
+
+    model: options.Start = None
+    data: options.Data = "digits"
+    test: Annotated[str | None, typer.Option(help="Data to test on; by default the data's own test part, or one sample in five.")] = None
+    hidden: Annotated[list[int] | None, typer.Option(min=1, help="Untrained: neurons of a hidden layer (200); once per layer.")] = None
+    decay: Annotated[float | None, typer.Option(help="Untrained: membrane decay per step (0.98; TESS 0.5).")] = None
+    threshold: Annotated[float | None, typer.Option(help="Untrained: threshold of the neurons (1; TESS 0.6).")] = None
+    trace_decay: Annotated[float | None, typer.Option(help="Untrained: decay of the spike traces per step (0.98; TESS 0.9).")] = None
+    recurrent: Annotated[bool, typer.Option("--recurrent", help="Untrained: recurrent hidden layers.")] = False
+    rule: options.Rule = "tp"
+    rate: options.Rate = None
+    readout_rate: options.ReadoutRate = None
+    contrast: Annotated[str | None, typer.Option(help="TP: number of target streams, 2 or more, or all (4).")] = None
+    basis: Annotated[Literal["square", "walsh"] | None, typer.Option(help="TESS: basis of its errors (walsh).")] = None
+    temperature: Annotated[float | None, typer.Option(help="TESS: temperature of its softmax (0.05).")] = None
+    update: Annotated[Update | None, typer.Option(help="When weights change: at each step (TP) or at the end of a sample (TESS).")] = None
+    freeze: options.Freeze = None
+    epochs: options.Epochs = 10
+    batch: Annotated[int, typer.Option(min=1, help="Samples learned together; a chip learns one at a time.")] = 1
+    schedule: Annotated[
+        Literal["cosine", "plateau", "none"] | None, typer.Option(help="Schedule of the learning rates (cosine; in Lava none).")
+    ] = None
+    validation: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the samples held back for validation after each epoch.")] = 0.0
+    patience: options.Patience = None
+    keep_best: Annotated[bool, typer.Option("--keep-best", help="Keep the learner of the best epoch too, and test that one.")] = False
+    precision: options.Precision = "float"
+    bits: options.Bits = None
+    in_lava: options.InLava = False
+    seed: options.Seed = 0
+
+    def __post_init__(self) -> None:
+        for name in _OF_NETWORK:
+            if self.model is not None and self._is_given(name):
+                raise _invalid(name, f"given with the model {self.model}", "left out", "a model has its own layers")
+        for name in _OF_RULE:
+            if self.rule not in rules_with(name) and self._is_given(name):
+                raise _invalid(name, f"given with --rule {self.rule}", "left out", f"or use --rule {rules_with(name)[0]}")
+        if self.bits is not None and self.precision == "float":
+            raise _invalid("bits", "given in float", "left out", "or use --precision fixed")
+        if (self.patience or self.keep_best) and not self.validation:
+            raise _invalid("validation", "0, with --patience or --keep-best", "a share that is held back", "0.1 is usual")
+        if self.in_lava and (self.patience or self.keep_best or self.batch > 1 or self.schedule not in (None, "none")):
+            limit = "used without --batch, --schedule, --patience and --keep-best"
+            raise _invalid("in_lava", "given with one of these", limit, "a run in Lava has a fixed length and constant rates")
+
+    def _is_given(self, name: str) -> bool:
+        value = getattr(self, name)
+        return value not in (None, [], ()) and value is not False
+
+    def load_data(self) -> TrainingData:
+        """The samples. Raises InvalidValueError where none are left to learn."""
+        if self.test is None:
+            samples, test = load_split(self.data, self.seed)
+        else:
+            samples, test = ([*chain(*load(name))] for name in (self.data, self.test))
+        samples, held = hold_back(samples, self.validation, self.seed) if self.validation else (samples, [])
+        if not samples or (self.validation and not held):
+            found = f"split into {len(samples)} samples to learn and {len(held)} to validate"
+            raise _invalid("data", found, "enough for both", "give more recordings, or another --validation")
+        return TrainingData(samples, held, test)
+
+    def new_learner(self, data: TrainingData) -> Learner:
+        """The learner before its first epoch."""
+        network = self._untrained(data) if self.model is None else self._model(data)
+        of_rule = {name: getattr(self, name) for name in ("rate", "readout_rate", "update", *_OF_RULE)}
+        rule = training_rule(self.rule, network.n_classes, of_rule)
+        precision: FixedPoint | Literal["float"] = fixed_point(network, self.bits) if self.precision == "fixed" else "float"
+        return Learner(network, frozen(rule, network, self.freeze or ()), precision, self.seed, schedule=self._schedule())
+
+    def _model(self, data: TrainingData) -> Network:
+        assert self.model is not None
+        network = Learner.load(self.model).network if is_learner(self.model) else model_named(self.model, self.seed)
+        if data.n_classes > network.n_classes:
+            limit = f"among the model's {network.n_classes} classes"
+            raise _invalid("data", f"labelled up to {data.n_classes - 1}", limit, "train an untrained network, or on other data")
+        return network
+
+    def _untrained(self, data: TrainingData) -> Network:
+        n_inputs, benchmark = data.samples[0].events.n_units, BENCHMARKS["digits"]
+        usual = benchmark.network(n_inputs, data.n_classes, self.seed, tess=self.rule == "tess").layers[0]
+        given: Any = {name: getattr(self, name) for name in ("decay", "threshold") if getattr(self, name) is not None}
+        trace_decay = usual.trace_decay if self.trace_decay is None else self.trace_decay
+        sizes = (n_inputs, *(self.hidden or [benchmark.hidden]), data.n_classes)
+        return Network.dense(sizes, replace(usual.neuron, **given), trace_decay, self.recurrent, self.seed)
+
+    def _schedule(self) -> Schedule | None:
+        if self.schedule == "none" or self.in_lava:
+            return None
+        return Plateau() if self.schedule == "plateau" else Cosine(self.epochs)
+
+
+def _invalid(attr: str, found: str, limit: str, remedy: str) -> Exception:
+    return invalid("train", attr.replace("_", "-"), found, limit, remedy)
