@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 import tp_lava as tpl
 from tp_lava.cli import app
 from tp_lava.comparison import BENCHMARKS, VARIANTS, Measured, Row, _rows, variant_named
-from tp_lava.comparison.memory import by_counting, by_formula
 from tp_lava.comparison.report import chosen_benchmark, chosen_variants
 from tp_lava.graph.network import Network
+from tp_lava.rules.memory import bptt, counted
 
 
 @pytest.mark.filterwarnings("ignore:.*basis gives:UserWarning")
@@ -21,7 +21,7 @@ from tp_lava.graph.network import Network
 def test_formulas_count_what_the_circuit_holds(variant, sizes):
     network, batch = Network.dense(sizes), 5 if variant.kind == "batch" else 1
     rule = variant.rule_for(BENCHMARKS["digits"])
-    assert by_formula(variant, rule, network, 20, batch) == by_counting(rule, network, batch)
+    assert rule.remembered(network, 20, batch) == counted(network, rule, batch)
 
 
 def test_backpropagation_keeps_about_what_the_formula_says():
@@ -30,7 +30,7 @@ def test_backpropagation_keeps_about_what_the_formula_says():
     from tp_lava.data import digits
 
     samples, network = digits()[0][:20], Network.dense((512, 200, 10))
-    (formula,) = by_formula(variant_named(VARIANTS[-1].name), None, network, 60, 20)
+    (formula,) = bptt(network, 60, 20)
     assert _saved(network, samples)[0] == pytest.approx(formula, rel=0.1)
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import cast
 
 from tp_lava.comparison.benchmarks import Benchmark
-from tp_lava.comparison.memory import by_counting, by_formula
 from tp_lava.comparison.variants import BATCH, Variant
 from tp_lava.data.events import Sample
 from tp_lava.learner import Learner
 from tp_lava.graph.network import Network
 from tp_lava.optimisers import Adam, Cosine
 from tp_lava.rules import TP
+from tp_lava.rules.memory import bptt, counted
 
 _Samples = Sequence[Sample]
 _Functions = tuple[Callable[[], object], Callable[[_Samples], float]]  # train; accuracy on samples
@@ -43,9 +43,10 @@ def measure(benchmark: Benchmark, variant: Variant, seed: int) -> Measured:
     seconds = (time.perf_counter() - start) / (len(train) * benchmark.epochs)
     accuracy, megabytes = evaluate(test), _peak_megabytes()
     rule, batch = variant.rule and variant.rule_for(benchmark), BATCH if variant.in_torch else 1
-    formula = by_formula(variant, rule, network, max(sample.events.n_steps for sample in train), batch)
-    counted = by_counting(rule, network, batch) if rule else _saved(network, train[:BATCH])
-    return Measured(accuracy, seconds, megabytes, formula, counted)
+    n_steps = max(sample.events.n_steps for sample in train)
+    formula = rule.remembered(network, n_steps, batch) if rule else bptt(network, n_steps, batch)
+    held = counted(network, rule, batch) if rule else _saved(network, train[:BATCH])
+    return Measured(accuracy, seconds, megabytes, formula, held)
 
 
 def _in_engine(benchmark: Benchmark, variant: Variant, network: Network, seed: int, train: _Samples) -> _Functions:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tp_lava.comparison.rule_facts import label
 from tp_lava.deploy.loihi2 import Core, Mapping
 from tp_lava.deploy.loihi2.demand import LayerDemand
 from tp_lava.deploy.loihi2.mapping import Chip
@@ -82,7 +81,7 @@ def _feedback(row: int) -> Iterator[str]:
 
 def _credit(row: int, rule: Rule, demand: LayerDemand) -> Iterator[str]:
     y, streams = _top(row), demand.compartments - 1
-    yield from _box(_SIDE, y, _WIDTH - _SIDE - 6, "credit", f"{streams} target streams" if streams else label(rule), (PALE, RULE))
+    yield from _box(_SIDE, y, _WIDTH - _SIDE - 6, "credit", f"{streams} target streams" if streams else rule.label, (PALE, RULE))
     yield _line(_SIDE - 40, y + 18, _SIDE, y + 18)
     yield _line(_SIDE, y + 38, _SIDE - 40, y + 38)
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from tp_lava.comparison.rule_facts import label
 from tp_lava.data.events import Sample
 from tp_lava.deploy.loihi2 import Costs, Counts, Estimate, Limits, Mapping, Remembered, count, estimate, learning_memory, map_network
 from tp_lava.errors import invalid
@@ -57,7 +56,7 @@ class Facts:
     @property
     def rule_name(self) -> str:
         """A short name."""
-        return label(self.rule) if self.rule else "no rule: inference"
+        return self.rule.label if self.rule else "no rule: inference"
 
 
 def gather(
