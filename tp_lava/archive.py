@@ -24,7 +24,7 @@ from tp_lava.errors import ArchiveError
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.network import Layer, Network
 from tp_lava.optimisers import SGD, Adam, Cosine, Plateau
-from tp_lava.provenance import Fate, Provenance
+from tp_lava.provenance import ParameterRecord, Provenance
 from tp_lava.readouts import Match, Readout
 from tp_lava.rules import Rule
 
@@ -32,10 +32,11 @@ VERSION = 1
 IMPOSSIBLE = (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError)  # what a false description raises
 _KEY = "tp_lava"
 _DATACLASSES = (
-    *(LIF, *get_args(Surrogate), Layer, Spatial, Pooling, Fate, Provenance),
+    *(LIF, *get_args(Surrogate), Layer, Spatial, Pooling, ParameterRecord, Provenance),
     *(Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint),
 )
-_TYPES = {t.__name__: t for t in _DATACLASSES}
+_TYPES = {t.__name__: t for t in _DATACLASSES} | {"Fate": ParameterRecord}  # the latter as older files call it
+_OLD_FIELDS = {"Provenance": {"fates": "records"}}  # type -> name of a field in older files -> name now
 
 
 def write(path: str | os.PathLike, kind: str, description: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> None:
@@ -147,7 +148,8 @@ def encoded(value: Any) -> Any:
 
 def _decode(value: object):
     if isinstance(value, dict):
-        fields = {key: _decode(item) for key, item in value.items() if key != "type"}
+        renamed = _OLD_FIELDS.get(value.get("type", ""), {})
+        fields = {renamed.get(key, key): _decode(item) for key, item in value.items() if key != "type"}
         return _type(value["type"])(**fields) if "type" in value else fields
     return [_decode(item) for item in value] if isinstance(value, list) else value
 

@@ -83,7 +83,7 @@ def _connection(layer: Mapping[str, Any]) -> str:
 
 
 def tables(told: Mapping[str, Any]) -> list[Any]:
-    """The same as rich tables: layers, weights, fates."""
+    """The same as rich tables: layers, weights, records of parameters."""
     from rich.table import Table
 
     first = Table(title=f"{Path(told['file']).name}: {told['kind']}, {'-'.join(map(str, told['sizes']))}, {told['parameters']:,} numbers")
@@ -99,8 +99,8 @@ def tables(told: Mapping[str, Any]) -> list[Any]:
     if not told["provenance"]:
         return [first, second]
     third = Table(title=f"from {told['provenance']['format']}")
-    for column in ("path", "parameter", "fate", "detail"):
+    for column in ("path", "parameter", "outcome", "detail"):
         third.add_column(column)
-    for fate in told["provenance"]["fates"]:
-        third.add_row(fate["path"], fate["parameter"], fate["what"], fate["detail"])
+    for record in told["provenance"]["records"]:
+        third.add_row(record["path"], record["parameter"], record["what"], record["detail"])
     return [first, second, third]

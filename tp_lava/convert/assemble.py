@@ -1,19 +1,21 @@
-"""From a chain of stages to a Network: maps become connections, neuron parameters one number a layer, the rest is told."""
+"""From a chain of stages to a Network: maps become connections, neuron parameters one number a layer; records say what changed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 
-from tp_lava.convert.maps import Map, combined, is_zero
-from tp_lava.convert.stages import Convolution, Dense, Integrating, Parameter, Pooling, Source, Spiking, refuse
+from tp_lava.convert.maps import Connection, combined
+from tp_lava.convert.stages import Integrating, Map, Neurons, Source, Spiking
+from tp_lava.convert.values import Shape, per_unit, refuse
 from tp_lava.dynamics.neuron import LIF
+from tp_lava.graph.names import READOUT, READOUT_BIAS, bias, hidden, recurrent
 from tp_lava.network import Layer, Network
 from tp_lava.numbers import seed_key
 from tp_lava.provenance import Provenance
 
-_TRACE_DECAY = 0.98  # where the membrane's own suits no trace
+_TRACE_DECAY = 0.98  # where the membrane's decay suits no trace
 
 
 def assemble(source: Source, trace_decay: float | None = None, seed: int = 0) -> Network:
@@ -22,127 +24,118 @@ def assemble(source: Source, trace_decay: float | None = None, seed: int = 0) ->
     """
     assembly = _Assembly(source, trace_decay)
     for stage in source.stages:
-        assembly.add(stage)
+        if assembly.readout is not None:
+            remedy = "only the readout integrates without spikes"
+            raise refuse(assembly.readout.path, "position", "before other stages", "the last", remedy)
+        checked, assembly.shape = stage.checked(assembly.shape)
+        if isinstance(checked, Spiking):
+            assembly.add_layer(checked)
+        elif isinstance(checked, Integrating):
+            assembly.readout = checked
+        else:
+            assembly.maps.append(checked)
     return assembly.network(seed)
 
 
-@dataclass
 class _Assembly:
-    """A network under construction."""
+    """A network under construction. shape: of the last stage's output; shape_below: of the last population."""
 
-    source: Source
-    trace_decay: float | None
-
-    def __post_init__(self) -> None:
+    def __init__(self, source: Source, trace_decay: float | None) -> None:
+        self.source, self.trace_decay = source, trace_decay
+        self.shape: Shape = tuple(source.input_shape)
+        self.shape_below = self.shape
+        self.maps: list[Map] = []  # since the last population
+        self.readout: Integrating | None = None
         self.layers: list[Layer] = []
         self.weights: dict[str, np.ndarray] = {}
-        self.shape = tuple(self.source.input_shape)
-        self.maps: list[Dense | Convolution | Pooling] = []
-        self.readout: Integrating | None = None
 
-    def add(self, stage: object) -> None:
-        if self.readout is not None:
-            raise refuse(self.readout.path, "position", "before other stages", "the last", "only the readout integrates without spikes")
-        if isinstance(stage, Spiking):
-            self._layer(stage)
-        elif isinstance(stage, Integrating):
-            self.readout = stage
-        else:
-            self.maps.append(stage)  # type: ignore[arg-type]
-
-    # Hidden layers ----------------------------------------------------------------------------
-    def _layer(self, spiking: Spiking) -> None:
-        number, connection = len(self.layers), self._connection(spiking.path)
-        neurons = _Neurons(self.source, spiking, connection)
-        weight, bias, lif = neurons.scaled()
-        name = f"hidden{number}"
-        self.weights[name] = weight
-        if not is_zero(bias):
-            self.weights[f"bias{number}"] = np.ravel(bias)
-        if spiking.feedback is not None:
-            self.weights[f"recurrent{number}"] = neurons.feedback()
-        size = int(np.prod(connection.shape))
-        layer = Layer(size, lif, self._trace_decay(spiking, lif), spiking.feedback is not None, connection.spatial)
-        self.layers.append(layer)
-        self.shape, self.maps = connection.shape, []
-
-    def _connection(self, path: str) -> Map:
+    def add_layer(self, spiking: Spiking) -> None:
+        """Append a hidden layer."""
+        number = len(self.layers)
         if not self.maps:
-            self.source.note(path, "weight", "added", "each unit reaches its own neuron")
-        return combined(self.source, self.maps, self.shape)
+            self.source.record(spiking.path, "weight", "added", "each unit reaches its own neuron")
+        connection = combined(self.source, self.maps, self.shape_below)
+        population = _Population(self.source, spiking, connection)
+        weight, biases, lif = population.converted()
+        self.weights[hidden(number)] = weight
+        if np.any(biases):
+            self.weights[bias(number)] = biases
+        if spiking.feedback is not None:
+            self.weights[recurrent(number)] = population.feedback()
+        size, is_recurrent = math.prod(connection.shape), spiking.feedback is not None
+        self.layers.append(Layer(size, lif, self._trace_decay_of(spiking, lif), is_recurrent, connection.spatial))
+        self.shape_below, self.maps = connection.shape, []
 
-    def _trace_decay(self, spiking: Spiking, lif: LIF) -> float:
-        if self.trace_decay is not None:
-            return self.trace_decay
-        if spiking.trace_decay is not None:
-            return spiking.trace_decay
+    def _trace_decay_of(self, spiking: Spiking, lif: LIF) -> float:
+        for given in (self.trace_decay, spiking.trace_decay):
+            if given is not None:
+                return given
         return lif.decay if 0 < lif.decay < 1 else _TRACE_DECAY
 
-    # Readout ----------------------------------------------------------------------------------
     def network(self, seed: int) -> Network:
+        """The network of all stages."""
+        source = self.source
         if not self.layers:
-            path = self.source.stages[-1].path if self.source.stages else self.source.format
+            path = source.stages[-1].path if source.stages else source.format
             raise refuse(path, "neurons", "none", "at least one layer of spiking neurons", "declare a neuron for each hidden layer")
-        path, size = self.source.stages[-1].path, self.layers[-1].size
-        if self.maps or self.readout:
-            decay = self._read_out(path)
-        else:
-            self.weights["readout"], decay = np.eye(size, dtype=np.float32), 1.0
-            self.source.note(path, "readout", "added", "the spikes of each output neuron are counted")
-        classes = len(self.weights["readout"])
-        self.weights["target"] = self._projection(classes, seed)
-        n_inputs = int(np.prod(self.source.input_shape))
-        provenance = Provenance(self.source.format, tuple(self.source.fates), self.source.fixed)
-        return Network(n_inputs, tuple(self.layers), classes, self.weights, decay, provenance)
+        decay = self._add_readout(source.stages[-1].path)
+        n_classes = len(self.weights[READOUT])
+        self.weights["target"] = self._label_projection(n_classes, seed)
+        provenance = Provenance(source.format, tuple(source.records), source.fixed)
+        return Network(math.prod(source.input_shape), tuple(self.layers), n_classes, self.weights, decay, provenance)
 
-    def _read_out(self, path: str) -> float:
-        connection = combined(self.source, self.maps, self.shape).dense(self.source, path)
-        weight, bias, decay = connection.weight, connection.bias, 1.0
+    def _add_readout(self, path: str) -> float:
+        """Add its weights. -> its decay."""
+        if not self.maps and not self.readout:
+            self.weights[READOUT] = np.eye(self.layers[-1].size, dtype=np.float32)
+            self.source.record(path, "readout", "added", "the spikes of each output neuron are counted")
+            return 1.0
+        connection = combined(self.source, self.maps, self.shape_below).dense(self.source, path)
+        weight, biases, decay = connection.weight, connection.bias, 1.0
         if self.readout is None:
-            self.source.note(path, "readout", "added", "the outputs are summed over the steps of a sample")
+            self.source.record(path, "readout", "added", "the outputs are summed over the steps of a sample")
         else:
-            gain, offset = (_per_unit(self.readout, attr, connection) for attr in ("gain", "offset"))
-            weight, bias = weight * np.reshape(gain, (-1, 1)), bias * gain + offset
-            decay = _single(self.readout, "decay", self.readout.decay)
-        self.weights["readout"] = np.asarray(weight, np.float32)
-        if not is_zero(bias):
-            self.weights["readout_bias"] = np.asarray(bias, np.float32)
+            gain, offset = (_flat(self.readout, name, connection.shape) for name in ("gain", "offset"))
+            weight, biases = weight * gain[:, np.newaxis], biases * gain + offset
+            decay = _one_number(self.readout, "decay")
+        self.weights[READOUT] = np.asarray(weight, np.float32)
+        if np.any(biases):
+            self.weights[READOUT_BIAS] = np.asarray(biases, np.float32)
         return decay
 
-    def _projection(self, classes: int, seed: int) -> np.ndarray:
+    def _label_projection(self, n_classes: int, seed: int) -> np.ndarray:
         seed_key(seed)
-        bound = self.layers[0].neuron.threshold / np.sqrt(classes)
-        self.source.note("label projection", "weight", "added", f"uniform in +-{bound:.3g}, seed {seed}: TP's way from a label to hidden0")
-        return np.random.default_rng(seed).uniform(-bound, bound, (self.layers[0].size, classes)).astype(np.float32)
+        bound = self.layers[0].neuron.threshold / np.sqrt(n_classes)
+        detail = f"uniform in +-{bound:.3g}, seed {seed}: TP's weights from a label to {hidden(0)}"
+        self.source.record("label projection", "weight", "added", detail)
+        return np.random.default_rng(seed).uniform(-bound, bound, (self.layers[0].size, n_classes)).astype(np.float32)
 
 
-class _Neurons:
-    """The neurons of one layer: their arrays as single numbers, and what that asks of the weights."""
+class _Population:
+    """The neurons of one layer: parameters that differ between neurons are folded into the weights."""
 
-    def __init__(self, source: Source, spiking: Spiking, connection: Map) -> None:
-        self.source, self.spiking, self.connection = source, spiking, connection
-        threshold = _per_unit(spiking, "threshold", connection)
-        if not (np.isfinite(threshold).all() and (threshold > 0).all()):
-            raise refuse(spiking.path, "threshold", threshold.min(), "above 0", "a neuron that always fires is no neuron: check the model")
-        self.varied = bool(np.ptp(threshold) > 0)
-        self.threshold = 1.0 if self.varied else float(threshold[0])
-        self.factor = self.threshold / threshold if self.varied else np.ones_like(threshold)
-        if self.varied:
+    def __init__(self, source: Source, spiking: Spiking, connection: Connection) -> None:
+        self.spiking, self.connection = spiking, connection
+        threshold = _flat(spiking, "threshold", connection.shape)
+        differs = bool(np.ptp(threshold) > 0)
+        self.threshold = 1.0 if differs else float(threshold[0])
+        self.factor = self.threshold / threshold if differs else np.ones_like(threshold)
+        if differs:
             detail = f"{threshold.min():g} to {threshold.max():g}, now 1: weights, biases and resets of each neuron are divided by it"
-            source.note(spiking.path, "threshold", "rescaled", detail)
+            source.record(spiking.path, "threshold", "rescaled", detail)
 
-    def scaled(self) -> tuple[np.ndarray, np.ndarray, LIF]:
-        """Weights, bias (one per unit) and the neuron they go with."""
+    def converted(self) -> tuple[np.ndarray, np.ndarray, LIF]:
+        """-> (weights, biases (n,), the neuron that goes with them)."""
         spiking, connection = self.spiking, self.connection
-        gain, offset = _per_unit(spiking, "gain", connection), _per_unit(spiking, "offset", connection)
-        current_decay = _single(spiking, "current_decay", spiking.current_decay)
-        below, bias = connection.bias * gain * self.factor, offset * self.factor
-        filtered = current_decay > 0 and not is_zero(below)
-        if filtered and not is_zero(bias):
+        gain, offset = (_flat(spiking, name, connection.shape) for name in ("gain", "offset"))
+        current_decay = _one_number(spiking, "current_decay")
+        of_current, of_membrane = connection.bias * gain * self.factor, offset * self.factor
+        filtered = current_decay > 0 and bool(np.any(of_current))
+        if filtered and np.any(of_membrane):
             remedy = "put the constant drive in one place"
             raise refuse(spiking.path, "offset", "a constant drive of the membrane beside biases of the current", "one of them", remedy)
         lif = LIF(
-            decay=_single(spiking, "decay", spiking.decay),
+            decay=_one_number(spiking, "decay"),
             threshold=self.threshold,
             comparison=spiking.comparison,
             reset=spiking.reset,
@@ -153,45 +146,31 @@ class _Neurons:
         try:
             weight = connection.times(gain * self.factor)
         except ValueError:
-            found = "another number for each neuron"
-            raise refuse(spiking.path, "threshold or gain", found, "one per channel of a convolution", "use one per channel") from None
-        return weight, np.asarray(below + bias, np.float32), lif
+            limit = "one per channel of a convolution"
+            raise refuse(spiking.path, "threshold or gain", "another number for each neuron", limit, "use one per channel") from None
+        return weight, np.asarray(of_current + of_membrane, np.float32), lif
 
     def feedback(self) -> np.ndarray:
         """Recurrent weights."""
-        given, size = np.asarray(self.spiking.feedback), int(np.prod(self.connection.shape))
-        if given.shape != (size, size):
-            raise refuse(self.spiking.path, "feedback", f"of shape {given.shape}", f"({size}, {size})", "check the model")
-        return np.asarray(given * self.factor[:, np.newaxis], np.float32)
+        return np.asarray(self.spiking.feedback * self.factor[:, np.newaxis], np.float32)
 
     def _reset_by(self) -> float | None:
         if self.spiking.reset_by is None or self.spiking.reset != "subtract":
             return None
-        amount = _per_unit(self.spiking, "reset_by", self.connection) * self.factor
-        single = _single(self.spiking, "reset_by", amount)
-        return None if np.isclose(single, self.threshold, rtol=1e-7, atol=0) else single
+        amount = _one_number(self.spiking, "reset_by", _flat(self.spiking, "reset_by", self.connection.shape) * self.factor)
+        return None if np.isclose(amount, self.threshold, rtol=1e-7, atol=0) else amount
 
 
-def _per_unit(stage: Spiking | Integrating, attr: str, connection: Map) -> np.ndarray:
-    """A parameter of a stage as one number per unit, float64."""
-    value, shape = np.asarray(getattr(stage, attr), np.float64), connection.shape
-    size = int(np.prod(shape))
-    if value.size == 1:
-        return np.full(size, float(value.ravel()[0]))
-    if value.size == size:
-        return value.ravel()
-    if len(shape) == 3 and value.size == shape[0]:
-        return np.repeat(value.ravel(), shape[1] * shape[2])
-    raise refuse(stage.path, attr, f"of {value.size} numbers", f"one, or one for each of {size} neurons", "check the model")
+def _flat(stage: Neurons, name: str, shape: Shape) -> np.ndarray:
+    """A parameter of checked neurons as one number for each unit, (n,)."""
+    return per_unit(getattr(stage, name), shape).ravel()
 
 
-def _single(stage: Spiking | Integrating, attr: str, value: Parameter) -> float:
-    """A parameter that is one number for the whole layer."""
-    array = np.asarray(value, np.float64).ravel()
-    if array.size == 0 or not np.isfinite(array).all():
-        raise refuse(stage.path, attr, value, "finite", "check the model")
+def _one_number(stage: Neurons, name: str, value: np.ndarray | None = None) -> float:
+    """A parameter of checked neurons, or `value` in its place, which must be the same for the whole layer."""
+    array = np.asarray(getattr(stage, name) if value is None else value, np.float64)
     low, high = float(array.min()), float(array.max())
     if not np.isclose(low, high, rtol=1e-6, atol=0):
         remedy = "train one number a layer, or split the layer"
-        raise refuse(stage.path, attr, f"{low:g} to {high:g} within the layer", "the same for all its neurons", remedy)
+        raise refuse(stage.path, name, f"{low:g} to {high:g} within the layer", "the same for all its neurons", remedy)
     return low

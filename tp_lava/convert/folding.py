@@ -1,4 +1,4 @@
-"""Arithmetic that readers share, in double precision: what stands around a map, folded into it. NumPy alone."""
+"""Arithmetic that readers share, in double precision: what becomes part of a map's weights. NumPy alone."""
 
 from __future__ import annotations
 
@@ -9,16 +9,8 @@ import numpy as np
 
 from tp_lava.checks import is_number
 from tp_lava.connections import Spatial
-from tp_lava.convert.stages import Convolution, Dense
+from tp_lava.convert.stages import Convolution
 from tp_lava.errors import invalid
-
-
-def folded(stage: Dense | Convolution, scale: np.ndarray, shift: np.ndarray) -> Dense | Convolution:
-    """The map whose output is scale y + shift, one number of each per output or output channel."""
-    bias = shift if stage.bias is None else scale * stage.bias.astype(np.float64) + shift
-    if isinstance(stage, Dense):
-        return replace(stage, weight=scale[:, None] * stage.weight.astype(np.float64), bias=bias)
-    return replace(stage, kernel=scale[:, None, None, None] * stage.kernel.astype(np.float64), bias=bias)
 
 
 def normalisation(
@@ -60,33 +52,23 @@ class Standardised:
         return (self.gain * (flat - flat.mean(1, keepdims=True)) / deviation[:, None]).reshape(weight.shape)
 
 
-def same_padding(kernel: np.ndarray, dilation: tuple[int, int]) -> tuple[np.ndarray, tuple[int, int]] | None:
-    """Kernel and padding of PyTorch's padding="same", or None. An even kernel gets a row or column of zeros in front.
+def same_padded(stage: Convolution) -> Convolution | None:
+    """The convolution with the numbers of PyTorch's padding="same", or None where there are none.
 
-    PyTorch then pads one more behind than in front. With dilation, zeros in front do not give that, so there is none.
+    PyTorch pads one more behind than in front of an even kernel, which is a row or column of zeros in front of the kernel.
+    With dilation, zeros in front do not give that.
     """
-    padding = []
-    for axis, step in zip((2, 3), dilation, strict=True):
+    if stage.stride != (1, 1):
+        return None
+    kernel, padding = stage.kernel, []
+    for axis, step in zip((2, 3), stage.dilation, strict=True):
         total = step * (kernel.shape[axis] - 1)
         if total % 2:
             if step > 1:
                 return None
-            front = [(0, 0)] * 4
-            front[axis] = (1, 0)
-            kernel, total = np.pad(kernel, front), total + 1
+            kernel, total = np.pad(kernel, [(int(a == axis), 0) for a in range(4)]), total + 1
         padding.append(total // 2)
-    return kernel, (padding[0], padding[1])
-
-
-def convolved_shape(stage: Convolution, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """(channels, height, width) that a convolution delivers; zero or less where the kernel does not fit."""
-    lengths = [
-        (length + 2 * padding - step * (size - 1) - 1) // stride + 1
-        for length, size, stride, padding, step in zip(
-            shape[1:], stage.kernel.shape[2:], stage.stride, stage.padding, stage.dilation, strict=True
-        )
-    ]
-    return len(stage.kernel), lengths[0], lengths[1]
+    return replace(stage, kernel=kernel, padding=tuple(padding))
 
 
 def convolution_matrix(stage: Convolution, shape: tuple[int, ...]) -> np.ndarray:

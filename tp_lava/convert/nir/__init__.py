@@ -12,10 +12,10 @@ from typing import Any, Literal
 
 from tp_lava.checks import is_number
 from tp_lava.convert.hdf5 import damaged
-from tp_lava.convert.nir.files import load
+from tp_lava.convert.nir.files import load_graph
 from tp_lava.convert.nir.options import EXPORTERS as EXPORTERS
 from tp_lava.convert.nir.options import Drive, Options
-from tp_lava.convert.nir.reader import Reader
+from tp_lava.convert.nir.reader import read_graph
 from tp_lava.convert.nir.writer import Writer
 from tp_lava.convert.stages import Source
 from tp_lava.errors import FormatUnavailableError, TpLavaError, invalid
@@ -56,12 +56,12 @@ def read_nir(
     nir = _import()
     options = Options(dt, reset, reset_delay, decay, comparison, membrane_input, synapse_input)
     if isinstance(source, nir.NIRGraph):
-        return Reader(nir, options, "NIR graph").read(source)
+        return read_graph(nir, source, options, "NIR graph")
     if not isinstance(source, str | os.PathLike):
         raise invalid("read_nir", "source", type(source).__name__, "a nir.NIRGraph or a path", "wrap nodes with nir.NIRGraph.from_list")
-    graph = load(nir, source)
+    graph = load_graph(nir, source)
     try:
-        return Reader(nir, options, str(source)).read(graph)
+        return read_graph(nir, graph, options, str(source))
     except TpLavaError:
         raise
     except Exception as error:

@@ -13,7 +13,7 @@ from tp_lava.convert.hdf5 import damaged, read_tree
 from tp_lava.errors import TpLavaError
 
 
-def load(nir: ModuleType, path: str | os.PathLike) -> Any:
+def load_graph(nir: ModuleType, path: str | os.PathLike) -> Any:
     """The graph of a file, built by nir's own classes; nothing of the HDF5 is read by nir, whose reader is unbounded."""
     tree = read_tree(path)
     if not isinstance(tree.get("node"), Mapping):

@@ -16,11 +16,19 @@ EXPORTERS: Mapping[str, Mapping[str, Any]] = {
     "norse": {"dt": 1e-6, "synapse_input": "jump"},
     "sinabs": {"dt": 1.0, "decay": "exponential", "reset": "subtract", "comparison": ">="},
 }
+_ALLOWED: Mapping[str, tuple[Any, ...]] = {
+    "reset": ("subtract", "zero", None),
+    "reset_delay": (True, False),
+    "decay": ("euler", "exponential"),
+    "comparison": (">=", ">", None),
+    "membrane_input": ("current", "jump"),
+    "synapse_input": ("current", "jump"),
+}
 
 
 @dataclass(frozen=True)
 class Options:
-    """Those of read_nir."""
+    """The options of read_nir."""
 
     dt: float | None
     reset: Literal["subtract", "zero"] | None
@@ -33,15 +41,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.dt is not None and not (is_number(self.dt) and self.dt > 0):
             raise invalid("read_nir", "dt", repr(self.dt), "a number > 0", "give the length of a step in seconds")
-        for attr, allowed in (
-            ("reset", ("subtract", "zero", None)),
-            ("reset_delay", (True, False)),
-            ("decay", ("euler", "exponential")),
-            ("comparison", (">=", ">", None)),
-            ("membrane_input", ("current", "jump")),
-            ("synapse_input", ("current", "jump")),
-        ):
-            found = getattr(self, attr)
-            if not any(found is a or (isinstance(a, str) and isinstance(found, str) and found == a) for a in allowed):
+        for name, allowed in _ALLOWED.items():
+            found = getattr(self, name)
+            if not isinstance(found, str | bool | None) or found not in allowed:
                 remedy = "EXPORTERS has the options of some libraries"
-                raise invalid("read_nir", attr, repr(found), "one of " + ", ".join(map(repr, allowed)), remedy)
+                raise invalid("read_nir", name, repr(found), "one of " + ", ".join(map(repr, allowed)), remedy)

@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 
 from tp_lava.convert.hdf5 import Tree
-from tp_lava.convert.stages import refuse
+from tp_lava.convert.values import MOST_UNITS, Shape, pair, population_shape, refuse
 
-MOST_UNITS = 2**24  # of a population
 EXPORT = "export the network anew with lava-dl's export_hdf5"
 RUN_ONCE = "run the network once on a sample before it is exported or read"
 
 
 @dataclass(frozen=True)
 class Group:
-    """A group of the file, with its path; knows which of its entries were read."""
+    """A group of the file, with its path; `read` has the names of the entries that were read."""
 
     path: str
     tree: Tree
@@ -35,8 +34,8 @@ class Group:
         value = self._entry(name, (str, list), "text")
         return value if isinstance(value, str) else "".join(value[:1])
 
-    def whole(self, name: str, low: int, high: int, remedy: str = EXPORT) -> np.ndarray:
-        """An array of whole numbers in low..high, as it is."""
+    def integers(self, name: str, low: int, high: int, remedy: str = EXPORT) -> np.ndarray:
+        """An array of integers in low..high, of the type that it has."""
         array = np.asarray(self._entry(name, (np.ndarray, np.generic), "numbers"))
         if array.dtype.kind not in "iufb":
             raise refuse(self.path, name, "not a number", "whole numbers", RUN_ONCE)
@@ -47,29 +46,22 @@ class Group:
             raise refuse(self.path, name, array[bad].flat[0], f"whole, {low}..{high}", remedy)
         return array
 
-    def number(self, name: str, low: int, high: int, default: int | None = None, remedy: str = EXPORT) -> int:
-        """One whole number in low..high; default: where it is missing."""
+    def integer(self, name: str, low: int, high: int, default: int | None = None, remedy: str = EXPORT) -> int:
+        """One integer in low..high; default: where it is missing."""
         if default is not None and name not in self:
             return default
-        array = self.whole(name, low, high, remedy)
+        array = self.integers(name, low, high, remedy)
         if array.size != 1:
             raise refuse(self.path, name, f"of shape {array.shape}", "one number", EXPORT)
         return int(array.flat[0])
 
     def pair(self, name: str, low: int) -> tuple[int, int]:
-        """(y, x): two numbers, or one for both."""
-        array = self.whole(name, low, 2**15).ravel()
-        if array.size > 2:
-            raise refuse(self.path, name, f"of shape {array.shape}", "one number or two", EXPORT)
-        return int(array[0]), int(array[-1])
+        """(y, x): two integers, or one for both."""
+        return pair(self.path, name, self.integers(name, low, 2**15).ravel(), low)
 
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> Shape:
         """(n,) or (channels, height, width)."""
-        array = self.whole("shape", 1, MOST_UNITS, RUN_ONCE).ravel()
-        shape = tuple(int(length) for length in array[:4])
-        if len(shape) not in (1, 3) or np.prod(np.array(shape, float)) > MOST_UNITS:
-            raise refuse(self.path, "shape", shape, f"(n,) or (channels, height, width), of at most {MOST_UNITS} units", EXPORT)
-        return shape
+        return population_shape(self.path, "shape", self.integers("shape", 1, MOST_UNITS, RUN_ONCE).ravel())
 
     def _entry(self, name: str, kind: Any, what: str) -> Any:
         if name not in self.tree:

@@ -1,0 +1,22 @@
+"""Names of weights, populations and buffers: made here, and nowhere taken apart."""
+
+from __future__ import annotations
+
+INPUT = "input"  # the population of the network's inputs
+READOUT = "readout"  # weights of the readout, and the population they reach
+READOUT_BIAS = "readout_bias"
+
+
+def hidden(number: int) -> str:
+    """Hidden population `number`, and the weights that reach it from the population before."""
+    return f"hidden{number}"
+
+
+def recurrent(number: int) -> str:
+    """Weights from hidden population `number` to itself, one step later."""
+    return f"recurrent{number}"
+
+
+def bias(number: int) -> str:
+    """Biases of hidden population `number`."""
+    return f"bias{number}"
