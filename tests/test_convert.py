@@ -113,7 +113,7 @@ FC = Dense("fc", np.ones((3, 4)))
         ([Dense("fc", np.full((3, 4), np.nan)), LIF], "convert: fc: weight is nan, but must be finite"),
         (
             [Dense("fc", np.ones((3, 4)), np.ones(2)), LIF],
-            r"convert: fc: bias is of shape \(2,\), but must be \(3,\), one number for each output",
+            r"convert: fc: bias is of shape \(2,\), but must be \(3,\)",
         ),
         ([FC, Spiking("lif", np.array([0.1, 0.2, 0.3]), 1.0)], "convert: lif: decay is 0.1 to 0.3 within the layer"),
         ([FC, Spiking("lif", 0.9, 0.0)], "convert: lif: threshold is 0, but must be above 0"),

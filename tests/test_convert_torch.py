@@ -20,7 +20,8 @@ torch.set_num_threads(1)  # the tensors are small, and tests run side by side
 from torch import nn  # noqa: E402
 from torch.nn.utils import prune  # noqa: E402
 
-from tp_lava.convert.folding import Standardised, convolution_matrix  # noqa: E402
+from tp_lava.convert.folding import Standardised  # noqa: E402
+from tp_lava.convert.maps import convolution_matrix  # noqa: E402
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Spiking  # noqa: E402
 from tp_lava.convert.state_dicts import read_state_dict  # noqa: E402
 from tp_lava.convert.torch_modules import read_module  # noqa: E402
@@ -557,7 +558,7 @@ def test_a_convolution_as_a_matrix(rng):
     stage = Convolution("", rng.normal(size=(4, 2, 3, 2)), None, (2, 1), (1, 2), (1, 2), 2)
     image = rng.random((4, 6, 5))
     with torch.no_grad():
-        expected = nn.functional.conv2d(torch.tensor(image)[None], torch.tensor(stage.kernel), None, (2, 1), (1, 2), (1, 2), 2)
+        expected = nn.functional.conv2d(torch.tensor(image)[None], torch.tensor(stage.weight), None, (2, 1), (1, 2), (1, 2), 2)
     np.testing.assert_allclose(convolution_matrix(stage, image.shape) @ image.ravel(), expected.ravel(), atol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""From a chain of stages to a Network: maps become connections, neuron parameters one number a layer; records say what changed."""
+"""From a chain of stages to a Network (maps become connections, neuron parameters one number a layer), and back."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from tp_lava.convert.maps import Connection, combined
-from tp_lava.convert.stages import Integrating, Map, Neurons, Source, Spiking
+from tp_lava.convert.stages import Convolution, Dense, Integrating, Map, Neurons, Pooling, Source, Spiking, Stage
 from tp_lava.convert.values import Shape, per_unit, refuse
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.graph.names import READOUT, READOUT_BIAS, bias, hidden, recurrent
@@ -35,6 +35,40 @@ def assemble(source: Source, trace_decay: float | None = None, seed: int = 0) ->
         else:
             assembly.maps.append(checked)
     return assembly.network(seed)
+
+
+def stages_of(network: Network) -> Source:
+    """The stages of a network, without the label projection, which only learning needs. Paths are the network's own names."""
+    first = network.layers[0].connection
+    stages: list[Stage] = []
+    for number, layer in enumerate(network.layers):
+        stages += [*_maps_of(network, number, layer), _neurons_of(network, number, layer)]
+    stages.append(Dense(READOUT, network.weights[READOUT], network.weights.get(READOUT_BIAS)))
+    stages.append(Integrating("score", network.readout_decay))
+    return Source("tp_lava", first.shape if first else (network.n_inputs,), stages)
+
+
+def _maps_of(network: Network, number: int, layer: Layer) -> list[Map]:
+    name, spatial = hidden(number), layer.connection
+    biases = network.weights.get(bias(number)) if layer.neuron.bias_to == "current" else None  # else the neurons' offset
+    if spatial is None:
+        return [Dense(name, network.weights[name], biases)]
+    if biases is not None:
+        channels = biases.reshape(spatial.channels, -1)
+        if np.ptp(channels, axis=1).any():
+            raise refuse(name, "bias", "another one for each unit", "one per channel of a convolution", "use one per channel")
+        biases = channels[:, 0]
+    pools = [Pooling(f"{name}_pool{k}", p.kernel, p.stride, p.padding) for k, p in enumerate(spatial.pooling)]
+    options = spatial.stride, spatial.padding, spatial.dilation, spatial.groups
+    return [*pools, Convolution(name, network.weights[name], biases, *options)]
+
+
+def _neurons_of(network: Network, number: int, layer: Layer) -> Spiking:
+    neuron = layer.neuron
+    dynamics = neuron.decay, neuron.threshold, neuron.current_decay, neuron.reset, neuron.reset_by, neuron.comparison
+    offset = network.weights.get(bias(number), 0.0) if neuron.bias_to == "membrane" else 0.0
+    feedback = network.weights.get(recurrent(number))
+    return Spiking(f"neurons{number}", *dynamics, offset=offset, feedback=feedback, trace_decay=layer.trace_decay)
 
 
 class _Assembly:

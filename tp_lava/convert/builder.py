@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tp_lava.checks import is_number
-from tp_lava.convert.folding import Standardised, normalisation, same_padded
+from tp_lava.convert.folding import Standardised, same_padded
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Source, Spiking, Stage, image_shape
-from tp_lava.convert.values import CHECK_SHAPES, CHECK_TRAINING, MOST_UNITS, Parameter, Shape, population_shape, refuse, spread, unspread
+from tp_lava.convert.values import CHECK_TRAINING, MOST_UNITS, Parameter, Shape, check_shape, population_shape, refuse, spread, unspread
 from tp_lava.provenance import Outcome, ParameterRecord
 
 
@@ -39,10 +39,6 @@ class SourceBuilder:
         """Set the shape of the input, an integer or a sequence."""
         self.source.input_shape = self.shape = population_shape(path, parameter, input_shape)
 
-    def image(self, path: str) -> Shape:
-        """The shape of what arrives at the layer of that path, which must be an image."""
-        return image_shape(path, self.shape)
-
     @property
     def last(self) -> Stage | None:
         """The stage appended last."""
@@ -52,12 +48,9 @@ class SourceBuilder:
     def dense(self, path: str, weight: np.ndarray, bias: np.ndarray | None = None, standardised: Standardised | None = None) -> None:
         """weight: (n_out, n_in)."""
         stage, _ = Dense(path, weight, bias).checked(self.shape)
-        if standardised is not None:
-            stage = replace(stage, weight=self._standardise(path, weight, standardised))
-        scale = self._take_scale(path)
-        if scale is not None:
-            stage = stage.with_scaled_inputs(scale if scale.size == 1 else np.broadcast_to(scale, self.shape))
-        self.append(stage)
+        if self.scale is not None and self.scale.factor.size > 1:
+            self.scale = replace(self.scale, factor=np.broadcast_to(self.scale.factor, self.shape).ravel())
+        self._append_map(stage, standardised)
 
     def convolution(
         self,
@@ -75,18 +68,36 @@ class SourceBuilder:
         if isinstance(padding, str) and padding != "valid":
             stage = self._same_padded(stage, padding)
         stage.checked(self.shape)
-        if standardised is not None:
-            stage = replace(stage, kernel=self._standardise(path, kernel, standardised))
         if self.scale is not None:
-            factor = self._factor_by_channel(path)
-            self._take_scale(path)
-            stage = stage.with_scaled_inputs(factor)
+            self.scale = replace(self.scale, factor=self._factor_by_channel(path))
+        self._append_map(stage, standardised)
+
+    def _append_map(self, stage: Dense | Convolution, standardised: Standardised | None) -> None:
+        path, scale = stage.path, self.scale
+        self.record_others(path, {"weight": ""} if stage.bias is None else {"weight": "", "bias": ""}, "kept")
+        if standardised is not None:
+            stage = replace(stage, weight=standardised(stage.weight))
+            self.update_record(path, "weight", "rescaled", f"standardised, {standardised}")
+        if scale is not None:
+            stage, self.scale = stage.with_scaled_inputs(scale.factor), None
+            self.update_record(scale.path, scale.parameter, "folded", f"into {path}.weight")
+            self.update_record(path, "weight", "rescaled", f"by {scale.path}.{scale.parameter}")
         self.append(stage)
+
+    def _same_padded(self, stage: Convolution, padding: str) -> Convolution:
+        if padding != "same":
+            raise refuse(stage.path, "padding", repr(padding), 'numbers, "same" or "valid"', "give numbers")
+        padded = same_padded(stage)
+        if padded is None:
+            raise refuse(stage.path, "padding", "'same'", "without stride, and of an odd kernel where it is dilated", "use numbers")
+        if padded.weight.shape != stage.weight.shape:
+            self.record(stage.path, "zeros of weight", "added", "before its first row or column, for same padding of an even kernel")
+        return padded
 
     def pool(self, path: str, kernel: Any, stride: Any = None, padding: Any = 0, scale: float | None = None, ceil: bool = False) -> None:
         """Sums over windows times scale; stride None: the kernel; scale None: the average; ceil: as PyTorch's ceil_mode."""
         stage = Pooling(path, kernel, kernel if stride is None else stride, padding)
-        stage = replace(stage, scale=1.0 / (stage.kernel[0] * stage.kernel[1]) if scale is None else scale)
+        stage = replace(stage, scale=1.0 / math.prod(stage.kernel) if scale is None else scale)
         stage.checked(self.shape)
         lengths = zip(self.shape[1:], stage.padding, stage.kernel, stage.stride, strict=True)
         if ceil and any((length + 2 * padding - size) % step for length, padding, size, step in lengths):
@@ -94,6 +105,15 @@ class SourceBuilder:
         if self.scale is not None:
             self.scale = replace(self.scale, factor=self._factor_by_channel(path))
         self.append(stage)
+
+    def pool_to(self, path: str, output: Any) -> None:
+        """Averages over windows that divide the image. output: height and width after it, or one for both; None: as before it."""
+        _, *lengths = image_shape(path, self.shape)
+        given = output if isinstance(output, Sequence) else (output, output)
+        sizes = [length if size is None else size for size, length in zip(given, lengths, strict=True)]
+        if any(size < 1 or length % size for size, length in zip(sizes, lengths, strict=True)):
+            raise refuse(path, "output_size", tuple(sizes), f"a divisor of {tuple(lengths)}", "use AvgPool2d with a kernel and a stride")
+        self.pool(path, [length // size for size, length in zip(sizes, lengths, strict=True)])
 
     def flatten(self, path: str, parameter: str = "shape") -> None:
         """No stage: units are numbered in C order already."""
@@ -106,9 +126,20 @@ class SourceBuilder:
         """Multiply what arrives at the next stage. factor: a checked parameter of one number, one a channel or one a unit."""
         array = spread(factor, self.shape)
         if self.scale is not None:
-            self.record(self.scale.path, self.scale.parameter, "folded", f"into {path}.{parameter}")
+            self.update_record(self.scale.path, self.scale.parameter, "folded", f"into {path}.{parameter}")
             array = array * self.scale.factor
         self.scale = _Scale(path, parameter, array)
+
+    def _factor_by_channel(self, path: str) -> np.ndarray:
+        """The scale as (channels, 1, 1), or as one number; it must not differ within a channel."""
+        assert self.scale is not None
+        if self.scale.factor.size == 1:
+            return self.scale.factor
+        full = np.broadcast_to(self.scale.factor, self.shape)
+        if (full != full[:, :1, :1]).any():
+            limit = f"one number a channel before the windows of {path}"
+            raise refuse(self.scale.path, self.scale.parameter, "different within a channel", limit, f"scale what leaves {path}")
+        return full[:, :1, :1]
 
     # Folded into the map before -----------------------------------------------------------------
     def batch_norm(
@@ -119,18 +150,18 @@ class SourceBuilder:
         if not isinstance(last, Dense | Convolution):
             found, remedy = f"after {last.path if last else 'the input'}", "put it right after a Linear or Conv2d, or train without it"
             raise refuse(path, "place", found, "directly after a linear map or a convolution", remedy)
-        optional = {"running_mean": mean, "running_var": variance, "weight": gain, "bias": shift}
-        given = {name: array for name, array in optional.items() if array is not None}
+        given = {"running_mean": mean, "running_var": variance, "weight": gain, "bias": shift}
         for name, array in given.items():
-            if array.shape != (last.outputs,):
-                raise refuse(path, name, f"of shape {array.shape}", f"({last.outputs},), as {last.path} has outputs", CHECK_SHAPES)
+            if array is not None:
+                check_shape(path, name, array, (last.outputs,))
+                self.record(path, name, "folded", f"into {last.path}")
         if not is_number(eps, 0):
             raise refuse(path, "eps", repr(eps)[:60], "a number >= 0", "take that of the layer, 1e-5 if it has PyTorch's own")
         if not (variance.astype(np.float64) + eps > 0).all():
             raise refuse(path, "running_var", "below zero, or zero without eps", "above 0 with eps", CHECK_TRAINING)
-        self._rescale(last, *normalisation(mean, variance, eps, gain, shift), f"by {path}")
-        for name in given:
-            self.record(path, name, "folded", f"into {last.path}")
+        scale = 1 / np.sqrt(variance.astype(np.float64) + eps)
+        scale = scale if gain is None else scale * gain
+        self._rescale(last, scale, (0.0 if shift is None else shift) - mean * scale, f"by {path}")
 
     def fold_bias(self, path: str, parameter: str, bias: np.ndarray) -> None:
         """Add a constant drive that is filtered as the input is to the bias of the map before."""
@@ -139,13 +170,28 @@ class SourceBuilder:
             self.update_record(path, parameter, "ignored", "zero")
             return
         if not isinstance(last, Dense | Convolution) or bias.shape != (last.outputs,):
-            remedy = "make it zero, or use a recurrence without bias"
-            raise refuse(path, parameter, "not zero", "zero where no map of the same outputs comes before", remedy)
+            limit = "zero where no map of the same outputs comes before"
+            raise refuse(path, parameter, "not zero", limit, "make it zero, or use a recurrence without bias")
         if self.scale is not None:
             last = self._scale_last(last)
         self.source.stages[-1] = last.rescaled(np.ones(len(bias)), bias.astype(np.float64))
         self.update_record(last.path, "bias", "added" if last.bias is None else "rescaled", f"with {path}.{parameter}")
         self.update_record(path, parameter, "folded", f"into the bias of {last.path}")
+
+    def _scale_last(self, last: Dense | Convolution) -> Dense | Convolution:
+        """Take the scale into the map before it."""
+        scale, self.scale = self.scale, None
+        assert scale is not None
+        self.update_record(scale.path, scale.parameter, "folded", f"into {last.path}.weight")
+        return self._rescale(last, np.broadcast_to(scale.factor, (last.outputs,)), None, f"by {scale.path}.{scale.parameter}")
+
+    def _rescale(self, last: Dense | Convolution, scale: np.ndarray, shift: np.ndarray | None, detail: str) -> Dense | Convolution:
+        """Replace the last stage by a map whose output is scale y + shift."""
+        rescaled = self.source.stages[-1] = last.rescaled(scale, shift)
+        self.update_record(last.path, "weight", "rescaled", detail)
+        if rescaled.bias is not None:
+            self.update_record(last.path, "bias", "added" if last.bias is None else "rescaled", detail)
+        return rescaled
 
     # Neurons ----------------------------------------------------------------------------------
     def neurons(self, stage: Spiking | Integrating) -> None:
@@ -156,7 +202,7 @@ class SourceBuilder:
         self.append(stage)
 
     def scaled_gain(self, path: str, gain: np.ndarray) -> np.ndarray:
-        """The gain of neurons, times the scale of what arrives, which is then taken. gain: broadcasts to the shape."""
+        """The gain of neurons times the scale of what arrives, which counts as taken. gain: broadcasts to the shape."""
         scale, self.scale = self.scale, None
         if scale is None:
             return gain
@@ -164,11 +210,11 @@ class SourceBuilder:
         return gain * scale.factor
 
     def append(self, stage: Stage) -> None:
-        """Append a stage that needs nothing folded."""
+        """Append a stage into which nothing is folded."""
         last = self.last
         if isinstance(last, Integrating):
-            remedy = "let neurons of the hidden layers reset, by subtraction or to zero"
-            raise refuse(last.path, "place", f"before {stage.path}", "last: neurons without reset are read out as potentials", remedy)
+            limit = "last: neurons without reset are read out as potentials"
+            raise refuse(last.path, "place", f"before {stage.path}", limit, "let neurons of the hidden layers reset")
         checked, shape = stage.checked(self.shape)
         if math.prod(shape) > MOST_UNITS:
             raise refuse(stage.path, "size", shape, f"at most {MOST_UNITS} units", "give the shape of one sample")
@@ -209,55 +255,3 @@ class SourceBuilder:
         for name, detail in details.items():
             if name not in recorded:
                 self.record(path, name, what, detail)
-
-    # Inside -----------------------------------------------------------------------------------
-    def _same_padded(self, stage: Convolution, padding: str) -> Convolution:
-        if padding != "same":
-            raise refuse(stage.path, "padding", repr(padding), 'numbers, "same" or "valid"', "give numbers")
-        padded = same_padded(stage)
-        if padded is None:
-            raise refuse(stage.path, "padding", "'same'", "without stride, and of an odd kernel where it is dilated", "use numbers")
-        if padded.kernel.shape != stage.kernel.shape:
-            detail = "a row or column before the first, for same padding of an even kernel is not symmetric"
-            self.record(stage.path, "zeros of weight", "added", detail)
-        return padded
-
-    def _standardise(self, path: str, weight: np.ndarray, standardised: Standardised) -> np.ndarray:
-        self.update_record(path, "weight", "rescaled", f"standardised, {standardised}")
-        return standardised(weight)
-
-    def _take_scale(self, path: str) -> np.ndarray | None:
-        scale, self.scale = self.scale, None
-        if scale is None:
-            return None
-        self.update_record(scale.path, scale.parameter, "folded", f"into {path}.weight")
-        self.update_record(path, "weight", "rescaled", f"by {scale.path}.{scale.parameter}")
-        return scale.factor
-
-    def _factor_by_channel(self, path: str) -> np.ndarray:
-        """The pending scale as (channels, 1, 1), or as one number."""
-        assert self.scale is not None
-        if self.scale.factor.size == 1:
-            return self.scale.factor
-        full = np.broadcast_to(self.scale.factor, self.shape)
-        by_channel = full[:, :1, :1]
-        if (full != by_channel).any():
-            limit = f"one number a channel before the windows of {path}"
-            raise refuse(self.scale.path, self.scale.parameter, "different within a channel", limit, f"scale what leaves {path}")
-        return by_channel
-
-    def _scale_last(self, last: Dense | Convolution) -> Dense | Convolution:
-        """Take the pending scale into the map before it."""
-        scale, self.scale = self.scale, None
-        assert scale is not None
-        factor = np.broadcast_to(scale.factor, (last.outputs,))
-        self.update_record(scale.path, scale.parameter, "folded", f"into {last.path}.weight")
-        return self._rescale(last, factor, None, f"by {scale.path}.{scale.parameter}")
-
-    def _rescale(self, last: Dense | Convolution, scale: np.ndarray, shift: np.ndarray | None, detail: str) -> Dense | Convolution:
-        """Replace the last stage by a map whose output is scale y + shift."""
-        rescaled = self.source.stages[-1] = last.rescaled(scale, shift)
-        self.update_record(last.path, "weight", "rescaled", detail)
-        if rescaled.bias is not None:
-            self.update_record(last.path, "bias", "added" if last.bias is None else "rescaled", detail)
-        return rescaled

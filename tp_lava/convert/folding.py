@@ -1,4 +1,4 @@
-"""Arithmetic that readers share, in double precision: what becomes part of a map's weights. NumPy alone."""
+"""Weights as PyTorch uses them: standardised, and padded alike on all sides. In double precision; NumPy alone."""
 
 from __future__ import annotations
 
@@ -8,18 +8,8 @@ from typing import Literal
 import numpy as np
 
 from tp_lava.checks import is_number
-from tp_lava.connections import Spatial
 from tp_lava.convert.stages import Convolution
 from tp_lava.errors import invalid
-
-
-def normalisation(
-    mean: np.ndarray, variance: np.ndarray, eps: float, gain: np.ndarray | None = None, shift: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Batch normalisation gain (y - mean) / sqrt(variance + eps) + shift as (scale, shift) of y."""
-    scale = 1 / np.sqrt(variance.astype(np.float64) + eps)
-    scale = scale if gain is None else scale * gain
-    return scale, (0.0 if shift is None else shift) - mean * scale
 
 
 @dataclass(frozen=True)
@@ -60,20 +50,12 @@ def same_padded(stage: Convolution) -> Convolution | None:
     """
     if stage.stride != (1, 1):
         return None
-    kernel, padding = stage.kernel, []
-    for axis, step in zip((2, 3), stage.dilation, strict=True):
-        total = step * (kernel.shape[axis] - 1)
+    weight, padding = stage.weight, [0, 0]
+    for axis, step in enumerate(stage.dilation):
+        total = step * (weight.shape[axis + 2] - 1)
         if total % 2:
             if step > 1:
                 return None
-            kernel, total = np.pad(kernel, [(int(a == axis), 0) for a in range(4)]), total + 1
-        padding.append(total // 2)
-    return replace(stage, kernel=kernel, padding=tuple(padding))
-
-
-def convolution_matrix(stage: Convolution, shape: tuple[int, ...]) -> np.ndarray:
-    """A convolution of a (channels, height, width) input as a matrix, (n_out, n_in), units in C order. The bias is left out."""
-    c_out, _, height, width = stage.kernel.shape
-    below = (shape[0], shape[1], shape[2])
-    spatial = Spatial(below, c_out, (height, width), stage.stride, stage.padding, stage.dilation, stage.groups)
-    return spatial.matrix(stage.kernel).astype(stage.kernel.dtype)
+            weight, total = np.insert(weight, 0, 0.0, axis + 2), total + 1
+        padding[axis] = total // 2
+    return replace(stage, weight=weight, padding=(padding[0], padding[1]))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tp_lava import connections
 from tp_lava.connections import MOST_SYNAPSES, Spatial
-from tp_lava.connections import Pooling as PoolingConnection
 from tp_lava.convert.stages import Convolution, Dense, Map, Pooling, Source
 from tp_lava.convert.values import Shape, refuse
 from tp_lava.errors import InvalidValueError
@@ -44,11 +44,24 @@ class Connection:
 
 def combined(source: Source, maps: Sequence[Map], shape: Shape) -> Connection:
     """One connection of a chain of maps from a population of that shape. Poolings and a convolution after them stay one kernel."""
-    connection = None if maps and isinstance(maps[0], Dense) else _identity(source, shape)
+    if maps and isinstance(maps[0], Dense):
+        connection, maps = _dense(maps[0]), maps[1:]
+    else:
+        connection = _identity(source, shape)
     for stage in maps:
-        connection = _dense(stage) if connection is None else _then(source, connection, stage)
-    assert connection is not None
+        connection = _then(source, connection, stage)
     return connection
+
+
+def convolution_matrix(stage: Convolution, shape: Shape) -> np.ndarray:
+    """A convolution of a (channels, height, width) input as a matrix, (n_out, n_in), units in C order. The bias is left out."""
+    return _spatial(stage, shape).matrix(stage.weight).astype(stage.weight.dtype)
+
+
+def _spatial(stage: Convolution, shape: Shape, pooling: tuple[connections.Pooling, ...] = ()) -> Spatial:
+    height, width = stage.weight.shape[2:]
+    options = stage.stride, stage.padding, stage.dilation, stage.groups
+    return Spatial((shape[0], shape[1], shape[2]), stage.outputs, (height, width), *options, pooling)
 
 
 def _identity(source: Source, shape: Shape) -> Connection:
@@ -56,7 +69,7 @@ def _identity(source: Source, shape: Shape) -> Connection:
     if len(shape) == 3:
         spatial = Spatial((shape[0], shape[1], shape[2]), shape[0], (1, 1), groups=shape[0])
         return Connection(np.ones(spatial.weight_shape), np.zeros(size), shape, spatial)
-    _check_size(source.format, "input", size, size, "leave neurons of its own out")
+    _check_size(source.format, "input", size, size, "remove neurons of the input")
     return Connection(np.eye(size), np.zeros(size), shape)
 
 
@@ -70,7 +83,7 @@ def _then(source: Source, before: Connection, stage: Map) -> Connection:
             if joined is not None:
                 return joined
             second = _joined(stage, _identity(source, before.shape)) or before
-        except InvalidValueError as error:
+        except InvalidValueError as error:  # too many synapses
             raise refuse(stage.path, "shape", f"impossible ({error})", "possible", "check the input shape") from None
     first, second = before.dense(source, stage.path), second.dense(source, stage.path)
     return Connection(second.weight @ first.weight, second.weight @ first.bias + second.bias, second.shape)
@@ -83,14 +96,12 @@ def _joined(stage: Convolution | Pooling, before: Connection) -> Connection | No
         return None
     scale = float(before.weight.ravel()[0])
     if isinstance(stage, Pooling):
-        pooling = (*spatial.pooling, PoolingConnection(stage.kernel, stage.stride, stage.padding))
+        pooling = (*spatial.pooling, connections.Pooling(stage.kernel, stage.stride, stage.padding))
         pooled = Spatial(spatial.shape, spatial.channels, (1, 1), groups=spatial.groups, pooling=pooling)
         return Connection(np.full(pooled.weight_shape, scale * stage.scale), np.zeros(pooled.size), pooled.output_shape, pooled)
-    channels, _, height, width = stage.kernel.shape
-    options = stage.stride, stage.padding, stage.dilation, stage.groups, spatial.pooling
-    convolved = Spatial(spatial.shape, channels, (height, width), *options)
+    convolved = _spatial(stage, spatial.shape, spatial.pooling)
     bias = np.repeat(_bias(stage), int(np.prod(convolved.output_shape[1:])))
-    return Connection(np.asarray(stage.kernel, np.float64) * scale, bias, convolved.output_shape, convolved)
+    return Connection(np.asarray(stage.weight, np.float64) * scale, bias, convolved.output_shape, convolved)
 
 
 def _only_pools(before: Connection, spatial: Spatial) -> bool:

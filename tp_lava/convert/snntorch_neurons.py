@@ -32,7 +32,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tp_lava.convert.builder import SourceBuilder
-from tp_lava.convert.folding import convolution_matrix
+from tp_lava.convert.maps import convolution_matrix
 from tp_lava.convert.stages import Convolution, Integrating, Spiking
 from tp_lava.convert.values import Parameter, array_of, broadcast, per_unit, refuse, spread, unspread
 from tp_lava.errors import InvalidValueError

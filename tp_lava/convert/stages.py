@@ -13,22 +13,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from tp_lava.checks import is_number
-from tp_lava.convert.values import CHECK_SHAPES, Parameter, Shape, array_of, check_finite, integers_of, pair, parameter, refuse
+from tp_lava.convert.values import CHECK_SHAPES, Parameter, Shape, array_of, check_finite, check_shape, integers_of, pair, parameter, refuse
 from tp_lava.dynamics.neuron import COMPARISONS, RESETS
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.provenance import Outcome, ParameterRecord
 
 _TIME_CONSTANT = "a time constant tau gives exp(-1 / tau)"
+_Any = TypeVar("_Any", bound="_WithWeight | Spiking | Integrating")
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
-    """y = weight x + bias. weight: (n_out, n_in); bias: (n_out,) or None."""
+class _WithWeight:
+    """What Dense and Convolution share. The first axis of the weight is the outputs, with a bias each, or None."""
 
     path: str
     weight: np.ndarray
@@ -36,74 +37,74 @@ class Dense:
 
     @property
     def outputs(self) -> int:
-        """Biases that it can have."""
+        """Outputs, or output channels."""
         return len(self.weight)
+
+    def check_arrays(self) -> None:
+        """Refuse a bias of another shape, NaN and infinity."""
+        check_finite(self.path, "weight", self.weight)
+        if self.bias is not None:
+            check_shape(self.path, "bias", self.bias, (self.outputs,))
+            check_finite(self.path, "bias", self.bias)
+
+    def rescaled(self: _Any, scale: np.ndarray, shift: np.ndarray | None = None) -> _Any:
+        """The map whose output is scale y + shift, float64; one number of each per output."""
+        bias = shift
+        if self.bias is not None:
+            bias = scale * self.bias.astype(np.float64) + (0.0 if shift is None else shift)
+        return replace(self, weight=scale.reshape(-1, *[1] * (self.weight.ndim - 1)) * self.weight.astype(np.float64), bias=bias)
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(_WithWeight):
+    """y = weight x + bias. weight: (n_out, n_in); bias: (n_out,) or None."""
 
     def checked(self, shape: Shape) -> tuple[Dense, Shape]:
         """-> (itself, shape of its output)."""
         size = math.prod(shape)
-        if self.weight.ndim != 2 or self.weight.shape[1] != size or not len(self.weight):
+        if self.weight.ndim != 2 or self.weight.shape[1] != size or not self.outputs:
             raise refuse(self.path, "weight", f"of shape {self.weight.shape}", f"(n_out, {size}), as {shape} arrives", CHECK_SHAPES)
-        _check_arrays(self, self.weight)
+        self.check_arrays()
         return self, (self.outputs,)
 
-    def rescaled(self, scale: np.ndarray, shift: np.ndarray | None = None) -> Dense:
-        """The map whose output is scale y + shift, float64; scale, shift: (n_out,)."""
-        weight = scale[:, None] * self.weight.astype(np.float64)
-        return replace(self, weight=weight, bias=_rescaled_bias(self.bias, scale, shift))
-
     def with_scaled_inputs(self, factor: np.ndarray) -> Dense:
-        """The map of x to weight (factor x) + bias, float64. factor: one number, or of the shape of x."""
-        return replace(self, weight=self.weight.astype(np.float64) * np.ravel(factor))
+        """The map of x to weight (factor x) + bias, float64. factor: one number, or (n_in,)."""
+        return replace(self, weight=self.weight.astype(np.float64) * factor)
 
 
 @dataclass(frozen=True, eq=False)
-class Convolution:
-    """A convolution as PyTorch's Conv2d. kernel: (c_out, c_in / groups, height, width); bias: (c_out,) or None; pairs: (y, x)."""
+class Convolution(_WithWeight):
+    """A convolution as PyTorch's Conv2d. weight: (c_out, c_in / groups, height, width); bias: (c_out,) or None; pairs: (y, x)."""
 
-    path: str
-    kernel: np.ndarray
-    bias: np.ndarray | None = None
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
 
     def __post_init__(self) -> None:
-        if self.kernel.ndim != 4 or 0 in self.kernel.shape:
+        if self.weight.ndim != 4 or 0 in self.weight.shape:
             limit = "(c_out, c_in / groups, height, width)"
-            raise refuse(self.path, "weight", f"of shape {self.kernel.shape}", limit, "read it as another layer")
-        for name, least in (("stride", 1), ("padding", 0), ("dilation", 1)):
-            object.__setattr__(self, name, pair(self.path, name, getattr(self, name), least))
+            raise refuse(self.path, "weight", f"of shape {self.weight.shape}", limit, "read it as another layer")
         groups = integers_of(self.groups)
         if groups is None or len(groups) != 1 or groups[0] < 1 or self.outputs % groups[0]:
             raise refuse(self.path, "groups", repr(self.groups)[:60], f"a divisor of the {self.outputs} channels", "check the layer")
         object.__setattr__(self, "groups", groups[0])
-
-    @property
-    def outputs(self) -> int:
-        """Biases that it can have."""
-        return len(self.kernel)
+        _set_pairs(self, stride=1, padding=0, dilation=1)
 
     def checked(self, shape: Shape) -> tuple[Convolution, Shape]:
         """-> (itself, shape of its output)."""
         channels = image_shape(self.path, shape)[0]
-        if channels != self.kernel.shape[1] * self.groups:
-            found, limit = f"of shape {self.kernel.shape} with groups {self.groups}", f"for the {channels} channels of {shape}"
+        if channels != self.weight.shape[1] * self.groups:
+            found, limit = f"of shape {self.weight.shape} with groups {self.groups}", f"for the {channels} channels of {shape}"
             raise refuse(self.path, "weight", found, limit, CHECK_SHAPES)
-        _check_arrays(self, self.kernel)
-        return self, (self.outputs, *_windows(self, shape, self.kernel.shape[2:], self.dilation))
-
-    def rescaled(self, scale: np.ndarray, shift: np.ndarray | None = None) -> Convolution:
-        """The map whose output is scale y + shift, float64; scale, shift: (c_out,)."""
-        kernel = scale[:, None, None, None] * self.kernel.astype(np.float64)
-        return replace(self, kernel=kernel, bias=_rescaled_bias(self.bias, scale, shift))
+        self.check_arrays()
+        return self, (self.outputs, *_windows(self, shape, self.weight.shape[2:], self.dilation))
 
     def with_scaled_inputs(self, factor: np.ndarray) -> Convolution:
-        """The map of x to kernel * (factor x) + bias, float64. factor: one number, or one for each input channel."""
+        """The map of x to weight * (factor x) + bias, float64. factor: one number, or one for each input channel."""
         if factor.size > 1:  # (c_out, c_in / groups, 1, 1)
             factor = np.repeat(factor.reshape(self.groups, -1), self.outputs // self.groups, axis=0)[:, :, None, None]
-        return replace(self, kernel=self.kernel.astype(np.float64) * factor)
+        return replace(self, weight=self.weight.astype(np.float64) * factor)
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,7 @@ class Pooling:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, least in (("kernel", 1), ("stride", 1), ("padding", 0)):
-            object.__setattr__(self, name, pair(self.path, name, getattr(self, name), least))
+        _set_pairs(self, kernel=1, stride=1, padding=0)
 
     def checked(self, shape: Shape) -> tuple[Pooling, Shape]:
         """-> (itself, shape of its output)."""
@@ -152,21 +152,20 @@ class Spiking:
 
     def checked(self, shape: Shape) -> tuple[Spiking, Shape]:
         """-> (itself with parameters as float or flat arrays, shape)."""
-        stage = _with_parameters(self, ("decay", "threshold", "current_decay", "gain", "offset", "reset_by"), shape)
-        path, size = self.path, math.prod(shape)
+        names = ("decay", "threshold", "current_decay", "gain", "offset")
+        stage = _with_parameters(self, names if self.reset_by is None else (*names, "reset_by"), shape)
+        path, size, feedback = self.path, math.prod(shape), self.feedback
         if not np.all(np.asarray(stage.threshold) > 0):
             raise refuse(path, "threshold", f"{np.min(stage.threshold):g}", "above 0", "neurons need one to be silent at rest")
         for name, value, choice in (("reset", self.reset, RESETS), ("comparison", self.comparison, COMPARISONS)):
             if not isinstance(value, str) or value not in choice:
                 raise refuse(path, name, repr(value), " or ".join(map(repr, choice)), "use one of them")
-        if self.feedback is not None:
-            stage = replace(stage, feedback=array_of(path, "feedback", self.feedback, integers=True))
-            if stage.feedback.shape != (size, size):
-                limit = f"({size}, {size}), as the population has {size} units"
-                raise refuse(path, "feedback", f"of shape {stage.feedback.shape}", limit, "take the weights of this layer")
+        if feedback is not None:
+            feedback = array_of(path, "feedback", feedback, integers=True)
+            check_shape(path, "feedback", feedback, (size, size))
         if self.trace_decay is not None and not is_number(self.trace_decay, 0, 1):
             raise refuse(path, "trace_decay", self.trace_decay, "None or a number in [0, 1)", _TIME_CONSTANT)
-        return stage, shape
+        return replace(stage, feedback=feedback), shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +185,6 @@ class Integrating:
 Map = Dense | Convolution | Pooling
 Neurons = Spiking | Integrating
 Stage = Map | Neurons
-_AnyNeurons = TypeVar("_AnyNeurons", Spiking, Integrating)
 
 
 @dataclass
@@ -213,7 +211,13 @@ def image_shape(path: str, shape: Shape) -> Shape:
     return shape
 
 
-def _windows(stage: Convolution | Pooling, shape: Shape, kernel: tuple[int, ...], dilation: tuple[int, int] = (1, 1)) -> tuple[int, ...]:
+def _set_pairs(stage: Any, **least: int) -> None:
+    """Replace options of a stage, name -> least value, by pairs of integers."""
+    for name, low in least.items():
+        object.__setattr__(stage, name, pair(stage.path, name, getattr(stage, name), low))
+
+
+def _windows(stage: Convolution | Pooling, shape: Shape, kernel: Shape, dilation: tuple[int, int] = (1, 1)) -> Shape:
     """Height and width of the output of windows that slide over an image."""
     spans = [step * (size - 1) + 1 for size, step in zip(kernel, dilation, strict=True)]
     padded = [length + 2 * padding for length, padding in zip(shape[1:], stage.padding, strict=True)]
@@ -222,25 +226,9 @@ def _windows(stage: Convolution | Pooling, shape: Shape, kernel: tuple[int, ...]
     return tuple((length - span) // step + 1 for length, span, step in zip(padded, spans, stage.stride, strict=True))
 
 
-def _check_arrays(stage: Dense | Convolution, weight: np.ndarray) -> None:
-    check_finite(stage.path, "weight", weight)
-    if stage.bias is not None:
-        if stage.bias.shape != (stage.outputs,):
-            limit = f"({stage.outputs},), one number for each output"
-            raise refuse(stage.path, "bias", f"of shape {stage.bias.shape}", limit, "take weight and bias of one layer")
-        check_finite(stage.path, "bias", stage.bias)
-
-
-def _rescaled_bias(bias: np.ndarray | None, scale: np.ndarray, shift: np.ndarray | None) -> np.ndarray | None:
-    if bias is None:
-        return shift
-    return scale * bias.astype(np.float64) + (0.0 if shift is None else shift)
-
-
-def _with_parameters(stage: _AnyNeurons, names: tuple[str, ...], shape: Shape) -> _AnyNeurons:
+def _with_parameters(stage: _Any, names: tuple[str, ...], shape: Shape) -> _Any:
     """The neurons with these parameters as float or flat arrays, decays within [0, 1]."""
-    given = {name: getattr(stage, name) for name in names if name != "reset_by" or getattr(stage, name) is not None}
-    numbers = {name: parameter(stage.path, name, value, shape) for name, value in given.items()}
+    numbers: dict[str, Any] = {name: parameter(stage.path, name, getattr(stage, name), shape) for name in names}
     for name in ("decay", "current_decay"):
         array = np.asarray(numbers.get(name, 0.0))
         outside = array[(array < 0) | (array > 1)]

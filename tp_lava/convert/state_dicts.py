@@ -28,13 +28,26 @@ from typing import Any
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.checkpoints import first_line, read_tensors
 from tp_lava.convert.hdf5 import damaged
-from tp_lava.convert.layers import LayerReader, Tensors, check_description
+from tp_lava.convert.layers import NUMBERS, SNNTORCH, LayerReader, Tensors
 from tp_lava.convert.stages import Source
 from tp_lava.convert.values import refuse
 
 LARGEST_DESCRIPTION = 2**20  # bytes
 MOST_LAYERS = 1000
 _EXAMPLE = 'use for example layers=[{"type": "linear", "name": "fc1"}]'
+
+_KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # type -> (needed, possible)
+    "linear": (("name",), ("standardised",)),
+    "conv2d": (("name",), ("stride", "padding", "dilation", "groups", "standardised")),
+    "batchnorm": (("name",), ("eps",)),
+    "avgpool": (("kernel",), ("name", "stride", "padding")),
+    "sumpool": (("kernel",), ("name", "stride", "padding")),
+    "flatten": ((), ("name",)),
+    "dropout": ((), ("name",)),
+    "lif": (("decay",), ("name", *NUMBERS[1:], "reset", "comparison", "trace_decay")),
+    "li": (("decay",), ("name", "gain", "offset")),
+    **dict.fromkeys(SNNTORCH, (("name",), ("reset", "reset_delay"))),
+}
 
 Layers = Sequence[Mapping[str, Any]] | str | os.PathLike | None
 
@@ -70,7 +83,7 @@ def read_state_dict(
         raise refuse("model", "input_shape", None, "given, here or beside the layers", "pass for example input_shape=(2, 34, 34)")
     reader = LayerReader(SourceBuilder("state dict", input_shape), Tensors(state), inexact)
     for number, layer in enumerate(described):
-        kind, path, options = check_description(f"layers[{number}]", layer)
+        kind, path, options = _checked(f"layers[{number}]", layer)
         reader.read(kind, path, **options)
     _check_all_used(reader, [ignore] if isinstance(ignore, str) else ignore)
     return reader.builder.finish()
@@ -126,6 +139,27 @@ def _description(layers: Layers, metadata: Mapping[str, str]) -> tuple[Sequence[
         found = f"a list of {len(document)}" if isinstance(document, list) else type(document).__name__
         raise refuse("model", "layers", found, f"a list of 1 to {MOST_LAYERS} layers", _EXAMPLE)
     return document, shape
+
+
+def _checked(place: str, layer: Any) -> tuple[str, str, dict[str, Any]]:
+    """-> (type, path, options) of a layer's description. place: of it in the list."""
+    if not isinstance(layer, Mapping):
+        raise refuse(place, "layer", repr(layer)[:60], "a dict", _EXAMPLE)
+    options = dict(layer)
+    kind = options.pop("type", None)
+    if not isinstance(kind, str) or kind not in _KEYS:
+        raise refuse(place, "type", repr(kind)[:60], f"one of {', '.join(_KEYS)}", "check the spelling")
+    needed, possible = _KEYS[kind]
+    for key in options:
+        if key not in needed + possible:
+            raise refuse(place, "key", repr(key)[:60], f"a key of {kind}: {', '.join(needed + possible) or 'none'}", "check the spelling")
+    for key in needed:
+        if key not in options:
+            raise refuse(place, key, "missing", f"given for {kind}", f"add {key!r}")
+    name = options.pop("name", place)
+    if not isinstance(name, str) or not name:
+        raise refuse(place, "name", repr(name)[:60], "a text", "take the prefix of the layer's tensors")
+    return kind, name, options
 
 
 def _json_file(path: Path) -> Any:

@@ -9,13 +9,13 @@ and pruning. Operations of forward that are no modules are not seen; flattening 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.folding import Standardised
-from tp_lava.convert.layers import LayerReader, Tensors
+from tp_lava.convert.layers import SNNTORCH, LayerReader, Tensors
 from tp_lava.convert.stages import Source, Spiking
 from tp_lava.convert.values import pair, refuse
 from tp_lava.dynamics.neuron import LIF
@@ -78,58 +78,64 @@ _REFUSED = {
     "snntorch.SpikingNeuron": f"use Leaky, RLeaky, Synaptic or RSynaptic, or {_DECLARE}",
     "snntorch.LeakyParallel": f"use Leaky, or {_DECLARE}",
 }
+_CONVOLUTION = {name: name for name in ("stride", "padding", "dilation", "groups")}
+_POOLING = {"kernel": "kernel_size", "stride": "stride", "ceil": "ceil_mode"}
+_LAYERS: dict[str, tuple[str, dict[str, str]]] = {  # class -> (type of layer for a LayerReader, its options: attributes of the class)
+    "torch.Linear": ("linear", {}),
+    "torch.Conv2d": ("conv2d", _CONVOLUTION),
+    "torch.BatchNorm1d": ("batchnorm", {"eps": "eps"}),
+    "torch.BatchNorm2d": ("batchnorm", {"eps": "eps"}),
+    "torch.AvgPool2d": ("avgpool", _POOLING | {"padding": "padding"}),
+    "torch.AdaptiveAvgPool2d": ("adaptiveavgpool", {"output": "output_size"}),
+    "torch.LPPool2d": ("sumpool", _POOLING),
+    "torch.Flatten": ("flatten", {}),
+    "torch.Identity": ("dropout", {}),
+    "torch._DropoutNd": ("dropout", {}),
+    "torch._Loss": ("dropout", {}),
+    **{f"snntorch.{name}": (kind, {}) for kind, name in SNNTORCH.items()},
+}
+_REQUIRED = {  # (class, attribute) -> (its value, remedy)
+    ("torch.Conv2d", "padding_mode"): ("zeros", "train with zeros"),
+    ("torch.BatchNorm1d", "track_running_stats"): (True, "train with it on, for statistics become part of the weights"),
+    ("torch.BatchNorm2d", "track_running_stats"): (True, "train with it on, for statistics become part of the weights"),
+    ("torch.LPPool2d", "norm_type"): (1, "train with AvgPool2d, or norm 1, which sums spikes"),
+}
 _WEIGHTED = ("torch.Linear", "torch.Conv2d")
-_FOLDED = ("torch.BatchNorm1d", "torch.BatchNorm2d", "torch.Identity", "torch._DropoutNd")  # before declared neurons
 _RESETS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}  # method of snnTorch -> reset
 
 
 class _ModuleReader:
-    """Reads the submodules that compute ("leaves") in the order of use, each as a description and its tensors."""
+    """Reads the submodules that compute ("leaves") in the order of use, each as a described layer with its tensors."""
 
     def __init__(
-        self,
-        root: nn.Module,
-        builder: SourceBuilder,
-        neurons: Neurons | None,
-        standardised: dict[str, Standardised],
-        inexact: bool,
+        self, root: nn.Module, builder: SourceBuilder, neurons: Neurons | None, standardised: dict[str, Standardised], inexact: bool
     ) -> None:
         self.root, self.builder, self.neurons, self.standardised, self.inexact = root, builder, neurons, standardised, inexact
         self.waiting: Spiking | None = None  # declared neurons, until the layer's batch normalisation is read
-        self.handlers: dict[str, Callable[[str, Any], None]] = {
-            **dict.fromkeys(("torch.Identity", "torch._DropoutNd", "torch._Loss"), self._nothing),
-            **dict.fromkeys(("torch.BatchNorm1d", "torch.BatchNorm2d"), self._batch_norm),
-            **dict.fromkeys(("snntorch.Leaky", "snntorch.RLeaky", "snntorch.Synaptic", "snntorch.RSynaptic"), self._snntorch),
-            "torch.Linear": self._linear,
-            "torch.Conv2d": self._convolution,
-            "torch.AvgPool2d": self._average,
-            "torch.AdaptiveAvgPool2d": self._adaptive_average,
-            "torch.LPPool2d": self._sum,
-            "torch.Flatten": self._flatten,
-        }
 
     def read(self, order: Iterable[str] | None) -> None:
         """Append all stages."""
         leaves = list(self._leaves("", self.root)) if order is None else list(self._ordered(order))
         neurons, populations = self._declared_neurons(leaves), dict[int, str]()
         for number, (path, leaf) in enumerate(leaves):
-            kind = self._kind(path, leaf)
-            if id(leaf) in populations and not self._has_declared(path):
-                found = f"that of {populations[id(leaf)]}"
-                raise refuse(path, "state", found, "its own, as one population", "make a layer for each place")
+            kind, replaced = self._kind(path, leaf), _is_snntorch(leaf) and self._has_declared(path)
+            if id(leaf) in populations and not replaced:
+                raise refuse(path, "state", f"that of {populations[id(leaf)]}", "its own", "make a layer for each population")
             if _is_snntorch(leaf):
                 populations[id(leaf)] = path
-            if kind not in _FOLDED:
+            if kind is None or _LAYERS[kind][0] not in ("batchnorm", "dropout"):
                 self._append_waiting()
-            if kind is None or (kind.startswith("snntorch.") and self._has_declared(path)):
+            if kind is None or replaced:
                 self.builder.record(path, type(leaf).__name__, "ignored", "the declared neurons take its place")
             else:
-                self.handlers[kind](path, leaf)
+                self._read(kind, path, leaf)
             if number in neurons:
                 self._append_waiting()
                 self.waiting = neurons[number]
-            rest = ("folded", "into the weight as it is used") if kind in _WEIGHTED else ("ignored", "")
-            self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), rest[1]), rest[0])  # type: ignore[arg-type]
+            if kind in _WEIGHTED:
+                self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), "into the weight as it is used"), "folded")
+            else:
+                self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), ""), "ignored")
         self._append_waiting()
 
     def _append_waiting(self) -> None:
@@ -137,6 +143,47 @@ class _ModuleReader:
         if stage is not None:
             self.builder.neurons(stage)
             self.builder.record(stage.path, "neuron", "added", "as declared")
+
+    def _read(self, kind: str, path: str, leaf: Any) -> None:
+        """Append the stages of a leaf. kind: its class, a key of _LAYERS."""
+        for (cls, name), (needed, remedy) in _REQUIRED.items():
+            if kind == cls and getattr(leaf, name) != needed:
+                raise refuse(path, name, repr(getattr(leaf, name)), repr(needed), remedy)
+        layer, attributes = _LAYERS[kind]
+        options = {option: getattr(leaf, attribute) for option, attribute in attributes.items()}
+        used: dict[str, Any] = {}
+        if kind in _WEIGHTED:
+            used, options["standardised"] = _used_weights(path, leaf), self.standardised.get(path)
+        elif kind == "torch.AvgPool2d" and leaf.divisor_override:
+            options["scale"] = 1 / leaf.divisor_override
+        elif kind == "torch.AvgPool2d" and any(pair(path, "padding", leaf.padding, 0)) and not leaf.count_include_pad:
+            raise refuse(path, "count_include_pad", False, "True where there is padding", "do not pad: edges would have another factor")
+        elif kind == "torch.Flatten" and (leaf.start_dim != 1 or leaf.end_dim not in (-1, len(self.builder.shape))):
+            raise refuse(path, "start_dim, end_dim", (leaf.start_dim, leaf.end_dim), "(1, -1)", "flatten all but the samples")
+        elif kind.startswith("snntorch."):
+            options |= self._snntorch_options(path, leaf)
+        state = leaf.state_dict() | used
+        tensors = Tensors({f"{path}.{name}": tensor for name, tensor in state.items() if tensor is not None})
+        LayerReader(self.builder, tensors, self.inexact).read(layer, path, **options)
+        for name, tensor in used.items():
+            if tensor is not None and name not in leaf._parameters:
+                self.builder.update_record(path, name, "rescaled", "as it is used, parametrised")
+
+    def _snntorch_options(self, path: str, leaf: Any) -> dict[str, Any]:
+        """The reset; refused is what makes other spikes of a membrane than its threshold does."""
+        if leaf.inhibition:
+            raise refuse(path, "inhibition", True, "False", "inhibit by recurrent weights, RLeaky")
+        if leaf.state_quant:
+            raise refuse(path, "state_quant", "given", "False", "train without it: the conversion to fixed point brings its own")
+        if not _is_step(leaf.spike_grad):
+            limit = "1 above the threshold and else 0 in its forward pass"
+            raise refuse(path, "spike_grad", "another function", limit, "use for example snntorch.surrogate.atan()")
+        reset, delay = _performed_reset(path, leaf), bool(getattr(leaf, "reset_delay", True))
+        if type(leaf).__name__ == "Leaky" and reset == "zero" and delay and not _keeps_input(leaf, self.builder.shape):
+            limit = "that of snnTorch 0.8 or newer, which keeps the input of that step"
+            raise refuse(path, "reset_mechanism", "'zero'", limit, "update snnTorch, or set reset_delay=False, and train on")
+        self.builder.record(path, "spike_grad, init_hidden, output", "ignored", "of training and of what forward returns")
+        return {"reset": reset, "reset_delay": delay}
 
     # Which leaves -----------------------------------------------------------------------------
     def _leaves(self, path: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -159,16 +206,15 @@ class _ModuleReader:
         if not children:
             raise refuse(name, "type", found, "a layer that is known here", f"leave it out by order=[names], or {_DECLARE}")
         for own in (*module._parameters, *module._buffers):
-            remedy = "move what uses it into a layer of its own, or use read_state_dict and describe what it does"
-            raise refuse(name, own, "a parameter of the container", "in a layer, for its use in forward is not seen", remedy)
+            limit = "in a layer, for its use in forward is not seen"
+            raise refuse(name, own, "a parameter of the container", limit, "move what uses it into a layer, or use read_state_dict")
         for key, child in children:
             yield from self._leaves(f"{path}.{key}" if path else key, child)
 
     def _ordered(self, order: Iterable[str]) -> Iterator[tuple[str, nn.Module]]:
         """The leaves of submodules in the caller's order; those with parameters or neurons may not be left out."""
-        names = [order] if isinstance(order, str) else list(order)
         listed: set[int] = set()
-        for name in names:
+        for name in [order] if isinstance(order, str) else order:
             try:
                 module = self.root.get_submodule(name)
             except (AttributeError, TypeError):
@@ -179,26 +225,25 @@ class _ModuleReader:
                 yield path, leaf
         for path, module in self.root.named_modules():
             if (_is_snntorch(module) or module._parameters) and id(module) not in listed:
-                remedy = "add it, or remove it from the model"
-                raise refuse(path or "model", "order", "without it", "with every layer that has parameters", remedy)
+                limit = "with every layer that has parameters"
+                raise refuse(path or "model", "order", "without it", limit, "add it, or remove it from the model")
 
     def _kind(self, path: str, module: nn.Module) -> str | None:
-        """The name of the known class as which it is read, or None. Raises where its forward is another one."""
-        for cls in type(module).__mro__:
-            name = _name(cls)
-            if name not in self.handlers:
-                continue
-            if self.handlers[name] == self._nothing or path in self.standardised or self._has_declared(path):
-                return name
-            if name.startswith("snntorch."):
-                changed = type(module) is not cls
-            else:
-                changed = any(getattr(type(module), f, None) is not getattr(cls, f, None) for f in ("forward", "_conv_forward"))
-            if changed or "forward" in vars(module):
-                remedy = f"give standardised=({path!r},) if that is all it does, or use {cls.__name__} itself"
-                raise refuse(path, "forward", f"of {type(module).__name__}", f"that of {cls.__name__}", remedy)
-            return name
-        return None
+        """The class as which it is read, a key of _LAYERS, or None. Raises where its forward is another one."""
+        cls = next((cls for cls in type(module).__mro__ if _name(cls) in _LAYERS), None)
+        if cls is None:
+            return None
+        kind = _name(cls)
+        if _LAYERS[kind][0] == "dropout" or path in self.standardised or self._has_declared(path):
+            return kind
+        if kind.startswith("snntorch."):
+            changed = type(module) is not cls
+        else:
+            changed = any(getattr(type(module), f, None) is not getattr(cls, f, None) for f in ("forward", "_conv_forward"))
+        if changed or "forward" in vars(module):
+            remedy = f"give standardised=({path!r},) if that is all it does, or use {cls.__name__} itself"
+            raise refuse(path, "forward", f"of {type(module).__name__}", f"that of {cls.__name__}", remedy)
+        return kind
 
     # Declared neurons -------------------------------------------------------------------------
     def _has_declared(self, path: str) -> bool:
@@ -209,101 +254,26 @@ class _ModuleReader:
         paths = [path for path, _ in leaves]
         given = self.neurons if isinstance(self.neurons, Mapping) else {}
         for name, table in (("neurons", given), ("standardised", self.standardised)):
-            for path in table:
-                if path not in paths:
-                    limit = f"a layer among {', '.join(sorted(paths))[:120]}"
-                    raise refuse("model", name, repr(path)[:60], limit, "take names of named_modules()")
+            for path in set(table) - set(paths):
+                limit = f"a layer among {', '.join(sorted(paths))[:120]}"
+                raise refuse("model", name, repr(path)[:60], limit, "take names of named_modules()")
         chosen = {number: given[path] for number, path in enumerate(paths) if path in given}
         if isinstance(self.neurons, LIF):
             for path, leaf in leaves:
                 if _is_snntorch(leaf):
-                    limit = "None where layers have neurons of their own"
-                    raise refuse(path, "neurons", "one LIF for all layers", limit, "leave neurons out")
+                    raise refuse(path, "neurons", "one LIF for all layers", "None where layers have their own", "leave neurons out")
             weighted = [number for number, leaf in enumerate(leaves) if self._kind(*leaf) in _WEIGHTED]
             chosen = dict.fromkeys(weighted[:-1], self.neurons)
         return {number: self._declared(*leaves[number], neuron) for number, neuron in chosen.items()}
 
     def _declared(self, path: str, leaf: nn.Module, neuron: LIF | Spiking) -> Spiking:
         """The stage of declared neurons: of the leaf's path where they take its place."""
-        kind = self._kind(path, leaf)
-        path = path if kind is None or kind.startswith("snntorch.") else f"{path}.neurons"
+        path = path if self._kind(path, leaf) is None or _is_snntorch(leaf) else f"{path}.neurons"
         if isinstance(neuron, LIF):
             return Spiking(path, neuron.decay, neuron.threshold, neuron.current_decay, reset=neuron.reset, comparison=neuron.comparison)
         if isinstance(neuron, Spiking):
             return neuron if neuron.path else replace(neuron, path=path)
         raise refuse(path, "neurons", repr(neuron)[:60], "a LIF or a Spiking", "use for example tpl.LIF(0.9, 1.0)")
-
-    # The kinds of leaves ------------------------------------------------------------------------
-    def _read(self, kind: str, path: str, leaf: Any, used: Mapping[str, Any] | None = None, **options: Any) -> None:
-        """Append a leaf as a described layer. used: tensors in place of the leaf's own."""
-        state = leaf.state_dict() | (used or {})
-        tensors = Tensors({f"{path}.{name}": tensor for name, tensor in state.items() if tensor is not None})
-        LayerReader(self.builder, tensors, self.inexact).read(kind, path, **options)
-
-    def _weighted(self, kind: str, path: str, leaf: Any, **options: Any) -> None:
-        used = _used_weights(path, leaf)
-        self._read(kind, path, leaf, used, standardised=self.standardised.get(path), **options)
-        for name in used:
-            if used[name] is not None and name not in leaf._parameters:
-                self.builder.update_record(path, name, "rescaled", "as it is used, parametrised")
-
-    def _linear(self, path: str, leaf: Any) -> None:
-        self._weighted("linear", path, leaf)
-
-    def _convolution(self, path: str, leaf: Any) -> None:
-        if leaf.padding_mode != "zeros":
-            raise refuse(path, "padding_mode", repr(leaf.padding_mode), "'zeros'", "train with zeros")
-        options = {name: getattr(leaf, name) for name in ("stride", "padding", "dilation", "groups")}
-        self._weighted("conv2d", path, leaf, **options)
-
-    def _batch_norm(self, path: str, leaf: Any) -> None:
-        if leaf.running_mean is None or leaf.running_var is None:
-            limit = "True, for its statistics become part of the weights"
-            raise refuse(path, "track_running_stats", False, limit, "train with it on")
-        self._read("batchnorm", path, leaf, eps=float(leaf.eps))
-
-    def _average(self, path: str, leaf: Any) -> None:
-        if any(pair(path, "padding", leaf.padding, 0)) and not leaf.count_include_pad and not leaf.divisor_override:
-            remedy = "windows at the edge would have another factor; do not pad"
-            raise refuse(path, "count_include_pad", False, "True where there is padding", remedy)
-        scale = 1 / leaf.divisor_override if leaf.divisor_override else None
-        self.builder.pool(path, leaf.kernel_size, leaf.stride, leaf.padding, scale, bool(leaf.ceil_mode))
-
-    def _adaptive_average(self, path: str, leaf: Any) -> None:
-        shape = self.builder.image(path)
-        given = leaf.output_size if isinstance(leaf.output_size, Sequence) else (leaf.output_size,) * 2
-        outputs = [length if output is None else output for output, length in zip(given, shape[1:], strict=True)]
-        if any(output < 1 or length % output for output, length in zip(outputs, shape[1:], strict=True)):
-            raise refuse(path, "output_size", tuple(outputs), f"a divisor of {shape[1:]}", "use AvgPool2d with a kernel and a stride")
-        self.builder.pool(path, [length // output for output, length in zip(outputs, shape[1:], strict=True)])
-
-    def _sum(self, path: str, leaf: Any) -> None:
-        if float(leaf.norm_type) != 1:
-            raise refuse(path, "norm_type", leaf.norm_type, "1, which sums spikes", "train with AvgPool2d")
-        self.builder.pool(path, leaf.kernel_size, leaf.stride, 0, 1.0, bool(leaf.ceil_mode))
-
-    def _flatten(self, path: str, leaf: Any) -> None:
-        if leaf.start_dim != 1 or leaf.end_dim not in (-1, len(self.builder.shape)):
-            raise refuse(path, "start_dim, end_dim", (leaf.start_dim, leaf.end_dim), "(1, -1)", "flatten all but the samples")
-        self.builder.flatten(path)
-
-    def _nothing(self, path: str, leaf: Any) -> None:
-        self.builder.record(path, type(leaf).__name__, "ignored", "without effect when it runs")
-
-    def _snntorch(self, path: str, leaf: Any) -> None:
-        if leaf.inhibition:
-            raise refuse(path, "inhibition", True, "False", "inhibit by recurrent weights, RLeaky")
-        if leaf.state_quant:
-            raise refuse(path, "state_quant", "given", "False", "train without it: the conversion to fixed point brings its own")
-        if not _is_step(leaf.spike_grad):
-            limit = "1 above the threshold and else 0 in its forward pass"
-            raise refuse(path, "spike_grad", "another function", limit, "use for example snntorch.surrogate.atan()")
-        reset, delay = _performed_reset(path, leaf), bool(getattr(leaf, "reset_delay", True))
-        if type(leaf).__name__ == "Leaky" and reset == "zero" and delay and not _keeps_input(leaf, self.builder.shape):
-            limit = "that of snnTorch 0.8 or newer, which keeps the input of that step"
-            raise refuse(path, "reset_mechanism", "'zero'", limit, "update snnTorch, or set reset_delay=False, and train on")
-        self._read(type(leaf).__name__.lower(), path, leaf, reset=reset, reset_delay=delay)
-        self.builder.record(path, "spike_grad, init_hidden, output", "ignored", "of training and of what forward returns")
 
 
 def _name(cls: type) -> str:

@@ -53,6 +53,12 @@ def check_finite(path: str, name: str, array: np.ndarray) -> None:
         raise refuse(path, name, f"{array[~np.isfinite(array)].flat[0]}", "finite", CHECK_TRAINING)
 
 
+def check_shape(path: str, name: str, array: np.ndarray, shape: Shape) -> None:
+    """Refuse an array of another shape."""
+    if array.shape != shape:
+        raise refuse(path, name, f"of shape {array.shape}", f"{shape}", "take the arrays of one layer")
+
+
 def parameter(path: str, name: str, value: Any, shape: Shape) -> Parameter:
     """A neuron parameter: one number, or a flat array of one per channel or per unit of a population of `shape`."""
     array = array_of(path, name, value, integers=True)

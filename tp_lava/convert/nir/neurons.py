@@ -1,24 +1,58 @@
-"""Neurons of NIR, which live in continuous time, as neurons in steps."""
+"""Neurons of NIR, which live in continuous time, as neurons in steps; the options say what NIR does not."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
 
+from tp_lava.checks import is_number
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.nir.graph import Named
-from tp_lava.convert.nir.options import Options
 from tp_lava.convert.nir.values import Recorded, array_in, spread_in
 from tp_lava.convert.stages import Integrating, Spiking
-from tp_lava.convert.values import Parameter, extent, refuse, spread, unspread
+from tp_lava.convert.values import Parameter, check_shape, extent, refuse, spread, unspread
+from tp_lava.errors import invalid
 
 ROUNDING = 1e-12  # a gain this close to 1 was meant to be 1
+Drive = Literal["current", "jump"]
+Reset = Literal["subtract", "zero"]
+_ALLOWED: Mapping[str, tuple[Any, ...]] = {
+    "reset": ("subtract", "zero", None),
+    "reset_delay": (True, False),
+    "decay": ("euler", "exponential"),
+    "comparison": (">=", ">", None),
+    "membrane_input": ("current", "jump"),
+    "synapse_input": ("current", "jump"),
+}
 
 
-@dataclass
+@dataclass(frozen=True)
+class Options:
+    """How an exporter meant its graphs: the options of read_nir."""
+
+    dt: float | None
+    reset: Reset | None
+    reset_delay: bool
+    decay: Literal["euler", "exponential"]
+    comparison: Literal[">=", ">"] | None
+    membrane_input: Drive
+    synapse_input: Drive
+
+    def __post_init__(self) -> None:
+        if self.dt is not None and not (is_number(self.dt) and self.dt > 0):
+            raise invalid("read_nir", "dt", repr(self.dt), "a number > 0", "give the length of a step in seconds")
+        for name, allowed in _ALLOWED.items():
+            found = getattr(self, name)
+            if not isinstance(found, str | bool | None) or found not in allowed:
+                remedy = "EXPORTERS has the options of some libraries"
+                raise invalid("read_nir", name, repr(found), "one of " + ", ".join(map(repr, allowed)), remedy)
+
+
+@dataclass(frozen=True, eq=False)
 class _Dynamics:
     """Parameters in steps; arrays that broadcast against the population's shape."""
 
@@ -36,11 +70,9 @@ class NeuronReader:
 
     def append_spiking(self, path: str, node: Any, feedback: Named | None) -> None:
         """A spiking neuron with its recurrence, the path and node of a map."""
-        shape, own = self.builder.shape, Recorded(node)
-        dynamics = self._dynamics(path, node)
-        threshold = spread_in(path, node, "v_threshold", shape)
-        self.builder.record(path, "v_threshold", "kept", extent(threshold))
-        reset, v_reset = self._reset(path, node, dynamics, feedback is not None)
+        shape, recorded, dynamics = self.builder.shape, Recorded(node), self._dynamics(path, node)
+        reset = self._reset(path, recorded, delayed_input=feedback is not None or bool(np.any(dynamics.current_decay)))
+        threshold, v_reset = spread_in(path, node, "v_threshold", shape), self._v_reset(path, node, reset)
         if np.any(threshold <= v_reset):
             raise refuse(path, "v_threshold", extent(threshold), "above v_reset", "raise the threshold")
         threshold, offset = threshold - v_reset, dynamics.offset - (1 - dynamics.decay) * v_reset
@@ -48,63 +80,59 @@ class NeuronReader:
         if feedback is not None:
             weight, drive = self._feedback(*feedback, path, dynamics)
             offset = offset + drive
-        kept = {"decay": dynamics.decay, "threshold": threshold, "current_decay": dynamics.current_decay, "offset": offset}
-        numbers: dict[str, Any] = {name: own.exact(name, value, shape) for name, value in kept.items()}
-        stage = Spiking(
-            path,
-            **numbers,
-            reset=reset,
-            reset_by=self._reset_by(path, own, numbers["decay"], numbers["threshold"]) if reset == "subtract" else None,
-            comparison=self._comparison(path, own),
-            gain=own.exact("gain", self.builder.scaled_gain(path, dynamics.gain), shape),
-            feedback=weight,
-            trace_decay=own.number("trace_decay"),
-        )
-        self.builder.neurons(stage)
+        gain = self.builder.scaled_gain(path, dynamics.gain)
+        values = {"decay": dynamics.decay, "threshold": threshold, "current_decay": dynamics.current_decay, "gain": gain, "offset": offset}
+        numbers: dict[str, Any] = {name: recorded.exact(name, value, shape) for name, value in values.items()}
+        if reset == "subtract":
+            numbers["reset_by"] = self._reset_by(path, recorded, numbers["decay"], numbers["threshold"])
+        comparison = self._comparison(path, recorded)
+        trace_decay = recorded.number("trace_decay")
+        self.builder.neurons(Spiking(path, **numbers, reset=reset, comparison=comparison, feedback=weight, trace_decay=trace_decay))
 
     def append_integrating(self, path: str, node: Any) -> None:
         """The readout's neurons."""
-        shape, own = self.builder.shape, Recorded(node)
-        dynamics = self._dynamics(path, node)
+        recorded, dynamics = Recorded(node), self._dynamics(path, node)
         if np.any(dynamics.current_decay):
             found = f"a synaptic current with decay {extent(dynamics.current_decay)}"
             raise refuse(path, "tau_syn", found, "none: readouts integrate what arrives", "use an LI")
-        gain = self.builder.scaled_gain(path, dynamics.gain)
-        numbers = {"decay": dynamics.decay, "gain": gain, "offset": dynamics.offset}
-        self.builder.neurons(Integrating(path, **{name: own.exact(name, value, shape) for name, value in numbers.items()}))
+        values = {"decay": dynamics.decay, "gain": self.builder.scaled_gain(path, dynamics.gain), "offset": dynamics.offset}
+        numbers = {name: recorded.exact(name, value, self.builder.shape) for name, value in values.items()}
+        self.builder.neurons(Integrating(path, **numbers))
 
-    def _comparison(self, path: str, own: Recorded) -> Literal[">=", ">"]:
+    def _comparison(self, path: str, recorded: Recorded) -> Literal[">=", ">"]:
         """The caller's, or what graph_of recorded, or NIR's own."""
-        recorded = own.word("comparison", ">", ">=")
-        found = self.options.comparison or recorded or ">"
-        self.builder.record(path, "comparison", "kept" if found == recorded else "added", f"potential {found} threshold")
+        own = recorded.word("comparison", ">", ">=")
+        found = self.options.comparison or own or ">"
+        self.builder.record(path, "comparison", "kept" if found == own else "added", f"potential {found} threshold")
         return ">=" if found == ">=" else ">"
 
-    def _reset(self, path: str, node: Any, dynamics: _Dynamics, recurrent: bool) -> tuple[Literal["subtract", "zero"], np.ndarray]:
-        """-> (which reset, the v_reset by which potentials are shifted)."""
-        recorded = Recorded(node).word("reset", "subtract", "zero")
-        reset: Literal["subtract", "zero"] = "subtract" if (self.options.reset or recorded) == "subtract" else "zero"
-        v_reset = np.zeros(()) if node.v_reset is None else spread_in(path, node, "v_reset", self.builder.shape)
-        if reset == "subtract" and np.any(v_reset):
-            limit, remedy = 'zero where the threshold is subtracted (reset="subtract")', 'use reset="zero", which resets to v_reset'
-            raise refuse(path, "v_reset", extent(v_reset), limit, remedy)
-        if self.options.reset_delay and reset == "zero" and (recurrent or np.any(dynamics.current_decay)):
-            found = "reset_delay=True with a reset to zero, which would lose a step's input"  # else the leak of zero is zero
+    def _reset(self, path: str, recorded: Recorded, delayed_input: bool) -> Reset:
+        """The caller's, or what graph_of recorded, or NIR's own. delayed_input: whether spikes or currents of earlier steps arrive."""
+        own = recorded.word("reset", "subtract", "zero")
+        reset: Reset = "subtract" if (self.options.reset or own) == "subtract" else "zero"
+        if self.options.reset_delay and reset == "zero" and delayed_input:
+            found = "reset_delay=True with a reset to zero, which would lose a step's input"
             raise refuse(path, "reset", found, "at once", "train it with reset_delay=False")
-        if np.any(v_reset):
-            self.builder.record(path, "v_reset", "folded", f"potentials are shifted by {extent(v_reset)} and start there")
-        elif reset == "subtract":
-            self.builder.record(path, "v_reset", "ignored", 'for reset="subtract"')
-        else:
-            self.builder.record(path, "v_reset", "kept", "zero")
-        self.builder.record(path, "reset", "kept" if recorded == reset else "added", reset)
-        return reset, v_reset
+        self.builder.record(path, "reset", "kept" if own == reset else "added", reset)
+        return reset
 
-    def _reset_by(self, path: str, own: Recorded, decay: Parameter, threshold: Parameter) -> Parameter | None:
+    def _v_reset(self, path: str, node: Any, reset: Reset) -> np.ndarray:
+        """The potential to which spikes reset, by which potentials are shifted."""
+        v_reset = np.zeros(()) if node.v_reset is None else spread_in(path, node, "v_reset", self.builder.shape)
+        if not np.any(v_reset):
+            self.builder.record(path, "v_reset", "ignored" if reset == "subtract" else "kept", "zero")
+        elif reset == "subtract":
+            limit = 'zero where the threshold is subtracted (reset="subtract")'
+            raise refuse(path, "v_reset", extent(v_reset), limit, 'use reset="zero", which resets to v_reset')
+        else:
+            self.builder.record(path, "v_reset", "folded", f"potentials are shifted by {extent(v_reset)} and start there")
+        return v_reset
+
+    def _reset_by(self, path: str, recorded: Recorded, decay: Parameter, threshold: Parameter) -> Parameter | None:
         """What a spike subtracts; None: the threshold."""
         shape = self.builder.shape
         if not self.options.reset_delay:
-            return own.parameter("reset_by", shape) if self.options.reset is None else None
+            return recorded.parameter("reset_by", shape) if self.options.reset is None else None
         if np.any(np.asarray(decay) == 0):
             raise refuse(path, "decay", 0, "above 0 with reset_delay=True", "use reset_delay=False")
         self.builder.record(path, "reset_by", "added", "threshold / decay: a step later, after the leak")
@@ -112,9 +140,8 @@ class NeuronReader:
 
     def _feedback(self, path: str, node: Any, neuron: str, dynamics: _Dynamics) -> tuple[np.ndarray, Any]:
         """A recurrence's weights, times the gain that NIR's neurons have for all input. -> (weights, offset for its bias)."""
-        builder, weight = self.builder, array_in(path, node, "weight")
-        (n, *others), gain = builder.shape, dynamics.gain
-        if weight.shape != (n, n) or others:
+        builder, gain, n, weight = self.builder, dynamics.gain, self.builder.shape[0], array_in(path, node, "weight")
+        if weight.shape != (n, n) or len(builder.shape) > 1:
             found = f"of shape {weight.shape} for neurons of shape {builder.shape}"
             raise refuse(path, "weight", found, "(n, n) of n neurons, flat", f"check the recurrence of {neuron}")
         if np.all(gain == 1):
@@ -122,9 +149,10 @@ class NeuronReader:
         else:
             builder.record(path, "weight", "rescaled", f"feedback of {neuron}, times its gain {extent(gain)}")
             weight = np.broadcast_to(gain, (n,))[:, None] * weight
-        bias = bias_in(path, node, n)
-        if bias is None:
+        if getattr(node, "bias", None) is None:
             return weight, 0.0
+        bias = array_in(path, node, "bias")
+        check_shape(path, "bias", bias, (n,))
         if np.any(dynamics.current_decay):  # which filters this bias as it does what arrives
             builder.fold_bias(path, "bias", bias)
             return weight, 0.0
@@ -133,24 +161,20 @@ class NeuronReader:
 
     def _dynamics(self, path: str, node: Any) -> _Dynamics:
         """A neuron's continuous parameters in steps."""
-        nir, record, shape = self.nir, self.builder.record, self.builder.shape
+        nir, options = self.nir, self.options
 
         def number(name: str) -> np.ndarray:
-            return spread_in(path, node, name, shape)
+            return spread_in(path, node, name, self.builder.shape)
 
-        gain, offset, current_decay = number("r"), np.zeros(()), np.zeros(())
+        gain, zero = number("r"), np.zeros(())
         if isinstance(node, nir.IF | nir.I):
-            record(path, "r", "kept", f"gain {extent(gain)} a step")
-            return _Dynamics(np.ones(()), gain, offset, current_decay)
+            return _Dynamics(np.ones(()), gain, zero, zero)
         tau = "tau" if isinstance(node, nir.LIF | nir.LI) else "tau_mem"
         decay, leak = self._decay(path, tau, number(tau))
-        gain, offset = gain * (leak if self.options.membrane_input == "current" else 1.0), leak * number("v_leak")
-        record(path, "v_leak", "folded", f"offset {extent(offset)}")
+        gain, offset, current_decay = gain * (leak if options.membrane_input == "current" else 1.0), leak * number("v_leak"), zero
         if tau == "tau_mem":
             current_decay, fall = self._decay(path, "tau_syn", number("tau_syn"))
-            gain = gain * number("w_in") * (fall if self.options.synapse_input == "current" else 1.0)
-            record(path, "w_in", "folded", "into the gain")
-        record(path, "r", "folded", f"gain {extent(gain)}")
+            gain = gain * number("w_in") * (fall if options.synapse_input == "current" else 1.0)
         return _Dynamics(decay, np.where(np.abs(gain - 1) < ROUNDING, 1.0, gain), offset, current_decay)
 
     def _decay(self, path: str, name: str, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -171,13 +195,3 @@ class NeuronReader:
             decay = 1.0 - rest
         self.builder.record(path, name, "rescaled", f"decay {extent(decay)} a step of {dt:g}")
         return decay, rest
-
-
-def bias_in(path: str, node: Any, n_outputs: int) -> np.ndarray | None:
-    """A map's bias, or None where it has none."""
-    if getattr(node, "bias", None) is None:
-        return None
-    bias = array_in(path, node, "bias")
-    if bias.shape != (n_outputs,):
-        raise refuse(path, "bias", f"of shape {bias.shape}", f"({n_outputs},)", "check the node")
-    return bias

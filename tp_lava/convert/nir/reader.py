@@ -11,11 +11,16 @@ import numpy as np
 
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.nir.graph import Named, chain_of, is_spiking
-from tp_lava.convert.nir.neurons import NeuronReader
-from tp_lava.convert.nir.options import Options
+from tp_lava.convert.nir.neurons import NeuronReader, Options
 from tp_lava.convert.nir.values import Recorded, array_in, metadata_of, single_number, spread_in
 from tp_lava.convert.stages import Dense, Pooling, Source
 from tp_lava.convert.values import extent, integers_of, refuse, unspread
+from tp_lava.provenance import Outcome
+
+_PARAMETERS: Mapping[tuple[str, ...], Outcome] = {  # of nodes; the records of those that have none else
+    ("weight", "bias", "stride", "padding", "dilation", "groups", "kernel_size", "v_threshold"): "kept",
+    ("r", "v_leak", "w_in"): "rescaled",
+}
 
 
 def read_graph(nir: ModuleType, graph: Any, options: Options, name: str) -> Source:
@@ -84,9 +89,9 @@ class _Reader:
             remedy = "a Threshold needs a neuron: export an LIF" if isinstance(node, nir.Threshold) else "replace or remove it"
             limit = "Affine, Linear, Conv2d, SumPool2d, AvgPool2d, Flatten, Scale, LIF, CubaLIF, IF, LI or I"
             raise refuse(path, "node", f"a {type(node).__name__}", limit, remedy)
-        parameters = ("weight", "bias", "stride", "padding", "dilation", "groups", "kernel_size")
-        given = {name: extent(getattr(node, name)) for name in parameters if getattr(node, name, None) is not None}
-        self.builder.record_others(path, given, "kept")
+        for names, what in _PARAMETERS.items():
+            given = {name: extent(getattr(node, name)) for name in names if getattr(node, name, None) is not None}
+            self.builder.record_others(path, given, what)
 
     def _dense(self, path: str, node: Any) -> None:
         if len(self.builder.shape) != 1:

@@ -77,9 +77,9 @@ class Writer:
             self.shape = (math.prod(self.shape),)
 
     def _convolution(self, stage: Convolution, output_shape: Shape) -> None:
-        bias = np.zeros(stage.outputs, stage.kernel.dtype) if stage.bias is None else stage.bias
+        bias = np.zeros(stage.outputs, stage.weight.dtype) if stage.bias is None else stage.bias
         options = stage.stride, stage.padding, stage.dilation, stage.groups
-        node = self.nir.Conv2d(self.shape[1:], stage.kernel, *options, bias)
+        node = self.nir.Conv2d(self.shape[1:], stage.weight, *options, bias)
         self._set_types(node, output_shape)
         self._add(stage.path, node, **({"bias": "none"} if stage.bias is None else {}))
 

@@ -87,10 +87,8 @@ def fixed_point_of(source: Source) -> FixedPoint:
 
 
 def _weight(stage: Stage) -> Any:
-    if isinstance(stage, Dense):
+    if isinstance(stage, Dense | Convolution):
         return stage.weight
-    if isinstance(stage, Convolution):
-        return stage.kernel
     return stage.scale if isinstance(stage, Pooling) else 0.0
 
 

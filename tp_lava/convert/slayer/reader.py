@@ -11,7 +11,7 @@ import numpy as np
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.hdf5 import Tree
 from tp_lava.convert.slayer.entries import EXPORT, Group
-from tp_lava.convert.stages import Integrating, Source, Spiking
+from tp_lava.convert.stages import Integrating, Source, Spiking, image_shape
 from tp_lava.convert.values import Parameter, Shape, extent, parameter, refuse
 from tp_lava.numbers import DECAY_BITS, WEIGHT_BITS, Format
 
@@ -127,7 +127,7 @@ class _Reader:
     def _pool(self, group: Group) -> None:
         """Sums over windows."""
         self._check_known_input(group)
-        channels, height, width = before = self.builder.image(group.path)
+        channels, height, width = before = image_shape(group.path, self.builder.shape)
         window = group.pair("kernelSize", 1)
         weight = self._weights(group, "weight").reshape(-1)
         if weight.size != window[0] * window[1]:
