@@ -24,16 +24,7 @@ def assemble(source: Source, trace_decay: float | None = None, seed: int = 0) ->
     """
     assembly = _Assembly(source, trace_decay)
     for stage in source.stages:
-        if assembly.readout is not None:
-            remedy = "only the readout integrates without spikes"
-            raise refuse(assembly.readout.path, "position", "before other stages", "the last", remedy)
-        checked, assembly.shape = stage.checked(assembly.shape)
-        if isinstance(checked, Spiking):
-            assembly.add_layer(checked)
-        elif isinstance(checked, Integrating):
-            assembly.readout = checked
-        else:
-            assembly.maps.append(checked)
+        assembly.add(stage)
     return assembly.network(seed)
 
 
@@ -76,43 +67,58 @@ class _Assembly:
 
     def __init__(self, source: Source, trace_decay: float | None) -> None:
         self.source, self.trace_decay = source, trace_decay
-        self.shape: Shape = tuple(source.input_shape)
-        self.shape_below = self.shape
+        self.shape = self.shape_below = tuple(source.input_shape)
         self.maps: list[Map] = []  # since the last population
         self.readout: Integrating | None = None
         self.layers: list[Layer] = []
         self.weights: dict[str, np.ndarray] = {}
 
-    def add_layer(self, spiking: Spiking) -> None:
-        """Append a hidden layer."""
-        number = len(self.layers)
+    def add(self, stage: Stage) -> None:
+        """Append a stage; layers are made at their neurons."""
+        if self.readout is not None:
+            remedy = "only the readout integrates without spikes"
+            raise refuse(self.readout.path, "position", "before other stages", "the last", remedy)
+        checked, self.shape = stage.checked(self.shape)
+        if isinstance(checked, Spiking):
+            self._add_layer(checked)
+        elif isinstance(checked, Integrating):
+            self.readout = checked
+        else:
+            self.maps.append(checked)
+
+    def _add_layer(self, spiking: Spiking) -> None:
+        number, source = len(self.layers), self.source
         if not self.maps:
-            self.source.record(spiking.path, "weight", "added", "each unit reaches its own neuron")
-        connection = combined(self.source, self.maps, self.shape_below)
-        population = _Population(self.source, spiking, connection)
-        weight, biases, lif = population.converted()
-        self.weights[hidden(number)] = weight
+            source.record(spiking.path, "weight", "added", "each unit reaches its own neuron")
+        connection = combined(source, self.maps, self.shape_below)
+        factor, threshold = _common_threshold(source, spiking, connection.shape)
+        self.weights[hidden(number)] = _scaled_weight(spiking, connection, factor)
+        biases, is_filtered = _biases(spiking, connection, factor)
         if np.any(biases):
             self.weights[bias(number)] = biases
         if spiking.feedback is not None:
-            self.weights[recurrent(number)] = population.feedback()
-        size, is_recurrent = math.prod(connection.shape), spiking.feedback is not None
-        self.layers.append(Layer(size, lif, self._trace_decay_of(spiking, lif), is_recurrent, connection.spatial))
+            self.weights[recurrent(number)] = np.asarray(spiking.feedback * factor[:, np.newaxis], np.float32)
+        lif = LIF(
+            decay=_one_number(spiking, "decay"),
+            threshold=threshold,
+            comparison=spiking.comparison,
+            reset=spiking.reset,
+            current_decay=_one_number(spiking, "current_decay"),
+            reset_by=_reset_by(spiking, connection.shape, factor, threshold),
+            bias_to="current" if is_filtered else "membrane",
+        )
+        given = [decay for decay in (self.trace_decay, spiking.trace_decay) if decay is not None]
+        trace_decay = given[0] if given else lif.decay if 0 < lif.decay < 1 else _TRACE_DECAY
+        self.layers.append(Layer(len(factor), lif, trace_decay, spiking.feedback is not None, connection.spatial))
         self.shape_below, self.maps = connection.shape, []
-
-    def _trace_decay_of(self, spiking: Spiking, lif: LIF) -> float:
-        for given in (self.trace_decay, spiking.trace_decay):
-            if given is not None:
-                return given
-        return lif.decay if 0 < lif.decay < 1 else _TRACE_DECAY
 
     def network(self, seed: int) -> Network:
         """The network of all stages."""
         source = self.source
+        path = source.stages[-1].path if source.stages else source.format
         if not self.layers:
-            path = source.stages[-1].path if source.stages else source.format
             raise refuse(path, "neurons", "none", "at least one layer of spiking neurons", "declare a neuron for each hidden layer")
-        decay = self._add_readout(source.stages[-1].path)
+        decay = self._add_readout(path)
         n_classes = len(self.weights[READOUT])
         self.weights["target"] = self._label_projection(n_classes, seed)
         provenance = Provenance(source.format, tuple(source.records), source.fixed)
@@ -145,54 +151,41 @@ class _Assembly:
         return np.random.default_rng(seed).uniform(-bound, bound, (self.layers[0].size, n_classes)).astype(np.float32)
 
 
-class _Population:
-    """The neurons of one layer: parameters that differ between neurons are folded into the weights."""
+def _common_threshold(source: Source, spiking: Spiking, shape: Shape) -> tuple[np.ndarray, float]:
+    """-> (factor of each neuron's weights, biases and resets, (n,); the threshold that all have then)."""
+    threshold = _flat(spiking, "threshold", shape)
+    low, high = threshold.min(), threshold.max()
+    if low == high:
+        return np.ones_like(threshold), float(low)
+    detail = f"{low:g} to {high:g}, now 1: weights, biases and resets of each neuron are divided by it"
+    source.record(spiking.path, "threshold", "rescaled", detail)
+    return 1.0 / threshold, 1.0
 
-    def __init__(self, source: Source, spiking: Spiking, connection: Connection) -> None:
-        self.spiking, self.connection = spiking, connection
-        threshold = _flat(spiking, "threshold", connection.shape)
-        differs = bool(np.ptp(threshold) > 0)
-        self.threshold = 1.0 if differs else float(threshold[0])
-        self.factor = self.threshold / threshold if differs else np.ones_like(threshold)
-        if differs:
-            detail = f"{threshold.min():g} to {threshold.max():g}, now 1: weights, biases and resets of each neuron are divided by it"
-            source.record(spiking.path, "threshold", "rescaled", detail)
 
-    def converted(self) -> tuple[np.ndarray, np.ndarray, LIF]:
-        """-> (weights, biases (n,), the neuron that goes with them)."""
-        spiking, connection = self.spiking, self.connection
-        gain, offset = (_flat(spiking, name, connection.shape) for name in ("gain", "offset"))
-        current_decay = _one_number(spiking, "current_decay")
-        of_current, of_membrane = connection.bias * gain * self.factor, offset * self.factor
-        filtered = current_decay > 0 and bool(np.any(of_current))
-        if filtered and np.any(of_membrane):
-            remedy = "put the constant drive in one place"
-            raise refuse(spiking.path, "offset", "a constant drive of the membrane beside biases of the current", "one of them", remedy)
-        lif = LIF(
-            decay=_one_number(spiking, "decay"),
-            threshold=self.threshold,
-            comparison=spiking.comparison,
-            reset=spiking.reset,
-            current_decay=current_decay,
-            reset_by=self._reset_by(),
-            bias_to="current" if filtered else "membrane",
-        )
-        try:
-            weight = connection.times(gain * self.factor)
-        except ValueError:
-            limit = "one per channel of a convolution"
-            raise refuse(spiking.path, "threshold or gain", "another number for each neuron", limit, "use one per channel") from None
-        return weight, np.asarray(of_current + of_membrane, np.float32), lif
+def _scaled_weight(spiking: Spiking, connection: Connection, factor: np.ndarray) -> np.ndarray:
+    try:
+        return connection.times(_flat(spiking, "gain", connection.shape) * factor)
+    except ValueError:
+        limit = "one per channel of a convolution"
+        raise refuse(spiking.path, "threshold or gain", "another number for each neuron", limit, "use one per channel") from None
 
-    def feedback(self) -> np.ndarray:
-        """Recurrent weights."""
-        return np.asarray(self.spiking.feedback * self.factor[:, np.newaxis], np.float32)
 
-    def _reset_by(self) -> float | None:
-        if self.spiking.reset_by is None or self.spiking.reset != "subtract":
-            return None
-        amount = _one_number(self.spiking, "reset_by", _flat(self.spiking, "reset_by", self.connection.shape) * self.factor)
-        return None if np.isclose(amount, self.threshold, rtol=1e-7, atol=0) else amount
+def _biases(spiking: Spiking, connection: Connection, factor: np.ndarray) -> tuple[np.ndarray, bool]:
+    """-> (biases (n,), whether they are filtered with the current)."""
+    gain, offset = (_flat(spiking, name, connection.shape) for name in ("gain", "offset"))
+    of_current, of_membrane = connection.bias * gain * factor, offset * factor
+    is_filtered = bool(np.any(spiking.current_decay) and np.any(of_current))
+    if is_filtered and np.any(of_membrane):
+        found = "a constant drive of the membrane beside biases of the current"
+        raise refuse(spiking.path, "offset", found, "one of them", "put the constant drive in one place")
+    return np.asarray(of_current + of_membrane, np.float32), is_filtered
+
+
+def _reset_by(spiking: Spiking, shape: Shape, factor: np.ndarray, threshold: float) -> float | None:
+    if spiking.reset_by is None or spiking.reset != "subtract":
+        return None
+    amount = _one_number(spiking, "reset_by", _flat(spiking, "reset_by", shape) * factor)
+    return None if np.isclose(amount, threshold, rtol=1e-7, atol=0) else amount
 
 
 def _flat(stage: Neurons, name: str, shape: Shape) -> np.ndarray:

@@ -25,7 +25,8 @@ class Tensors:
     """Tensors by name, of which it is known which were used."""
 
     def __init__(self, state: Mapping[str, Any]) -> None:
-        self.state, self.used = state, set[str]()
+        self.state = state
+        self.used: list[str] = []
 
     def take(self, name: str, integers: bool = False) -> np.ndarray:
         """A tensor as an array. integers: whether it may hold integers."""
@@ -34,7 +35,7 @@ class Tensors:
             similar = [key for key in self.state if key.rpartition(".")[2] == parameter][:8] or list(self.state)[:8]
             remedy = f"there are {', '.join(similar)[:160] or 'none'}"
             raise refuse(path or "model", parameter, "missing", f"in the state dict as {name!r}", remedy)
-        self.used.add(name)
+        self.used.append(name)
         return array_of(path or "model", parameter, self.state[name], integers)
 
     def optional(self, name: str, integers: bool = False) -> np.ndarray | None:
@@ -50,6 +51,13 @@ class LayerReader:
 
     def read(self, kind: str, path: str, **options: Any) -> None:
         """Append a layer. kind: its type; path: of its tensors. Raises InvalidValueError."""
+        first = len(self.tensors.used)
+        self._append(kind, path, options)
+        for name in self.tensors.used[first:]:
+            owner, _, parameter = name.rpartition(".")
+            self.builder.record_others(owner, {parameter: ""}, "kept")
+
+    def _append(self, kind: str, path: str, options: dict[str, Any]) -> None:
         builder = self.builder
         if kind in ("linear", "conv2d"):
             append = builder.dense if kind == "linear" else builder.convolution
@@ -87,8 +95,6 @@ class LayerReader:
         for name in NUMBERS:
             value = options.get(name)
             if isinstance(value, str):
-                owner, _, parameter = value.rpartition(".")
-                self.builder.record(owner, parameter, "kept", f"as {name} of {path}")
                 numbers[name] = self.tensors.take(value, integers=True)
             elif name in options:
                 self.builder.record(path, name, "added", "of the description")
@@ -104,8 +110,7 @@ class LayerReader:
 
         v = optional("V") if kind.startswith("r") else None
         matrix = kind.startswith("r") and v is None
-        if v is not None and optional("recurrent.V") is not None:
-            self.builder.record(path, "recurrent.V", "kept", "the same as V")
+        optional("recurrent.V")  # the same as V
         weight = self.tensors.take(f"{path}.recurrent.weight") if matrix else None
         bias = optional("recurrent.bias") if matrix else None
         reset = self._reset(path, reset, optional("reset_mechanism_val"))
@@ -124,7 +129,6 @@ class LayerReader:
         reset = RESETS[int(stored.item())]
         if described not in (None, reset):
             raise refuse(path, "reset", repr(described)[:60], f"{reset!r}, as the file has it", "leave it out")
-        self.builder.record(path, "reset_mechanism_val", "kept", reset)
         return reset
 
 

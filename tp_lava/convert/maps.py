@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
@@ -44,75 +46,53 @@ class Connection:
 
 def combined(source: Source, maps: Sequence[Map], shape: Shape) -> Connection:
     """One connection of a chain of maps from a population of that shape. Poolings and a convolution after them stay one kernel."""
-    if maps and isinstance(maps[0], Dense):
-        connection, maps = _dense(maps[0]), maps[1:]
+    count = len(list(takewhile(lambda stage: isinstance(stage, Pooling), maps)))
+    count += any(isinstance(stage, Convolution) for stage in maps[count : count + 1])
+    if count or (len(shape) == 3 and not maps):
+        connection = _spatial(maps[:count], shape)
+    elif maps:
+        connection, count = _one(maps[0], shape), 1
     else:
-        connection = _identity(source, shape)
-    for stage in maps:
-        connection = _then(source, connection, stage)
+        size = shape[0]
+        _check_size(source.format, "input", size, size, "remove neurons of the input")
+        connection = Connection(np.eye(size), np.zeros(size), shape)
+    for stage in maps[count:]:
+        first = connection.dense(source, stage.path)
+        second = _one(stage, connection.shape).dense(source, stage.path)
+        connection = Connection(second.weight @ first.weight, second.weight @ first.bias + second.bias, second.shape)
     return connection
 
 
 def convolution_matrix(stage: Convolution, shape: Shape) -> np.ndarray:
     """A convolution of a (channels, height, width) input as a matrix, (n_out, n_in), units in C order. The bias is left out."""
-    return _spatial(stage, shape).matrix(stage.weight).astype(stage.weight.dtype)
+    connection = _spatial([stage], shape)
+    assert connection.spatial is not None
+    return connection.spatial.matrix(stage.weight).astype(stage.weight.dtype)
 
 
-def _spatial(stage: Convolution, shape: Shape, pooling: tuple[connections.Pooling, ...] = ()) -> Spatial:
-    height, width = stage.weight.shape[2:]
-    options = stage.stride, stage.padding, stage.dilation, stage.groups
-    return Spatial((shape[0], shape[1], shape[2]), stage.outputs, (height, width), *options, pooling)
-
-
-def _identity(source: Source, shape: Shape) -> Connection:
-    size = int(np.prod(shape))
-    if len(shape) == 3:
-        spatial = Spatial((shape[0], shape[1], shape[2]), shape[0], (1, 1), groups=shape[0])
-        return Connection(np.ones(spatial.weight_shape), np.zeros(size), shape, spatial)
-    _check_size(source.format, "input", size, size, "remove neurons of the input")
-    return Connection(np.eye(size), np.zeros(size), shape)
-
-
-def _then(source: Source, before: Connection, stage: Map) -> Connection:
-    """The connection `before`, and the map after it."""
+def _one(stage: Map, shape: Shape) -> Connection:
+    """The connection of a single stage."""
     if isinstance(stage, Dense):
-        second = _dense(stage)
-    else:
-        try:
-            joined = _joined(stage, before)
-            if joined is not None:
-                return joined
-            second = _joined(stage, _identity(source, before.shape)) or before
-        except InvalidValueError as error:  # too many synapses
-            raise refuse(stage.path, "shape", f"impossible ({error})", "possible", "check the input shape") from None
-    first, second = before.dense(source, stage.path), second.dense(source, stage.path)
-    return Connection(second.weight @ first.weight, second.weight @ first.bias + second.bias, second.shape)
+        return Connection(np.asarray(stage.weight, np.float64), _bias(stage), (stage.outputs,))
+    return _spatial([stage], shape)
 
 
-def _joined(stage: Convolution | Pooling, before: Connection) -> Connection | None:
-    """Pooling or convolution of a population, or of one that was only pooled; else None."""
-    spatial = before.spatial
-    if spatial is None or not _only_pools(before, spatial):
-        return None
-    scale = float(before.weight.ravel()[0])
-    if isinstance(stage, Pooling):
-        pooling = (*spatial.pooling, connections.Pooling(stage.kernel, stage.stride, stage.padding))
-        pooled = Spatial(spatial.shape, spatial.channels, (1, 1), groups=spatial.groups, pooling=pooling)
-        return Connection(np.full(pooled.weight_shape, scale * stage.scale), np.zeros(pooled.size), pooled.output_shape, pooled)
-    convolved = _spatial(stage, spatial.shape, spatial.pooling)
-    bias = np.repeat(_bias(stage), int(np.prod(convolved.output_shape[1:])))
-    return Connection(np.asarray(stage.weight, np.float64) * scale, bias, convolved.output_shape, convolved)
-
-
-def _only_pools(before: Connection, spatial: Spatial) -> bool:
-    """Whether every unit is a window's sum, times one number, or a unit itself."""
-    one_to_one = spatial.kernel == (1, 1) and spatial.stride == (1, 1) and spatial.padding == (0, 0)
-    separate = spatial.groups == spatial.channels == spatial.shape[0]
-    return one_to_one and separate and not np.ptp(before.weight) and not np.any(before.bias)
-
-
-def _dense(stage: Dense) -> Connection:
-    return Connection(np.asarray(stage.weight, np.float64), _bias(stage), (stage.outputs,))
+def _spatial(stages: Sequence[Map], shape: Shape) -> Connection:
+    """The connection of poolings and at most a convolution after them; of none, from each unit to its own."""
+    pools = [stage for stage in stages if isinstance(stage, Pooling)]
+    pooling = tuple(connections.Pooling(pool.kernel, pool.stride, pool.padding) for pool in pools)
+    image, scale = (shape[0], shape[1], shape[2]), math.prod(pool.scale for pool in pools)
+    last = stages[-1] if stages else None
+    try:
+        if isinstance(last, Convolution):
+            kernel, options = last.weight.shape[2:], (last.stride, last.padding, last.dilation, last.groups)
+            spatial = Spatial(image, last.outputs, (kernel[0], kernel[1]), *options, pooling)
+            bias = np.repeat(_bias(last), math.prod(spatial.output_shape[1:]))
+            return Connection(np.asarray(last.weight, np.float64) * scale, bias, spatial.output_shape, spatial)
+        spatial = Spatial(image, image[0], (1, 1), groups=image[0], pooling=pooling)
+    except InvalidValueError as error:  # too many synapses
+        raise refuse(last.path if last else "input", "shape", f"impossible ({error})", "possible", "check the input shape") from None
+    return Connection(np.full(spatial.weight_shape, float(scale)), np.zeros(spatial.size), spatial.output_shape, spatial)
 
 
 def _bias(stage: Dense | Convolution) -> np.ndarray:

@@ -78,10 +78,7 @@ def append_neurons(builder: SourceBuilder, neuron: SnnTorchNeuron, inexact: bool
         reset_by, feedback = _delayed_reset(builder, neuron, (beta, alpha, threshold), feedback)
     reset: Literal["subtract", "zero"] = "subtract" if neuron.reset == "subtract" else "zero"
     builder.neurons(Spiking(path, beta, threshold, alpha, reset, reset_by, ">", 1.0, offset, feedback))
-    builder.record(path, "threshold", "kept")
-    if np.ndim(factor) == 0 and factor == 1:
-        builder.record(path, "graded_spikes_factor", "kept", "1")
-    else:
+    if np.ndim(factor) or factor != 1:
         builder.scale_by(path, "graded_spikes_factor", factor)
 
 
@@ -113,9 +110,7 @@ def _decay(builder: SourceBuilder, neuron: SnnTorchNeuron, name: Literal["beta",
         return 0.0
     given = broadcast(neuron.path, name, value, builder.shape)
     clamped = np.clip(given, 0, 1)
-    if np.all(clamped == given):
-        builder.record(neuron.path, name, "kept")
-    else:
+    if np.any(clamped != given):
         builder.record(neuron.path, name, "rescaled", "clamped to [0, 1], as snnTorch does at every step")
     return clamped if np.ndim(clamped) else float(clamped)
 
@@ -153,7 +148,6 @@ def _feedback(builder: SourceBuilder, neuron: SnnTorchNeuron, factor: Parameter)
     weight = _zero_feedback(builder, neuron)
     if neuron.v is not None:
         np.fill_diagonal(weight, per_unit(broadcast(path, "V", neuron.v, shape), shape).ravel())
-        builder.record(path, "V", "kept", "as a diagonal matrix")
     else:
         weight = _recurrent_matrix(builder, neuron)
     return weight * per_unit(factor, shape).ravel()
@@ -163,12 +157,10 @@ def _recurrent_matrix(builder: SourceBuilder, neuron: SnnTorchNeuron) -> np.ndar
     path, shape, size = neuron.path, builder.shape, int(np.prod(builder.shape))
     weight = array_of(path, "recurrent.weight", neuron.weight).astype(np.float64)
     if weight.shape == (size, size) and len(shape) == 1:
-        builder.record(path, "recurrent.weight", "kept")
         return weight
     if weight.ndim == 4 and len(shape) == 3:
         convolution = Convolution(path, weight, padding=(weight.shape[2] // 2, weight.shape[3] // 2))
         if _keeps_shape(convolution, shape):
-            builder.record(path, "recurrent.weight", "kept", f"the convolution as a matrix of {size} x {size}")
             return convolution_matrix(convolution, shape)
     limit = f"({size}, {size}), or a kernel of odd sizes, for a population of {shape}"
     raise refuse(path, "recurrent.weight", f"of shape {weight.shape}", limit, "take the weights of this layer")
@@ -192,7 +184,6 @@ def _recurrent_bias(builder: SourceBuilder, neuron: SnnTorchNeuron) -> Parameter
     if neuron.kind == "RSynaptic":
         builder.fold_bias(path, "recurrent.bias", bias)
         return 0.0
-    builder.record(path, "recurrent.bias", "kept", "as an offset")
     return bias
 
 

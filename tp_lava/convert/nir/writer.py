@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tp_lava.convert.nir.values import KEY
-from tp_lava.convert.stages import Convolution, Dense, Integrating, Neurons, Pooling, Source, Spiking, Stage
+from tp_lava.convert.stages import Convolution, Dense, Neurons, Pooling, Source, Spiking, Stage
 from tp_lava.convert.values import Parameter, Shape, extent, per_unit, refuse
 
 
@@ -53,7 +53,7 @@ class Writer:
             self._spiking(stage)
             return
         else:
-            self._integrating(stage)
+            self._add(stage.path, self._neuron(stage, stage.gain), **_numbers(stage, "decay", "gain", "offset"))
         self.shape = output_shape
 
     def _add(self, path: str, node: Any, **recorded: Any) -> None:
@@ -102,12 +102,12 @@ class Writer:
         recorded: dict[str, Any] = {"reset": stage.reset, "comparison": stage.comparison}
         recorded |= _numbers(stage, "decay", "threshold", "current_decay", "gain", "offset", "reset_by", "trace_decay")
         if stage.feedback is None:
-            self._add(stage.path, self._neuron(stage, self._per_unit(stage.gain)), **recorded)
+            self._add(stage.path, self._neuron(stage, stage.gain), **recorded)
             return
         self._flatten(stage.path)
         if np.any(np.asarray(stage.gain) != 1):  # NIR's gain would apply to the recurrent input too
             self._add(f"{stage.path}.gain", self.nir.Scale(self._per_unit(stage.gain)))
-        self._add(stage.path, self._recurrent(self._neuron(stage, self._per_unit(1.0)), stage.feedback), **recorded)
+        self._add(stage.path, self._recurrent(self._neuron(stage, 1.0), stage.feedback), **recorded)
 
     def _recurrent(self, neuron: Any, weight: np.ndarray) -> Any:
         """The graph that other libraries make of a recurrent layer."""
@@ -116,44 +116,30 @@ class Writer:
         edges = [("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")]
         return nir.NIRGraph(nodes, edges, type_check=False)
 
-    def _neuron(self, stage: Spiking, gain: np.ndarray) -> Any:
-        """An IF, LIF or CubaLIF."""
-        decay, current_decay = self._per_unit(stage.decay), self._per_unit(stage.current_decay)
-        threshold: dict[str, Any] = {"v_threshold": self._per_unit(stage.threshold), "v_reset": self._per_unit(0.0)}
+    def _neuron(self, stage: Neurons, gain: Parameter) -> Any:
+        """An IF, LIF or CubaLIF; of the readout's an I or LI."""
+        nir, decay, r, offset = self.nir, self._per_unit(stage.decay), self._per_unit(gain), self._per_unit(stage.offset)
+        current_decay, threshold = np.zeros(()), {}
+        if isinstance(stage, Spiking):
+            current_decay = self._per_unit(stage.current_decay)
+            threshold = {"v_threshold": self._per_unit(stage.threshold), "v_reset": self._per_unit(0.0)}
         if np.all(decay == 1) and not current_decay.any():
-            self._check_no_offset(stage)
-            return self.nir.IF(r=gain, **threshold)
-        tau, r, v_leak = self._leak(stage, decay, gain)
-        if not current_decay.any():
-            return self.nir.LIF(tau=tau, r=r, v_leak=v_leak, **threshold)
-        tau_syn = self._time_constant(stage.path, "current_decay", current_decay)
-        return self.nir.CubaLIF(tau_syn=tau_syn, tau_mem=tau, r=r, v_leak=v_leak, w_in=tau_syn / self.dt, **threshold)
-
-    def _integrating(self, stage: Integrating) -> None:
-        """Add an LI or I."""
-        decay, gain, recorded = self._per_unit(stage.decay), self._per_unit(stage.gain), _numbers(stage, "decay", "gain", "offset")
-        if np.all(decay == 1):
-            self._check_no_offset(stage)
-            self._add(stage.path, self.nir.I(r=gain), **recorded)
-            return
-        tau, r, v_leak = self._leak(stage, decay, gain)
-        self._add(stage.path, self.nir.LI(tau=tau, r=r, v_leak=v_leak), **recorded)
-
-    def _leak(self, stage: Neurons, decay: np.ndarray, gain: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """-> (tau, r, v_leak)."""
+            if offset.any():
+                limit = "zero for a neuron that does not leak, which has no leak potential in NIR"
+                raise refuse(stage.path, "offset", extent(stage.offset), limit, "put it into the bias of the map before")
+            return nir.IF(r=r, **threshold) if threshold else nir.I(r=r)
         tau = self._time_constant(stage.path, "decay", decay)
-        return tau, gain * tau / self.dt, self._per_unit(stage.offset) * tau / self.dt
+        leak = {"r": r * tau / self.dt, "v_leak": offset * tau / self.dt}
+        if not current_decay.any():
+            return nir.LIF(tau=tau, **leak, **threshold) if threshold else nir.LI(tau=tau, **leak)
+        tau_syn = self._time_constant(stage.path, "current_decay", current_decay)
+        return nir.CubaLIF(tau_syn=tau_syn, tau_mem=tau, w_in=tau_syn / self.dt, **leak, **threshold)
 
     def _time_constant(self, path: str, parameter: str, decay: np.ndarray) -> np.ndarray:
         if np.any(decay == 1):
             remedy = "neurons that do not leak are an IF of their own in NIR, without synaptic current"
             raise refuse(path, parameter, extent(decay), "in [0, 1)", remedy)
         return self.dt / (1.0 - decay)
-
-    def _check_no_offset(self, stage: Neurons) -> None:
-        if np.any(np.asarray(stage.offset) != 0):
-            limit = "zero for a neuron that does not leak, which has no leak potential in NIR"
-            raise refuse(stage.path, "offset", extent(stage.offset), limit, "put it into the bias of the map before")
 
     def _per_unit(self, parameter: Parameter) -> np.ndarray:
         return per_unit(parameter, self.shape)

@@ -89,10 +89,10 @@ class _Reader:
         spiking = self._neurons(group)
         filtered = bias != 0 and bool(np.any(spiking.current_decay))  # SLAYER adds this bias to the current
         kernel, biases = np.full((shape[0], 1, 1, 1), weight, np.float32), np.full(shape[0], bias, np.float32)
-        self.builder.convolution(group.path, kernel, biases if filtered else None, groups=shape[0])
-        self._append(group, spiking if filtered else replace(spiking, offset=float(bias)))
         self.record(group.path, "weight", "kept", f"{weight} to each neuron from its input, which must be spikes of size 1")
         self.record(group.path, "bias", "kept", f"{bias} to each neuron")
+        self.builder.convolution(group.path, kernel, biases if filtered else None, groups=shape[0])
+        self._append(group, spiking if filtered else replace(spiking, offset=float(bias)))
 
     def _flatten(self, group: Group) -> None:
         group.read.add("shape")
