@@ -510,6 +510,14 @@ def aside():
     return whole
 
 
+def cycle_aside():
+    whole = aside()
+    whole.nodes["found"] = nir.Linear(matrix(4, 4))
+    whole.nodes["lost"] = nir.Linear(matrix(4, 4))
+    whole.edges += [("lost", "found"), ("found", "lost")]
+    return whole
+
+
 def cycle():
     whole = graph(nir.Linear(matrix(4, 4)), lif(4), nir.Linear(matrix(4, 4)), lif(4))
     whole.edges.append(("n3", "n0"))
@@ -574,7 +582,8 @@ def conv(**changes):
 REFUSED = {
     "branch": (branching, r"n0: successors is 'n1', 'output', but must be a single node"),
     "join": (joined, r"input: successors"),
-    "aside": (aside, r"'lost' aside, but must be all on the way"),
+    "aside": (aside, "lost: predecessors is none, but must be a single node"),
+    "cycle aside": (cycle_aside, "'lost', 'found' aside, but must be all on the way"),
     "cycle": (cycle, r"n0: predecessors is 'input', 'n3', but must be a single node"),
     "two inputs": (two_inputs, r"2 Input nodes \['input', 'second'\]"),
     "no output": (lambda: without("output"), "0 Output nodes"),

@@ -97,7 +97,7 @@ class _Assembly:
         if np.any(biases):
             self.weights[bias(number)] = biases
         if spiking.feedback is not None:
-            self.weights[recurrent(number)] = np.asarray(spiking.feedback * factor[:, np.newaxis], np.float32)
+            self.weights[recurrent(number)] = np.asarray(np.asarray(spiking.feedback) * factor[:, np.newaxis], np.float32)
         lif = LIF(
             decay=_one_number(spiking, "decay"),
             threshold=threshold,
@@ -107,8 +107,8 @@ class _Assembly:
             reset_by=_reset_by(spiking, connection.shape, factor, threshold),
             bias_to="current" if is_filtered else "membrane",
         )
-        given = [decay for decay in (self.trace_decay, spiking.trace_decay) if decay is not None]
-        trace_decay = given[0] if given else lif.decay if 0 < lif.decay < 1 else _TRACE_DECAY
+        membrane_decay = lif.decay if 0 < lif.decay < 1 else _TRACE_DECAY
+        trace_decay = next(decay for decay in (self.trace_decay, spiking.trace_decay, membrane_decay) if decay is not None)
         self.layers.append(Layer(len(factor), lif, trace_decay, spiking.feedback is not None, connection.spatial))
         self.shape_below, self.maps = connection.shape, []
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from tp_lava.checks import is_number
-from tp_lava.convert.folding import Standardised, same_padded
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Source, Spiking, Stage, image_shape
 from tp_lava.convert.values import CHECK_TRAINING, MOST_UNITS, Parameter, Shape, check_shape, population_shape, refuse, spread, unspread
 from tp_lava.provenance import Outcome, ParameterRecord
@@ -45,12 +44,12 @@ class SourceBuilder:
         return self.source.stages[-1] if self.source.stages else None
 
     # Maps -------------------------------------------------------------------------------------
-    def dense(self, path: str, weight: np.ndarray, bias: np.ndarray | None = None, standardised: Standardised | None = None) -> None:
+    def dense(self, path: str, weight: np.ndarray, bias: np.ndarray | None = None) -> None:
         """weight: (n_out, n_in)."""
         stage, _ = Dense(path, weight, bias).checked(self.shape)
         if self.scale is not None and self.scale.factor.size > 1:
             self.scale = replace(self.scale, factor=np.broadcast_to(self.scale.factor, self.shape).ravel())
-        self._append_map(stage, standardised)
+        self._append_map(stage)
 
     def convolution(
         self,
@@ -61,23 +60,19 @@ class SourceBuilder:
         padding: Any = 0,
         dilation: Any = 1,
         groups: Any = 1,
-        standardised: Standardised | None = None,
     ) -> None:
         """kernel: (c_out, c_in / groups, height, width); padding: an integer, a pair, "same" or "valid"."""
-        stage = Convolution(path, kernel, bias, stride, 0 if isinstance(padding, str) else padding, dilation, groups)
+        stage = Convolution(path, kernel, bias, stride, (0, 0) if isinstance(padding, str) else padding, dilation, groups)
         if isinstance(padding, str) and padding != "valid":
             stage = self._same_padded(stage, padding)
         stage.checked(self.shape)
         if self.scale is not None:
             self.scale = replace(self.scale, factor=self._factor_by_channel(path))
-        self._append_map(stage, standardised)
+        self._append_map(stage)
 
-    def _append_map(self, stage: Dense | Convolution, standardised: Standardised | None) -> None:
+    def _append_map(self, stage: Dense | Convolution) -> None:
         path, scale = stage.path, self.scale
         self.record_others(path, {"weight": ""} if stage.bias is None else {"weight": "", "bias": ""}, "kept")
-        if standardised is not None:
-            stage = replace(stage, weight=standardised(stage.weight))
-            self.update_record(path, "weight", "rescaled", f"standardised, {standardised}")
         if scale is not None:
             stage, self.scale = stage.with_scaled_inputs(scale.factor), None
             self.update_record(scale.path, scale.parameter, "folded", f"into {path}.weight")
@@ -85,14 +80,22 @@ class SourceBuilder:
         self.append(stage)
 
     def _same_padded(self, stage: Convolution, padding: str) -> Convolution:
+        """The convolution with the numbers of PyTorch's padding="same".
+
+        PyTorch pads one more behind than in front of an even kernel, which is a row or column of zeros in front of the kernel.
+        With dilation, zeros in front do not give that.
+        """
         if padding != "same":
             raise refuse(stage.path, "padding", repr(padding), 'numbers, "same" or "valid"', "give numbers")
-        padded = same_padded(stage)
-        if padded is None:
-            raise refuse(stage.path, "padding", "'same'", "without stride, and of an odd kernel where it is dilated", "use numbers")
-        if padded.weight.shape != stage.weight.shape:
-            self.record(stage.path, "zeros of weight", "added", "before its first row or column, for same padding of an even kernel")
-        return padded
+        weight, lengths = stage.weight, [0, 0]
+        for axis, step in enumerate(stage.dilation):
+            lengths[axis] = step * (weight.shape[axis + 2] - 1)
+            if stage.stride != (1, 1) or (lengths[axis] % 2 and step > 1):
+                raise refuse(stage.path, "padding", "'same'", "without stride, and of an odd kernel where it is dilated", "use numbers")
+            if lengths[axis] % 2:
+                weight, lengths[axis] = np.insert(weight, 0, 0.0, axis + 2), lengths[axis] + 1
+                self.update_record(stage.path, "zeros of weight", "added", "before its first row or column, for padding is symmetric here")
+        return replace(stage, weight=weight, padding=(lengths[0] // 2, lengths[1] // 2))
 
     def pool(self, path: str, kernel: Any, stride: Any = None, padding: Any = 0, scale: float | None = None, ceil: bool = False) -> None:
         """Sums over windows times scale; stride None: the kernel; scale None: the average; ceil: as PyTorch's ceil_mode."""

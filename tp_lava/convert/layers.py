@@ -5,15 +5,15 @@ The readers of modules and of state dicts use it; the types and options are in t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from tp_lava.convert.builder import SourceBuilder
-from tp_lava.convert.folding import Standardised
 from tp_lava.convert.snntorch_neurons import RESETS, SnnTorchNeuron, append_neurons
 from tp_lava.convert.stages import Integrating, Spiking
+from tp_lava.convert.standardised import Standardised
 from tp_lava.convert.values import array_of, refuse
 from tp_lava.errors import TpLavaError
 
@@ -59,10 +59,10 @@ class LayerReader:
 
     def _append(self, kind: str, path: str, options: dict[str, Any]) -> None:
         builder = self.builder
-        if kind in ("linear", "conv2d"):
-            append = builder.dense if kind == "linear" else builder.convolution
-            options["standardised"] = _standardised(path, options.get("standardised"))
-            append(path, self.tensors.take(f"{path}.weight"), self.tensors.optional(f"{path}.bias"), **options)
+        if kind == "linear":
+            self._weighted(builder.dense, path, **options)
+        elif kind == "conv2d":
+            self._weighted(builder.convolution, path, **options)
         elif kind == "batchnorm":
             self._batch_norm(path, **options)
         elif kind == "avgpool":
@@ -81,6 +81,15 @@ class LayerReader:
             builder.neurons(Integrating(path, **self._numbers(path, options)))
         else:
             self._snntorch(path, kind, **options)
+
+    def _weighted(self, append: Callable[..., None], path: str, standardised: Any = None, **options: Any) -> None:
+        weight, bias = self.tensors.take(f"{path}.weight"), self.tensors.optional(f"{path}.bias")
+        if standardised is None:
+            append(path, weight, bias, **options)
+            return
+        standardised = _standardised(path, standardised)
+        append(path, standardised(weight), bias, **options)
+        self.builder.update_record(path, "weight", "rescaled", f"standardised, {standardised}")
 
     def _batch_norm(self, path: str, eps: Any = 1e-5) -> None:
         mean, variance = self.tensors.take(f"{path}.running_mean"), self.tensors.take(f"{path}.running_var")
@@ -105,20 +114,17 @@ class LayerReader:
         if not isinstance(reset_delay, bool):
             raise refuse(path, "reset_delay", repr(reset_delay)[:60], "true or false", "take that of the layer")
 
-        def optional(name: str) -> np.ndarray | None:
-            return self.tensors.optional(f"{path}.{name}", integers=True)
-
-        v = optional("V") if kind.startswith("r") else None
-        matrix = kind.startswith("r") and v is None
-        optional("recurrent.V")  # the same as V
-        weight = self.tensors.take(f"{path}.recurrent.weight") if matrix else None
-        bias = optional("recurrent.bias") if matrix else None
-        reset = self._reset(path, reset, optional("reset_mechanism_val"))
-        beta, threshold = (self.tensors.take(f"{path}.{name}", integers=True) for name in ("beta", "threshold"))
-        alpha = self.tensors.take(f"{path}.alpha", integers=True) if kind.endswith("synaptic") else None
-        factor, name = optional("graded_spikes_factor"), SNNTORCH[kind]
-        neuron = SnnTorchNeuron(path, name, beta, threshold, alpha, reset, reset_delay, factor, weight, bias, v)  # type: ignore[arg-type]
-        append_neurons(self.builder, neuron, self.inexact)
+        is_recurrent, is_one_to_one = kind.startswith("r"), f"{path}.V" in self.tensors.state
+        optional, needed = ["graded_spikes_factor", "reset_mechanism_val"], ["beta", "threshold"]
+        if kind.endswith("synaptic"):
+            needed.append("alpha")
+        if is_recurrent:
+            needed.append("V" if is_one_to_one else "recurrent.weight")
+            optional.append("recurrent.V" if is_one_to_one else "recurrent.bias")
+        arrays: dict[str, Any] = {name: self.tensors.optional(f"{path}.{name}", integers=True) for name in optional}
+        reset = self._reset(path, reset, arrays["reset_mechanism_val"])
+        arrays |= {name: self.tensors.take(f"{path}.{name}", integers=True) for name in needed}
+        append_neurons(self.builder, SnnTorchNeuron(path, SNNTORCH[kind], arrays, reset, reset_delay), self.inexact)
 
     def _reset(self, path: str, described: Any, stored: np.ndarray | None) -> Any:
         """The reset mechanism, of the tensors or of the description."""
@@ -132,8 +138,8 @@ class LayerReader:
         return reset
 
 
-def _standardised(path: str, given: Any) -> Standardised | None:
-    if given is None or isinstance(given, Standardised):
+def _standardised(path: str, given: Any) -> Standardised:
+    if isinstance(given, Standardised):
         return given
     try:
         return Standardised(**given)

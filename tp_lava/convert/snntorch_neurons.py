@@ -26,57 +26,53 @@ In all of them s[t] = 1 where m[t] > th, so the comparison is ">".
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.maps import convolution_matrix
 from tp_lava.convert.stages import Convolution, Integrating, Spiking
-from tp_lava.convert.values import Parameter, array_of, broadcast, per_unit, refuse, spread, unspread
-from tp_lava.errors import InvalidValueError
+from tp_lava.convert.values import Parameter, Shape, broadcast, check_shape, per_unit, refuse, spread, unspread
 
-Kind = Literal["Leaky", "RLeaky", "Synaptic", "RSynaptic"]
 RESETS = ("subtract", "zero", "none")  # in the order of snnTorch's reset_mechanism_val
 MOST_FED_BACK = 4096  # units of a population whose feedback becomes a matrix
 
 
 @dataclass(frozen=True, eq=False)
 class SnnTorchNeuron:
-    """One layer's numbers, tensors or arrays. weight: recurrent, (n, n) or (c, c, height, width); v: one to one, in its place."""
+    """One layer. kind: its class; arrays: beta, threshold, alpha, graded_spikes_factor, and of its recurrence "V" or
+    "recurrent.weight" ((n, n) or (c, c, height, width)) and "recurrent.bias"; those that it does not have are missing or None.
+    """
 
     path: str
-    kind: Kind
-    beta: Any
-    threshold: Any
-    alpha: Any = None
+    kind: str
+    arrays: Mapping[str, np.ndarray | None]
     reset: str = "subtract"
     reset_delay: bool = True
-    graded_spikes_factor: Any = None
-    weight: Any = None
-    bias: Any = None
-    v: Any = None
+
+    def number(self, name: str, shape: Shape, default: Parameter) -> Parameter:
+        """A parameter, as PyTorch broadcasts it over the population."""
+        array = self.arrays.get(name)
+        return default if array is None else broadcast(self.path, name, array, shape)
 
 
 def append_neurons(builder: SourceBuilder, neuron: SnnTorchNeuron, inexact: bool = False) -> None:
-    """Append the layer's stage and record its parameters. Raises InvalidValueError where no neuron of ours does the same."""
+    """Append the layer's stage. Raises InvalidValueError where no neuron of ours does the same."""
     _check_reset(neuron, inexact)
     path, shape = neuron.path, builder.shape
     beta, alpha = _decay(builder, neuron, "beta"), _decay(builder, neuron, "alpha")
-    threshold = broadcast(path, "threshold", neuron.threshold, shape)
+    threshold, factor = neuron.number("threshold", shape, 1.0), neuron.number("graded_spikes_factor", shape, 1.0)
     if neuron.reset == "none":
         _append_readout(builder, neuron, beta, alpha)
         return
-    factor: Parameter = 1.0
-    if neuron.graded_spikes_factor is not None:
-        factor = broadcast(path, "graded_spikes_factor", neuron.graded_spikes_factor, shape)
-    feedback = _feedback(builder, neuron, factor)
-    offset = _recurrent_bias(builder, neuron)
-    reset_by: Parameter | None = None
-    if neuron.reset == "subtract" and neuron.reset_delay:
-        reset_by, feedback = _delayed_reset(builder, neuron, (beta, alpha, threshold), feedback)
+    feedback, offset, reset_by = _feedback(builder, neuron, factor), _recurrent_bias(builder, neuron), None
     reset: Literal["subtract", "zero"] = "subtract" if neuron.reset == "subtract" else "zero"
+    if reset == "subtract" and neuron.reset_delay:
+        reset_by, feedback = _delayed_reset(builder, neuron, (beta, alpha, threshold), feedback)
     builder.neurons(Spiking(path, beta, threshold, alpha, reset, reset_by, ">", 1.0, offset, feedback))
     if np.ndim(factor) or factor != 1:
         builder.scale_by(path, "graded_spikes_factor", factor)
@@ -92,8 +88,7 @@ def _check_reset(neuron: SnnTorchNeuron, inexact: bool) -> None:
     if reset == "none":
         return
     if not delay and kind == "RSynaptic":
-        remedy = "set reset_delay=True, which is how snnTorch 1.0 runs it"
-        raise refuse(path, "reset_delay", False, "True in an RSynaptic, which does not reset without delay", remedy)
+        raise refuse(path, "reset_delay", False, "True in an RSynaptic", "set it to True, which is how snnTorch 1.0 runs it")
     if not delay and reset == "subtract" and not inexact:
         remedy = "train with reset_delay=True, or pass inexact=True if drives seldom exceed two thresholds"
         raise refuse(path, "reset_delay", False, "True with reset_mechanism 'subtract' to be converted exactly", remedy)
@@ -105,10 +100,7 @@ def _check_reset(neuron: SnnTorchNeuron, inexact: bool) -> None:
 
 def _decay(builder: SourceBuilder, neuron: SnnTorchNeuron, name: Literal["beta", "alpha"]) -> Parameter:
     """beta or alpha as it is used, clamped."""
-    value = getattr(neuron, name)
-    if value is None:
-        return 0.0
-    given = broadcast(neuron.path, name, value, builder.shape)
+    given = neuron.number(name, builder.shape, 0.0)
     clamped = np.clip(given, 0, 1)
     if np.any(clamped != given):
         builder.record(neuron.path, name, "rescaled", "clamped to [0, 1], as snnTorch does at every step")
@@ -133,10 +125,11 @@ def _delayed_reset(
 
 
 def _zero_feedback(builder: SourceBuilder, neuron: SnnTorchNeuron) -> np.ndarray:
-    size = int(np.prod(builder.shape))
+    size = math.prod(builder.shape)
     if size > MOST_FED_BACK:
-        limit = f"at most {MOST_FED_BACK} units with feedback"
-        raise refuse(neuron.path, "size", size, limit, "use a Leaky or Synaptic with a beta above 0")
+        raise refuse(
+            neuron.path, "size", size, f"at most {MOST_FED_BACK} units with feedback", "use a Leaky or Synaptic with a beta above 0"
+        )
     return np.zeros((size, size))
 
 
@@ -145,44 +138,27 @@ def _feedback(builder: SourceBuilder, neuron: SnnTorchNeuron, factor: Parameter)
     path, shape = neuron.path, builder.shape
     if neuron.kind not in ("RLeaky", "RSynaptic"):
         return None
-    weight = _zero_feedback(builder, neuron)
-    if neuron.v is not None:
-        np.fill_diagonal(weight, per_unit(broadcast(path, "V", neuron.v, shape), shape).ravel())
+    feedback = _zero_feedback(builder, neuron)
+    weight = neuron.arrays.get("recurrent.weight")
+    if weight is None:
+        np.fill_diagonal(feedback, per_unit(neuron.number("V", shape, 1.0), shape).ravel())
     else:
-        weight = _recurrent_matrix(builder, neuron)
-    return weight * per_unit(factor, shape).ravel()
-
-
-def _recurrent_matrix(builder: SourceBuilder, neuron: SnnTorchNeuron) -> np.ndarray:
-    path, shape, size = neuron.path, builder.shape, int(np.prod(builder.shape))
-    weight = array_of(path, "recurrent.weight", neuron.weight).astype(np.float64)
-    if weight.shape == (size, size) and len(shape) == 1:
-        return weight
-    if weight.ndim == 4 and len(shape) == 3:
-        convolution = Convolution(path, weight, padding=(weight.shape[2] // 2, weight.shape[3] // 2))
-        if _keeps_shape(convolution, shape):
-            return convolution_matrix(convolution, shape)
-    limit = f"({size}, {size}), or a kernel of odd sizes, for a population of {shape}"
-    raise refuse(path, "recurrent.weight", f"of shape {weight.shape}", limit, "take the weights of this layer")
-
-
-def _keeps_shape(convolution: Convolution, shape: tuple[int, ...]) -> bool:
-    try:
-        return convolution.checked(shape)[1] == shape
-    except InvalidValueError:
-        return False
+        if weight.ndim == 4:
+            stage, _ = Convolution(path, weight, padding=(weight.shape[2] // 2, weight.shape[3] // 2)).checked(shape)
+            weight = convolution_matrix(stage, shape)
+        check_shape(path, "recurrent.weight", weight, feedback.shape)
+        feedback = weight.astype(np.float64)
+    return feedback * per_unit(factor, shape).ravel()
 
 
 def _recurrent_bias(builder: SourceBuilder, neuron: SnnTorchNeuron) -> Parameter:
     """The recurrent layer's bias as an offset; that of an RSynaptic goes into the map before."""
-    if neuron.bias is None:
+    bias = neuron.arrays.get("recurrent.bias")
+    if bias is None:
         return 0.0
-    path, outputs = neuron.path, builder.shape[0]
-    bias = array_of(path, "recurrent.bias", neuron.bias)
-    if bias.shape != (outputs,):
-        raise refuse(path, "recurrent.bias", f"of shape {bias.shape}", f"({outputs},)", "take the bias of this layer")
+    check_shape(neuron.path, "recurrent.bias", bias, builder.shape[:1])
     if neuron.kind == "RSynaptic":
-        builder.fold_bias(path, "recurrent.bias", bias)
+        builder.fold_bias(neuron.path, "recurrent.bias", bias)
         return 0.0
     return bias
 
@@ -190,9 +166,9 @@ def _recurrent_bias(builder: SourceBuilder, neuron: SnnTorchNeuron) -> Parameter
 def _append_readout(builder: SourceBuilder, neuron: SnnTorchNeuron, beta: Parameter, alpha: Parameter) -> None:
     path = neuron.path
     if np.any(alpha):
-        remedy = "use a Leaky as the last layer"
-        raise refuse(path, "alpha", f"{np.max(alpha):g}", "0 in a layer without reset, for the readout has no current", remedy)
+        limit = "0 in a layer without reset, for the readout has no current"
+        raise refuse(path, "alpha", f"{np.max(alpha):g}", limit, "use a Leaky as the last layer")
     builder.neurons(Integrating(path, beta))
     builder.record(path, "threshold", "ignored", "without reset the potential after the last step is compared, not spikes")
-    if neuron.graded_spikes_factor is not None:
+    if neuron.arrays.get("graded_spikes_factor") is not None:
         builder.record(path, "graded_spikes_factor", "ignored", "of spikes that are not used")

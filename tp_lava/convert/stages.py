@@ -24,7 +24,8 @@ from tp_lava.fixedpoint import FixedPoint
 from tp_lava.provenance import Outcome, ParameterRecord
 
 _TIME_CONSTANT = "a time constant tau gives exp(-1 / tau)"
-_Any = TypeVar("_Any", bound="_WithWeight | Spiking | Integrating")
+_Weighted = TypeVar("_Weighted", bound="_WithWeight")
+_Neurons = TypeVar("_Neurons", bound="Spiking | Integrating")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ class _WithWeight:
             check_shape(self.path, "bias", self.bias, (self.outputs,))
             check_finite(self.path, "bias", self.bias)
 
-    def rescaled(self: _Any, scale: np.ndarray, shift: np.ndarray | None = None) -> _Any:
+    def rescaled(self: _Weighted, scale: np.ndarray, shift: np.ndarray | None = None) -> _Weighted:
         """The map whose output is scale y + shift, float64; one number of each per output."""
         bias = shift
         if self.bias is not None:
@@ -226,7 +227,7 @@ def _windows(stage: Convolution | Pooling, shape: Shape, kernel: Shape, dilation
     return tuple((length - span) // step + 1 for length, span, step in zip(padded, spans, stage.stride, strict=True))
 
 
-def _with_parameters(stage: _Any, names: tuple[str, ...], shape: Shape) -> _Any:
+def _with_parameters(stage: _Neurons, names: tuple[str, ...], shape: Shape) -> _Neurons:
     """The neurons with these parameters as float or flat arrays, decays within [0, 1]."""
     numbers: dict[str, Any] = {name: parameter(stage.path, name, getattr(stage, name), shape) for name in names}
     for name in ("decay", "current_decay"):

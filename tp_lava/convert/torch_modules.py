@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tp_lava.convert.builder import SourceBuilder
-from tp_lava.convert.folding import Standardised
 from tp_lava.convert.layers import SNNTORCH, LayerReader, Tensors
 from tp_lava.convert.stages import Source, Spiking
+from tp_lava.convert.standardised import Standardised
 from tp_lava.convert.values import pair, refuse
 from tp_lava.dynamics.neuron import LIF
 
@@ -94,13 +94,13 @@ _LAYERS: dict[str, tuple[str, dict[str, str]]] = {  # class -> (type of layer fo
     "torch._Loss": ("dropout", {}),
     **{f"snntorch.{name}": (kind, {}) for kind, name in SNNTORCH.items()},
 }
-_REQUIRED = {  # (class, attribute) -> (its value, remedy)
-    ("torch.Conv2d", "padding_mode"): ("zeros", "train with zeros"),
-    ("torch.BatchNorm1d", "track_running_stats"): (True, "train with it on, for statistics become part of the weights"),
-    ("torch.BatchNorm2d", "track_running_stats"): (True, "train with it on, for statistics become part of the weights"),
-    ("torch.LPPool2d", "norm_type"): (1, "train with AvgPool2d, or norm 1, which sums spikes"),
+_REQUIRED = {  # (type of layer, attribute) -> (its value, remedy)
+    ("conv2d", "padding_mode"): ("zeros", "train with zeros"),
+    ("batchnorm", "track_running_stats"): (True, "train with it on, for statistics become part of the weights"),
+    ("sumpool", "norm_type"): (1, "train with AvgPool2d, or norm 1, which sums spikes"),
 }
 _WEIGHTED = ("torch.Linear", "torch.Conv2d")
+_FOLDED = ("torch.BatchNorm1d", "torch.BatchNorm2d", "torch.Identity", "torch._DropoutNd")  # before declared neurons
 _RESETS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}  # method of snnTorch -> reset
 
 
@@ -111,7 +111,6 @@ class _ModuleReader:
         self, root: nn.Module, builder: SourceBuilder, neurons: Neurons | None, standardised: dict[str, Standardised], inexact: bool
     ) -> None:
         self.root, self.builder, self.neurons, self.standardised, self.inexact = root, builder, neurons, standardised, inexact
-        self.waiting: Spiking | None = None  # declared neurons, until the layer's batch normalisation is read
 
     def read(self, order: Iterable[str] | None) -> None:
         """Append all stages."""
@@ -123,33 +122,24 @@ class _ModuleReader:
                 raise refuse(path, "state", f"that of {populations[id(leaf)]}", "its own", "make a layer for each population")
             if _is_snntorch(leaf):
                 populations[id(leaf)] = path
-            if kind is None or _LAYERS[kind][0] not in ("batchnorm", "dropout"):
-                self._append_waiting()
             if kind is None or replaced:
                 self.builder.record(path, type(leaf).__name__, "ignored", "the declared neurons take its place")
             else:
                 self._read(kind, path, leaf)
-            if number in neurons:
-                self._append_waiting()
-                self.waiting = neurons[number]
             if kind in _WEIGHTED:
                 self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), "into the weight as it is used"), "folded")
             else:
                 self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), ""), "ignored")
-        self._append_waiting()
-
-    def _append_waiting(self) -> None:
-        stage, self.waiting = self.waiting, None
-        if stage is not None:
-            self.builder.neurons(stage)
-            self.builder.record(stage.path, "neuron", "added", "as declared")
+            for stage in neurons.get(number, []):
+                self.builder.neurons(stage)
+                self.builder.record(stage.path, "neuron", "added", "as declared")
 
     def _read(self, kind: str, path: str, leaf: Any) -> None:
         """Append the stages of a leaf. kind: its class, a key of _LAYERS."""
-        for (cls, name), (needed, remedy) in _REQUIRED.items():
-            if kind == cls and getattr(leaf, name) != needed:
-                raise refuse(path, name, repr(getattr(leaf, name)), repr(needed), remedy)
         layer, attributes = _LAYERS[kind]
+        for (which, name), (needed, remedy) in _REQUIRED.items():
+            if layer == which and getattr(leaf, name) != needed:
+                raise refuse(path, name, repr(getattr(leaf, name)), repr(needed), remedy)
         options = {option: getattr(leaf, attribute) for option, attribute in attributes.items()}
         used: dict[str, Any] = {}
         if kind in _WEIGHTED:
@@ -249,8 +239,8 @@ class _ModuleReader:
     def _has_declared(self, path: str) -> bool:
         return isinstance(self.neurons, Mapping) and path in self.neurons
 
-    def _declared_neurons(self, leaves: list[tuple[str, nn.Module]]) -> dict[int, Spiking]:
-        """Number of a leaf -> the declared neurons after it or in its place."""
+    def _declared_neurons(self, leaves: list[tuple[str, nn.Module]]) -> dict[int, list[Spiking]]:
+        """Number of a leaf -> the declared neurons after it or in its place; those of a map come after its batch normalisation."""
         paths = [path for path, _ in leaves]
         given = self.neurons if isinstance(self.neurons, Mapping) else {}
         for name, table in (("neurons", given), ("standardised", self.standardised)):
@@ -258,22 +248,30 @@ class _ModuleReader:
                 limit = f"a layer among {', '.join(sorted(paths))[:120]}"
                 raise refuse("model", name, repr(path)[:60], limit, "take names of named_modules()")
         chosen = {number: given[path] for number, path in enumerate(paths) if path in given}
+        kinds = [self._kind(*leaf) for leaf in leaves]
         if isinstance(self.neurons, LIF):
             for path, leaf in leaves:
                 if _is_snntorch(leaf):
                     raise refuse(path, "neurons", "one LIF for all layers", "None where layers have their own", "leave neurons out")
-            weighted = [number for number, leaf in enumerate(leaves) if self._kind(*leaf) in _WEIGHTED]
+            weighted = [number for number, kind in enumerate(kinds) if kind in _WEIGHTED]
             chosen = dict.fromkeys(weighted[:-1], self.neurons)
-        return {number: self._declared(*leaves[number], neuron) for number, neuron in chosen.items()}
+        placed: dict[int, list[Spiking]] = {}
+        for number, neuron in chosen.items():
+            path, leaf = leaves[number]
+            last, in_its_place = number, kinds[number] is None or _is_snntorch(leaf)
+            while not in_its_place and last + 1 < len(leaves) and kinds[last + 1] in _FOLDED:
+                last += 1
+            placed.setdefault(last, []).append(_declared(path if in_its_place else f"{path}.neurons", neuron))
+        return placed
 
-    def _declared(self, path: str, leaf: nn.Module, neuron: LIF | Spiking) -> Spiking:
-        """The stage of declared neurons: of the leaf's path where they take its place."""
-        path = path if self._kind(path, leaf) is None or _is_snntorch(leaf) else f"{path}.neurons"
-        if isinstance(neuron, LIF):
-            return Spiking(path, neuron.decay, neuron.threshold, neuron.current_decay, reset=neuron.reset, comparison=neuron.comparison)
-        if isinstance(neuron, Spiking):
-            return neuron if neuron.path else replace(neuron, path=path)
-        raise refuse(path, "neurons", repr(neuron)[:60], "a LIF or a Spiking", "use for example tpl.LIF(0.9, 1.0)")
+
+def _declared(path: str, neuron: LIF | Spiking) -> Spiking:
+    """The stage of declared neurons."""
+    if isinstance(neuron, LIF):
+        return Spiking(path, neuron.decay, neuron.threshold, neuron.current_decay, reset=neuron.reset, comparison=neuron.comparison)
+    if isinstance(neuron, Spiking):
+        return neuron if neuron.path else replace(neuron, path=path)
+    raise refuse(path, "neurons", repr(neuron)[:60], "a LIF or a Spiking", "use for example tpl.LIF(0.9, 1.0)")
 
 
 def _name(cls: type) -> str:
@@ -293,19 +291,15 @@ def _used_weights(path: str, leaf: Any) -> dict[str, Any]:
     """A layer's weight and bias as forward uses them, behind parametrizations and the older hooks."""
     from torch.nn.utils.parametrize import is_parametrized
 
-    if is_parametrized(leaf):
-        leaf = copy.deepcopy(leaf).eval()  # spectral_norm goes on iterating where it trains
-    used = {"weight": leaf.weight, "bias": leaf.bias}
+    # a copy, which hooks may change; evaluated, for spectral_norm goes on iterating where it trains
+    leaf = copy.deepcopy(leaf).eval() if is_parametrized(leaf) else copy.copy(leaf)
+    leaf.training = False
     for hook in leaf._forward_pre_hooks.values():
         if not type(hook).__module__.startswith("torch.nn.utils."):
             found = getattr(hook, "__name__", type(hook).__name__)
             raise refuse(path, "forward_pre_hook", found, "none but those of torch.nn.utils", "remove it: its handle has remove()")
-        name = getattr(hook, "name", None) or hook._tensor_name
-        if hasattr(hook, "apply_mask"):
-            used[name] = hook.apply_mask(leaf)
-        else:
-            used[name] = hook.compute_weight(leaf, *((False,) if hasattr(hook, "n_power_iterations") else ()))
-    return used
+        hook(leaf, ())
+    return {"weight": leaf.weight, "bias": leaf.bias}
 
 
 def _performed_reset(path: str, leaf: Any) -> str:

@@ -119,18 +119,16 @@ class _FlatGraph:
     def order(self) -> list[str]:
         """The nodes from Input to Output, of which there must be one each, and no other way."""
         path, end = (_only(self.nodes, kind, self.name) for kind in (self.nir.Input, self.nir.Output))
+        for name in self.nodes:
+            for what, found, none_at in (("predecessors", self.before(name), path), ("successors", self.after(name), end)):
+                if len(found) != int(name != none_at):
+                    raise refuse(name, what, _listed(found) or "none", "none" if name == none_at else "a single node", _REMEDY)
         order = [path]
-        while following := self.after(path):
-            if len(following) > 1:
-                raise refuse(path, "successors", _listed(following), "a single node", _REMEDY)
-            if following[0] in order or len(self.before(following[0])) > 1:
-                raise refuse(following[0], "predecessors", _listed(self.before(following[0])), "a single node", _REMEDY)
-            (path,) = following
+        while path != end:
+            (path,) = self.after(path)
             order.append(path)
-        if path != end:
-            raise refuse(path, "successors", "none", "a node or the Output", "connect it")
         others = [name for name in self.nodes if name not in order]
-        if others:
+        if others:  # they form a cycle
             raise refuse(self.name, "nodes", f"{_listed(others)} aside", "all on the way from Input to Output", _REMEDY)
         return order
 

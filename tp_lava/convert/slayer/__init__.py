@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from tp_lava.convert.hdf5 import Tree, damaged, read_tree
-from tp_lava.convert.slayer.exported import exported
+from tp_lava.convert.slayer.groups import exported
 from tp_lava.convert.slayer.reader import read_blocks
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Source, Spiking, Stage
 from tp_lava.convert.values import refuse

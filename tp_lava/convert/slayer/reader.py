@@ -10,7 +10,7 @@ import numpy as np
 
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.hdf5 import Tree
-from tp_lava.convert.slayer.entries import EXPORT, Group
+from tp_lava.convert.slayer.groups import EXPORT, Group
 from tp_lava.convert.stages import Integrating, Source, Spiking, image_shape
 from tp_lava.convert.values import Parameter, Shape, extent, parameter, refuse
 from tp_lava.numbers import DECAY_BITS, WEIGHT_BITS, Format
@@ -64,6 +64,9 @@ class _Reader:
         kind = group.text("type")
         if kind not in self.kinds:
             raise refuse(group.path, "type", repr(kind), f"one of {', '.join(self.kinds)}", "rebuild the network of these")
+        if "delay" in group:
+            group.integers("delay", 0, 0, "train with delay=False")
+            self.record(group.path, "delay", "ignored", "all 0")
         self.kinds[kind](group)
         self._record_others(group)
 
@@ -239,13 +242,7 @@ class _Reader:
             if name in neuron:
                 neuron.integer(name, only, only, remedy=remedy)
                 self.record(neuron.path, name, "ignored", f"{only}: without effect")
-        self._check_no_delay(group)
         return neuron
-
-    def _check_no_delay(self, group: Group) -> None:
-        if "delay" in group:
-            group.integers("delay", 0, 0, "train with delay=False")
-            self.record(group.path, "delay", "ignored", "all 0")
 
     def _append(self, group: Group, stage: Spiking) -> None:
         """Append a population."""
@@ -259,7 +256,6 @@ class _Reader:
         """Append the last block, whose membranes are the scores."""
         group.read.add("delay_shift")
         if "neuron" not in group:
-            self._check_no_delay(group)
             self.builder.neurons(Integrating(group.path, offset=self._bias(group)))
             self.record(group.path, "integration", "added", "W s is summed over time, as netx does for a block without neurons")
             return

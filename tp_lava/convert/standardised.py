@@ -1,14 +1,13 @@
-"""Weights as PyTorch uses them: standardised, and padded alike on all sides. In double precision; NumPy alone."""
+"""Weights that are standardised each time they are used. In double precision; NumPy alone."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from tp_lava.checks import is_number
-from tp_lava.convert.stages import Convolution
 from tp_lava.errors import invalid
 
 
@@ -40,22 +39,3 @@ class Standardised:
         if not (deviation > 0).all():
             raise invalid("Standardised", "eps", self.eps, "above 0 where a row of weights is constant", "take that of the source")
         return (self.gain * (flat - flat.mean(1, keepdims=True)) / deviation[:, None]).reshape(weight.shape)
-
-
-def same_padded(stage: Convolution) -> Convolution | None:
-    """The convolution with the numbers of PyTorch's padding="same", or None where there are none.
-
-    PyTorch pads one more behind than in front of an even kernel, which is a row or column of zeros in front of the kernel.
-    With dilation, zeros in front do not give that.
-    """
-    if stage.stride != (1, 1):
-        return None
-    weight, padding = stage.weight, [0, 0]
-    for axis, step in enumerate(stage.dilation):
-        total = step * (weight.shape[axis + 2] - 1)
-        if total % 2:
-            if step > 1:
-                return None
-            weight, total = np.insert(weight, 0, 0.0, axis + 2), total + 1
-        padding[axis] = total // 2
-    return replace(stage, weight=weight, padding=(padding[0], padding[1]))
