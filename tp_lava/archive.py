@@ -149,7 +149,7 @@ def encoded(value: Any) -> Any:
 def _decode(value: object):
     if isinstance(value, dict):
         renamed = _OLD_FIELDS.get(value.get("type", ""), {})
-        fields: dict[str, Any] = {renamed.get(key, key): _decode(item) for key, item in value.items() if key != "type"}
+        fields = {str(renamed.get(key, key)): _decode(item) for key, item in value.items() if key != "type"}
         return _type(value["type"])(**fields) if "type" in value else fields
     return [_decode(item) for item in value] if isinstance(value, list) else value
 

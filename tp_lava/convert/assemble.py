@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from tp_lava.convert.maps import Connection, combined
-from tp_lava.convert.stages import Convolution, Dense, Integrating, Map, Neurons, Pooling, Source, Spiking, Stage
+from tp_lava.convert.stages import Convolution, Dense, Integrating, Map, Neurons, Pooling, Source, Spiking, Stage, stage_of
 from tp_lava.convert.values import Shape, per_unit, refuse
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.graph.names import READOUT, READOUT_BIAS, bias, hidden, recurrent
@@ -55,11 +55,9 @@ def _maps_of(network: Network, number: int, layer: Layer) -> list[Map]:
 
 
 def _neurons_of(network: Network, number: int, layer: Layer) -> Spiking:
-    neuron = layer.neuron
-    dynamics = neuron.decay, neuron.threshold, neuron.current_decay, neuron.reset, neuron.reset_by, neuron.comparison
-    offset = network.weights.get(bias(number), 0.0) if neuron.bias_to == "membrane" else 0.0
+    offset = network.weights.get(bias(number), 0.0) if layer.neuron.bias_to == "membrane" else 0.0
     feedback = network.weights.get(recurrent(number))
-    return Spiking(f"neurons{number}", *dynamics, offset=offset, feedback=feedback, trace_decay=layer.trace_decay)
+    return stage_of(f"neurons{number}", layer.neuron, offset=offset, feedback=feedback, trace_decay=layer.trace_decay)
 
 
 class _Assembly:
@@ -105,6 +103,7 @@ class _Assembly:
             reset=spiking.reset,
             current_decay=_one_number(spiking, "current_decay"),
             reset_by=_reset_by(spiking, connection.shape, factor, threshold),
+            surrogate=spiking.surrogate,
             bias_to="current" if is_filtered else "membrane",
         )
         membrane_decay = lif.decay if 0 < lif.decay < 1 else _TRACE_DECAY

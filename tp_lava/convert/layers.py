@@ -113,7 +113,6 @@ class LayerReader:
     def _snntorch(self, path: str, kind: str, reset: Any = None, reset_delay: Any = True) -> None:
         if not isinstance(reset_delay, bool):
             raise refuse(path, "reset_delay", repr(reset_delay)[:60], "true or false", "take that of the layer")
-
         is_recurrent, is_one_to_one = kind.startswith("r"), f"{path}.V" in self.tensors.state
         optional, needed = ["graded_spikes_factor", "reset_mechanism_val"], ["beta", "threshold"]
         if kind.endswith("synaptic"):

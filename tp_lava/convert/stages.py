@@ -12,14 +12,15 @@ stage's path, where they do not fit.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from tp_lava.checks import is_number
 from tp_lava.convert.values import CHECK_SHAPES, Parameter, Shape, array_of, check_finite, check_shape, integers_of, pair, parameter, refuse
-from tp_lava.dynamics.neuron import COMPARISONS, RESETS
+from tp_lava.dynamics.neuron import COMPARISONS, LIF, RESETS
+from tp_lava.dynamics.surrogate import ArcTan, Surrogate
 from tp_lava.fixedpoint import FixedPoint
 from tp_lava.provenance import Outcome, ParameterRecord
 
@@ -136,7 +137,7 @@ class Spiking:
     x: what the maps before deliver, biases included; gain: its factor (an input resistance, a step over a time constant);
     offset: a constant drive (a leak potential other than zero); feedback: (n, n) recurrent weights or None, whose bias
     belongs into offset; where current_decay is not 0, biases of the maps before are filtered with it as the rest of x.
-    trace_decay: of the spike traces that learning uses, or None: the membrane's decay.
+    For learning: trace_decay, of the spike traces, or None: the membrane's decay; surrogate, the derivative of a spike.
     """
 
     path: str
@@ -150,6 +151,7 @@ class Spiking:
     offset: Parameter = 0.0
     feedback: np.ndarray | None = None
     trace_decay: float | None = None
+    surrogate: Surrogate = field(default_factory=ArcTan)
 
     def checked(self, shape: Shape) -> tuple[Spiking, Shape]:
         """-> (itself with parameters as float or flat arrays, shape)."""
@@ -203,6 +205,18 @@ class Source:
     def record(self, path: str, parameter: str, what: Outcome, detail: str = "") -> None:
         """Add the record of a parameter."""
         self.records.append(ParameterRecord(path, parameter, what, detail))
+
+
+def stage_of(path: str, neuron: LIF, **others: Any) -> Spiking:
+    """A neuron of ours as a stage. others: what a Spiking has and a LIF has not.
+
+    bias_to is left out: `assemble` chooses it. Raises InvalidValueError for a field that no stage has, unless it is the default.
+    """
+    values = {known.name: getattr(neuron, known.name) for known in fields(neuron) if known.name != "bias_to"}
+    for name in sorted(set(values) - {known.name for known in fields(Spiking)}):
+        if values.pop(name) != getattr(LIF(), name):
+            raise refuse(path, name, getattr(neuron, name), f"{getattr(LIF(), name)}", "leave it out: it cannot be converted")
+    return Spiking(path, **values, **others)
 
 
 def image_shape(path: str, shape: Shape) -> Shape:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.layers import SNNTORCH, LayerReader, Tensors
-from tp_lava.convert.stages import Source, Spiking
+from tp_lava.convert.stages import Source, Spiking, stage_of
 from tp_lava.convert.standardised import Standardised
 from tp_lava.convert.values import pair, refuse
 from tp_lava.dynamics.neuron import LIF
@@ -268,7 +268,7 @@ class _ModuleReader:
 def _declared(path: str, neuron: LIF | Spiking) -> Spiking:
     """The stage of declared neurons."""
     if isinstance(neuron, LIF):
-        return Spiking(path, neuron.decay, neuron.threshold, neuron.current_decay, reset=neuron.reset, comparison=neuron.comparison)
+        return stage_of(path, neuron)
     if isinstance(neuron, Spiking):
         return neuron if neuron.path else replace(neuron, path=path)
     raise refuse(path, "neurons", repr(neuron)[:60], "a LIF or a Spiking", "use for example tpl.LIF(0.9, 1.0)")
