@@ -59,7 +59,7 @@ def fired(x, stage, state):
 
 def convolved(x, stage):
     (py, px), (sy, sx), (dy, dx) = stage.padding, stage.stride, stage.dilation
-    c_out, c_in, ky, kx = stage.kernel.shape
+    c_out, c_in, ky, kx = stage.weight.shape
     padded = np.pad(x, ((0, 0), (py, py), (px, px)))
     height = (padded.shape[1] - dy * (ky - 1) - 1) // sy + 1
     width = (padded.shape[2] - dx * (kx - 1) - 1) // sx + 1
@@ -70,7 +70,7 @@ def convolved(x, stage):
             for a in range(ky):
                 for b in range(kx):
                     rows = padded[first + i, a * dy : a * dy + sy * (height - 1) + 1 : sy]
-                    out[o] += stage.kernel[o, i, a, b].astype(np.float64) * rows[:, b * dx : b * dx + sx * (width - 1) + 1 : sx]
+                    out[o] += stage.weight[o, i, a, b].astype(np.float64) * rows[:, b * dx : b * dx + sx * (width - 1) + 1 : sx]
     return out if stage.bias is None else out + stage.bias[:, None, None]
 
 

@@ -290,7 +290,7 @@ def test_nonzero_reset_potential_shifts_potentials():
         v = np.where(v > 1, 0.3, v)
     np.testing.assert_array_equal(run_stages(source, spikes)[0][0], expected)
     assert 0.05 < np.mean(expected) < 0.9
-    assert any(fate.parameter == "v_reset" and "shifted" in fate.detail for fate in source.fates)
+    assert any(record.parameter == "v_reset" and "shifted" in record.detail for record in source.records)
 
 
 @pytest.mark.parametrize("nested", [True, False])
@@ -372,13 +372,13 @@ def test_scales_go_into_what_follows():
     np.testing.assert_allclose(found, expected)
     scaled = read_nir(graph(nir.Scale(np.arange(1.0, 5.0)), lif(4)), dt=0.002).stages[0]
     np.testing.assert_allclose(scaled.gain, [1, 2, 3, 4])
-    assert {f.what for f in source.fates if f.parameter == "scale"} == {"folded"}
+    assert {f.what for f in source.records if f.parameter == "scale"} == {"folded"}
 
 
-def test_every_parameter_has_a_fate():
+def test_every_parameter_has_a_record():
     nodes = [nir.Affine(matrix(3, 4), np.ones(3)), lif(3), nir.Delay(np.zeros(3)), nir.Linear(matrix(2, 3)), li(2)]
     source = read_nir(graph(*nodes), dt=0.001)
-    noted = {(fate.path, fate.parameter) for fate in source.fates}
+    noted = {(record.path, record.parameter) for record in source.records}
     expected = {
         "n0": ("weight", "bias"),
         "n1": ("tau", "r", "v_leak", "v_threshold", "v_reset"),
@@ -510,6 +510,14 @@ def aside():
     return whole
 
 
+def cycle_aside():
+    whole = aside()
+    whole.nodes["found"] = nir.Linear(matrix(4, 4))
+    whole.nodes["lost"] = nir.Linear(matrix(4, 4))
+    whole.edges += [("lost", "found"), ("found", "lost")]
+    return whole
+
+
 def cycle():
     whole = graph(nir.Linear(matrix(4, 4)), lif(4), nir.Linear(matrix(4, 4)), lif(4))
     whole.edges.append(("n3", "n0"))
@@ -574,7 +582,8 @@ def conv(**changes):
 REFUSED = {
     "branch": (branching, r"n0: successors is 'n1', 'output', but must be a single node"),
     "join": (joined, r"input: successors"),
-    "aside": (aside, r"'lost' aside, but must be all on the way"),
+    "aside": (aside, "lost: predecessors is none, but must be a single node"),
+    "cycle aside": (cycle_aside, "'lost', 'found' aside, but must be all on the way"),
     "cycle": (cycle, r"n0: predecessors is 'input', 'n3', but must be a single node"),
     "two inputs": (two_inputs, r"2 Input nodes \['input', 'second'\]"),
     "no output": (lambda: without("output"), "0 Output nodes"),
@@ -585,33 +594,33 @@ REFUSED = {
     "self-loop": (lambda: edges(("n0", "n0")), "n0: predecessors is 'input', 'n0'"),
     "endless": (containing_itself, "nodes is"),
     "two recurrences": (two_recurrences, "n1: recurrence is 'back' and 'more'"),
-    "recurrence's size": (lambda: recurrent_graph(lif(4), matrix(4, 5), nested=False), r"back: weight is \(4, 5\)"),
-    "filtered bias": (lambda: graph(*recurrent_bias_first()), "w_rec: bias is a recurrent bias"),
-    "no layers": (graph, "without layers"),
+    "recurrence's size": (lambda: recurrent_graph(lif(4), matrix(4, 5), nested=False), r"back: weight is of shape \(4, 5\)"),
+    "filtered bias": (lambda: graph(*recurrent_bias_first()), "w_rec: bias is not zero, but must be zero where no map of the same outputs comes before"),
+    "no layers": (graph, "without a map or neurons"),
     "threshold": (lambda: graph(nir.Threshold(np.ones(4))), "n0: node is a Threshold.*export an LIF"),
     "conv1d": (lambda: graph(nir.Conv1d(None, np.ones((1, 1, 3)), 1, 0, 1, 1, np.zeros(1))), "n0: node is a Conv1d"),
     "none": (lambda: graph(None), "n0: node is a NoneType"),
     "delay": (lambda: graph(nir.Delay(np.full(4, 0.1))), "n0: delay is 0.1"),
-    "LI inside": (lambda: graph(li(4), nir.Linear(matrix(2, 4))), "n0: node is followed by 'n1'"),
+    "LI inside": (lambda: graph(li(4), nir.Linear(matrix(2, 4))), "n0: place is before n1, but must be last"),
     "CubaLI": (lambda: graph(nir.CubaLI(*(np.full(4, v) for v in (0.01, 0.01, 1.0, 0.0)))), "n0: tau_syn is a synaptic current"),
     "tau 0": (lambda: graph(lif(4, tau=0.0)), "n0: tau is 0, but must be > 0"),
     "tau below dt": (lambda: graph(lif(4, tau=1e-4)), "n0: tau is 0.0001 with dt 0.001"),
     "tau_syn below dt": (lambda: graph(cuba(4, tau_syn=1e-4)), "n0: tau_syn is 0.0001 with dt 0.001"),
-    "tau infinite": (lambda: graph(lif(4, tau=np.inf)), "n0: tau is not finite"),
+    "tau infinite": (lambda: graph(lif(4, tau=np.inf)), "n0: tau is inf, but must be finite"),
     "threshold below reset": (lambda: graph(lif(4, v_reset=1.5)), "n0: v_threshold is 1, but must be above v_reset"),
     "parameter's shape": (lambda: graph(lif(3)), r"n0: r is of shape \(3,\)"),
     "parameter's type": (lambda: graph(changed(lif(4), r="strong")), "n0: r is of type str"),
-    "weight's shape": (lambda: graph(nir.Linear(np.ones((2, 3)))), r"n0: weight is \(2, 3\) for an input of shape \(4,\)"),
+    "weight's shape": (lambda: graph(nir.Linear(np.ones((2, 3)))), r"n0: weight is of shape \(2, 3\), but must be \(n_out, 4\), as \(4,\) arrives"),
     "weight's dimensions": (lambda: graph(nir.Linear(np.ones((2, 3, 4)))), "n0: weight is of shape"),
     "unflattened": (lambda: graph(nir.Linear(np.ones((2, 50))), shape=IMAGE), "add a Flatten"),
     "bias": (lambda: graph(nir.Affine(np.ones((2, 4)), np.ones(3))), r"n0: bias is of shape \(3,\)"),
-    "nan": (lambda: graph(nir.Linear(np.full((2, 4), np.nan))), "n0: weight is not finite"),
+    "nan": (lambda: graph(nir.Linear(np.full((2, 4), np.nan))), "n0: weight is nan, but must be finite"),
     "flat image": (lambda: graph(conv()), r"n0: input is of shape \(4,\)"),
-    "groups": (lambda: graph(conv(groups=3), shape=IMAGE), "n0: groups is 3 with a kernel"),
+    "groups": (lambda: graph(conv(groups=3), shape=IMAGE), "n0: groups is 3, but must be a divisor of the 2 channels"),
     "stride": (lambda: graph(conv(stride=(0, 1)), shape=IMAGE), r"n0: stride is \(0, 1\)"),
-    "same": (lambda: graph(conv(padding="same", stride=(2, 2)), shape=IMAGE), "'same' with stride"),
-    "same dilated": (lambda: graph(conv(padding="same", weight=np.ones((2, 2, 2, 2)), dilation=(3, 3)), shape=IMAGE), "even on both sides"),
-    "large window": (lambda: graph(conv(dilation=(4, 4)), shape=IMAGE), "n0: input is 5 x 5"),
+    "same": (lambda: graph(conv(padding="same", stride=(2, 2)), shape=IMAGE), "n0: padding is 'same', but must be without stride"),
+    "same dilated": (lambda: graph(conv(padding="same", weight=np.ones((2, 2, 2, 2)), dilation=(3, 3)), shape=IMAGE), "n0: padding is 'same', but must be .* of an odd kernel where it is dilated"),
+    "large window": (lambda: graph(conv(dilation=(4, 4)), shape=IMAGE), r"n0: kernel is too large for an input of \(2, 5, 5\)"),
     "pool stride": (lambda: graph(nir.SumPool2d(np.array([2, 2]), np.array([0, 0]), np.array([0, 0])), shape=IMAGE), "n0: stride"),
     "partial flatten": (lambda: graph(nir.Flatten({"input": np.array(IMAGE)}, 1, -1), shape=IMAGE), "n0: start_dim is dimensions 1 to -1"),
     "scale": (lambda: graph(nir.Scale(np.arange(50.0).reshape(IMAGE)), conv(), shape=IMAGE), "n0: scale is different within a channel"),

@@ -191,7 +191,7 @@ def test_spikes_are_slayers(slayer, name, rng):
         np.testing.assert_array_equal(exact[k][: T - late[k]], expected[late[k] :])
         assert (real[k][: T - late[k]] == expected[late[k] :]).mean() >= 0.999
         assert 0.02 < expected.mean() < 0.9
-    told = [fate.detail for fate in source.fates if fate.parameter == "delay_shift"]
+    told = [record.detail for record in source.records if record.parameter == "delay_shift"]
     assert [f"leave {steps} step" in detail for steps, detail in zip(late, told, strict=True)] == [True] * len(late)
     if potentials is not None:
         np.testing.assert_allclose(real_potentials, potentials, atol=0.3)  # spikes agree in these cases
@@ -211,19 +211,19 @@ def test_a_file_is_the_network(slayer, name, rng, tmp_path):
     assert {key: value.tolist() for key, value in module.state_dict().items()} == {key: value.tolist() for key, value in before.items()}
     read = read_slayer(export(module, tmp_path / "a.net"))
     same(source, read)
-    told, expected = ({str(fate) for fate in each.fates if fate.parameter != "delay_shift"} for each in (read, source))
+    told, expected = ({str(record) for record in each.records if record.parameter != "delay_shift"} for each in (read, source))
     assert told == expected
 
 
-def test_every_parameter_has_a_fate(slayer, rng, tmp_path):
+def test_every_parameter_has_a_record(slayer, rng, tmp_path):
     module, _, _ = built(slayer, "encoded", rng)
     path = export(module, tmp_path / "a.net")
-    told = {f"{fate.path}/{fate.parameter}" for fate in read_slayer(path).fates}
+    told = {f"{record.path}/{record.parameter}" for record in read_slayer(path).records}
     stored = []
     with h5py.File(path) as file:
         file.visititems(lambda name, item: stored.append(name) if isinstance(item, h5py.Dataset) else None)
     assert {name for name in stored if name not in told} == {"layer/0/type", "layer/1/type"}
-    assert len(told) == len(read_slayer(path).fates)
+    assert len(told) == len(read_slayer(path).records)
 
 
 def test_a_trained_network(slayer, rng):
@@ -397,9 +397,9 @@ def test_a_file_by_hand(tmp_path):
     assert (spiking.current_decay, spiking.decay, spiking.threshold, spiking.comparison) == (0.75, 31 / 32, 80.0, ">")
     assert (spiking.reset, spiking.offset.shape) == ("zero", (8,))
     np.testing.assert_array_equal(source.stages[-2].weight @ np.arange(8), [0.5, 2.5, 4.5, 6.5])
-    fates = {str(fate) for fate in source.fates}
-    assert "/.simulation: ignored (of the simulation that it was trained with)" in fates
-    assert "layer/5/neuron.vThMant: kept (a spike where the membrane is > 80, which is then 0)" in fates
+    records = {str(record) for record in source.records}
+    assert "/.simulation: ignored (of the simulation that it was trained with)" in records
+    assert "layer/5/neuron.vThMant: kept (a spike where the membrane is > 80, which is then 0)" in records
     options = fixed_point_of(source)
     assert options.weight_exponents == {"hidden0": 1, "target": 0, "hidden1": 1, "hidden2": 1, "recurrent2": 1, "hidden3": 1}
 
@@ -430,7 +430,7 @@ def test_readouts(last, decay, offset, tmp_path):
 
 def test_what_eight_bits_with_sign_do_not_hold_is_told(tmp_path):
     source = read_slayer(write(tmp_path / "a.net", [dense(weight=[[-256.0, 254], [0, 0], [-256, 2]])]))
-    assert "2 are -256, which fixed point holds as -254" in next(f.detail for f in source.fates if f.parameter == "weight")
+    assert "2 are -256, which fixed point holds as -254" in next(f.detail for f in source.records if f.parameter == "weight")
     network = tpl.convert(source)
     learner = tpl.Learner(network, precision=fixed_point_of(source))
     assert learner.weights["hidden0"].tolist() == [[-254, 254], [0, 0], [-254, 2]]
@@ -456,7 +456,10 @@ BAD = [  # (blocks, message)
     ([dense(neuron=NEURON | {"weight_exp": 1.0})], SICK + "weight_exp is 1.0, .*; netx drops it; use MeanOnlyBatchNorm.$"),
     ([dense(neuron=NEURON | {"iDecay": 0})], SICK + "iDecay is 0, but must be whole, 1..4096; train with decays above 0"),
     ([dense(neuron=NEURON | {"vDecay": 5000})], SICK + "vDecay is 5000"),
-    ([dense(neuron=NEURON | {"vDecay": [1, 2]})], SICK + "vDecay is of 2 numbers, but must be one, or one for each of 3 units"),
+    (
+        [dense(neuron=NEURON | {"vDecay": [1, 2]})],
+        SICK + r"vDecay is of shape \(2,\), but must be one number, or one for each .* unit of \(3,\)",
+    ),
     ([dense(neuron=NEURON | {"vThMant": 0})], SICK + "vThMant is 0, but must be whole, 1..131070; give it a threshold"),
     ([dense(neuron={"type": "CUBA"})], SICK + "vThMant is missing, but must be numbers; export the network anew"),
     ([dense(neuron=7)], LAYER + "neuron is of type ndarray, but must be a group"),
@@ -466,7 +469,7 @@ BAD = [  # (blocks, message)
     ([dense(weight=[[129.0, 2], [2, 2], [2, 2]])], LAYER + "weight is odd here and there, but must be even, or within -127..127"),
     ([dense(weight={"real": [1.0], "imag": [1.0]})], LAYER + "weight is complex, but must be one real array"),
     ([dense(weight=np.zeros((2, 3)))], LAYER + r"weight is of shape \(2, 3\), but must be of shape \(3, inputs\)"),
-    ([dense(bias=[1.0, 2])], LAYER + "bias is of 2 numbers"),
+    ([dense(bias=[1.0, 2])], LAYER + r"bias is of shape \(2,\), but must be one number, or one for each .* unit of \(3,\)"),
     ([dense(shape=[3, 2])], LAYER + r"shape is \(3, 2\), but must be \(n,\) or \(channels, height, width\)"),
     ([dense(type="convT")], LAYER + "type is 'convT', but must be one of input, flatten, conv, pool, average, dense, dense_rec; rebuild"),
     ([dense(type="dense_rec", weight_rec=np.zeros((3, 3)), bias=[2.0])], LAYER + "bias is not 0, .*: SLAYER filters the bias with them"),
@@ -475,12 +478,13 @@ BAD = [  # (blocks, message)
     ([IMAGE, IMAGE], "^convert: layer/1: type is 'input', but must be that of the first block only"),
     ([IMAGE], "^convert: layer: neurons is absent"),
     ([IMAGE, CONV | {"shape": [3, 4, 4]}], r"layer/1: shape is \(3, 4, 4\), but must be \(3, 5, 4\), which the input of \(2, 5, 4\) gives"),
-    ([IMAGE, CONV | {"groups": 2}], r"layer/1: weight is of shape \(3, 2, 3, 3\), but must be \(channels out, 2 / groups, height, width\)"),
+    ([IMAGE, CONV | {"groups": 2}], "^convert: layer/1: groups is 2, but must be a divisor of the 3 channels"),
+    ([IMAGE, CONV | {"groups": 3}], r"layer/1: weight is of shape \(3, 2, 3, 3\) with groups 3, but must be for the 2 channels"),
     ([IMAGE, POOL | {"stride": [1, 1]}], r"layer/1: stride is \(1, 1\), but must be \(2, 2\), for else SLAYER's Pool mixes channels; pool"),
     ([IMAGE, POOL | {"kernelSize": [3, 3]}], r"layer/1: weight is of 4 numbers, but must be of \(3, 3\), the kernelSize"),
     ([{"type": "average", "shape": [2]}], LAYER + "type is 'average', but must be behind a spiking block"),
     ([dense(), {"type": "average", "shape": [2]}], "layer/1: shape is 2, but must be a divisor of the 3 units before it"),
-    ([dense(), {"type": "average", "shape": [3]}, dense()], "layer/2: type is 'dense', but must be before the readout, layer/1; cut"),
+    ([dense(), {"type": "average", "shape": [3]}, dense(weight=np.zeros((3, 3)))], "layer/1: place is before layer/2, but must be last"),
     ([dense(), dense(weight=np.zeros((3, 3)), neuron=NEURON | {"vThMant": 2**18}), dense()], "layer/1/neuron: iDecay is another decay"),
 ]
 

@@ -195,7 +195,7 @@ def test_convert_and_inspect(tmp_path):
     told = json.loads(done.output)
     assert told["sizes"] == [512, 200, 10]
     assert told["provenance"]["format"] == "state dict"
-    assert {"path": "hidden", "parameter": "weight", "what": "kept"}.items() <= told["provenance"]["fates"][0].items()
+    assert {"path": "hidden", "parameter": "weight", "what": "kept"}.items() <= told["provenance"]["records"][0].items()
     network = tpl.load_network(made)
     np.testing.assert_array_equal(network.weights["hidden0"], tpl.convert(pretrained()).weights["hidden0"])
 

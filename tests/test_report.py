@@ -18,7 +18,7 @@ import tp_lava as tpl
 from tp_lava import cli
 from tp_lava.deploy.loihi2 import Limits
 from tp_lava.graph.network import Layer
-from tp_lava.provenance import Fate, Provenance
+from tp_lava.provenance import ParameterRecord, Provenance
 from tp_lava.ranges import LOIHI, Entry, RangeReport, check_ranges
 from tp_lava.report import gather, render, write_report
 from tp_lava.report.page import rough, short, span, thousands
@@ -68,8 +68,8 @@ class Page(HTMLParser):
 
 def network():
     made = lively(tpl.Network.dense((12, 9, 7, 4), recurrent=(True, False), seed=1))
-    fates = (Fate("lif<1>", "tau & co", "rescaled", HOSTILE), Fate("fc", "weight", "kept"))
-    return tpl.Network(made.n_inputs, made.layers, made.n_classes, made.weights, provenance=Provenance(HOSTILE, fates))
+    records = (ParameterRecord("lif<1>", "tau & co", "rescaled", HOSTILE), ParameterRecord("fc", "weight", "kept"))
+    return tpl.Network(made.n_inputs, made.layers, made.n_classes, made.weights, provenance=Provenance(HOSTILE, records))
 
 
 @pytest.fixture(scope="module")

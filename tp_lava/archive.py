@@ -25,18 +25,19 @@ from tp_lava.errors import ArchiveError
 from tp_lava.graph.connections import Conv2d, Dense, Pool2d
 from tp_lava.graph.network import Connection, Layer, Network, Population
 from tp_lava.optimisers import SGD, Adam, Cosine, Plateau
-from tp_lava.provenance import Fate, Provenance
+from tp_lava.provenance import ParameterRecord, Provenance
 from tp_lava.rules import Rule
 
 VERSION = 2  # 1: chains of layers, the label projection among the weights
 IMPOSSIBLE = (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError)  # what a false description raises
 _KEY = "tp_lava"
 _DATACLASSES = (
-    *(LIF, *get_args(Surrogate), Population, Connection, Dense, Conv2d, Pool2d, Layer, Fate, Provenance),
+    *(LIF, *get_args(Surrogate), Population, Connection, Dense, Conv2d, Pool2d, Layer, ParameterRecord, Provenance),
     *(Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint),
 )
-_TYPES = {t.__name__: t for t in _DATACLASSES} | {"Spatial": Conv2d, "Pooling": Pool2d}  # as version 1 has them
+_TYPES = {t.__name__: t for t in _DATACLASSES} | {"Spatial": Conv2d, "Pooling": Pool2d, "Fate": ParameterRecord}  # as version 1 has them
 _PARAMETERS = "parameters/"  # before the names of parameters that rules take over
+_OLD_FIELDS = {"Provenance": {"fates": "records"}}  # type -> name of a field in version 1 -> name now
 
 
 def write(path: str | os.PathLike, kind: str, description: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> None:
@@ -161,7 +162,8 @@ def encoded(value: Any) -> Any:
 
 def _decode(value: object):
     if isinstance(value, dict):
-        fields = {key: _decode(item) for key, item in value.items() if key != "type"}
+        renamed = _OLD_FIELDS.get(value.get("type", ""), {})
+        fields = {str(renamed.get(key, key)): _decode(item) for key, item in value.items() if key != "type"}
         return _type(value["type"])(**fields) if "type" in value else fields
     return [_decode(item) for item in value] if isinstance(value, list) else value
 

@@ -75,9 +75,11 @@ def inspect(
     weights = [{**row, "shape": "x".join(map(str, row["shape"])), "largest": f"{row['largest']:.4g}"} for row in contents["weights"]]
     print_rows("weights", weights, left=4)
     provenance = contents["provenance"]
-    if provenance and provenance["fates"]:
-        fates = [{"path": f["path"], "parameter": f["parameter"], "fate": f["what"], "detail": f["detail"]} for f in provenance["fates"]]
-        print_rows(f"from {provenance['format']}", fates, left=4)
+    if provenance and provenance["records"]:
+        records = [
+            {"path": r["path"], "parameter": r["parameter"], "outcome": r["what"], "detail": r["detail"]} for r in provenance["records"]
+        ]
+        print_rows(f"from {provenance['format']}", records, left=4)
 
 
 def contents_of(path: str | os.PathLike) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Networks of other programs: read into one intermediate form (stages.py), then made into a Network.
+"""Networks of other programs: read into one intermediate form (stages.py), then assembled into a Network.
 
-One module per format; each reads, says what became of every parameter, and refuses what cannot be carried over.
+One module per format; each records what became of every parameter, and refuses what cannot be converted. They build with builder.py.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tp_lava.archive import load_network
-from tp_lava.convert.assemble import assemble
+from tp_lava.convert.assemble import assemble, stages_of
 from tp_lava.convert.stages import Source
-from tp_lava.convert.stages_of import stages_of
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 
@@ -29,13 +28,13 @@ SUFFIXES = {".nir": "nir", ".net": "slayer", ".pt": "state dict", ".pth": "state
 
 
 def convert(source: Any, *, format: str | None = None, trace_decay: float | None = None, seed: int = 0, **options: Any) -> Network:
-    """A network trained elsewhere, as a tp_lava Network in physical units; its provenance tells the fate of each parameter.
+    """A network trained elsewhere, as a tp_lava Network in physical units; its provenance records what became of each parameter.
 
     source: a torch.nn.Module (plain or snnTorch), a state dict or its .pt or .safetensors file (layers=[...]), a NIR graph
     or .nir file (dt=...), a SLAYER network or .net file, a .tplava file, or a Source; format: "torch", "state dict", "nir"
     or "slayer", where it cannot be seen; trace_decay: of all spike traces, by default each membrane's decay; seed: of the
     label projection, which TP needs and no source has; options: of the format's reader, see tp_lava.convert.<module>.
-    Raises InvalidValueError naming the layer's path for what cannot be carried over, ArchiveError for a damaged file,
+    Raises InvalidValueError naming the layer's path for what cannot be converted, ArchiveError for a damaged file,
     FileNotFoundError.
     """
     if isinstance(source, str | os.PathLike) and Path(source).suffix == ".tplava":

@@ -1,19 +1,22 @@
-"""From a chain of stages to a Network: maps become connections, neuron parameters one number a layer, the rest is told."""
+"""From a chain of stages to a Network (maps become connections, neuron parameters one number a layer), and back."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import numpy as np
 
-from tp_lava.convert.maps import Map, combined, is_zero
-from tp_lava.convert.stages import Convolution, Dense, Integrating, Parameter, Pooling, Source, Spiking, refuse
-from tp_lava.dynamics.neuron import LIF
+from tp_lava.convert.maps import Connection, combined
+from tp_lava.convert.stages import Convolution, Dense, Integrating, Map, Neurons, Pooling, Source, Spiking, Stage, stage_of
+from tp_lava.convert.values import Shape, per_unit, refuse
+from tp_lava.dynamics.neuron import LIF, check_knows
+from tp_lava.graph.names import READOUT, READOUT_BIAS, bias, hidden, recurrent
 from tp_lava.graph.network import Layer, Network
 from tp_lava.numbers import seed_key
 from tp_lava.provenance import Provenance
 
-_TRACE_DECAY = 0.98  # where the membrane's own suits no trace
+_KNOWN = frozenset(("decay", "threshold", "comparison", "reset", "current_decay", "surrogate", "reset_by", "bias_to"))
+_TRACE_DECAY = 0.98  # where the membrane's decay suits no trace
 
 
 def assemble(source: Source, trace_decay: float | None = None, seed: int = 0) -> Network:
@@ -26,166 +29,170 @@ def assemble(source: Source, trace_decay: float | None = None, seed: int = 0) ->
     return assembly.network(seed)
 
 
-@dataclass
+def stages_of(network: Network) -> Source:
+    """The stages of a network, without the label projection, which only learning needs. Paths are the network's own names."""
+    first = network.layers[0].connection
+    stages: list[Stage] = []
+    for number, layer in enumerate(network.layers):
+        check_knows(layer.neuron, _KNOWN, "NIR export")
+        stages += [*_maps_of(network, number, layer), _neurons_of(network, number, layer)]
+    stages.append(Dense(READOUT, network.weights[READOUT], network.weights.get(READOUT_BIAS)))
+    stages.append(Integrating("score", network.readout_decay))
+    return Source("tp_lava", first.shape if first else (network.n_inputs,), stages)
+
+
+def _maps_of(network: Network, number: int, layer: Layer) -> list[Map]:
+    name, spatial = hidden(number), layer.connection
+    biases = network.weights.get(bias(number)) if layer.neuron.bias_to == "current" else None  # else the neurons' offset
+    if spatial is None:
+        return [Dense(name, network.weights[name], biases)]
+    if biases is not None:
+        channels = biases.reshape(spatial.channels, -1)
+        if np.ptp(channels, axis=1).any():
+            raise refuse(name, "bias", "another one for each unit", "one per channel of a convolution", "use one per channel")
+        biases = channels[:, 0]
+    pools = [Pooling(f"{name}_pool{k}", p.kernel, p.stride, p.padding) for k, p in enumerate(spatial.pooling)]
+    options = spatial.stride, spatial.padding, spatial.dilation, spatial.groups
+    return [*pools, Convolution(name, network.weights[name], biases, *options)]
+
+
+def _neurons_of(network: Network, number: int, layer: Layer) -> Spiking:
+    offset = network.weights.get(bias(number), 0.0) if layer.neuron.bias_to == "membrane" else 0.0
+    feedback = network.weights.get(recurrent(number))
+    return stage_of(f"neurons{number}", layer.neuron, offset=offset, feedback=feedback, trace_decay=layer.trace_decay)
+
+
 class _Assembly:
-    """A network under construction."""
+    """A network under construction. shape: of the last stage's output; shape_below: of the last population."""
 
-    source: Source
-    trace_decay: float | None
-
-    def __post_init__(self) -> None:
+    def __init__(self, source: Source, trace_decay: float | None) -> None:
+        self.source, self.trace_decay = source, trace_decay
+        self.shape = self.shape_below = tuple(source.input_shape)
+        self.maps: list[Map] = []  # since the last population
+        self.readout: Integrating | None = None
         self.layers: list[Layer] = []
         self.weights: dict[str, np.ndarray] = {}
-        self.shape = tuple(self.source.input_shape)
-        self.maps: list[Dense | Convolution | Pooling] = []
-        self.readout: Integrating | None = None
 
-    def add(self, stage: object) -> None:
+    def add(self, stage: Stage) -> None:
+        """Append a stage; layers are made at their neurons."""
         if self.readout is not None:
-            raise refuse(self.readout.path, "position", "before other stages", "the last", "only the readout integrates without spikes")
-        if isinstance(stage, Spiking):
-            self._layer(stage)
-        elif isinstance(stage, Integrating):
-            self.readout = stage
+            remedy = "only the readout integrates without spikes"
+            raise refuse(self.readout.path, "position", "before other stages", "the last", remedy)
+        checked, self.shape = stage.checked(self.shape)
+        if isinstance(checked, Spiking):
+            self._add_layer(checked)
+        elif isinstance(checked, Integrating):
+            self.readout = checked
         else:
-            self.maps.append(stage)  # type: ignore[arg-type]
+            self.maps.append(checked)
 
-    # Hidden layers ----------------------------------------------------------------------------
-    def _layer(self, spiking: Spiking) -> None:
-        number, connection = len(self.layers), self._connection(spiking.path)
-        neurons = _Neurons(self.source, spiking, connection)
-        weight, bias, lif = neurons.scaled()
-        name = f"hidden{number}"
-        self.weights[name] = weight
-        if not is_zero(bias):
-            self.weights[f"bias{number}"] = np.ravel(bias)
-        if spiking.feedback is not None:
-            self.weights[f"recurrent{number}"] = neurons.feedback()
-        size = int(np.prod(connection.shape))
-        layer = Layer(size, lif, self._trace_decay(spiking, lif), spiking.feedback is not None, connection.spatial)
-        self.layers.append(layer)
-        self.shape, self.maps = connection.shape, []
-
-    def _connection(self, path: str) -> Map:
+    def _add_layer(self, spiking: Spiking) -> None:
+        number, source = len(self.layers), self.source
         if not self.maps:
-            self.source.note(path, "weight", "added", "each unit reaches its own neuron")
-        return combined(self.source, self.maps, self.shape)
+            source.record(spiking.path, "weight", "added", "each unit reaches its own neuron")
+        connection = combined(source, self.maps, self.shape_below)
+        factor, threshold = _common_threshold(source, spiking, connection.shape)
+        self.weights[hidden(number)] = _scaled_weight(spiking, connection, factor)
+        biases, is_filtered = _biases(spiking, connection, factor)
+        if np.any(biases):
+            self.weights[bias(number)] = biases
+        if spiking.feedback is not None:
+            self.weights[recurrent(number)] = np.asarray(np.asarray(spiking.feedback) * factor[:, np.newaxis], np.float32)
+        lif = LIF(
+            decay=_one_number(spiking, "decay"),
+            threshold=threshold,
+            comparison=spiking.comparison,
+            reset=spiking.reset,
+            current_decay=_one_number(spiking, "current_decay"),
+            reset_by=_reset_by(spiking, connection.shape, factor, threshold),
+            surrogate=spiking.surrogate,
+            bias_to="current" if is_filtered else "membrane",
+        )
+        membrane_decay = lif.decay if 0 < lif.decay < 1 else _TRACE_DECAY
+        trace_decay = next(decay for decay in (self.trace_decay, spiking.trace_decay, membrane_decay) if decay is not None)
+        self.layers.append(Layer(len(factor), lif, trace_decay, spiking.feedback is not None, connection.spatial))
+        self.shape_below, self.maps = connection.shape, []
 
-    def _trace_decay(self, spiking: Spiking, lif: LIF) -> float:
-        if self.trace_decay is not None:
-            return self.trace_decay
-        if spiking.trace_decay is not None:
-            return spiking.trace_decay
-        return lif.decay if 0 < lif.decay < 1 else _TRACE_DECAY
-
-    # Readout ----------------------------------------------------------------------------------
     def network(self, seed: int) -> Network:
+        """The network of all stages."""
+        source = self.source
+        path = source.stages[-1].path if source.stages else source.format
         if not self.layers:
-            path = self.source.stages[-1].path if self.source.stages else self.source.format
             raise refuse(path, "neurons", "none", "at least one layer of spiking neurons", "declare a neuron for each hidden layer")
-        path, size = self.source.stages[-1].path, self.layers[-1].size
-        if self.maps or self.readout:
-            decay = self._read_out(path)
-        else:
-            self.weights["readout"], decay = np.eye(size, dtype=np.float32), 1.0
-            self.source.note(path, "readout", "added", "the spikes of each output neuron are counted")
-        classes = len(self.weights["readout"])
+        decay = self._add_readout(path)
+        n_classes = len(self.weights[READOUT])
         seed_key(seed)
-        n_inputs = int(np.prod(self.source.input_shape))
-        provenance = Provenance(self.source.format, tuple(self.source.fates), self.source.fixed)
-        return Network.of_layers(n_inputs, tuple(self.layers), classes, self.weights, decay, provenance, seed=seed)
+        provenance = Provenance(source.format, tuple(source.records), source.fixed)
+        n_inputs = math.prod(source.input_shape)
+        return Network.of_layers(n_inputs, tuple(self.layers), n_classes, self.weights, decay, provenance, seed=seed)
 
-    def _read_out(self, path: str) -> float:
-        connection = combined(self.source, self.maps, self.shape).dense(self.source, path)
-        weight, bias, decay = connection.weight, connection.bias, 1.0
+    def _add_readout(self, path: str) -> float:
+        """Add its weights. -> its decay."""
+        if not self.maps and not self.readout:
+            self.weights[READOUT] = np.eye(self.layers[-1].size, dtype=np.float32)
+            self.source.record(path, "readout", "added", "the spikes of each output neuron are counted")
+            return 1.0
+        connection = combined(self.source, self.maps, self.shape_below).dense(self.source, path)
+        weight, biases, decay = connection.weight, connection.bias, 1.0
         if self.readout is None:
-            self.source.note(path, "readout", "added", "the outputs are summed over the steps of a sample")
+            self.source.record(path, "readout", "added", "the outputs are summed over the steps of a sample")
         else:
-            gain, offset = (_per_unit(self.readout, attr, connection) for attr in ("gain", "offset"))
-            weight, bias = weight * np.reshape(gain, (-1, 1)), bias * gain + offset
-            decay = _single(self.readout, "decay", self.readout.decay)
-        self.weights["readout"] = np.asarray(weight, np.float32)
-        if not is_zero(bias):
-            self.weights["readout_bias"] = np.asarray(bias, np.float32)
+            gain, offset = (_flat(self.readout, name, connection.shape) for name in ("gain", "offset"))
+            weight, biases = weight * gain[:, np.newaxis], biases * gain + offset
+            decay = _one_number(self.readout, "decay")
+        self.weights[READOUT] = np.asarray(weight, np.float32)
+        if np.any(biases):
+            self.weights[READOUT_BIAS] = np.asarray(biases, np.float32)
         return decay
 
 
-class _Neurons:
-    """The neurons of one layer: their arrays as single numbers, and what that asks of the weights."""
-
-    def __init__(self, source: Source, spiking: Spiking, connection: Map) -> None:
-        self.source, self.spiking, self.connection = source, spiking, connection
-        threshold = _per_unit(spiking, "threshold", connection)
-        if not (np.isfinite(threshold).all() and (threshold > 0).all()):
-            raise refuse(spiking.path, "threshold", threshold.min(), "above 0", "a neuron that always fires is no neuron: check the model")
-        self.varied = bool(np.ptp(threshold) > 0)
-        self.threshold = 1.0 if self.varied else float(threshold[0])
-        self.factor = self.threshold / threshold if self.varied else np.ones_like(threshold)
-        if self.varied:
-            detail = f"{threshold.min():g} to {threshold.max():g}, now 1: weights, biases and resets of each neuron are divided by it"
-            source.note(spiking.path, "threshold", "rescaled", detail)
-
-    def scaled(self) -> tuple[np.ndarray, np.ndarray, LIF]:
-        """Weights, bias (one per unit) and the neuron they go with."""
-        spiking, connection = self.spiking, self.connection
-        gain, offset = _per_unit(spiking, "gain", connection), _per_unit(spiking, "offset", connection)
-        current_decay = _single(spiking, "current_decay", spiking.current_decay)
-        below, bias = connection.bias * gain * self.factor, offset * self.factor
-        filtered = current_decay > 0 and not is_zero(below)
-        if filtered and not is_zero(bias):
-            remedy = "put the constant drive in one place"
-            raise refuse(spiking.path, "offset", "a constant drive of the membrane beside biases of the current", "one of them", remedy)
-        lif = LIF(
-            decay=_single(spiking, "decay", spiking.decay),
-            threshold=self.threshold,
-            comparison=spiking.comparison,
-            reset=spiking.reset,
-            current_decay=current_decay,
-            reset_by=self._reset_by(),
-            bias_to="current" if filtered else "membrane",
-        )
-        try:
-            weight = connection.times(gain * self.factor)
-        except ValueError:
-            found = "another number for each neuron"
-            raise refuse(spiking.path, "threshold or gain", found, "one per channel of a convolution", "use one per channel") from None
-        return weight, np.asarray(below + bias, np.float32), lif
-
-    def feedback(self) -> np.ndarray:
-        """Recurrent weights."""
-        given, size = np.asarray(self.spiking.feedback), int(np.prod(self.connection.shape))
-        if given.shape != (size, size):
-            raise refuse(self.spiking.path, "feedback", f"of shape {given.shape}", f"({size}, {size})", "check the model")
-        return np.asarray(given * self.factor[:, np.newaxis], np.float32)
-
-    def _reset_by(self) -> float | None:
-        if self.spiking.reset_by is None or self.spiking.reset != "subtract":
-            return None
-        amount = _per_unit(self.spiking, "reset_by", self.connection) * self.factor
-        single = _single(self.spiking, "reset_by", amount)
-        return None if np.isclose(single, self.threshold, rtol=1e-7, atol=0) else single
+def _common_threshold(source: Source, spiking: Spiking, shape: Shape) -> tuple[np.ndarray, float]:
+    """-> (factor of each neuron's weights, biases and resets, (n,); the threshold that all have then)."""
+    threshold = _flat(spiking, "threshold", shape)
+    low, high = threshold.min(), threshold.max()
+    if low == high:
+        return np.ones_like(threshold), float(low)
+    detail = f"{low:g} to {high:g}, now 1: weights, biases and resets of each neuron are divided by it"
+    source.record(spiking.path, "threshold", "rescaled", detail)
+    return 1.0 / threshold, 1.0
 
 
-def _per_unit(stage: Spiking | Integrating, attr: str, connection: Map) -> np.ndarray:
-    """A parameter of a stage as one number per unit, float64."""
-    value, shape = np.asarray(getattr(stage, attr), np.float64), connection.shape
-    size = int(np.prod(shape))
-    if value.size == 1:
-        return np.full(size, float(value.ravel()[0]))
-    if value.size == size:
-        return value.ravel()
-    if len(shape) == 3 and value.size == shape[0]:
-        return np.repeat(value.ravel(), shape[1] * shape[2])
-    raise refuse(stage.path, attr, f"of {value.size} numbers", f"one, or one for each of {size} neurons", "check the model")
+def _scaled_weight(spiking: Spiking, connection: Connection, factor: np.ndarray) -> np.ndarray:
+    try:
+        return connection.times(_flat(spiking, "gain", connection.shape) * factor)
+    except ValueError:
+        limit = "one per channel of a convolution"
+        raise refuse(spiking.path, "threshold or gain", "another number for each neuron", limit, "use one per channel") from None
 
 
-def _single(stage: Spiking | Integrating, attr: str, value: Parameter) -> float:
-    """A parameter that is one number for the whole layer."""
-    array = np.asarray(value, np.float64).ravel()
-    if array.size == 0 or not np.isfinite(array).all():
-        raise refuse(stage.path, attr, value, "finite", "check the model")
+def _biases(spiking: Spiking, connection: Connection, factor: np.ndarray) -> tuple[np.ndarray, bool]:
+    """-> (biases (n,), whether they are filtered with the current)."""
+    gain, offset = (_flat(spiking, name, connection.shape) for name in ("gain", "offset"))
+    of_current, of_membrane = connection.bias * gain * factor, offset * factor
+    is_filtered = bool(np.any(spiking.current_decay) and np.any(of_current))
+    if is_filtered and np.any(of_membrane):
+        found = "a constant drive of the membrane beside biases of the current"
+        raise refuse(spiking.path, "offset", found, "one of them", "put the constant drive in one place")
+    return np.asarray(of_current + of_membrane, np.float32), is_filtered
+
+
+def _reset_by(spiking: Spiking, shape: Shape, factor: np.ndarray, threshold: float) -> float | None:
+    if spiking.reset_by is None or spiking.reset != "subtract":
+        return None
+    amount = _one_number(spiking, "reset_by", _flat(spiking, "reset_by", shape) * factor)
+    return None if np.isclose(amount, threshold, rtol=1e-7, atol=0) else amount
+
+
+def _flat(stage: Neurons, name: str, shape: Shape) -> np.ndarray:
+    """A parameter of checked neurons as one number for each unit, (n,)."""
+    return per_unit(getattr(stage, name), shape).ravel()
+
+
+def _one_number(stage: Neurons, name: str, value: np.ndarray | None = None) -> float:
+    """A parameter of checked neurons, or `value` in its place, which must be the same for the whole layer."""
+    array = np.asarray(getattr(stage, name) if value is None else value, np.float64)
     low, high = float(array.min()), float(array.max())
     if not np.isclose(low, high, rtol=1e-6, atol=0):
         remedy = "train one number a layer, or split the layer"
-        raise refuse(stage.path, attr, f"{low:g} to {high:g} within the layer", "the same for all its neurons", remedy)
+        raise refuse(stage.path, name, f"{low:g} to {high:g} within the layer", "the same for all its neurons", remedy)
     return low

@@ -1,45 +1,112 @@
-"""The one intermediate form: what every reader of a foreign format makes, and `assemble` turns into a Network.
+"""The intermediate form: a chain of stages, which every reader of a foreign format makes and `assemble` turns into a Network.
 
-A model is a chain of stages, each with its path in the source. Between two populations of neurons there may be any number
-of maps (dense, convolution, pooling); what follows the last neurons is the readout. Units of a (channels, height, width)
-shape are numbered in C order, as PyTorch flattens them, so flattening is no stage. Numbers are the source's own; time is in
-steps. Arrays of neuron parameters have one number per unit of the population, or per channel, or are single numbers.
+Each stage has its path in the source. Between two populations of neurons there may be any number of maps (dense, convolution,
+pooling); what follows the last neurons is the readout. Units of a (channels, height, width) population are numbered in C
+order, as PyTorch flattens them, so flattening is no stage. Numbers are the source's own; time is in steps. A parameter of
+neurons is one number, or an array with one per channel or per unit of the population.
+
+`stage.checked(shape)` gives the stage and the shape of its output, for inputs of `shape`; it raises InvalidValueError, with the
+stage's path, where they do not fit.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+import math
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from tp_lava.errors import InvalidValueError, invalid
+from tp_lava.checks import is_number
+from tp_lava.convert.values import CHECK_SHAPES, Parameter, Shape, array_of, check_finite, check_shape, integers_of, pair, parameter, refuse
+from tp_lava.dynamics.neuron import COMPARISONS, LIF, RESETS
+from tp_lava.dynamics.surrogate import ArcTan, Surrogate
 from tp_lava.circuit.formats import FixedPoint
-from tp_lava.provenance import Fate, What
+from tp_lava.provenance import Outcome, ParameterRecord
 
-Parameter = float | np.ndarray
+_TIME_CONSTANT = "a time constant tau gives exp(-1 / tau)"
+_Weighted = TypeVar("_Weighted", bound="_WithWeight")
+_Neurons = TypeVar("_Neurons", bound="Spiking | Integrating")
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
-    """y = weight x + bias. weight: (n_out, n_in); bias: (n_out,) or None."""
+class _WithWeight:
+    """What Dense and Convolution share. The first axis of the weight is the outputs, with a bias each, or None."""
 
     path: str
     weight: np.ndarray
     bias: np.ndarray | None = None
 
+    @property
+    def outputs(self) -> int:
+        """Outputs, or output channels."""
+        return len(self.weight)
+
+    def check_arrays(self) -> None:
+        """Refuse a bias of another shape, NaN and infinity."""
+        check_finite(self.path, "weight", self.weight)
+        if self.bias is not None:
+            check_shape(self.path, "bias", self.bias, (self.outputs,))
+            check_finite(self.path, "bias", self.bias)
+
+    def rescaled(self: _Weighted, scale: np.ndarray, shift: np.ndarray | None = None) -> _Weighted:
+        """The map whose output is scale y + shift, float64; one number of each per output."""
+        bias = shift
+        if self.bias is not None:
+            bias = scale * self.bias.astype(np.float64) + (0.0 if shift is None else shift)
+        return replace(self, weight=scale.reshape(-1, *[1] * (self.weight.ndim - 1)) * self.weight.astype(np.float64), bias=bias)
+
 
 @dataclass(frozen=True, eq=False)
-class Convolution:
-    """A convolution as PyTorch's Conv2d. kernel: (c_out, c_in / groups, height, width); bias: (c_out,) or None; pairs: (y, x)."""
+class Dense(_WithWeight):
+    """y = weight x + bias. weight: (n_out, n_in); bias: (n_out,) or None."""
 
-    path: str
-    kernel: np.ndarray
-    bias: np.ndarray | None = None
+    def checked(self, shape: Shape) -> tuple[Dense, Shape]:
+        """-> (itself, shape of its output)."""
+        size = math.prod(shape)
+        if self.weight.ndim != 2 or self.weight.shape[1] != size or not self.outputs:
+            raise refuse(self.path, "weight", f"of shape {self.weight.shape}", f"(n_out, {size}), as {shape} arrives", CHECK_SHAPES)
+        self.check_arrays()
+        return self, (self.outputs,)
+
+    def with_scaled_inputs(self, factor: np.ndarray) -> Dense:
+        """The map of x to weight (factor x) + bias, float64. factor: one number, or (n_in,)."""
+        return replace(self, weight=self.weight.astype(np.float64) * factor)
+
+
+@dataclass(frozen=True, eq=False)
+class Convolution(_WithWeight):
+    """A convolution as PyTorch's Conv2d. weight: (c_out, c_in / groups, height, width); bias: (c_out,) or None; pairs: (y, x)."""
+
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+
+    def __post_init__(self) -> None:
+        if self.weight.ndim != 4 or 0 in self.weight.shape:
+            limit = "(c_out, c_in / groups, height, width)"
+            raise refuse(self.path, "weight", f"of shape {self.weight.shape}", limit, "read it as another layer")
+        groups = integers_of(self.groups)
+        if groups is None or len(groups) != 1 or groups[0] < 1 or self.outputs % groups[0]:
+            raise refuse(self.path, "groups", repr(self.groups)[:60], f"a divisor of the {self.outputs} channels", "check the layer")
+        object.__setattr__(self, "groups", groups[0])
+        _set_pairs(self, stride=1, padding=0, dilation=1)
+
+    def checked(self, shape: Shape) -> tuple[Convolution, Shape]:
+        """-> (itself, shape of its output)."""
+        channels = image_shape(self.path, shape)[0]
+        if channels != self.weight.shape[1] * self.groups:
+            found, limit = f"of shape {self.weight.shape} with groups {self.groups}", f"for the {channels} channels of {shape}"
+            raise refuse(self.path, "weight", found, limit, CHECK_SHAPES)
+        self.check_arrays()
+        return self, (self.outputs, *_windows(self, shape, self.weight.shape[2:], self.dilation))
+
+    def with_scaled_inputs(self, factor: np.ndarray) -> Convolution:
+        """The map of x to weight * (factor x) + bias, float64. factor: one number, or one for each input channel."""
+        if factor.size > 1:  # (c_out, c_in / groups, 1, 1)
+            factor = np.repeat(factor.reshape(self.groups, -1), self.outputs // self.groups, axis=0)[:, :, None, None]
+        return replace(self, weight=self.weight.astype(np.float64) * factor)
 
 
 @dataclass(frozen=True)
@@ -52,6 +119,13 @@ class Pooling:
     padding: tuple[int, int] = (0, 0)
     scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        _set_pairs(self, kernel=1, stride=1, padding=0)
+
+    def checked(self, shape: Shape) -> tuple[Pooling, Shape]:
+        """-> (itself, shape of its output)."""
+        return self, (image_shape(self.path, shape)[0], *_windows(self, shape, self.kernel))
+
 
 @dataclass(frozen=True, eq=False)
 class Spiking:
@@ -60,10 +134,10 @@ class Spiking:
     u[t] = current_decay u[t-1] + gain x[t] + feedback s[t-1];   pre[t] = decay v[t-1] + u[t] + offset
     s[t] = pre compared with threshold; v[t] = pre - reset_by s (reset "subtract"; None: the threshold), or 0 where s = 1 ("zero")
 
-    x: what the maps below deliver, biases included; gain: of it (an input resistance, a step over a time constant);
+    x: what the maps before deliver, biases included; gain: its factor (an input resistance, a step over a time constant);
     offset: a constant drive (a leak potential other than zero); feedback: (n, n) recurrent weights or None, whose bias
-    belongs into offset; where current_decay is not 0, biases of the maps below are filtered with it as the rest of x.
-    trace_decay: of the spike traces that learning uses, or None: the membrane's decay.
+    belongs into offset; where current_decay is not 0, biases of the maps before are filtered with it as the rest of x.
+    For learning: trace_decay, of the spike traces, or None: the membrane's decay; surrogate, the derivative of a spike.
     """
 
     path: str
@@ -77,6 +151,24 @@ class Spiking:
     offset: Parameter = 0.0
     feedback: np.ndarray | None = None
     trace_decay: float | None = None
+    surrogate: Surrogate = field(default_factory=ArcTan)
+
+    def checked(self, shape: Shape) -> tuple[Spiking, Shape]:
+        """-> (itself with parameters as float or flat arrays, shape)."""
+        names = ("decay", "threshold", "current_decay", "gain", "offset")
+        stage = _with_parameters(self, names if self.reset_by is None else (*names, "reset_by"), shape)
+        path, size, feedback = self.path, math.prod(shape), self.feedback
+        if not np.all(np.asarray(stage.threshold) > 0):
+            raise refuse(path, "threshold", f"{np.min(stage.threshold):g}", "above 0", "neurons need one to be silent at rest")
+        for name, value, choice in (("reset", self.reset, RESETS), ("comparison", self.comparison, COMPARISONS)):
+            if not isinstance(value, str) or value not in choice:
+                raise refuse(path, name, repr(value), " or ".join(map(repr, choice)), "use one of them")
+        if feedback is not None:
+            feedback = array_of(path, "feedback", feedback, integers=True)
+            check_shape(path, "feedback", feedback, (size, size))
+        if self.trace_decay is not None and not is_number(self.trace_decay, 0, 1):
+            raise refuse(path, "trace_decay", self.trace_decay, "None or a number in [0, 1)", _TIME_CONSTANT)
+        return replace(stage, feedback=feedback), shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,27 +180,73 @@ class Integrating:
     gain: Parameter = 1.0
     offset: Parameter = 0.0
 
+    def checked(self, shape: Shape) -> tuple[Integrating, Shape]:
+        """-> (itself with parameters as float or flat arrays, shape)."""
+        return _with_parameters(self, ("decay", "gain", "offset"), shape), shape
 
-Stage = Dense | Convolution | Pooling | Spiking | Integrating
+
+Map = Dense | Convolution | Pooling
+Neurons = Spiking | Integrating
+Stage = Map | Neurons
 
 
 @dataclass
 class Source:
-    """What a reader returns. input_shape: (n,) or (channels, height, width); fates: of all that the source had; fixed: its
-    own fixed-point formats, if it has any.
+    """What a reader returns. input_shape: (n,) or (channels, height, width); records: of every parameter of the source;
+    fixed: the source's own fixed-point formats, if it has any.
     """
 
     format: str
-    input_shape: tuple[int, ...]
+    input_shape: Shape
     stages: list[Stage]
-    fates: list[Fate] = field(default_factory=list)
+    records: list[ParameterRecord] = field(default_factory=list)
     fixed: FixedPoint | None = None
 
-    def note(self, path: str, parameter: str, what: What, detail: str = "") -> None:
-        """Record a fate."""
-        self.fates.append(Fate(path, parameter, what, detail))
+    def record(self, path: str, parameter: str, what: Outcome, detail: str = "") -> None:
+        """Add the record of a parameter."""
+        self.records.append(ParameterRecord(path, parameter, what, detail))
 
 
-def refuse(path: str, parameter: str, found: object, limit: str, remedy: str) -> InvalidValueError:
-    """The error of a thing that cannot be carried over: raise it."""
-    return invalid(f"convert: {path}", parameter, found, limit, remedy)
+def stage_of(path: str, neuron: LIF, **others: Any) -> Spiking:
+    """A neuron of ours as a stage. others: what a Spiking has and a LIF has not.
+
+    bias_to is left out: `assemble` chooses it. Raises InvalidValueError for a field that no stage has, unless it is the default.
+    """
+    values = {known.name: getattr(neuron, known.name) for known in fields(neuron) if known.name != "bias_to"}
+    for name in sorted(set(values) - {known.name for known in fields(Spiking)}):
+        if values.pop(name) != getattr(LIF(), name):
+            raise refuse(path, name, getattr(neuron, name), f"{getattr(LIF(), name)}", "leave it out: it cannot be converted")
+    return Spiking(path, **values, **others)
+
+
+def image_shape(path: str, shape: Shape) -> Shape:
+    """The shape, which must be that of an image."""
+    if len(shape) != 3:
+        raise refuse(path, "input", f"of shape {shape}", "(channels, height, width)", f"give such an input_shape, or {CHECK_SHAPES}")
+    return shape
+
+
+def _set_pairs(stage: Any, **least: int) -> None:
+    """Replace options of a stage, name -> least value, by pairs of integers."""
+    for name, low in least.items():
+        object.__setattr__(stage, name, pair(stage.path, name, getattr(stage, name), low))
+
+
+def _windows(stage: Convolution | Pooling, shape: Shape, kernel: Shape, dilation: tuple[int, int] = (1, 1)) -> Shape:
+    """Height and width of the output of windows that slide over an image."""
+    spans = [step * (size - 1) + 1 for size, step in zip(kernel, dilation, strict=True)]
+    padded = [length + 2 * padding for length, padding in zip(shape[1:], stage.padding, strict=True)]
+    if any(span > length for span, length in zip(spans, padded, strict=True)):
+        raise refuse(stage.path, "kernel", f"too large for an input of {shape}", "at most as large", "check input_shape")
+    return tuple((length - span) // step + 1 for length, span, step in zip(padded, spans, stage.stride, strict=True))
+
+
+def _with_parameters(stage: _Neurons, names: tuple[str, ...], shape: Shape) -> _Neurons:
+    """The neurons with these parameters as float or flat arrays, decays within [0, 1]."""
+    numbers: dict[str, Any] = {name: parameter(stage.path, name, getattr(stage, name), shape) for name in names}
+    for name in ("decay", "current_decay"):
+        array = np.asarray(numbers.get(name, 0.0))
+        outside = array[(array < 0) | (array > 1)]
+        if outside.size:
+            raise refuse(stage.path, name, f"{outside.flat[0]:g}", "in [0, 1]", _TIME_CONSTANT)
+    return replace(stage, **numbers)

@@ -7,25 +7,32 @@ exporter's own, and its files do not say. So the reader takes them as options, a
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Literal
 
+import numpy as np
+
 from tp_lava.checks import is_number
-from tp_lava.convert.hdf5 import damaged
-from tp_lava.convert.nir.files import load
-from tp_lava.convert.nir.options import EXPORTERS as EXPORTERS
-from tp_lava.convert.nir.options import Drive, Options
-from tp_lava.convert.nir.reader import Reader
+from tp_lava.convert.hdf5 import damaged, read_tree
+from tp_lava.convert.nir.neurons import Drive, Options, Reset
+from tp_lava.convert.nir.reader import read_graph
 from tp_lava.convert.nir.writer import Writer
 from tp_lava.convert.stages import Source
 from tp_lava.errors import FormatUnavailableError, TpLavaError, invalid
+
+EXPORTERS: Mapping[str, Mapping[str, Any]] = {  # options of read_nir for graphs of these libraries
+    "snntorch": {"dt": 1e-4, "reset": "subtract", "reset_delay": True},
+    "norse": {"dt": 1e-6, "synapse_input": "jump"},
+    "sinabs": {"dt": 1.0, "decay": "exponential", "reset": "subtract", "comparison": ">="},
+}
 
 
 def read_nir(
     source: Any,
     *,
     dt: float | None = None,
-    reset: Literal["subtract", "zero"] | None = None,
+    reset: Reset | None = None,
     reset_delay: bool = False,
     decay: Literal["euler", "exponential"] = "euler",
     comparison: Literal[">=", ">"] | None = None,
@@ -50,22 +57,59 @@ def read_nir(
     min_v_mem, tau_syn and MembraneReset are not exported (say reset="zero" for the latter).
 
     A v_reset other than zero shifts the potentials, which then start there. A recurrent bias becomes an offset, or, where
-    a synaptic current filters it, part of the bias below. Raises InvalidValueError with the path of what cannot be carried
-    over, ArchiveError and FileNotFoundError for files, FormatUnavailableError without nir.
+    a synaptic current filters it, part of the bias before it. Raises InvalidValueError with the path of what cannot be
+    converted, ArchiveError and FileNotFoundError for files, FormatUnavailableError without nir.
     """
     nir = _import()
     options = Options(dt, reset, reset_delay, decay, comparison, membrane_input, synapse_input)
     if isinstance(source, nir.NIRGraph):
-        return Reader(nir, options, "NIR graph").read(source)
+        return read_graph(nir, source, options, "NIR graph")
     if not isinstance(source, str | os.PathLike):
         raise invalid("read_nir", "source", type(source).__name__, "a nir.NIRGraph or a path", "wrap nodes with nir.NIRGraph.from_list")
-    graph = load(nir, source)
+    tree = read_tree(source)
     try:
-        return Reader(nir, options, str(source)).read(graph)
+        return read_graph(nir, _graph_in(nir, source, tree), options, str(source))
     except TpLavaError:
         raise
-    except Exception as error:
-        raise damaged(source, f"is no graph of NIR ({type(error).__name__}: {error})") from None
+    except Exception as error:  # nir asserts, indexes and calls with what the file says
+        raise damaged(source, f"cannot be read as NIR ({type(error).__name__}: {error})") from None
+
+
+def _graph_in(nir: ModuleType, path: object, tree: Mapping[str, Any]) -> Any:
+    """The graph of a file, built by nir's own classes; the file itself is not read by nir, whose reader is unbounded."""
+    if not isinstance(tree.get("node"), Mapping):
+        raise damaged(path, "has no group 'node', so is no NIR file")
+    form = _dict_form(tree["node"])
+    if form.get("type") != "NIRGraph":
+        raise damaged(path, f"holds a {form.get('type')}, not a NIRGraph")
+    return nir.dict2NIRNode(form)
+
+
+def _dict_form(group: Mapping[str, Any]) -> dict[str, Any]:
+    """What nir's from_dict takes. nir does not check types here: it would refuse scalar parameters, which exporters write."""
+    form = {name: _without_arrays(item) for name, item in group.items()}
+    kind = form.get("type")
+    if kind == "NIRGraph":
+        form["nodes"] = {name: _dict_form(node) for name, node in form["nodes"].items()}
+        form["edges"] = _pairs(form.get("edges"))
+        form["type_check"] = False
+    elif kind in ("CubaLIF", "CubaLI") and np.size(form.get("w_in", 1.0)) > 1 and np.shape(form["w_in"]) != np.shape(form["v_leak"]):
+        raise ValueError(f"w_in has shape {np.shape(form['w_in'])}")  # nir would broadcast it, to any size
+    return form
+
+
+def _without_arrays(item: Any) -> Any:
+    """Scalars in place of arrays without dimensions, as nir's own reader has them."""
+    if isinstance(item, Mapping):
+        return {name: _without_arrays(value) for name, value in item.items()}
+    return item[()] if isinstance(item, np.ndarray) and item.ndim == 0 else item
+
+
+def _pairs(edges: Any) -> list[tuple[str, str]]:
+    """Edges out of the file's list of names."""
+    if edges is None or (not isinstance(edges, list) and np.size(edges)) or len(edges) % 2:
+        raise ValueError("edges are not pairs of names")
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def _import() -> ModuleType:

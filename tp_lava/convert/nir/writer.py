@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from tp_lava.convert.nir.values import MARK, extent, spread, windows_of
-from tp_lava.convert.stages import Convolution, Dense, Integrating, Parameter, Pooling, Source, Spiking, Stage, refuse
+from tp_lava.convert.nir.values import KEY
+from tp_lava.convert.stages import Convolution, Dense, Neurons, Pooling, Source, Spiking, Stage
+from tp_lava.convert.values import Parameter, Shape, extent, per_unit, refuse
 
 
 class Writer:
-    """Makes a NIRGraph of a Source."""
+    """Makes a NIRGraph of a Source. shape: of what arrives at the next node."""
 
     def __init__(self, nir: ModuleType, dt: float) -> None:
         self.nir, self.dt = nir, dt
         self.nodes: dict[str, Any] = {}
-        self.shape: tuple[int, ...] = ()
+        self.shape: Shape = ()
 
     def write(self, source: Source) -> Any:
-        """The graph."""
+        """The graph. Raises InvalidValueError for what NIR cannot hold."""
         nir = self.nir
         self.shape = tuple(source.input_shape)
         self.nodes["input"] = nir.Input(np.array(self.shape))
         for stage in source.stages:
-            self.stage(stage)
+            self._stage(stage)
         names = list(self.nodes)
         self.nodes["output"] = nir.Output(np.array(self.shape))
         edges = list(zip(names, [*names[1:], "output"], strict=True))
@@ -35,144 +37,115 @@ class Writer:
             graph.infer_types()
         return graph
 
-    def stage(self, stage: Stage) -> None:
-        """One stage as one node, or a few."""
+    def _stage(self, stage: Stage) -> None:
+        """Add one stage as one node, or a few."""
         if isinstance(stage, Dense):
-            self.dense(stage)
+            self._flatten(stage.path)
+        stage, output_shape = stage.checked(self.shape)
+        if isinstance(stage, Dense):
+            bias = stage.bias
+            self._add(stage.path, self.nir.Linear(stage.weight) if bias is None else self.nir.Affine(stage.weight, bias))
         elif isinstance(stage, Convolution):
-            self.convolution(stage)
+            self._convolution(stage, output_shape)
         elif isinstance(stage, Pooling):
-            self.pooling(stage)
+            self._pooling(stage, output_shape)
         elif isinstance(stage, Spiking):
-            self.spiking(stage)
+            self._spiking(stage)
+            return
         else:
-            self.integrating(stage)
+            self._add(stage.path, self._neuron(stage, stage.gain), **_numbers(stage, "decay", "gain", "offset"))
+        self.shape = output_shape
 
-    def add(self, path: str, node: Any, **mark: Any) -> None:
-        """A node under a name that HDF5 takes, with what NIR cannot say."""
+    def _add(self, path: str, node: Any, **recorded: Any) -> None:
+        """Add a node under a name that HDF5 accepts. recorded: what NIR cannot say."""
         wanted = path.replace("/", "_").replace("\0", "_").strip(".") or "stage"
         name, number = wanted, 0
         while name in self.nodes or name in ("input", "output"):
             number += 1
             name = f"{wanted}_{number}"
-        if name != path:
-            mark["path"] = path
-        inner = node.nodes["lif"] if isinstance(node, self.nir.NIRGraph) else node
-        if inner is not node:
-            mark["path"] = path
-        if mark:
-            inner.metadata = {MARK: mark}
+        is_graph = isinstance(node, self.nir.NIRGraph)
+        if name != path or is_graph:
+            recorded["path"] = path
+        if recorded:
+            (node.nodes["lif"] if is_graph else node).metadata = {KEY: recorded}
         self.nodes[name] = node
 
-    def dense(self, stage: Dense) -> None:
-        """A Linear or Affine."""
-        self.flat(stage.path)
-        weight = np.asarray(stage.weight)
-        self.add(stage.path, self.nir.Linear(weight) if stage.bias is None else self.nir.Affine(weight, np.asarray(stage.bias)))
-        self.shape = (len(weight),)
+    def _flatten(self, path: str) -> None:
+        """Add a Flatten where units are still an image."""
+        if len(self.shape) > 1:
+            self._add(f"{path}.flatten", self.nir.Flatten({"input": np.array(self.shape)}, 0, -1))
+            self.shape = (math.prod(self.shape),)
 
-    def flat(self, path: str) -> None:
-        """A Flatten where units are still an image."""
-        if len(self.shape) == 1:
-            return
-        node = self.nir.Flatten({"input": np.array(self.shape)}, 0, -1)
-        self.add(f"{path}.flatten", node)
-        self.shape = (int(np.prod(self.shape)),)
+    def _convolution(self, stage: Convolution, output_shape: Shape) -> None:
+        bias = np.zeros(stage.outputs, stage.weight.dtype) if stage.bias is None else stage.bias
+        options = stage.stride, stage.padding, stage.dilation, stage.groups
+        node = self.nir.Conv2d(self.shape[1:], stage.weight, *options, bias)
+        self._set_types(node, output_shape)
+        self._add(stage.path, node, **({"bias": "none"} if stage.bias is None else {}))
 
-    def convolution(self, stage: Convolution) -> None:
-        """A Conv2d."""
-        kernel = np.asarray(stage.kernel)
-        bias = np.zeros(len(kernel), kernel.dtype) if stage.bias is None else np.asarray(stage.bias)
-        size = self.image(stage.path)
-        node = self.nir.Conv2d(size, kernel, stage.stride, stage.padding, stage.dilation, stage.groups, bias)
-        node.input_type, self.shape = {"input": np.array(self.shape)}, (len(kernel), *windows_of(size, kernel.shape[2:], stage))
-        node.output_type = {"output": np.array(self.shape)}
-        self.add(stage.path, node, **({"bias": "none"} if stage.bias is None else {}))
-
-    def image(self, path: str) -> tuple[int, int]:
-        """Height and width."""
-        if len(self.shape) != 3:
-            raise refuse(path, "input", f"of shape {self.shape}", "(channels, height, width)", "check the stages")
-        return self.shape[1], self.shape[2]
-
-    def pooling(self, stage: Pooling) -> None:
-        """A SumPool2d or AvgPool2d, and a Scale where the factor is neither's."""
-        size = self.image(stage.path)
+    def _pooling(self, stage: Pooling, output_shape: Shape) -> None:
+        """Add a SumPool2d or AvgPool2d, and a Scale where the factor is neither's."""
         average = stage.scale == 1.0 / (stage.kernel[0] * stage.kernel[1])
         kind = self.nir.AvgPool2d if average else self.nir.SumPool2d
         node = kind(np.array(stage.kernel), np.array(stage.stride), np.array(stage.padding))
-        node.input_type, self.shape = {"input": np.array(self.shape)}, (self.shape[0], *windows_of(size, stage.kernel, stage))
-        node.output_type = {"output": np.array(self.shape)}
-        self.add(stage.path, node)
+        self._set_types(node, output_shape)
+        self._add(stage.path, node)
         if not average and stage.scale != 1:
-            self.add(f"{stage.path}.scale", self.nir.Scale(np.full(self.shape, float(stage.scale))), of="pooling")
+            self._add(f"{stage.path}.scale", self.nir.Scale(np.full(output_shape, float(stage.scale))), of="pooling")
 
-    def spiking(self, stage: Spiking) -> None:
-        """A neuron, or a graph of it and its recurrence."""
-        mark: dict[str, Any] = {"reset": stage.reset, "comparison": stage.comparison}
-        for name in ("decay", "threshold", "current_decay", "gain", "offset", "reset_by", "trace_decay"):
-            value = getattr(stage, name)
-            if value is not None:
-                mark[name] = np.array(value, np.float64) if np.ndim(value) else float(value)
+    def _set_types(self, node: Any, output_shape: Shape) -> None:
+        """Set the shapes, which nir infers for square kernels only."""
+        node.input_type, node.output_type = {"input": np.array(self.shape)}, {"output": np.array(output_shape)}
+
+    def _spiking(self, stage: Spiking) -> None:
+        """Add a neuron, or a graph of it and its recurrence."""
+        recorded: dict[str, Any] = {"reset": stage.reset, "comparison": stage.comparison}
+        recorded |= _numbers(stage, "decay", "threshold", "current_decay", "gain", "offset", "reset_by", "trace_decay")
         if stage.feedback is None:
-            self.add(stage.path, self.neuron(stage, self.full(stage.gain)), **mark)
+            self._add(stage.path, self._neuron(stage, stage.gain), **recorded)
             return
-        self.flat(stage.path)
+        self._flatten(stage.path)
         if np.any(np.asarray(stage.gain) != 1):  # NIR's gain would apply to the recurrent input too
-            self.add(f"{stage.path}.gain", self.nir.Scale(self.full(stage.gain)))
-        self.add(stage.path, self.recurrent(self.neuron(stage, self.full(1.0)), np.asarray(stage.feedback)), **mark)
+            self._add(f"{stage.path}.gain", self.nir.Scale(self._per_unit(stage.gain)))
+        self._add(stage.path, self._recurrent(self._neuron(stage, 1.0), stage.feedback), **recorded)
 
-    def recurrent(self, neuron: Any, weight: np.ndarray) -> Any:
+    def _recurrent(self, neuron: Any, weight: np.ndarray) -> Any:
         """The graph that other libraries make of a recurrent layer."""
         nir, shape = self.nir, np.array(self.shape)
         nodes = {"input": nir.Input(shape), "lif": neuron, "w_rec": nir.Linear(weight), "output": nir.Output(shape)}
         edges = [("input", "lif"), ("lif", "w_rec"), ("w_rec", "lif"), ("lif", "output")]
         return nir.NIRGraph(nodes, edges, type_check=False)
 
-    def neuron(self, stage: Spiking, gain: np.ndarray) -> Any:
-        """An IF, LIF or CubaLIF."""
-        nir, zero = self.nir, self.full(0.0)
-        decay, current_decay, threshold = self.full(stage.decay), self.full(stage.current_decay), self.full(stage.threshold)
+    def _neuron(self, stage: Neurons, gain: Parameter) -> Any:
+        """An IF, LIF or CubaLIF; of the readout's an I or LI."""
+        nir, decay, r, offset = self.nir, self._per_unit(stage.decay), self._per_unit(gain), self._per_unit(stage.offset)
+        current_decay, threshold = np.zeros(()), {}
+        if isinstance(stage, Spiking):
+            current_decay = self._per_unit(stage.current_decay)
+            threshold = {"v_threshold": self._per_unit(stage.threshold), "v_reset": self._per_unit(0.0)}
         if np.all(decay == 1) and not current_decay.any():
-            self.no_offset(stage)
-            return nir.IF(r=gain, v_threshold=threshold, v_reset=zero)
-        tau, r, v_leak = self.leaky(stage, decay, gain)
+            if offset.any():
+                limit = "zero for a neuron that does not leak, which has no leak potential in NIR"
+                raise refuse(stage.path, "offset", extent(stage.offset), limit, "put it into the bias of the map before")
+            return nir.IF(r=r, **threshold) if threshold else nir.I(r=r)
+        tau = self._time_constant(stage.path, "decay", decay)
+        leak = {"r": r * tau / self.dt, "v_leak": offset * tau / self.dt}
         if not current_decay.any():
-            return nir.LIF(tau=tau, r=r, v_leak=v_leak, v_threshold=threshold, v_reset=zero)
-        tau_syn = self.constant(stage.path, "current_decay", current_decay)
-        w_in = tau_syn / self.dt
-        return nir.CubaLIF(tau_syn=tau_syn, tau_mem=tau, r=r, v_leak=v_leak, v_threshold=threshold, v_reset=zero, w_in=w_in)
+            return nir.LIF(tau=tau, **leak, **threshold) if threshold else nir.LI(tau=tau, **leak)
+        tau_syn = self._time_constant(stage.path, "current_decay", current_decay)
+        return nir.CubaLIF(tau_syn=tau_syn, tau_mem=tau, w_in=tau_syn / self.dt, **leak, **threshold)
 
-    def integrating(self, stage: Integrating) -> None:
-        """An LI or I."""
-        decay, gain = self.full(stage.decay), self.full(stage.gain)
-        values = {"decay": stage.decay, "gain": stage.gain, "offset": stage.offset}
-        mark = {name: np.array(value, np.float64) if np.ndim(value) else float(value) for name, value in values.items()}
-        if np.all(decay == 1):
-            self.no_offset(stage)
-            self.add(stage.path, self.nir.I(r=gain), **mark)
-            return
-        tau, r, v_leak = self.leaky(stage, decay, gain)
-        self.add(stage.path, self.nir.LI(tau=tau, r=r, v_leak=v_leak), **mark)
-
-    def leaky(self, stage: Spiking | Integrating, decay: np.ndarray, gain: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """tau, r and v_leak."""
-        tau = self.constant(stage.path, "decay", decay)
-        return tau, gain * tau / self.dt, self.full(stage.offset) * tau / self.dt
-
-    def constant(self, path: str, parameter: str, decay: np.ndarray) -> np.ndarray:
-        """The time constant of a decay."""
-        if not np.all((decay >= 0) & (decay < 1)):
+    def _time_constant(self, path: str, parameter: str, decay: np.ndarray) -> np.ndarray:
+        if np.any(decay == 1):
             remedy = "neurons that do not leak are an IF of their own in NIR, without synaptic current"
             raise refuse(path, parameter, extent(decay), "in [0, 1)", remedy)
         return self.dt / (1.0 - decay)
 
-    def no_offset(self, stage: Spiking | Integrating) -> None:
-        """Refuse what an IF cannot have."""
-        if np.any(np.asarray(stage.offset) != 0):
-            limit = "zero for a neuron that does not leak, which has no leak potential in NIR"
-            raise refuse(stage.path, "offset", extent(stage.offset), limit, "put it into the bias of the map below")
+    def _per_unit(self, parameter: Parameter) -> np.ndarray:
+        return per_unit(parameter, self.shape)
 
-    def full(self, parameter: Parameter) -> np.ndarray:
-        """A parameter as NIR has them: a number for each unit."""
-        return np.array(np.broadcast_to(spread(parameter, self.shape), self.shape))
+
+def _numbers(stage: Neurons, *names: str) -> dict[str, Any]:
+    """The parameters that a stage has, as arrays of float64 and floats."""
+    given = {name: getattr(stage, name) for name in names}
+    return {name: np.array(v, np.float64) if np.ndim(v) else float(v) for name, v in given.items() if v is not None}

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from tp_lava.convert.slayer.entries import EXPORT, Group
-from tp_lava.convert.stages import Convolution, Dense, Integrating, Parameter, Pooling, Source, Spiking, refuse
+from tp_lava.convert.builder import SourceBuilder
+from tp_lava.convert.hdf5 import Tree
+from tp_lava.convert.slayer.groups import EXPORT, Group
+from tp_lava.convert.stages import Integrating, Source, Spiking, image_shape
+from tp_lava.convert.values import Parameter, Shape, extent, parameter, refuse
 from tp_lava.numbers import DECAY_BITS, WEIGHT_BITS, Format
 
 SILENT = 2**17 - 1  # thresholds from here on are above a membrane of 24 bits, or at its very end
@@ -15,287 +20,250 @@ MOST_WEIGHTS = 2**26  # of the averages, the one array that no file holds
 _NEURONS = ("CUBA", "LOIHI")  # two names of the same
 _ONE = 2**DECAY_BITS
 _BIAS = 2**15
-_STEPS = (-256, 254)  # what SLAYER's 8 bits hold, by two
+_WEIGHTS = (-256, 254)  # what SLAYER's 8 bits hold, in steps of two
 _SMALL = Format(WEIGHT_BITS, 0).high
+_REQUANTISE = "requantise it, as neuron.quantize_8bit does"
+_WITHOUT_EFFECT = {  # entry of a neuron -> (the only value, remedy)
+    "gradedSpike": (0, "spikes are 0 or 1; train with graded_spike=False"),
+    "messageBits": (0, "spikes are 0 or 1"),
+    "refDelay": (1, "there is no refractory time"),
+    "wgtExp": (0, "scale the weights instead"),
+    "weight_exp": (0, "netx drops it; use MeanOnlyBatchNorm"),
+}
 
 
-class Reader:
-    """Reads block after block; shape: of what arrives at the next, None before the first; end: the path of the readout."""
+def read_blocks(blocks: Sequence[Tree]) -> Source:
+    """The stages of blocks as a file holds them. Raises InvalidValueError."""
+    reader = _Reader()
+    for number, block in enumerate(blocks):
+        reader.read(Group(f"layer/{number}", block))
+    if not any(isinstance(stage, Spiking) for stage in reader.builder.source.stages):
+        raise refuse("layer", "neurons", "absent", "in at least one block", "convert a network with a spiking block")
+    return reader.builder.finish()
+
+
+class _Reader:
+    """Appends the stages of block after block."""
 
     def __init__(self) -> None:
-        self.source = Source("slayer", (), [])
-        self.shape: tuple[int, ...] | None = None
-        self.end = ""
-        self.latency = self.netx_latency = 0
+        self.builder = SourceBuilder("slayer")
+        self.record = self.builder.record
+        self.latency = self.netx_latency = 0  # steps until spikes leave the last population
+        self.kinds: dict[str, Callable[[Group], None]] = {
+            "input": self._input,
+            "flatten": self._flatten,
+            "conv": self._convolution,
+            "pool": self._pool,
+            "average": self._average,
+            "dense": self._dense,
+            "dense_rec": self._dense,
+        }
 
-    @property
-    def units(self) -> int:
-        """Units of the population so far."""
-        return int(np.prod(self.shape or 0))
-
-    def block(self, group: Group) -> None:
+    def read(self, group: Group) -> None:
         """Append the stages of a block."""
         kind = group.text("type")
-        kinds = {"input": self.input, "flatten": self.flatten, "conv": self.conv, "pool": self.pool, "average": self.average}
-        kinds |= {"dense": self.dense, "dense_rec": self.dense}
-        if kind not in kinds:
-            raise refuse(group.path, "type", repr(kind), f"one of {', '.join(kinds)}", "rebuild the network of these")
-        if self.end:
-            raise refuse(group.path, "type", repr(kind), f"before the readout, {self.end}", "cut the network off there")
-        kinds[kind](group)
-        self.note_rest(group)
+        if kind not in self.kinds:
+            raise refuse(group.path, "type", repr(kind), f"one of {', '.join(self.kinds)}", "rebuild the network of these")
+        if "delay" in group:
+            group.integers("delay", 0, 0, "train with delay=False")
+            self.record(group.path, "delay", "ignored", "all 0")
+        self.kinds[kind](group)
+        self._record_others(group)
 
-    def finished(self) -> Source:
-        """The source, once all blocks were read."""
-        if not any(isinstance(stage, Spiking) for stage in self.source.stages):
-            raise refuse("layer", "neurons", "absent", "in at least one block", "convert a network with a spiking block")
-        return self.source
+    def _record_others(self, group: Group) -> None:
+        """Record entries that have no record yet: those that were read are kept."""
+        numbers = {name: extent(value) for name, value in group.tree.items() if isinstance(value, np.ndarray) and name in group.read}
+        unread = [name for name in group.tree if name not in group.read]
+        self.builder.record_others(group.path, numbers, "kept")
+        self.builder.record_others(group.path, dict.fromkeys(unread, "without effect, or given by another entry"), "ignored")
 
-    def note_rest(self, group: Group) -> None:
-        """Say that what was not read has no effect."""
-        for name in group.tree:
-            if name not in group.read:
-                self.source.note(group.path, name, "ignored", "without effect, or said by another entry")
-
-    # The kinds ---------------------------------------------------------------------------------
-
-    def input(self, group: Group) -> None:
+    # The kinds of blocks -------------------------------------------------------------------------
+    def _input(self, group: Group) -> None:
         """What comes in, and the neurons that may encode it."""
-        if self.shape is not None:
+        if self.builder.shape:
             raise refuse(group.path, "type", "'input'", "that of the first block only", "remove it")
-        self.source.input_shape = self.shape = group.shape()
+        shape = group.shape()
         if "neuron" not in group:
-            self.source.note(group.path, "shape", "kept", f"{self.shape}")
+            self.builder.begin(group.path, "shape", shape)
             return
-        weight = group.number("weight", *_STEPS, default=64)
-        bias = group.number("bias", -_BIAS, _BIAS - 1, default=0)
-        self.source.input_shape = self.shape = self.shape if len(self.shape) == 3 else (*self.shape, 1, 1)
-        channels = self.shape[0]
-        kernel = np.full((channels, 1, 1, 1), weight, np.float32)
-        spiking = self.neurons(group)
+        weight = group.integer("weight", *_WEIGHTS, default=64)
+        bias = group.integer("bias", -_BIAS, _BIAS - 1, default=0)
+        self.builder.begin(group.path, "shape", shape if len(shape) == 3 else (*shape, 1, 1))
+        spiking = self._neurons(group)
         filtered = bias != 0 and bool(np.any(spiking.current_decay))  # SLAYER adds this bias to the current
-        biases = np.full(channels, bias, np.float32) if filtered else None
-        self.source.stages.append(Convolution(group.path, kernel, biases, groups=channels))
-        self.spikes(group, spiking if filtered else replace(spiking, offset=float(bias)))
-        self.source.note(group.path, "weight", "kept", f"{weight} to each neuron from its input, which must spike: graded inputs are none")
-        self.source.note(group.path, "bias", "kept", f"{bias} to each neuron")
+        kernel, biases = np.full((shape[0], 1, 1, 1), weight, np.float32), np.full(shape[0], bias, np.float32)
+        self.record(group.path, "weight", "kept", f"{weight} to each neuron from its input, which must be spikes of size 1")
+        self.record(group.path, "bias", "kept", f"{bias} to each neuron")
+        self.builder.convolution(group.path, kernel, biases if filtered else None, groups=shape[0])
+        self._append(group, spiking if filtered else replace(spiking, offset=float(bias)))
 
-    def flatten(self, group: Group) -> None:
-        """Nothing: units keep their order."""
+    def _flatten(self, group: Group) -> None:
         group.read.add("shape")
-        if self.shape is not None:
-            self.shape = (self.units,)
-        self.source.note(group.path, "shape", "kept", "the same order of units")
+        self.builder.flatten(group.path)
 
-    def dense(self, group: Group) -> None:
+    def _dense(self, group: Group) -> None:
         """All to all, recurrent or not."""
-        n = int(np.prod(group.shape()))
+        n, shape = math.prod(group.shape()), self.builder.shape
         recurrent = group.text("type") == "dense_rec"
-        weight = self.matrix(group, "weight", n, None if self.shape is None else self.units)
-        if self.shape is None:  # networks may begin with a dense block
-            self.source.input_shape = (weight.shape[1],)
-            self.source.note(group.path, "input", "added", f"the shape of the input, ({weight.shape[1]},)")
-        feedback = self.matrix(group, "weight_rec", n, n) if recurrent else None
-        self.shape = (n,)
-        self.source.stages.append(Dense(group.path, weight))
-        if not recurrent and self.silent(group):
-            self.integrate(group)
+        weight = self._matrix(group, "weight", n, math.prod(shape) if shape else None)
+        if not shape:  # networks may begin with a dense block
+            self.builder.begin(group.path, "weight", weight.shape[1])
+            self.record(group.path, "input", "added", f"the shape of the input, ({weight.shape[1]},)")
+        feedback = self._matrix(group, "weight_rec", n, n) if recurrent else None
+        self.builder.dense(group.path, weight)
+        if not recurrent and self._is_silent(group):
+            self._append_readout(group)
         else:
-            self.spikes(group, self.neurons(group, self.bias(group), feedback))
+            self._append(group, self._neurons(group, self._bias(group), feedback))
 
-    def conv(self, group: Group) -> None:
-        """A convolution."""
-        channels, shape = self.image(group), group.shape()
-        kernel = self.weight(group, "weight")
+    def _convolution(self, group: Group) -> None:
+        self._check_known_input(group)
+        kernel = self._weights(group, "weight")
         if kernel.ndim == 5 and kernel.shape[-1] == 1:  # older exports keep the axis of time
             kernel = kernel[..., 0]
-        groups = group.number("groups", 1, 2**15, default=1)
-        if kernel.ndim != 4 or kernel.shape[1] * groups != channels or kernel.shape[0] % groups:
-            wanted = f"(channels out, {channels} / groups, height, width) with groups that divide both; groups: {groups}"
-            raise refuse(group.path, "weight", f"of shape {kernel.shape}", wanted, EXPORT)
-        options = {name: group.pair(name, low) for name, low in (("stride", 1), ("padding", 0), ("dilation", 1))}
-        self.convolve(group, Convolution(group.path, kernel, None, groups=groups, **options), shape)
-        for name, value in options.items():
-            self.source.note(group.path, name, "kept", f"{value}")
-        self.source.note(group.path, "groups", "kept", f"{groups}")
-        self.spikes(group, self.neurons(group, self.bias(group)))
+        stride, padding, dilation = group.pair("stride", 1), group.pair("padding", 0), group.pair("dilation", 1)
+        groups, before = group.integer("groups", 1, 2**15, default=1), self.builder.shape
+        self.builder.convolution(group.path, kernel, None, stride, padding, dilation, groups)
+        self._check_shape(group, before)
+        self._append(group, self._neurons(group, self._bias(group)))
 
-    def pool(self, group: Group) -> None:
+    def _pool(self, group: Group) -> None:
         """Sums over windows."""
-        channels, shape = self.image(group), group.shape()
-        assert self.shape is not None
+        self._check_known_input(group)
+        channels, height, width = before = image_shape(group.path, self.builder.shape)
         window = group.pair("kernelSize", 1)
-        weight = self.weight(group, "weight").reshape(-1)
+        weight = self._weights(group, "weight").reshape(-1)
         if weight.size != window[0] * window[1]:
             raise refuse(group.path, "weight", f"of {weight.size} numbers", f"of {window}, the kernelSize", EXPORT)
         for name, plain in (("stride", window), ("padding", (0, 0)), ("dilation", (1, 1))):
             if (found := group.pair(name, 0)) != plain:  # it lays the channels one below the other and slides over all of them
                 raise refuse(group.path, name, found, f"{plain}, for else SLAYER's Pool mixes channels", "pool without overlap")
-            self.source.note(group.path, name, "kept", f"{plain}")
-        beyond = self.shape[1] % window[0], self.shape[2] % window[1]  # rows and columns of zeros that SLAYER appends
-        if (self.shape[1] + beyond[0]) % window[0]:
-            limit = f"one that divides the height {self.shape[1]} or misses it by half, for else SLAYER's Pool mixes channels"
+        beyond = height % window[0], width % window[1]  # rows and columns of zeros that SLAYER appends
+        if (height + beyond[0]) % window[0]:
+            limit = f"one that divides the height {height} or misses it by half, for else SLAYER's Pool mixes channels"
             raise refuse(group.path, "kernelSize", window, limit, "crop the image")
         if beyond == (0, 0) and (weight == weight[0]).all():
-            self.source.stages.append(Pooling(group.path, window, window, scale=float(weight[0])))
-            self.resize(group, (channels, self.shape[1] // window[0], self.shape[2] // window[1]), shape)
+            self.builder.pool(group.path, window, scale=float(weight[0]))
         else:  # zeros on both sides, of which the kernel's own zeros hide the first ones
             kernel = np.zeros((channels, 1, window[0] + beyond[0], window[1] + beyond[1]), np.float32)
             kernel[:, 0, beyond[0] :, beyond[1] :] = weight.reshape(window)
-            self.convolve(group, Convolution(group.path, kernel, None, window, beyond, groups=channels), shape)
-        self.source.note(group.path, "kernelSize", "kept", f"{window}")
-        self.spikes(group, self.neurons(group))
+            self.builder.convolution(group.path, kernel, None, window, beyond, groups=channels)
+        self._check_shape(group, before)
+        self._append(group, self._neurons(group))
 
-    def average(self, group: Group) -> None:
+    def _average(self, group: Group) -> None:
         """The mean of each class's neurons, as the readout."""
-        classes, n = group.shape()[0], self.units
-        if not self.source.stages or not isinstance(self.source.stages[-1], Spiking):
+        n_classes, n = group.shape()[0], math.prod(self.builder.shape)
+        if not isinstance(self.builder.last, Spiking):
             raise refuse(group.path, "type", "'average'", "behind a spiking block", "remove it")
-        if n % classes or n * classes > MOST_WEIGHTS:
+        if n % n_classes or n * n_classes > MOST_WEIGHTS:
             limit = f"a divisor of the {n} units before it, and {MOST_WEIGHTS} weights at most"
-            raise refuse(group.path, "shape", classes, limit, "make the last layer a multiple")
-        weight = np.repeat(np.eye(classes, dtype=np.float32), n // classes, 1) / np.float32(n // classes)
-        self.source.stages += [Dense(group.path, weight), Integrating(group.path)]
-        self.end = group.path
-        self.source.note(group.path, "shape", "kept", f"the mean of each {n // classes} units in a row, {classes} classes")
-        self.source.note(group.path, "integration", "added", "the means are summed over time: the largest rate is the prediction")
+            raise refuse(group.path, "shape", n_classes, limit, "make the last layer a multiple")
+        each = n // n_classes
+        self.builder.dense(group.path, np.repeat(np.eye(n_classes, dtype=np.float32), each, 1) / np.float32(each))
+        self.builder.neurons(Integrating(group.path))
+        self.record(group.path, "shape", "kept", f"the mean of each {each} units in a row, {n_classes} classes")
+        self.record(group.path, "integration", "added", "the means are summed over time: the largest rate is the prediction")
 
-    # Their parts ---------------------------------------------------------------------------------
-
-    def image(self, group: Group) -> int:
-        """The channels of the image that arrives."""
-        if self.shape is None:
+    # Their maps ------------------------------------------------------------------------------------
+    def _check_known_input(self, group: Group) -> None:
+        if not self.builder.shape:
             remedy = "put block.cuba.Input(None, delay_shift=False) before it, run the network once, and export it"
             raise refuse(group.path, "input", "of unknown size", "given by an input block", remedy)
-        if len(self.shape) != 3:
-            raise refuse(group.path, "input", f"of shape {self.shape}", "(channels, height, width)", "flatten behind it")
-        return self.shape[0]
 
-    def convolve(self, group: Group, stage: Convolution, shape: tuple[int, ...]) -> None:
-        """Append a convolution; shape: what the file says comes out."""
-        assert self.shape is not None
-        spans = [d * (k - 1) + 1 for d, k in zip(stage.dilation, stage.kernel.shape[2:], strict=True)]
-        paddeds = [size + 2 * padding for size, padding in zip(self.shape[1:], stage.padding, strict=True)]
-        out = [(padded - span) // step + 1 for padded, span, step in zip(paddeds, spans, stage.stride, strict=True)]
-        self.source.stages.append(stage)
-        self.resize(group, (stage.kernel.shape[0], *out), shape)
+    def _check_shape(self, group: Group, before: Shape) -> None:
+        """Refuse another shape in the file than that which the input gives."""
+        if group.shape() != self.builder.shape:
+            raise refuse(group.path, "shape", group.shape(), f"{self.builder.shape}, which the input of {before} gives", EXPORT)
 
-    def resize(self, group: Group, shape: tuple[int, ...], said: tuple[int, ...]) -> None:
-        """Go on with another shape; said: what the file says it is."""
-        if shape != said or min(shape) < 1:
-            raise refuse(group.path, "shape", said, f"{shape}, which the input of {self.shape} gives", EXPORT)
-        self.shape = shape
-
-    def weight(self, group: Group, name: str) -> np.ndarray:
-        """Whole numbers, as float32: what 8 bits hold, by steps of two or of one."""
+    def _weights(self, group: Group, name: str) -> np.ndarray:
+        """Integers, as float32: what 8 bits hold, in steps of two or of one."""
         if isinstance(group.tree.get(name), dict):
             raise refuse(group.path, name, "complex", "one real array", "rebuild the block with CUBA neurons")
-        remedy = "requantise it, as neuron.quantize_8bit does"
-        array = group.whole(name, *_STEPS, remedy).astype(np.float32)
-        low, high = float(array.min()), float(array.max())
-        if max(-low, high) > _SMALL and (array % 2).any():
-            raise refuse(group.path, name, "odd here and there", f"even, or within -{_SMALL}..{_SMALL}", remedy)
-        detail = f"{' x '.join(map(str, array.shape))} in {low:g}..{high:g}, in steps of SLAYER's"
-        most = int((array == _STEPS[0]).sum())
-        self.source.note(group.path, name, "kept", detail + (f"; {most} are -256, which fixed point holds as -254" if most else ""))
+        array = group.integers(name, *_WEIGHTS, _REQUANTISE).astype(np.float32)
+        if np.abs(array).max() > _SMALL and (array % 2).any():
+            raise refuse(group.path, name, "odd here and there", f"even, or within -{_SMALL}..{_SMALL}", _REQUANTISE)
+        detail = f"{' x '.join(map(str, array.shape))}, {extent(array)}, in steps of SLAYER's"
+        lowest = int((array == _WEIGHTS[0]).sum())
+        self.record(group.path, name, "kept", detail + (f"; {lowest} are -256, which fixed point holds as -254" if lowest else ""))
         return array
 
-    def matrix(self, group: Group, name: str, n_out: int, n_in: int | None) -> np.ndarray:
+    def _matrix(self, group: Group, name: str, n_out: int, n_in: int | None) -> np.ndarray:
         """(n_out, n_in), which may lie flat."""
-        array = self.weight(group, name)
+        array = self._weights(group, name)
         if array.ndim > 2 or array.size % n_out or (array.ndim == 2 and len(array) != n_out) or n_in not in (None, array.size // n_out):
             limit = f"of shape ({n_out}, {'inputs' if n_in is None else n_in})"
             raise refuse(group.path, name, f"of shape {array.shape}", limit, "check the layers' sizes")
         return array.reshape(n_out, -1)
 
-    def bias(self, group: Group) -> Parameter:
+    def _bias(self, group: Group) -> Parameter:
         """One number, one per unit or per channel; 0 where there is none."""
         if "bias" not in group:
             return 0.0
-        array = group.whole("bias", -_BIAS, _BIAS - 1).astype(np.float64).ravel()
+        array = group.integers("bias", -_BIAS, _BIAS - 1).astype(np.float64).ravel()
         early = "netx gives it to the neurons also in the steps before the first input reaches them"
-        self.source.note(group.path, "bias", "kept", f"to the membrane, in {array.min():g}..{array.max():g}; {early}")
-        return self.per_unit(group, "bias", array, (self.shape or (0,))[0])
+        self.record(group.path, "bias", "kept", f"to the membrane, {extent(array)}; {early}")
+        return self._parameter(group, "bias", array)
 
-    def decay(self, neuron: Group, name: str, low: int) -> Parameter:
+    # Their neurons -----------------------------------------------------------------------------------
+    def _parameter(self, group: Group, name: str, array: np.ndarray) -> Parameter:
+        return parameter(group.path, name, array.reshape(()) if array.size == 1 else array, self.builder.shape)
+
+    def _decay(self, neuron: Group, name: str, low: int) -> Parameter:
         """1 - mantissa / 4096."""
-        array = neuron.whole(name, low, _ONE, "train with decays above 0: without any, a state never forgets").ravel()
-        said = f"{array[0]}" if array.size == 1 else f"{array.min()}..{array.max()}"
-        self.source.note(neuron.path, name, "rescaled", f"1 - {said} / {_ONE} is left after a step")
-        return self.per_unit(neuron, name, 1.0 - array.astype(np.float64) / _ONE)
+        array = neuron.integers(name, low, _ONE, "train with decays above 0: without any, a state never forgets").ravel()
+        self.record(neuron.path, name, "rescaled", f"1 - {extent(array)} / {_ONE} is left after a step")
+        return self._parameter(neuron, name, 1.0 - array.astype(np.float64) / _ONE)
 
-    def per_unit(self, group: Group, name: str, array: np.ndarray, channels: int = 0) -> Parameter:
-        """One number, or one for each unit."""
-        if array.size == 1:
-            return float(array[0])
-        if array.size not in (channels, self.units):
-            raise refuse(group.path, name, f"of {array.size} numbers", f"one, or one for each of {self.units} units", EXPORT)
-        return array
-
-    def silent(self, group: Group) -> bool:
+    def _is_silent(self, group: Group) -> bool:
         """Whether a block is a readout: without neurons, or with a threshold that no membrane reaches."""
-        return "neuron" not in group or group.group("neuron").number("vThMant", 0, 2**31) >= SILENT
+        return "neuron" not in group or group.group("neuron").integer("vThMant", 0, 2**31) >= SILENT
 
-    def neurons(self, group: Group, offset: Parameter = 0.0, feedback: np.ndarray | None = None) -> Spiking:
+    def _neurons(self, group: Group, offset: Parameter = 0.0, feedback: np.ndarray | None = None) -> Spiking:
         """The neurons of a block."""
-        group.read.add("neuron")
-        neuron = self.checked(group)
+        neuron = self._neuron_group(group)
         remedy = "give it a threshold that can be reached; only the last block may be without spikes"
-        threshold = neuron.number("vThMant", 1, SILENT - 1, remedy=remedy)
-        current, decay = self.decay(neuron, "iDecay", 1), self.decay(neuron, "vDecay", 1)
-        if feedback is not None and np.any(offset) and np.any(current):
+        threshold = neuron.integer("vThMant", 1, SILENT - 1, remedy=remedy)
+        current_decay, decay = self._decay(neuron, "iDecay", 1), self._decay(neuron, "vDecay", 1)
+        if feedback is not None and np.any(offset) and np.any(current_decay):
             limit = "0 where a recurrent block filters currents: SLAYER filters the bias with them, netx does not"
             raise refuse(group.path, "bias", "not 0", limit, "train without normalisation, or with current_decay=1")
-        self.source.note(neuron.path, "vThMant", "kept", f"a spike where the membrane is > {threshold}, which is then 0")
-        self.note_rest(neuron)
-        return Spiking(neuron.path, decay, float(threshold), current, "zero", None, ">", 1.0, offset, feedback)
+        self.record(neuron.path, "vThMant", "kept", f"a spike where the membrane is > {threshold}, which is then 0")
+        self._record_others(neuron)
+        return Spiking(neuron.path, decay, float(threshold), current_decay, "zero", None, ">", 1.0, offset, feedback)
 
-    def checked(self, group: Group) -> Group:
-        """The neuron's group, if it is of the kind that can be carried over."""
+    def _neuron_group(self, group: Group) -> Group:
+        """The neuron's group, which must be of a kind that can be converted."""
         neuron = group.group("neuron")
         if (kind := neuron.text("type")) not in _NEURONS:
             raise refuse(neuron.path, "type", repr(kind), "CUBA (or its older name LOIHI)", "rebuild the block with block.cuba")
-        self.source.note(neuron.path, "type", "kept", "leaky integrate-and-fire with a current")
-        plain = {"gradedSpike": (0, "spikes are 0 or 1; train with graded_spike=False"), "messageBits": (0, "spikes are 0 or 1")}
-        plain |= {"refDelay": (1, "there is no refractory time"), "wgtExp": (0, "scale the weights instead")}
-        plain |= {"weight_exp": (0, "netx drops it; use MeanOnlyBatchNorm")}
-        for name, (only, remedy) in plain.items():
+        self.record(neuron.path, "type", "kept", "leaky integrate-and-fire with a current")
+        for name, (only, remedy) in _WITHOUT_EFFECT.items():
             if name in neuron:
-                neuron.number(name, only, only, remedy=remedy)
-                self.source.note(neuron.path, name, "ignored", f"{only}: nothing to carry")
-        if "delay" in group:
-            group.whole("delay", 0, 0, "train with delay=False")
-            self.source.note(group.path, "delay", "ignored", "all 0")
+                neuron.integer(name, only, only, remedy=remedy)
+                self.record(neuron.path, name, "ignored", f"{only}: without effect")
         return neuron
 
-    def spikes(self, group: Group, stage: Spiking) -> None:
+    def _append(self, group: Group, stage: Spiking) -> None:
         """Append a population."""
-        self.source.stages.append(stage)
-        self.source.note(group.path, "shape", "kept", f"{self.shape}")
-        shifted = group.number("delay_shift", 0, 1, default=1)
-        self.latency += shifted
-        self.netx_latency += group.text("type") != "input"  # its synapses hand on in the next step
+        self.builder.neurons(stage)
+        self.latency += group.integer("delay_shift", 0, 1, default=1)
+        self.netx_latency += group.text("type") != "input"  # its synapses deliver in the next step
         detail = f"its spikes leave {self.latency} steps later in SLAYER, {self.netx_latency} in netx, here at once"
-        self.source.note(group.path, "delay_shift", "ignored", detail)
+        self.record(group.path, "delay_shift", "ignored", detail)
 
-    def integrate(self, group: Group) -> None:
-        """The last block, whose membranes are the scores."""
-        self.end = group.path
-        self.source.note(group.path, "shape", "kept", f"{self.shape}, the classes")
-        group.read.update(("neuron", "delay_shift"))
+    def _append_readout(self, group: Group) -> None:
+        """Append the last block, whose membranes are the scores."""
+        group.read.add("delay_shift")
         if "neuron" not in group:
-            if "delay" in group:
-                group.whole("delay", 0, 0, "train with delay=False")
-            self.source.stages.append(Integrating(group.path, 1.0, 1.0, self.bias(group)))
-            self.source.note(group.path, "integration", "added", "W s is summed over time, as netx does for a block without neurons")
+            self.builder.neurons(Integrating(group.path, offset=self._bias(group)))
+            self.record(group.path, "integration", "added", "W s is summed over time, as netx does for a block without neurons")
             return
-        neuron = self.checked(group)
-        current, decay = self.decay(neuron, "iDecay", 0), self.decay(neuron, "vDecay", 0)
-        offset = self.bias(group)
-        if np.ndim(current) or (current and (np.any(decay) or np.any(offset))):
+        neuron = self._neuron_group(group)
+        current_decay, decay, offset = self._decay(neuron, "iDecay", 0), self._decay(neuron, "vDecay", 0), self._bias(group)
+        if np.ndim(current_decay) or (current_decay and (np.any(decay) or np.any(offset))):
             limit = f"{_ONE}, or vDecay {_ONE} and no bias: a readout has one decay"
             raise refuse(neuron.path, "iDecay", "another decay beside vDecay", limit, "use current_decay=1 in the last block")
-        self.source.note(neuron.path, "vThMant", "ignored", "out of reach: no spikes, the membranes are the scores")
-        self.source.stages.append(Integrating(group.path, current or decay, 1.0, offset))
-        neuron.read.add("vThMant")
-        self.note_rest(neuron)
+        self.record(neuron.path, "vThMant", "ignored", "out of reach: no spikes, the membranes are the scores")
+        self.builder.neurons(Integrating(group.path, current_decay or decay, 1.0, offset))
+        self._record_others(neuron)

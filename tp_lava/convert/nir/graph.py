@@ -1,0 +1,163 @@
+"""A graph of NIR as a chain of nodes: subgraphs put in place, recurrence set aside, every other branch refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from tp_lava.convert.builder import SourceBuilder
+from tp_lava.convert.values import array_of, extent, refuse
+
+MOST_NODES = 1000
+DEEPEST = 32  # graphs within graphs
+_REMEDY = "only chains can be converted, with recurrence as a Linear or Affine from a neuron back to itself"
+
+Named = tuple[str, Any]  # path of a node, the node
+
+
+def is_spiking(nir: ModuleType, node: Any) -> bool:
+    """Whether a node is a spiking neuron."""
+    return isinstance(node, nir.LIF | nir.CubaLIF | nir.IF)
+
+
+def chain_of(nir: ModuleType, graph: Any, name: str, builder: SourceBuilder) -> tuple[dict[str, Any], dict[str, Named]]:
+    """-> (the nodes from Input to Output by path, the map from a neuron back to itself by the neuron's path).
+
+    name: of the graph, for errors; builder: takes the records of nodes without effect. Raises InvalidValueError.
+    """
+    flat = _FlatGraph(nir, name)
+    flat.add_graph(graph, "", 0)
+    flat.remove_delays(builder)
+    feedback = flat.take_recurrences()
+    return {path: flat.nodes[path] for path in flat.order()}, feedback
+
+
+class _FlatGraph:
+    """A graph without subgraphs: nodes by path, and edges between them."""
+
+    def __init__(self, nir: ModuleType, name: str) -> None:
+        self.nir, self.name = nir, name
+        self.nodes: dict[str, Any] = {}
+        self.edges: list[tuple[str, str]] = []
+        self.inner_ends: list[str] = []  # Inputs and Outputs of subgraphs
+        self.count = 0
+
+    def add_graph(self, graph: Any, prefix: str, depth: int) -> None:
+        """Add a graph and those within it, whose nodes are called `graph.node`."""
+        where = prefix[:-1] or self.name
+        if depth > DEEPEST:
+            raise refuse(where, "nodes", f"graphs more than {DEEPEST} deep", "fewer", "flatten the graph")
+        if not isinstance(graph.nodes, Mapping):
+            raise refuse(where, "nodes", type(graph.nodes).__name__, "a dict", "build it with nir.NIRGraph")
+        ends: dict[str, tuple[str, str]] = {}  # of each node: where its edges arrive and where they leave
+        for name, node in graph.nodes.items():
+            path = f"{prefix}{name}"
+            self.count += 1
+            if self.count > MOST_NODES:
+                raise refuse(self.name, "nodes", f"more than {MOST_NODES}", "fewer", "convert a smaller graph")
+            if isinstance(node, self.nir.NIRGraph):
+                self.add_graph(node, f"{path}.", depth + 1)
+                ends[str(name)] = (
+                    f"{path}.{_only(node.nodes, self.nir.Input, path)}",
+                    f"{path}.{_only(node.nodes, self.nir.Output, path)}",
+                )
+                continue
+            if path in self.nodes:
+                raise refuse(path, "name", "given to two nodes", "unique", "rename one")
+            self.nodes[path] = node
+            ends[str(name)] = (path, path)
+            if depth and isinstance(node, self.nir.Input | self.nir.Output):
+                self.inner_ends.append(path)
+        self.edges += [(ends[a][1], ends[b][0]) for a, b in _pairs(graph.edges, where, ends)]
+
+    def after(self, path: str) -> list[str]:
+        return [b for a, b in self.edges if a == path]
+
+    def before(self, path: str) -> list[str]:
+        return [a for a, b in self.edges if b == path]
+
+    def remove_delays(self, builder: SourceBuilder) -> None:
+        """Join the neighbours of nodes without effect: delays of zero, Inputs and Outputs of subgraphs."""
+        delays = [path for path, node in self.nodes.items() if isinstance(node, self.nir.Delay)]
+        for path in delays:
+            delay = array_of(path, "delay", self.nodes[path].delay, integers=True)
+            if np.any(delay):
+                raise refuse(path, "delay", extent(delay), "zero, as connections here have no delays", "leave the Delay node out")
+            builder.record(path, "delay", "ignored", "zero")
+        for path in (*self.inner_ends, *delays):
+            before, after = self.before(path), self.after(path)
+            if len(before) > 1 and len(after) > 1:
+                raise refuse(path, "predecessors", _listed(before), "a single node", _REMEDY)
+            self.remove(path)
+            self.edges += [(a, b) for a in before for b in after]
+
+    def remove(self, path: str) -> None:
+        self.edges = [edge for edge in self.edges if path not in edge]
+        del self.nodes[path]
+
+    def take_recurrences(self) -> dict[str, Named]:
+        """Remove the maps that lead from a neuron back to itself. -> by the neuron's path."""
+        found: dict[str, Named] = {}
+        for path, node in list(self.nodes.items()):
+            before = self.before(path)
+            if not isinstance(node, self.nir.Linear | self.nir.Affine) or len(before) != 1 or before != self.after(path):
+                continue
+            (neuron,) = before
+            if not is_spiking(self.nir, self.nodes[neuron]):
+                continue
+            if neuron in found:
+                both = f"{found[neuron][0]!r} and {path!r}"
+                raise refuse(neuron, "recurrence", both, "a single Linear or Affine", "add their weights")
+            found[neuron] = (path, node)
+            self.remove(path)
+        return found
+
+    def order(self) -> list[str]:
+        """The nodes from Input to Output, of which there must be one each, and no other way."""
+        path, end = (_only(self.nodes, kind, self.name) for kind in (self.nir.Input, self.nir.Output))
+        for name in self.nodes:
+            for what, found, none_at in (("predecessors", self.before(name), path), ("successors", self.after(name), end)):
+                if len(found) != int(name != none_at):
+                    raise refuse(name, what, _listed(found) or "none", "none" if name == none_at else "a single node", _REMEDY)
+        order = [path]
+        while path != end:
+            (path,) = self.after(path)
+            order.append(path)
+        others = [name for name in self.nodes if name not in order]
+        if others:  # they form a cycle
+            raise refuse(self.name, "nodes", f"{_listed(others)} aside", "all on the way from Input to Output", _REMEDY)
+        return order
+
+
+def _only(nodes: Mapping[str, Any], kind: type, where: str) -> str:
+    """The name of the single Input or Output of a graph."""
+    found = [str(name) for name, node in nodes.items() if isinstance(node, kind)]
+    if len(found) != 1:
+        limit = f"a graph with one {kind.__name__}"
+        raise refuse(where, "nodes", f"with {len(found)} {kind.__name__} nodes {found[:4]}", limit, "convert its parts one by one")
+    return found[0]
+
+
+def _pairs(edges: Any, where: str, names: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Edges, which must be between nodes, and each once."""
+    try:
+        pairs = [(str(a), str(b)) for a, b in edges]
+    except (TypeError, ValueError):
+        raise refuse(where, "edges", type(edges).__name__, "pairs of names", "build it with nir.NIRGraph") from None
+    for (a, b), count in Counter(pairs).items():
+        for end in (a, b):
+            if end not in names:
+                limit = f"between nodes, which {end!r} is not"
+                raise refuse(where, "edges", f"from {a!r} to {b!r}", limit, "add the node or remove the edge")
+        if count > 1:
+            raise refuse(where, "edges", f"{a!r} to {b!r} more than once", "one between two nodes", "remove the duplicates")
+    return pairs
+
+
+def _listed(names: list[str]) -> str:
+    """The first few names."""
+    return ", ".join(repr(name) for name in names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
