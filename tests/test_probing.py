@@ -53,7 +53,7 @@ def samples(rng):
 
 TESS_VARS = {
     *("hidden0_causal_rate", "hidden0_acausal_rate", "hidden0_bias_rate", "pre_decay", "post_decay", "hidden0_basis", "hidden0_error_gain"),
-    *("hidden0_pre_trace", "recurrent0_pre_trace", "hidden0_post_trace", "hidden0_causal_third", "hidden0_error", "readout_count"),
+    *("hidden0_pre_trace", "recurrent0_pre_trace", "hidden0_post_trace", "hidden0_causal_third_factor", "hidden0_error", "readout_count"),
     *("hidden0_change", "recurrent0_change", "bias0_change", "readout_change", "readout_potential", "readout_decay"),
 }
 

@@ -22,7 +22,7 @@ from tp_lava.lava.shim import make_importable
 _PAUSE_SECONDS = 10.0
 _NEW, _IDLE, _RUNNING, _FAILED, _OVER = "not entered", "idle", "running continuously", "failed", "over"
 
-_opening = threading.Lock()  # so that a new child belongs to one session
+_opening = threading.Lock()  # compiling and starting change loggers and registries that all sessions share
 
 
 def session(
