@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tp_lava.backends.layerwise import Delivery
 from tp_lava.divergence.forms import NetworkForm, Trial
 from tp_lava.graph.chain import ChainLayer
+from tp_lava.graph.connections import Conv2d
 
 TERMS = ("weights", "bias", "decay", "current_decay", "reset")
 
@@ -51,7 +51,13 @@ class NeuronForm:
 
 def incoming(form: NetworkForm, layer: ChainLayer, neuron: int) -> np.ndarray:
     """(n_in,): the weight by which each unit below reaches a neuron."""
-    return Delivery(layer.forward.kind, form.weights[layer.forward.name]).incoming(neuron)
+    kind, weights = layer.forward.kind, np.asarray(form.weights[layer.forward.name], np.float64)
+    if not isinstance(kind, Conv2d):
+        return weights[neuron]
+    offsets, targets, taps = kind.synapses()
+    reached = np.flatnonzero(targets == neuron)
+    units = np.searchsorted(offsets, reached, side="right") - 1
+    return np.bincount(units, weights.ravel()[taps[reached]], kind.n_inputs)
 
 
 @dataclass(frozen=True)
