@@ -221,7 +221,9 @@ def test_what_c_refuses_changes_nothing(tmp_path, rng):
     assert silent.begin(0, 5) == -1
 
 
-@pytest.mark.parametrize("rule", [tpl.TP(0.02, 0.05, 2, train_target=True), OutputError(0.05, 0.02), tpl.TESS(0.3, 0.05, update="sequence")])
+@pytest.mark.parametrize(
+    "rule", [tpl.TP(0.02, 0.05, 2, train_target=True), OutputError(0.05, 0.02), tpl.TESS(0.3, 0.05, basis="walsh", update="sequence")]
+)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_it_is_a_back_end(rule, batch, rng):
     """On any circuit's memory, batches included: what the interpreter does."""

@@ -13,7 +13,7 @@ from output_error_rule import OutputError
 from random_programs import random_program
 from second_trace_rule import SecondTrace
 from synapse_state_rule import SynapseState
-from test_targets import product_program, python_product
+from test_backends import product_program, python_product
 
 import tp_lava as tpl
 from tp_lava.circuit import Operation, Owner, UpdateWeights
