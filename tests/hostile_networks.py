@@ -6,7 +6,7 @@ import struct
 import numpy as np
 
 import tp_lava as tpl
-from tp_lava.graph.connections import Pool2d, Conv2d
+from tp_lava.graph.connections import Conv2d, Pool2d
 from tp_lava.graph.network import Layer, Network
 
 WRONG = (None, True, -1, 0, 1e400, 2**62, "a", [], {}, [[]], {"type": "Network"}, {"type": "LIF"}, {"type": "__import__"}, float("nan"))

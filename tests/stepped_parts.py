@@ -22,7 +22,10 @@ class SteppedParts:
 
     def present(self, samples, learn=True):
         """-> the scores after each sample."""
-        scores, steps = [], [step for sample, flag in zip(samples, np.broadcast_to(learn, len(samples))) for step in self._steps(sample, flag)]
+        scores, steps = (
+            [],
+            [step for sample, flag in zip(samples, np.broadcast_to(learn, len(samples))) for step in self._steps(sample, flag)],
+        )
         nothing = np.zeros(self.graph.circuit.network.n_inputs, np.int32), NO_SAMPLE
         for spikes, message in [*steps, *[nothing] * self.graph.lag]:
             self._send(f"{SOURCE}.s_out", spikes)

@@ -19,7 +19,6 @@ from tp_lava.dynamics.program import INSTRUCTIONS
 from tp_lava.graph.connections import Conv2d, Pool2d
 from tp_lava.numbers import Format
 
-
 needs_gcc = pytest.param(C("gcc"), marks=pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc"))
 
 

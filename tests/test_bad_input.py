@@ -221,8 +221,14 @@ def learner():
         (lambda learner: learner.learn(GOOD, -1), "sample: label is -1"),
         (lambda learner: learner.learn(GOOD, 1.0), "sample: label is 1.0"),
         (lambda learner: learner.learn(GOOD, 1, contrast_labels=[1]), "sample: contrast_labels is 1 labels, but must be one per row, 2"),
-        (lambda learner: learner.learn(GOOD, 1, contrast_labels=[0, 2]), "sample: contrast_labels is .*, but must be with the sample's own label 1"),
-        (lambda learner: learner.learn(GOOD, 1, contrast_labels=[1, 3]), r"sample: contrast_labels is 3, but must be an integer in \[0, 3\)"),
+        (
+            lambda learner: learner.learn(GOOD, 1, contrast_labels=[0, 2]),
+            "sample: contrast_labels is .*, but must be with the sample's own label 1",
+        ),
+        (
+            lambda learner: learner.learn(GOOD, 1, contrast_labels=[1, 3]),
+            r"sample: contrast_labels is 3, but must be an integer in \[0, 3\)",
+        ),
         (
             lambda learner: learner.learn(np.zeros((4, 6)), 1),
             "sample: events is of type ndarray, but must be Events; make them with tpl.Events",

@@ -21,7 +21,6 @@ from test_circuits import engine_for
 from typer.testing import CliRunner
 
 import tp_lava as tpl
-
 from tp_lava import cli
 from tp_lava.backends.c import C
 from tp_lava.backends.interpreter import Interpreter, interpret

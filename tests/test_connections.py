@@ -9,10 +9,10 @@ from stage_oracle import run_stages
 
 import tp_lava as tpl
 from tp_lava import InvalidValueError
-from tp_lava.graph.connections import Pool2d, Conv2d
-from tp_lava.convert import stages
-from tp_lava.graph.network import Layer, Network
 from tp_lava.backends.interpreter import interpret_step
+from tp_lava.convert import stages
+from tp_lava.graph.connections import Conv2d, Pool2d
+from tp_lava.graph.network import Layer, Network
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -22,8 +22,8 @@ from lava.magma.core.run_configs import Loihi2SimCfg  # noqa: E402
 from lava.proc.io.source import RingBuffer  # noqa: E402
 from lava.proc.monitor.process import Monitor  # noqa: E402
 
-from tp_lava.processes import EventSource, OnChipLearner, ScoreSink  # noqa: E402
 from tp_lava.parts.messages import LABEL, LAST_STEP, LEFT, SAMPLE_SIZE, START  # noqa: E402
+from tp_lava.processes import EventSource, OnChipLearner, ScoreSink  # noqa: E402
 
 SIZES = (10, 8, 6, 4)
 RULE = tpl.TP(0.02, 0.02, 3)

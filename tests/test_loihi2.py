@@ -14,23 +14,22 @@ from random_programs import random_program
 from second_trace_rule import SecondTrace
 from synapse_state_rule import SynapseState
 from test_backends import product_program, python_product
-
-import tp_lava as tpl
-from tp_lava.circuit import Operation, Owner, UpdateWeights
 from tp_lava.commands.converting import model_named
 from tp_lava.commands.tasks import rule_named
-from tp_lava.dynamics.neuron import NeuronFormats, neuron_program, trace_program
-from tp_lava.dynamics.piecewise import Piecewise
-from tp_lava.dynamics.readout import readout_program
-from tp_lava.dynamics.symbols import Tracer, evaluate, multiply, saturate, spike, total
-from tp_lava.dynamics.third_factor import Seen, ThirdFactor, third_factors_program
-from tp_lava.errors import InvalidValueError, NumberRangeError
-from tp_lava.numbers import Format
-from tp_lava.dynamics.readout import Readout
+
+import tp_lava as tpl
 from tp_lava.backends.interpreter import Interpreter, interpret
 from tp_lava.backends.loihi2 import Loihi2, circuit_listings, compile_program, emulate, emulate_step, learning_string
 from tp_lava.backends.loihi2.compiling import gathers
 from tp_lava.backends.loihi2.listing import INSTRUCTIONS, Constant, Line, Register
+from tp_lava.circuit import Operation, Owner, UpdateWeights
+from tp_lava.dynamics.neuron import NeuronFormats, neuron_program, trace_program
+from tp_lava.dynamics.piecewise import Piecewise
+from tp_lava.dynamics.readout import Readout, readout_program
+from tp_lava.dynamics.symbols import Tracer, evaluate, multiply, saturate, spike, total
+from tp_lava.dynamics.third_factor import Seen, ThirdFactor, third_factors_program
+from tp_lava.errors import InvalidValueError, NumberRangeError
+from tp_lava.numbers import Format
 
 FORMS = [{}, {"branch_free": True}, {"registers": 6}, {"registers": 6, "branch_free": True}]
 
@@ -362,7 +361,7 @@ def test_learning_runs_are_the_interpreter_s(form, options, rng):
     learner = LEARNERS[form](rng)
     twin, start = learner.copy(), {name: array.copy() for name, array in learner.mantissas.items()}
     inference, learning = learner.circuits
-    rows = {axis: 3 for axis in learning.row_counts} if form == "tp_match" else {}
+    rows = dict.fromkeys(learning.row_counts, 3) if form == "tp_match" else {}
     back_ends = [(Interpreter(), Interpreter()), (Loihi2(**options), Loihi2(rows=rows, **options))]
     codes = [(infer.compile(inference), learn.compile(learning or inference)) for infer, learn in back_ends]
     for number in range(3):

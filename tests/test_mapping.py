@@ -12,15 +12,15 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import cli
+from tp_lava.backends import interpreter
 from tp_lava.circuit import Accumulate, Owner, RunProgram, UpdateWeights
-from tp_lava.graph.connections import Pool2d, Conv2d
 from tp_lava.deploy import map_network
 from tp_lava.deploy.loihi2 import Costs, Limit, Limits, count, estimate, learning_memory
 from tp_lava.deploy.loihi2.demand import instructions
 from tp_lava.dynamics.contrast import contrast_program
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, plasticity_program
+from tp_lava.graph.connections import Conv2d, Pool2d
 from tp_lava.graph.network import Layer
-from tp_lava.backends import interpreter
 
 WALSH = tpl.TESS(rate=0.5, basis="walsh", update="step")
 

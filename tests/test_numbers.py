@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tp_lava.backends.cpu import _SCOPE
 from tp_lava.errors import InvalidValueError, NumberRangeError
 from tp_lava.numbers import Format, draw, exponent_to_hold, mix, quantise_decay, seed_key
-from tp_lava.backends.cpu import _SCOPE
 
 WORDS = st.integers(0, 2**32 - 1)
 

@@ -13,9 +13,9 @@ from test_tess import rule_of
 
 import tp_lava as tpl
 from tp_lava.circuit import UpdateWeights
+from tp_lava.circuit.build import build_circuit
 from tp_lava.learner import epoch_order
 from tp_lava.optimisers import of_layer
-from tp_lava.circuit.build import build_circuit
 
 NETWORK = lively(tpl.Network.dense((8, 9, 7, 4), neuron=tpl.LIF(0.9, 0.7), trace_decay=0.8, seed=11), 2.5)
 ADAM, MOMENTUM = tpl.Adam(0.8, 0.95, 1e-3), tpl.SGD(0.7)

@@ -14,18 +14,18 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import cli
+from tp_lava.backends.interpreter import interpret, interpret_step
+from tp_lava.circuit.build import build_circuit
+from tp_lava.circuit.formats import FixedPoint, plan
 from tp_lava.deploy import export_c
 from tp_lava.engine import Engine, stream_labels
 from tp_lava.errors import InvalidValueError, NumberRangeError
-from tp_lava.circuit.formats import FixedPoint, plan
 from tp_lava.numbers import Format
 from tp_lava.pretrained import pretrained
 from tp_lava.ranges import LOIHI, Limits, analyse, check, check_ranges
 from tp_lava.ranges.checking import circuit_of
 from tp_lava.ranges.evaluator import Evaluator
 from tp_lava.ranges.intervals import Interval
-from tp_lava.backends.interpreter import interpret, interpret_step
-from tp_lava.circuit.build import build_circuit
 
 SEEDS = st.integers(0, 2**32 - 1)
 STEPS = 8

@@ -11,9 +11,9 @@ from test_functions import evaluate, unary
 
 import tp_lava as tpl
 from tp_lava.circuit import RunProgram
+from tp_lava.circuit.build import build_circuit
 from tp_lava.dynamics.functions import RECIPROCAL, RECIPROCAL_ERROR, reciprocal
 from tp_lava.numbers import Format
-from tp_lava.circuit.build import build_circuit
 
 RATE = 0.02
 STEPS = 15
@@ -107,7 +107,9 @@ def test_a_batch_learns_the_mean(rng):
 
 def test_the_published_rule_costs_no_more_than_its_equation():
     circuit = build_circuit(network_of(), rule_of(READOUTS["published"]))
-    (program,) = (operation.program for operation in circuit.step if isinstance(operation, RunProgram) and operation.program.name == "readout")
+    (program,) = (
+        operation.program for operation in circuit.step if isinstance(operation, RunProgram) and operation.program.name == "readout"
+    )
     assert [port.name for port in program.ports] == ["input", "score", "label", "rate", "third"]
     assert not {"readout_potential", "readout_elapsed", "readout_gain", "readout_decay", "readout_count", "steps_left"} & set(
         circuit.buffers

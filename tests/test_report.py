@@ -363,8 +363,8 @@ def test_a_browser_shows_it_without_a_word(html, tmp_path):
 
 
 def test_a_convolution_and_a_third_layer_are_drawn():
-    from tp_lava.graph.connections import Conv2d
     from tp_lava.deploy import map_network
+    from tp_lava.graph.connections import Conv2d
     from tp_lava.report.drawings import architecture
 
     spatial = Conv2d((1, 4, 4), 2, (3, 3), padding=(1, 1))

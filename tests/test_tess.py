@@ -10,8 +10,8 @@ from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cp
 
 import tp_lava as tpl
 from tp_lava.circuit import UpdateWeights
-from tp_lava.dynamics.basis import square, untaught, walsh
 from tp_lava.circuit.build import build_circuit
+from tp_lava.dynamics.basis import square, untaught, walsh
 
 PUBLISHED, INTEGRATING = tpl.Readout(decay=0, features="spike"), tpl.Readout()
 

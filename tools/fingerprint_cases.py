@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tp_lava as tpl
-from tp_lava.graph.connections import Pool2d, Conv2d
+from tp_lava.graph.connections import Conv2d, Pool2d
 from tp_lava.pretrained import pretrained
 
 SAVED = Path(__file__).resolve().parents[1] / "tests" / "saved"
@@ -69,7 +69,9 @@ def convolution(shape: tuple[int, int, int] = CAMERA, pooling: tuple[Pool2d, ...
     network = dense(spatial.size, 20, inputs=spatial.n_inputs)
     kernel = np.random.default_rng(6).normal(0.02, 0.15, spatial.weight_shape)
     layers = tpl.Layer(spatial.size, tpl.LIF(0.9), connection=spatial), network.layers[1]
-    return tpl.Network.of_layers(network.n_inputs, layers, network.n_classes, {**network.weights, "hidden0": kernel}, seed=network.seed, drawn=network.drawn)
+    return tpl.Network.of_layers(
+        network.n_inputs, layers, network.n_classes, {**network.weights, "hidden0": kernel}, seed=network.seed, drawn=network.drawn
+    )
 
 
 def shipped(name: str) -> tpl.Network:
@@ -92,7 +94,9 @@ def not_at_all(learner: tpl.Learner, samples: Sequence[tpl.Sample]) -> tuple[tpl
 
 
 def against_given_labels(learner: tpl.Learner, samples: Sequence[tpl.Sample]) -> tuple[tpl.Learner, list[tpl.Outcome]]:
-    return learner, [learner.learn(sample.events, sample.label, contrast_labels=[(sample.label + n) % 10 for n in (3, 0, 1, 7)]) for sample in samples]
+    return learner, [
+        learner.learn(sample.events, sample.label, contrast_labels=[(sample.label + n) % 10 for n in (3, 0, 1, 7)]) for sample in samples
+    ]
 
 
 def in_batches(learner: tpl.Learner, samples: Sequence[tpl.Sample]) -> tuple[tpl.Learner, list[tpl.Outcome]]:

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 import tp_lava as tpl
-from tp_lava.graph.connections import Pool2d, Conv2d
 from tp_lava.deploy.c import export_c, library_of
 from tp_lava.errors import TpLavaError, invalid
+from tp_lava.graph.connections import Conv2d, Pool2d
 from tp_lava.graph.network import Layer, Network
 from tp_lava.rules import Rule
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from tp_lava.backends.c.members import STRUCTS
 from tp_lava.commands import configuration, options
 from tp_lava.commands.configuration import Config
 from tp_lava.commands.named import check_fits, is_learner, learner_named, load, load_split, model_named
@@ -27,7 +28,6 @@ from tp_lava.deploy.loihi2.limits import BOARDS
 from tp_lava.errors import invalid
 from tp_lava.learner import Learner
 from tp_lava.ranges import check_ranges as ranges_of
-from tp_lava.backends.c.members import STRUCTS
 
 if TYPE_CHECKING:
     from tp_lava.report import Facts

@@ -15,8 +15,8 @@ from tp_lava.commands.printing import make_folder, print_json, print_rows
 from tp_lava.convert import SUFFIXES, convert
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.graph.names import hidden
-from tp_lava.learner import Learner
 from tp_lava.graph.network import Network
+from tp_lava.learner import Learner
 
 _OPTIONS = {"nir": ("dt", "reset", "exporter"), "state dict": ("layers",), "slayer": ()}  # of each format
 

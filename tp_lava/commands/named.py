@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tp_lava.archive import kind_of
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.commands.options import RuleName
 from tp_lava.comparison.benchmarks import BENCHMARKS, TEST_SHARE, hold_back
 from tp_lava.comparison.variants import variant_named
@@ -18,9 +19,8 @@ from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.graph import why_not_in_engine
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.finetuning import RULE
-from tp_lava.circuit.formats import FixedPoint
-from tp_lava.learner import Learner
 from tp_lava.graph.network import Network
+from tp_lava.learner import Learner
 from tp_lava.pretrained import NAMES, pretrained
 from tp_lava.rules import TESS, Rule
 

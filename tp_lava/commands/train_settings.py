@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.commands import options
 from tp_lava.commands.named import fixed_point, is_learner, load, load_split, model_named, rules_with, training_rule
 from tp_lava.comparison.benchmarks import BENCHMARKS, hold_back
 from tp_lava.data.events import Sample
 from tp_lava.errors import invalid
 from tp_lava.finetuning import frozen
-from tp_lava.circuit.formats import FixedPoint
-from tp_lava.learner import Learner
 from tp_lava.graph.network import Network
+from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine, Plateau, Schedule
 from tp_lava.rules import Update
 

@@ -11,8 +11,8 @@ from typing import cast
 from tp_lava.comparison.benchmarks import Benchmark
 from tp_lava.comparison.variants import BATCH, Variant
 from tp_lava.data.events import Sample
-from tp_lava.learner import Learner
 from tp_lava.graph.network import Network
+from tp_lava.learner import Learner
 from tp_lava.optimisers import Adam, Cosine
 from tp_lava.rules import TP
 from tp_lava.rules.memory import bptt, counted

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tp_lava.comparison.benchmarks import Benchmark
-from tp_lava.errors import invalid
 from tp_lava.dynamics.readout import Readout
+from tp_lava.errors import invalid
 from tp_lava.rules import TESS, TP, Rule
 
 BATCH = 100

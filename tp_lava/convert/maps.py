@@ -9,11 +9,11 @@ from itertools import takewhile
 
 import numpy as np
 
-from tp_lava.graph import connections
-from tp_lava.graph.connections import MOST_SYNAPSES, Conv2d
 from tp_lava.convert.stages import Convolution, Dense, Map, Pooling, Source
 from tp_lava.convert.values import Shape, refuse
 from tp_lava.errors import InvalidValueError
+from tp_lava.graph import connections
+from tp_lava.graph.connections import MOST_SYNAPSES, Conv2d
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,10 +18,10 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from tp_lava.checks import is_number
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.convert.values import CHECK_SHAPES, Parameter, Shape, array_of, check_finite, check_shape, integers_of, pair, parameter, refuse
 from tp_lava.dynamics.neuron import COMPARISONS, LIF, RESETS
 from tp_lava.dynamics.surrogate import ArcTan, Surrogate
-from tp_lava.circuit.formats import FixedPoint
 from tp_lava.provenance import Outcome, ParameterRecord
 
 _TIME_CONSTANT = "a time constant tau gives exp(-1 / tau)"

@@ -9,8 +9,8 @@ from lava.magma.core.model.py.type import LavaPyType
 
 from tp_lava.lava.hardware import TAGS
 from tp_lava.models.register import register_model
-from tp_lava.processes.event_source import EventSource
 from tp_lava.parts.messages import ALL_ROWS, LAST_STEP, NO_SAMPLE
+from tp_lava.processes.event_source import EventSource
 from tp_lava.processes.protocol import end_packet, packets
 
 

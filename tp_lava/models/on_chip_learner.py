@@ -14,9 +14,9 @@ from tp_lava.circuit.operations import STEPS_LEFT
 from tp_lava.learner import Learner
 from tp_lava.models.base import SimulatorModel
 from tp_lava.models.register import TypesOnDemand, register_model
+from tp_lava.parts.messages import LABEL, LEFT, NO_LABEL, START, UNKNOWN, is_active, steps_left
 from tp_lava.processes.base import VARS
 from tp_lava.processes.on_chip_learner import OnChipLearner
-from tp_lava.parts.messages import LABEL, LEFT, NO_LABEL, START, UNKNOWN, is_active, steps_left
 from tp_lava.processes.protocol import unpack
 
 

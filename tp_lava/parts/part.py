@@ -23,7 +23,6 @@ from tp_lava.parts.messages import (
     NO_LABEL,
     NO_SAMPLE,
     ROWS,
-    SAMPLE_SIZE,
     START,
     UNKNOWN,
     is_active,

@@ -11,8 +11,8 @@ from lava.magma.core.process.variable import Var
 from tp_lava.checks import is_whole
 from tp_lava.data.events import Events
 from tp_lava.errors import invalid
-from tp_lava.processes.base import Process
 from tp_lava.parts.messages import NO_LABEL, SAMPLE_SIZE
+from tp_lava.processes.base import Process
 from tp_lava.processes.protocol import packet_size
 
 

@@ -68,7 +68,9 @@ class LayerProcess(Process):
         """The ports that the network and the rule call for."""
         spec = self.spec
         self._ports(InPort, {each.name: each.shape for each in spec.inputs} | ({"sample_in": (SAMPLE_SIZE,)} if spec.sample_from else {}))
-        self._ports(OutPort, {each.name: each.shape for each in spec.outputs} | ({"sample_out": (SAMPLE_SIZE,)} if spec.sends_samples else {}))
+        self._ports(
+            OutPort, {each.name: each.shape for each in spec.outputs} | ({"sample_out": (SAMPLE_SIZE,)} if spec.sends_samples else {})
+        )
 
     def _ports(self, kind: type, shapes: dict[str, tuple[int, ...]]) -> None:
         for name, shape in shapes.items():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from lava.magma.core.process.ports.ports import InPort
 
-from tp_lava.processes.base import Process
 from tp_lava.parts.messages import SAMPLE_SIZE
+from tp_lava.processes.base import Process
 from tp_lava.sharing import shared_array
 
 

@@ -10,15 +10,15 @@ import numpy as np
 
 from tp_lava.checks import is_whole
 from tp_lava.circuit import Circuit
-from tp_lava.errors import invalid
+from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import FixedPoint, plan, start_weights
-from tp_lava.learner import Learner
+from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
+from tp_lava.learner import Learner
 from tp_lava.ranges.abstract import AbstractRun
 from tp_lava.ranges.judge import Judge, Limits
 from tp_lava.ranges.report import RangeReport
 from tp_lava.rules import Rule
-from tp_lava.circuit.build import build_circuit
 
 
 class HeldNetwork(Protocol):

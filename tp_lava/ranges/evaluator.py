@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from tp_lava.backends.interpreter import on_axes
 from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program
 from tp_lava.ranges.intervals import HUGE, OPERATIONS, Array, Interval, assumed, either, pieces
-from tp_lava.backends.interpreter import on_axes
 
 _CLAMPED = {"min": 0, "select": 2}  # which argument of a saturating instruction is clamped
 _FUNCTIONS = ("piecewise", "shift_right", "and")  # what makes it worth while to look at a function octave by octave

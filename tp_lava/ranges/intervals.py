@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tp_lava.backends.interpreter import shifted
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Instruction
-from tp_lava.backends.interpreter import shifted
 
 Array = np.ndarray
 HUGE = 2**60  # what an interval is cut to: beyond every register, within int64

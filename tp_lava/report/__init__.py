@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tp_lava.data.events import Sample
-from tp_lava.learner import Learner
 from tp_lava.graph.network import Network
+from tp_lava.learner import Learner
 from tp_lava.report.facts import Facts as Facts
 from tp_lava.report.facts import gather as gather
 from tp_lava.report.page import render as render

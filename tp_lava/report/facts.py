@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from tp_lava.circuit.formats import FixedPoint, plan
 from tp_lava.data.events import Sample
 from tp_lava.deploy.loihi2 import Costs, Counts, Estimate, Limits, Mapping, Remembered, count, estimate, learning_memory, map_network
 from tp_lava.errors import invalid
-from tp_lava.circuit.formats import FixedPoint, plan
-from tp_lava.learner import Learner
 from tp_lava.graph.network import Network
+from tp_lava.learner import Learner
 from tp_lava.outcome import Outcome
 from tp_lava.quantisation.report import QuantisationReport, measure
 from tp_lava.ranges import LOIHI, RangeReport, check_ranges

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tp_lava.errors import invalid
-from tp_lava.backends.loihi2.listing import Line, Register, Word
 from tp_lava.backends.loihi2.arithmetic import Group
+from tp_lava.backends.loihi2.listing import Line, Register, Word
+from tp_lava.errors import invalid
 
 
 def without_dead(groups: Sequence[Group]) -> list[Group]:

@@ -22,7 +22,17 @@ from tp_lava.backends.loihi2.learning_engine import engine_trace, learning_strin
 from tp_lava.backends.loihi2.listing import NAME, REGISTERS, Listing
 from tp_lava.backends.protocol import Memory, StepByStep, operation_entry
 from tp_lava.checks import is_whole
-from tp_lava.circuit import Accumulate, AccumulateProducts, Circuit, CountSteps, ListEvents, MarkEvents, Operation, RunProgram, UpdateWeights
+from tp_lava.circuit import (
+    Accumulate,
+    AccumulateProducts,
+    Circuit,
+    CountSteps,
+    ListEvents,
+    MarkEvents,
+    Operation,
+    RunProgram,
+    UpdateWeights,
+)
 from tp_lava.dynamics.program import Program
 from tp_lava.errors import invalid
 
@@ -120,9 +130,7 @@ class Loihi2:
         arriving = {o.into for o in circuit.step if isinstance(o, Accumulate)}
         accumulators = [port for port, name in operation.bindings if name in arriving and program.port(port).role == "input"]
         summed = {axis: sizes[axis] for axis in summed_axes(program)}
-        return compile_program(
-            program, registers=self.registers, sizes=summed, accumulators=accumulators, branch_free=self.branch_free
-        )
+        return compile_program(program, registers=self.registers, sizes=summed, accumulators=accumulators, branch_free=self.branch_free)
 
 
 def circuit_listings(

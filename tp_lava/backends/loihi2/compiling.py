@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from tp_lava.checks import is_whole
-from tp_lava.dynamics.program import REDUCTIONS, Program
-from tp_lava.errors import invalid
 from tp_lava.backends.loihi2.allocation import allocate
 from tp_lava.backends.loihi2.listing import REGISTERS, Listing
 from tp_lava.backends.loihi2.lowering import lower
+from tp_lava.checks import is_whole
+from tp_lava.dynamics.program import REDUCTIONS, Program
+from tp_lava.errors import invalid
 
 _NO_SIZES: Mapping[str, int] = {}
 _LEAST_REGISTERS = 6  # what the largest group of instructions needs, and one more

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, MutableMapping
 
 import numpy as np
 
-from tp_lava.errors import NumberRangeError, invalid
-from tp_lava.numbers import PRODUCT_BITS, REGISTER_BITS
 from tp_lava.backends.interpreter import axis_sizes, on_axes, random_bits
 from tp_lava.backends.loihi2.listing import Constant, Line, Listing, Random, Register, Source, Word
+from tp_lava.errors import NumberRangeError, invalid
+from tp_lava.numbers import PRODUCT_BITS, REGISTER_BITS
 
 Array = np.ndarray
 _LOW, _HIGH = -(2 ** (REGISTER_BITS - 1)), 2 ** (REGISTER_BITS - 1) - 1

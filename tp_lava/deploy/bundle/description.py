@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from tp_lava import archive
+from tp_lava.backends.loihi2 import learning_string
 from tp_lava.circuit import Circuit, Learn
 from tp_lava.deploy.bundle.graph import Graph, in_engine, why_not_in_engine
 from tp_lava.deploy.bundle.vectors import learned_names
+from tp_lava.graph.network import Network
 from tp_lava.lava.learning import PERIOD
 from tp_lava.learner import Learner
-from tp_lava.graph.network import Network
 from tp_lava.numbers import STOCK_TRACE_BITS, Format
 from tp_lava.rules import Rule
-from tp_lava.backends.loihi2 import learning_string
 
 NO_DECAY = 1e18  # time constant of the rails: Lava's engine decays y once before it is used
 _LISTED = 16  # parameters with more values are in the file of weights

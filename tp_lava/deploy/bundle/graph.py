@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from tp_lava.circuit import Circuit
+from tp_lava.dynamics.readout import Match
 from tp_lava.errors import InvalidValueError, invalid
+from tp_lava.graph.network import Network
 from tp_lava.lava.learning import PERIOD, check_stock
 from tp_lava.learner import Learner
-from tp_lava.graph.network import Network
 from tp_lava.numbers import WEIGHT_BITS
 from tp_lava.parts import Part, connection, credit, delivered_rows, label_projection, population, thirds_of
-from tp_lava.dynamics.readout import Match
 from tp_lava.rules import Rule
 
 CORE, ENGINE, EMBEDDED, HOST = "neuro-core", "neuro-core and its learning engine", "embedded processor", "host or embedded processor"

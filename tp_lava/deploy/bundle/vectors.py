@@ -6,11 +6,11 @@ from collections.abc import MutableMapping, Sequence
 
 import numpy as np
 
+from tp_lava.backends.interpreter import interpret_step
 from tp_lava.circuit import Circuit, Learn, Operation, Run
 from tp_lava.data.events import Events, Sample
 from tp_lava.deploy.c import in_turn, present
 from tp_lava.learner import Learner
-from tp_lava.backends.interpreter import interpret_step
 
 SPIKES, CHANGE = "spikes_", "change_"  # of names in the file
 

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tp_lava.backends.loihi2 import CircuitListings, circuit_listings
+from tp_lava.backends.loihi2.learning_engine import loihi_string
 from tp_lava.checks import is_whole
+from tp_lava.circuit.formats import FixedPoint
 from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.description import NO_DECAY, arrays, described
 from tp_lava.deploy.bundle.graph import EMBEDDED, Graph, check_graph, graph_of, why_not_in_engine
@@ -18,13 +21,10 @@ from tp_lava.deploy.bundle.vectors import first_steps, vectors
 from tp_lava.deploy.c import check_name, checked_samples, export_c, fixed_learner, out_folder, random_samples
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD
 from tp_lava.errors import NumberRangeError, invalid
-from tp_lava.circuit.formats import FixedPoint
-from tp_lava.learner import Learner
 from tp_lava.graph.network import Network
+from tp_lava.learner import Learner
 from tp_lava.ranges.checking import check_ranges as prove
 from tp_lava.rules import Rule
-from tp_lava.backends.loihi2 import CircuitListings, circuit_listings
-from tp_lava.backends.loihi2.learning_engine import loihi_string
 
 VECTOR_BYTES = 300_000  # of vectors.npz, so that a bundle stays small
 STEPS = 20  # of each sample
