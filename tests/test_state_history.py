@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tp_lava as tpl
-from tp_lava.circuit.labels import present_labels
 from tp_lava.backends.interpreter import interpret_step
+from tp_lava.circuit.labels import present_labels
 
 SIZES = (9, 7, 6, 4)
 RULES = {
