@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import cli
-from tp_lava.backends.loihi2 import circuit_listings
+from tp_lava.graph.connections import Conv2d
 from tp_lava.deploy import export_loihi2
 from tp_lava.deploy.bundle.graph import graph_of, in_engine
 from tp_lava.deploy.bundle.vectors import first_steps, learned_names
-from tp_lava.deploy.c import in_turn, present
-from tp_lava.graph.connections import Conv2d
+from tp_lava.deploy.samples import in_turn, present
 from tp_lava.graph.network import Layer
+from tp_lava.backends.loihi2 import circuit_listings
 
 ROOT = pathlib.Path(__file__).parents[1]
 WALSH = {"basis": "walsh", "temperature": 0.1, "activity": "trace"}
@@ -106,7 +106,7 @@ def assert_vectors_lead_there(learner, samples, folder):
     for events, label in in_turn(twin, samples):
         presented = present(twin, events, label)
     np.testing.assert_array_equal(vectors["scores"][-1], presented.scores)
-    for name in learner.network.weights:
+    for name in learner.weights:
         changed = vectors[f"change_{name}"].sum(0) if f"change_{name}" in vectors else 0
         np.testing.assert_array_equal(start[name] + changed, twin.mantissas[name], name)
 
@@ -256,16 +256,16 @@ def test_the_script_without_lava_loihi(tmp_path, rng):
 def convolution():
     spatial = Conv2d((1, 6, 6), 2, (3, 3))
     layer = Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial)
-    shapes = {"hidden0": spatial.weight_shape, "target": (spatial.size, 3), "readout": (3, spatial.size)}
-    return tpl.Network(36, (layer,), 3, {name: np.ones(shape, np.float32) for name, shape in shapes.items()})
+    shapes = {"hidden0": spatial.weight_shape, "readout": (3, spatial.size)}
+    return tpl.Network.of_layers(36, (layer,), 3, {name: np.ones(shape, np.float32) for name, shape in shapes.items()})
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"model": "float"}, "export: precision is float, but must be fixed"),
-        ({"model": "convolution"}, "export: hidden0: connection is a convolution, but must be all-to-all, for which there are Processes"),
-        ({"model": "match"}, r"export: rule.readout is Match\(\), but must be a Readout on Loihi 2"),
+        ({"model": "convolution"}, "export: hidden0: connection is a convolution, but must be all-to-all where opened into Processes"),
+        ({"model": "match"}, r"export: rule.readout is Match\(\), but must be a Readout where opened into Processes"),
         ({"name": "2nd"}, "export: name is '2nd'"),
         ({"out": __file__}, r"export: out is .*test_bundle.py, a file, but must be a folder"),
         ({"samples": []}, "export: samples is empty"),

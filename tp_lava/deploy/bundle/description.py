@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from tp_lava import archive
-from tp_lava.backends.loihi2 import learning_string
-from tp_lava.circuit import Circuit, Learn
-from tp_lava.deploy.bundle.graph import Graph, in_engine, why_not_in_engine
+from tp_lava.backends.loihi2.learning_engine import learning_string, presynaptic_trace, unsuited
+from tp_lava.circuit import Circuit, RunProgram, UpdateWeights
+from tp_lava.circuit.formats import first_weights
+from tp_lava.deploy.bundle.graph import Bundled, in_engine, why_not_in_engine
 from tp_lava.deploy.bundle.vectors import learned_names
-from tp_lava.graph.network import Network
+from tp_lava.graph.names import READOUT
 from tp_lava.lava.learning import PERIOD
 from tp_lava.learner import Learner
 from tp_lava.numbers import STOCK_TRACE_BITS, Format
-from tp_lava.rules import Rule
+from tp_lava.parts.graph import LEARNING_DENSE
 
 NO_DECAY = 1e18  # time constant of the rails: Lava's engine decays y once before it is used
 _LISTED = 16  # parameters with more values are in the file of weights
-_DEEPER = "target streams go through these weights too, and one LearningDense cannot tell their spikes and third factors from the sample's"
-_RECURRENT = "stock LearningDense learns hidden0 alone here; see docs/processes.md of tp_lava, Lava's own learning engine"
+_ROWS = "further rows go through these weights too, and one LearningDense cannot tell their spikes and third factors from the sample's"
+_ALONE = "stock LearningDense learns {first} alone here; see docs/processes.md of tp_lava, Lava's own learning engine"
 _READOUT = "its presynaptic term is {trace} in {bits} bits, the engine's traces have {stock}; PlasticDense keeps it"
 _FORM = "this learner holds its weights in 8 bits; with precision=tpl.FixedPoint(stock=True) they are in the engine's form"
 
 
 def arrays(learner: Learner) -> dict[str, np.ndarray]:
     """weights.npz: every weight (n_out, n_in) and bias (n,), and parameters of many values, as mantissas."""
-    circuit = _circuit(learner)
+    circuit = circuit_of(learner)
     large = {name: _mantissas(circuit, name) for name in _parameters(circuit)}
     return {**learner.mantissas, **{name: held for name, held in large.items() if held.size > _LISTED}}
 
 
-def described(learner: Learner, name: str, graph: Graph) -> dict[str, Any]:
+def described(learner: Learner, name: str, graph: Bundled) -> dict[str, Any]:
     """What network.json says, as JSON values."""
-    circuit, learned = _circuit(learner), learned_names(learner)
+    circuit, learned = circuit_of(learner), learned_names(learner)
     return {
         "name": name,
         "rule": archive.encoded(learner.rule),
@@ -45,10 +45,10 @@ def described(learner: Learner, name: str, graph: Graph) -> dict[str, Any]:
         "sizes": dict(circuit.sizes),
         "lava_steps_of_a_time_step": graph.period,
         "value": "mantissa * 2**-frac; weights: mantissa * 2**exponent",
-        "weights": {key: _weight(circuit, key, held, learner, key in learned) for key, held in learner.mantissas.items()},
+        "weights": {key: _weight(learner, key, held, key in learned) for key, held in learner.mantissas.items()},
         "parameters": {key: _parameter(circuit, key) for key in _parameters(circuit)},
         "formats": {key: _format(buffer.format) for key, buffer in circuit.buffers.items() if buffer.format},
-        "learning": [_learning(learner, circuit, operation) for operation in circuit.step if isinstance(operation, Learn)],
+        "learning": [_learning(learner, circuit, o, graph) for o in circuit.step if isinstance(o, UpdateWeights)],
         "processes": [
             {"name": n.name, "class": n.what, "stock": n.stock, "of": n.of, "loihi2": n.place, "lag": n.lag} for n in graph.nodes
         ],
@@ -56,7 +56,8 @@ def described(learner: Learner, name: str, graph: Graph) -> dict[str, Any]:
     }
 
 
-def _circuit(learner: Learner) -> Circuit:
+def circuit_of(learner: Learner) -> Circuit:
+    """The circuit that learns, or of a learner without a rule the one that infers."""
     inference, learning = learner.circuits
     return learning or inference
 
@@ -66,9 +67,7 @@ def _parameters(circuit: Circuit) -> list[str]:
 
 
 def _mantissas(circuit: Circuit, name: str) -> np.ndarray:
-    buffer = circuit.buffers[name]
-    held = buffer.encode(circuit.values[name])
-    return np.broadcast_to(held, [circuit.sizes[axis] for axis in buffer.axes] or [1])
+    return np.broadcast_to(circuit.buffers[name].encode(circuit.values[name]), circuit.shape(name))
 
 
 def _parameter(circuit: Circuit, name: str) -> dict[str, Any]:
@@ -81,8 +80,8 @@ def _format(format: Format) -> dict[str, int | bool]:
     return {"bits": format.bits, "frac": format.frac, "signed": format.signed}
 
 
-def _weight(circuit: Circuit, name: str, held: np.ndarray, learner: Learner, learned: bool) -> dict[str, Any]:
-    format = circuit.buffers[name].format if name in circuit.buffers else None
+def _weight(learner: Learner, name: str, held: np.ndarray, learned: bool) -> dict[str, Any]:
+    format = learner.buffers[name].format
     bits = {"bits": format.bits} if format else {}
     return {"shape": list(held.shape), "type": str(held.dtype), **bits, "exponent": learner.exponents[name], "learns": learned}
 
@@ -90,55 +89,56 @@ def _weight(circuit: Circuit, name: str, held: np.ndarray, learner: Learner, lea
 # Learning rules -----------------------------------------------------------------------------------
 
 
-def _learning(learner: Learner, circuit: Circuit, operation: Learn) -> dict[str, Any]:
+def _learning(learner: Learner, circuit: Circuit, operation: UpdateWeights, graph: Bundled) -> dict[str, Any]:
     """One rule: its string, the traces it takes, and whether a stock LearningDense learns by it."""
-    weights, third = operation.weights.removesuffix("_change"), circuit.buffers[operation.third].format
+    weights, third = operation.owner.name, circuit.buffers[operation.third_factor].format
+    process = next(node.what for node in graph.nodes if operation.owner in node.owners)
     assert third is not None
-    engine = in_engine(learner) and weights == "hidden0"
     rails = {
-        "of": operation.third,
+        "of": operation.third_factor,
         "rails": "y1 - y2: the neuron writes max(third, 0) into y1 and max(-third, 0) into y2 in each step that learns, else 0",
         "format": _format(third),
         "decay": "none",
     }
+    missing = unsuited(operation)
     told = {
         "weights": weights,
-        "rule": learning_string(circuit, operation),
+        "rule": f"none: the engine has not {missing[0]}" if missing else learning_string(circuit, operation),
         "third_factor": rails,
-        "presynaptic": _presynaptic(learner, circuit, operation.trace),
+        "presynaptic": _presynaptic(circuit, presynaptic_trace(operation)),
         "switch": operation.switch,
-        "last_steps": operation.within or "all",
-        "process": "LearningDense" if engine else "TargetProjection" if weights == "target" else "PlasticDense",
+        "last_steps": operation.last_steps or "all",
+        "process": process,
     }
-    if engine:
+    if process == LEARNING_DENSE:
         return {**told, "engine": {"class": "Loihi3FLearningRule", "t_epoch": PERIOD, "y_tau": NO_DECAY}}
-    return {**told, "why_not_stock": _why(learner, circuit, weights, operation.trace)}
+    return {**told, "why_not_stock": _why(learner, circuit, weights, presynaptic_trace(operation))}
 
 
-def _presynaptic(learner: Learner, circuit: Circuit, trace: str) -> dict[str, Any]:
+def _presynaptic(circuit: Circuit, trace: str) -> dict[str, Any]:
     """x0, or the trace x1: its impulse and time constant, in time steps."""
     if not trace:
         return {"x0": "spike of the step"}
     format = circuit.buffers[trace].format
     assert format is not None
-    decay = _decay(trace, learner.network, learner.rule)
+    decay = _decay(circuit, trace)
     kept = {"impulse": 2**format.frac, "decay": decay, "tau": -1 / math.log(decay)} if decay else {"impulse": 2**format.frac, "decay": None}
     return {"x1": trace, "format": _format(format), **kept}
 
 
-def _decay(trace: str, network: Network, rule: Rule | None) -> float:
-    """Of a trace of neurons, or of one that a connection keeps; 0: none."""
-    if trace.endswith("_pre_trace"):
-        return rule.pre_trace_decay if rule else 0.0
-    decays: Mapping[str, float] = {f"hidden{number}_trace": layer.trace_decay for number, layer in enumerate(network.layers)}
-    return decays.get(trace, 0.0)
+def _decay(circuit: Circuit, trace: str) -> float:
+    """Of a trace; 0: none."""
+    bound = (dict(o.bindings) for o in circuit.step if isinstance(o, RunProgram) and trace in o.writes)
+    decays = (bindings["trace_decay"] for bindings in bound if bindings.get("trace") == trace and "trace_decay" in bindings)
+    return next((float(np.asarray(circuit.values[name])) for name in decays), 0.0)
 
 
 def _why(learner: Learner, circuit: Circuit, weights: str, trace: str) -> str:
-    if weights == "hidden0":
+    first = first_weights(learner.network)
+    if weights == first:
         return why_not_in_engine(learner.network, learner.rule) or _FORM
-    if weights == "readout":
+    if weights == READOUT:
         format = circuit.buffers[trace].format if trace else None
         what = {"trace": trace, "bits": format.bits} if format else {"trace": "the spike", "bits": 1}
         return _READOUT.format(**what, stock=STOCK_TRACE_BITS)
-    return _DEEPER if "k" in circuit.sizes else _RECURRENT
+    return _ROWS if circuit.row_counts else _ALONE.format(first=first)

@@ -7,9 +7,9 @@ from collections.abc import MutableMapping, Sequence
 import numpy as np
 
 from tp_lava.backends.interpreter import interpret_step
-from tp_lava.circuit import Circuit, Learn, Operation, Run
+from tp_lava.circuit import Circuit, names
 from tp_lava.data.events import Events, Sample
-from tp_lava.deploy.c import in_turn, present
+from tp_lava.deploy.samples import in_turn, present
 from tp_lava.learner import Learner
 
 SPIKES, CHANGE = "spikes_", "change_"  # of names in the file
@@ -25,22 +25,10 @@ def _cut(events: Events, steps: int) -> Events:
 
 
 def learned_names(learner: Learner) -> tuple[str, ...]:
-    """Weights and biases that some step may change."""
+    """Weights and biases, a rule's own among them, that some step may change."""
     circuit = learner.circuits[1]
-    if circuit is None:
-        return ()
-    written = {name.removesuffix("_change") for operation in circuit.step for name in _changed(operation)}
-    return tuple(name for name in learner.network.weights if name in written)
-
-
-def _changed(operation: Operation) -> tuple[str, ...]:
-    """What an operation may write, of weights and biases and their changes."""
-    match operation:
-        case Learn(_, weights):
-            return (weights,)
-        case Run(program, bindings):
-            return tuple(dict(bindings)[name] for name, _ in program.writes)
-    return ()
+    written = {name for operation in circuit.step for name in operation.writes} if circuit else set()
+    return tuple(name for name in learner.weights if name in written)
 
 
 def vectors(learner: Learner, samples: Sequence[Sample]) -> dict[str, np.ndarray]:
@@ -50,17 +38,17 @@ def vectors(learner: Learner, samples: Sequence[Sample]) -> dict[str, np.ndarray
     mantissas; spikes_hidden0, ... (S, n) uint8; change_hidden0, ... (S, n_out, n_in) int16: how much the mantissas differ from those
     of the step before.
     """
-    twin, names = learner.copy(), learned_names(learner)
-    layers = [f"hidden{number}" for number in range(len(learner.network.layers))]
-    kept: dict[str, list[np.ndarray]] = {"scores": [], **{SPIKES + layer: [] for layer in layers}, **{CHANGE + name: [] for name in names}}
-    before = {name: _mantissas(twin, name) for name in names}
+    twin, changing = learner.copy(), learned_names(learner)
+    spikes = {SPIKES + population.name: names.of(population.name, "spike") for population in learner.network.populations}
+    kept: dict[str, list[np.ndarray]] = {"scores": [], **{key: [] for key in spikes}, **{CHANGE + name: [] for name in changing}}
+    before = {name: _mantissas(twin, name) for name in changing}
 
     def step(circuit: Circuit, memory: MutableMapping[str, np.ndarray]) -> None:
         interpret_step(circuit, memory)
-        kept["scores"].append(memory["score"][0].astype(np.int32))
-        for layer in layers:
-            kept[SPIKES + layer].append(memory[f"{layer}_spike"][0].astype(np.uint8))
-        for name in names:
+        kept["scores"].append(memory[names.SCORE][0].astype(np.int32))
+        for key, buffer in spikes.items():
+            kept[key].append(memory[buffer][0].astype(np.uint8))
+        for name in changing:
             now = _mantissas(twin, name)
             kept[CHANGE + name].append((now - before[name]).astype(_change_type(twin, name)))
             before[name] = now

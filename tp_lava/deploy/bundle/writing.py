@@ -11,20 +11,22 @@ from pathlib import Path
 import numpy as np
 
 from tp_lava.backends.loihi2 import CircuitListings, circuit_listings
-from tp_lava.backends.loihi2.learning_engine import loihi_string
 from tp_lava.checks import is_whole
+from tp_lava.circuit import Owner, names
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.data.events import Sample
-from tp_lava.deploy.bundle.description import NO_DECAY, arrays, described
-from tp_lava.deploy.bundle.graph import EMBEDDED, Graph, check_graph, graph_of, why_not_in_engine
-from tp_lava.deploy.bundle.vectors import first_steps, vectors
-from tp_lava.deploy.c import check_name, checked_samples, export_c, fixed_learner, out_folder, random_samples
-from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD
+from tp_lava.deploy.bundle.description import NO_DECAY, arrays, circuit_of, described
+from tp_lava.deploy.bundle.graph import EMBEDDED, Bundled, graph_of, in_engine, why_not_in_engine
+from tp_lava.deploy.bundle.vectors import CHANGE, SPIKES, first_steps, learned_names, vectors
+from tp_lava.deploy.c import check_name, export_c, fixed_learner, out_folder
+from tp_lava.deploy.samples import checked_samples, random_samples
 from tp_lava.errors import NumberRangeError, invalid
 from tp_lava.graph.network import Network
+from tp_lava.lava.learning import engine_terms, learning_rule_string
 from tp_lava.learner import Learner
 from tp_lava.ranges.checking import check_ranges as prove
 from tp_lava.rules import Rule
+from tp_lava.templates import template
 
 VECTOR_BYTES = 300_000  # of vectors.npz, so that a bundle stays small
 STEPS = 20  # of each sample
@@ -56,7 +58,7 @@ def export_loihi2(
     for part in _FOLDERS:
         out_folder(folder / part)
     learner = _started(model, rule, fixed, seed)
-    check_graph(learner)
+    graph = graph_of(learner)
     if not is_whole(steps, 1):
         raise invalid("export", "steps", repr(steps), "an integer of at least 1", f"{STEPS} are enough to see every layer learn")
     if check_ranges:
@@ -64,7 +66,7 @@ def export_loihi2(
     given = first_steps(checked_samples(samples, learner) if samples is not None else random_samples(learner), steps)
     tests = _packed(vectors(learner, given))
     _check_size(tests)
-    written = _write(folder, _files(learner, name, tests, check_ranges))
+    written = _write(folder, _files(learner, name, graph, tests, proved=check_ranges))
     written += [_saved(learner, folder / "learner.safetensors")]
     written += export_c(learner, folder / "embedded", name, samples=given, check_ranges=False)
     return written
@@ -86,11 +88,9 @@ def _started(model: object, rule: Rule | None, fixed: FixedPoint | None, seed: i
     return Learner(learner.network, learner.rule, learner.fixed or "fixed", learner.seed)
 
 
-def _files(learner: Learner, name: str, tests: bytes, proved: bool) -> dict[str, bytes]:
+def _files(learner: Learner, name: str, graph: Bundled, tests: bytes, *, proved: bool) -> dict[str, bytes]:
     """All files but the learner and its C, by name. A further page for the folder belongs here."""
-    graph = graph_of(learner)
-    inference, learning = learner.circuits
-    made = circuit_listings(learning or inference)
+    made = circuit_listings(circuit_of(learner))
     told = described(learner, name, graph)
     facts = {**_facts(learner, name, graph, made), "learning": told["learning"], "proved": proved}
     texts = {
@@ -103,7 +103,7 @@ def _files(learner: Learner, name: str, tests: bytes, proved: bool) -> dict[str,
     return {**{file: text.encode() for file, text in texts.items()}, "weights.npz": _packed(arrays(learner)), "vectors.npz": tests}
 
 
-def _facts(learner: Learner, name: str, graph: Graph, made: CircuitListings) -> dict[str, object]:
+def _facts(learner: Learner, name: str, graph: Bundled, made: CircuitListings) -> dict[str, object]:
     """What the templates say."""
     classes = list(dict.fromkeys(node.what for node in graph.nodes))
     stock = [node for node in graph.nodes if node.stock]
@@ -114,7 +114,8 @@ def _facts(learner: Learner, name: str, graph: Graph, made: CircuitListings) -> 
         "stock": ", ".join(f"{node.name} ({node.what})" for node in stock),
         "stock_names": tuple(node.name for node in stock),
         "own": ", ".join(sorted(set(classes) - {node.what for node in stock})),
-        "dw": loihi_string(SPIKE_TIMES_THIRD, {"y1": 0}),
+        "compared": _compared(learner, graph),
+        "dw": learning_rule_string(engine_terms(learner.rule)) if in_engine(learner) and learner.rule else "",
         "no_decay": NO_DECAY,
         "rule": type(learner.rule).__name__ if learner.rule else None,
         "shape": "-".join(map(str, learner.network.sizes)),
@@ -123,18 +124,29 @@ def _facts(learner: Learner, name: str, graph: Graph, made: CircuitListings) -> 
     }
 
 
+def _compared(learner: Learner, graph: Bundled) -> list[dict[str, object]]:
+    """What the script compares: in words, its name in the vectors, weights it starts from, Process, Var and lag."""
+    circuit = circuit_of(learner)
+
+    def found(what: str, key: str, buffer: str, weights: str = "") -> dict[str, object]:
+        owner = Owner("plasticity", weights) if weights else circuit.buffers[buffer].owner
+        part = next(part for part in graph.parts.parts.values() if owner in part.owners)
+        lag = max(stage.lag for stage in part.stages if any(buffer in o.writes for o in (*stage.learning, *stage.inferring)))
+        return {"what": what, "key": key, "weights": weights, "process": part.name, "var": part.names[buffer], "lag": lag}
+
+    spikes = [found(f"spikes of {p.name}", SPIKES + p.name, names.of(p.name, "spike")) for p in learner.network.populations]
+    weights = [found(f"weights {w}", CHANGE + w, w, w) for w in learned_names(learner)]
+    return [*spikes, *weights, found("scores", "scores", names.SCORE)]
+
+
 def placements(made: CircuitListings) -> str:
     """Where every operation of a step goes, in order, then the counts of the listings."""
     lines = [f"{p.what} ({p.layer}, {p.runs} a step): {p.place}; {p.note}" for p in made.placements]
     return "Operations of a time step, in order\n\n" + "\n".join(lines) + "\n\nCounts\n\n" + made.table()
 
 
-def _render(template: str, facts: dict[str, object]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    loader = PackageLoader("tp_lava.deploy.bundle", "templates")
-    jinja = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)
-    return jinja.get_template(template).render(facts)
+def _render(source: str, facts: dict[str, object]) -> str:
+    return template("tp_lava.deploy.bundle", source).render(facts)
 
 
 def _packed(held: dict[str, np.ndarray]) -> bytes:
