@@ -18,9 +18,9 @@ from tp_lava.backends.interpreter import interpret, interpret_step
 from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import FixedPoint, plan
 from tp_lava.deploy import export_c
-from tp_lava.engine import Engine, stream_labels
+from tp_lava.engine import Engine
 from tp_lava.errors import InvalidValueError, NumberRangeError
-from tp_lava.numbers import Format
+from tp_lava.numbers import Format, seed_key
 from tp_lava.pretrained import pretrained
 from tp_lava.ranges import LOIHI, Limits, analyse, check, check_ranges
 from tp_lava.ranges.checking import circuit_of
@@ -51,12 +51,11 @@ class Watch:
 
 def watched(circuit, memory, samples, seed=0):
     """Carry out samples, (T, rows, inputs) of bool with labels, and see everything."""
+    memory["random_seed"][0], memory["samples_seen"] = seed_key(seed), np.zeros(1, np.int64)
     watch, engine = Watch(), Engine(circuit, memory)
-    for number, (spikes, labels) in enumerate(samples):
-        engine.begin(len(spikes))
-        classes = circuit.network.n_classes
-        streams = labels if len(labels) > 1 else stream_labels(labels[0], classes, circuit.sizes.get("k", 0), seed, number)
-        engine.set_labels(labels, streams)
+    for spikes, labels in samples:
+        engine.begin(labels, len(spikes))
+        memory["samples_seen"] += 1
         for step in spikes:
             for row, on in enumerate(step):
                 units = np.flatnonzero(on)
@@ -121,10 +120,10 @@ def random_rule(rng, network):
     return tpl.TESS(rates, 0.3, basis="walsh", update=update, learn_last=last, temperature=gain, activity=activity, readout=readout)
 
 
-def random_formats(rng, network, rule, students):
+def random_formats(rng, network, rule, batch_size):
     """Those planned, some of them narrower, so that clamps act."""
     bits = {name: int(rng.integers(3, 9)) for name in network.weights if "bias" not in name}
-    formats = dict(plan(network, rule, FixedPoint(bits).resolved(network, rule), students))
+    formats = dict(plan(network, rule, FixedPoint(bits).resolved(network, rule), batch_size))
     for number in range(len(network.layers)):
         membrane, trace = formats[f"hidden{number}_membrane"], formats[f"hidden{number}_trace"]
         if rng.random() < 0.4:
@@ -156,9 +155,9 @@ def test_no_run_leaves_a_proven_interval(seed):
     rng = np.random.default_rng(seed)
     network = random_network(rng)
     rule = random_rule(rng, network)
-    students = 2 if rule is not None and not isinstance(rule.readout, tpl.Match) and rng.random() < 0.25 else 1
+    batch_size = 2 if rule is not None and not isinstance(rule.readout, tpl.Match) and rng.random() < 0.25 else 1
     try:
-        circuit = build_circuit(network, rule, random_formats(rng, network, rule, students), students)
+        circuit = build_circuit(network, rule, random_formats(rng, network, rule, batch_size), batch_size)
     except NumberRangeError:
         return
     memory = circuit.allocate()
@@ -231,8 +230,8 @@ def test_every_row_that_learns_adds_to_a_sum_of_changes():
         circuit = circuit_of(network, tpl.TP(0.01, 0.01, contrast, update="sequence"), FixedPoint())
         found = proven(analyse(circuit, steps=7))
         for end in (0, 1):
-            assert found["hidden1_change"][end] == 7 * (found["hidden1_third"][end] + contrast * found["target1_third"][end])
-            assert found["hidden0_change"][end] == 7 * found["hidden0_third"][end]
+            assert found["hidden1_change"][end] == 7 * (found["hidden1_third_factor"][end] + contrast * found["target1_third_factor"][end])
+            assert found["hidden0_change"][end] == 7 * found["hidden0_third_factor"][end]
 
 
 # By hand ------------------------------------------------------------------------------------------
@@ -240,11 +239,11 @@ def test_every_row_that_learns_adds_to_a_sum_of_changes():
 
 def hand_network(neuron=None, **weights):
     """Two inputs, one neuron: 3 and -1; exponents of 1/16."""
-    given = {"hidden0": [[3.0, -1.0]], "target": [[1.0, 1.0]], "readout": [[1.0], [-0.5]], **weights}
-    return tpl.Network(2, (tpl.Layer(1, neuron or tpl.LIF(0.5, 2.0), 0.5),), 2, given)
+    given = {"hidden0": [[3.0, -1.0]], "readout": [[1.0], [-0.5]], **weights}
+    return tpl.Network.of_layers(2, (tpl.Layer(1, neuron or tpl.LIF(0.5, 2.0), 0.5),), 2, given)
 
 
-HELD = FixedPoint(weight_exponents={"hidden0": -4, "readout": -4, "target": -4}, membrane_frac=6)
+HELD = FixedPoint(weight_exponents={"hidden0": -4, "readout": -4}, membrane_frac=6)
 
 
 def test_by_hand():
@@ -284,7 +283,7 @@ def test_networks_that_ship_fit(name, rule):
     network = tpl.convert(pretrained(name))
     report = check_ranges(network, rule, steps=100, limits=LOIHI)
     assert not report.problems
-    named = {"hidden0_membrane", "hidden0_third", "hidden0_causal_third", "hidden0_acausal_third"}
+    named = {"hidden0_membrane", "hidden0_third_factor", "hidden0_causal_third_factor", "hidden0_acausal_third_factor"}
     assert set(report.may_saturate) <= named if rule else not report.may_saturate
 
 

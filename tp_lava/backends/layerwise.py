@@ -84,7 +84,7 @@ def run_layer(network: Network, layer: ChainLayer, formats: Formats, below: Arra
         leaked = part.real(names.of(layer.name, "membrane")) * decay
         part.step(layer.forward.pre, below[step])
         spikes[step] = (part.memory[names.of(layer.name, "spike")] > 0) & within[step][:, None]
-        before_reset = leaked + _drive(part, network, layer)
+        before_reset = np.asarray(leaked + _drive(part, network, layer))
         largest = max(largest, float(np.abs(before_reset[within[step]]).max(initial=0.0)))
     return LayerRun(spikes, largest)
 

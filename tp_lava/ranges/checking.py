@@ -15,9 +15,9 @@ from tp_lava.circuit.formats import FixedPoint, plan, start_weights
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
-from tp_lava.ranges.abstract import AbstractRun
-from tp_lava.ranges.judge import Judge, Limits
+from tp_lava.ranges.analysis import IntervalAnalysis
 from tp_lava.ranges.report import RangeReport
+from tp_lava.ranges.verdicts import Limits, entries_of
 from tp_lava.rules import Rule
 
 
@@ -48,12 +48,12 @@ def analyse(
     registers. Raises InvalidValueError for a float circuit.
     """
     if not circuit.fixed:
-        raise invalid("analyse", "circuit", "of floats", "of integers", "make it with formats from fixedpoint.plan")
+        raise invalid("analyse", "circuit", "of floats", "of integers", "make it with formats from circuit.formats.plan")
     if steps is not None and not is_whole(steps, 1):
         raise invalid("analyse", "steps", repr(steps), "an integer of at least 1, or None", "None is any number of steps")
     given = {name: circuit.buffers[name].encode(value) for name, value in circuit.values.items()}
-    run = AbstractRun(circuit, {**given, **(memory or {})}, steps, learning)
-    return RangeReport(Judge(run, limits).entries(), steps, learning and circuit.learns)
+    analysis = IntervalAnalysis(circuit, {**given, **(memory or {})}, steps, learning)
+    return RangeReport(entries_of(analysis, limits), steps, learning and circuit.learns)
 
 
 def check(circuit: Circuit, memory: Mapping[str, np.ndarray] | None = None, **options) -> RangeReport:

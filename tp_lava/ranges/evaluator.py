@@ -14,7 +14,7 @@ import numpy as np
 
 from tp_lava.backends.interpreter import on_axes
 from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program
-from tp_lava.ranges.intervals import HUGE, OPERATIONS, Array, Interval, assumed, either, pieces
+from tp_lava.ranges.intervals import HUGE, Array, Axes, Interval, assumed, either, instruction, pieces
 
 _CLAMPED = {"min": 0, "select": 2}  # which argument of a saturating instruction is clamped
 _FUNCTIONS = ("piecewise", "shift_right", "and")  # what makes it worth while to look at a function octave by octave
@@ -24,7 +24,7 @@ class Evaluator:
     """A program ready to be evaluated on intervals. sizes: axis -> its full length, where some port has it."""
 
     def __init__(self, program: Program, sizes: Mapping[str, int]) -> None:
-        self.program, self.sizes = program, sizes
+        self.program, self._axes = program, Axes(program.axes, sizes)
         self._producer = {i.result: i for i in program.instructions}
         self._ancestors: dict[int, frozenset[int]] = {}
         for _, index in program.reads:
@@ -121,19 +121,8 @@ class Evaluator:
         """An instruction's result; of a select without what its condition says of its branches."""
         if i.saturates and not clamped:
             return values[self.clamped(i)]
-        a = [values[index] for index in i.arguments]
-        match i.op:
-            case "sum":
-                found = self._sum(i, a[0], values, clamped)
-            case "max":
-                found = a[0].collapsed(self.program.axes.index(i["axis"]))
-            case "select":
-                found = either(a[1], a[0].high > 0, a[2], a[0].low < 1)
-            case "constant" | "random":
-                found = OPERATIONS[i.op](i).map(lambda array: array.reshape([1] * len(self.program.axes)))
-            case _:
-                found = OPERATIONS[i.op](i, *a)
-        return self._bounded(i, found, clamped)
+        found = instruction(self._axes, i, *(values[index] for index in i.arguments))
+        return self._bounded(i, self._at_least_one(i, found, values, clamped) if i.op == "sum" else found, clamped)
 
     def _bounded(self, i: Instruction, found: Interval, clamped: bool) -> Interval:
         """Within what the tracer proved, and HUGE."""
@@ -174,17 +163,16 @@ class Evaluator:
             self._again[p, q, wanted] = () if any(i.op in REDUCTIONS for i in steps) else tuple(steps)
         return self._again[p, q, wanted]
 
-    def _sum(self, i: Instruction, x: Interval, values: Mapping[int, Interval], clamped: bool) -> Interval:
-        """Of all elements or only some: target streams may be left out while running."""
-        axis = self.program.axes.index(i["axis"])
-        count = self.sizes[i["axis"]] if x.low.shape[axis] == 1 else 1
-        low, high = (reach.sum(axis=axis, keepdims=True) for reach in (np.minimum(x.low, 0), np.maximum(x.high, 0)))
-        if (start := self._attained(i)) is not None and x.low.min() >= 0:
-            again = {start: Interval.of(0, 0).map(lambda array: array.reshape([1] * len(self.program.axes)))}
-            for step in self._steps_again(start, start, i.arguments[0]):
-                again[step.result] = self._value(step, {a: again.get(a, values[a]) for a in step.arguments}, clamped)
-            low = np.maximum(low, again[i.arguments[0]].low.min(axis=axis, keepdims=True))
-        return Interval(low * count if low.max() < 0 else low, high * count)
+    def _at_least_one(self, i: Instruction, found: Interval, values: Mapping[int, Interval], clamped: bool) -> Interval:
+        """A sum of functions of x - max x: at least that of the element that is zero."""
+        start, x = self._attained(i), values[i.arguments[0]]
+        if start is None or x.low.min() < 0:
+            return found
+        again = {start: self._axes.scalar(Interval.of(0, 0))}
+        for step in self._steps_again(start, start, i.arguments[0]):
+            again[step.result] = self._value(step, {a: again.get(a, values[a]) for a in step.arguments}, clamped)
+        least = again[i.arguments[0]].low.min(axis=self.program.axes.index(i["axis"]), keepdims=True)
+        return Interval(np.maximum(found.low, least), found.high)
 
     def _attained(self, i: Instruction) -> int | None:
         """x - max x, if a sum along the same axis is over a function of it alone: one of its elements is zero."""

@@ -6,16 +6,18 @@ differs has size 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, reduce
 from typing import NamedTuple
 
 import numpy as np
 
 from tp_lava.backends.interpreter import shifted
+from tp_lava.backends.protocol import entry
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Instruction
 
+NAME = "range analysis"
 Array = np.ndarray
 HUGE = 2**60  # what an interval is cut to: beyond every register, within int64
 _FEW = 128  # elements that a table looks at one by one
@@ -31,6 +33,11 @@ class Interval(NamedTuple):
     def of(cls, low: object, high: object) -> Interval:
         """From numbers or arrays."""
         return cls(np.asarray(low, np.int64), np.asarray(high, np.int64))
+
+    @classmethod
+    def total(cls, intervals: Sequence[Interval]) -> Interval:
+        """The sum of all."""
+        return cls(np.asarray(sum(x.low for x in intervals)), np.asarray(sum(x.high for x in intervals)))
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -86,7 +93,23 @@ def pieces(x: Interval) -> Interval:
 # One instruction ----------------------------------------------------------------------------------
 
 
-def _corners(a: Interval, b: Interval) -> Interval:
+class Axes(NamedTuple):
+    """A program's axes, outermost first, and the full length of each."""
+
+    names: tuple[str, ...]
+    sizes: Mapping[str, int]
+
+    def scalar(self, interval: Interval) -> Interval:
+        """One number on all axes."""
+        return interval.map(lambda bound: bound.reshape([1] * len(self.names)))
+
+
+def instruction(axes: Axes, i: Instruction, *arguments: Interval) -> Interval:
+    """What an instruction makes of its arguments. Raises InvalidValueError for one that is not in the table."""
+    return entry(NAME, "instruction", INSTRUCTION_TABLE, i.op, i.op)(axes, i, *arguments)
+
+
+def corners(a: Interval, b: Interval) -> Interval:
     """The product, exact up to HUGE."""
     if max(map(abs, a.bounds)) * max(map(abs, b.bounds)) > HUGE:
         products = [np.clip(x.astype(float) * y.astype(float), -HUGE, HUGE).astype(np.int64) for x in a for y in b]
@@ -97,43 +120,35 @@ def _corners(a: Interval, b: Interval) -> Interval:
 
 def product(i: Instruction, a: Interval, b: Interval, c: Interval | None = None) -> Interval:
     """What is in the wide register of a "mul" or "mul_random" before its shift."""
-    exact = _corners(a, b)
+    exact = corners(a, b)
     if c is not None:
         return Interval(exact.low + c.low, exact.high + c.high)
     half = (1 << i["shift"] >> 1) if i["rounding"] == "nearest" else 0
     return Interval(exact.low, exact.high + half)
 
 
-def _mul(i: Instruction, a: Interval, b: Interval) -> Interval:
-    return _corners(a, b).map(lambda x: shifted(x, i["shift"], i["rounding"]))
-
-
-def _mul_random(i: Instruction, a: Interval, b: Interval, c: Interval) -> Interval:
-    return product(i, a, b, c).map(lambda x: x >> i["shift"])
-
-
-def _shift(i: Instruction, a: Interval) -> Interval:
+def _shift(axes: Axes, i: Instruction, a: Interval) -> Interval:
     by = int(i["by"])
     return a.map(lambda x: np.clip(x, -(HUGE >> by), HUGE >> by) << by) if by >= 0 else a.map(lambda x: x >> -by)
 
 
-def _shift_right(i: Instruction, a: Interval, b: Interval) -> Interval:
+def _shift_right(axes: Axes, i: Instruction, a: Interval, b: Interval) -> Interval:
     moved = [x >> np.clip(count, 0, 62) for x in a for count in b]
     return Interval(reduce(np.minimum, moved), reduce(np.maximum, moved))
 
 
-def _and(i: Instruction, a: Interval, b: Interval) -> Interval:
+def _and(axes: Axes, i: Instruction, a: Interval, b: Interval) -> Interval:
     """Of non-negative values; a mask of low bits keeps the order of those that differ in them alone."""
     mask, whole = b.low, (b.low == b.high) & (b.low & (b.low + 1) == 0) & (a.low >= 0)
     kept = whole & (a.low & ~mask == a.high & ~mask)
     return Interval(np.where(kept, a.low & mask, 0), np.where(kept, a.high & mask, np.minimum(a.high, b.high)))
 
 
-def _piecewise(i: Instruction, a: Interval) -> Interval:
+def _piecewise(axes: Axes, i: Instruction, a: Interval) -> Interval:
     table: Piecewise = i["table"]
     results = _tabulated(table)
     if a.low.size > _FEW:
-        a = Interval.of(*a.bounds).map(lambda bound: bound.reshape([1] * a.low.ndim))
+        a = axes.scalar(Interval.of(*a.bounds))
     low = np.clip(a.low, 0, table.last)
     high = np.maximum(np.clip(a.high, 0, table.last), low)
     reached = [results[begin : end + 1] for begin, end in zip(low.flat, high.flat, strict=True)]
@@ -145,24 +160,35 @@ def _tabulated(table: Piecewise) -> Array:
     return table(np.arange(table.last + 1))
 
 
+def _sum(axes: Axes, i: Instruction, a: Interval) -> Interval:
+    """Of all elements or only some: a rule's own rows may be left out while running."""
+    axis = axes.names.index(i["axis"])
+    count = axes.sizes[i["axis"]] if a.low.shape[axis] == 1 else 1
+    low, high = (reach.sum(axis=axis, keepdims=True) for reach in (np.minimum(a.low, 0), np.maximum(a.high, 0)))
+    return Interval(low * count, high * count)
+
+
 def _truth(never: Array, always: Array) -> Interval:
     return Interval(np.asarray(always, np.int64), 1 - np.asarray(never, np.int64))
 
 
-OPERATIONS: dict[str, Callable[..., Interval]] = {
-    "constant": lambda i: Interval.of(i["value"], i["value"]),
-    "add": lambda i, a, b: Interval(a.low + b.low, a.high + b.high),
-    "neg": lambda i, a: Interval(-a.high, -a.low),
-    "min": lambda i, a, b: Interval(np.minimum(a.low, b.low), np.minimum(a.high, b.high)),
-    "mul": _mul,
-    "mul_random": _mul_random,
+INSTRUCTION_TABLE: dict[str, Callable[..., Interval]] = {
+    "constant": lambda axes, i: axes.scalar(Interval.of(i["value"], i["value"])),
+    "random": lambda axes, i: axes.scalar(Interval.of(0, 2 ** i["bits"] - 1)),
+    "add": lambda axes, i, a, b: Interval(a.low + b.low, a.high + b.high),
+    "neg": lambda axes, i, a: Interval(-a.high, -a.low),
+    "min": lambda axes, i, a, b: Interval(np.minimum(a.low, b.low), np.minimum(a.high, b.high)),
+    "mul": lambda axes, i, a, b: corners(a, b).map(lambda x: shifted(x, i["shift"], i["rounding"])),
+    "mul_random": lambda axes, i, a, b, c: product(i, a, b, c).map(lambda x: x >> i["shift"]),
     "shift": _shift,
     "shift_right": _shift_right,
     "and": _and,
-    "lt": lambda i, a, b: _truth(a.low >= b.high, a.high < b.low),
-    "ge": lambda i, a, b: _truth(a.high < b.low, a.low >= b.high),
-    "eq": lambda i, a, b: _truth((a.high < b.low) | (b.high < a.low), (a.low == b.high) & (a.high == b.low)),
-    "spike": lambda i, a: a,
-    "random": lambda i: Interval.of(0, 2 ** i["bits"] - 1),
+    "lt": lambda axes, i, a, b: _truth(a.low >= b.high, a.high < b.low),
+    "ge": lambda axes, i, a, b: _truth(a.high < b.low, a.low >= b.high),
+    "eq": lambda axes, i, a, b: _truth((a.high < b.low) | (b.high < a.low), (a.low == b.high) & (a.high == b.low)),
+    "select": lambda axes, i, condition, a, b: either(a, condition.high > 0, b, condition.low < 1),
+    "spike": lambda axes, i, a: a,
     "piecewise": _piecewise,
+    "sum": _sum,
+    "max": lambda axes, i, a: a.collapsed(axes.names.index(i["axis"])),
 }

@@ -1,14 +1,14 @@
-"""What the range analysis has found: one entry a number, as a table, as JSON-able values and in one line."""
+"""What the range analysis finds: one entry a number, as a table, as JSON-able values and in one line."""
 
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from tp_lava.errors import NumberRangeError
+from tp_lava.tables import as_text
 
 FITS = "fits"
 CLAMPED = "clamped"  # a weight that learns, kept in its format on purpose
@@ -22,7 +22,7 @@ ERROR = "error"
 class Entry:
     """One number. low, high: the proven interval of its mantissa; format: as held, s or u, bits, a point, fractional bits.
 
-    layer: hidden0, ..., readout, or what all share; program: that computes it, "" for a buffer (accumulator, state, weight,
+    layer: name of the population, readout, or of a rule's own; program: that computes it, "" for a buffer (accumulator, state, weight,
     parameter, output); name: of the buffer or, of an intermediate, the port it goes into, its place in the program's listing and
     the ports it is made from; bits_used: of its magnitude and sign; head_room: bits more that it could take, negative where
     it does not fit; verdict: see the constants here; note: why; operation, value: of the circuit's step and its program, -1 for
@@ -75,12 +75,12 @@ class RangeReport:
 
     def line(self) -> str:
         """In one line."""
-        told = [f"{len(self.entries) - len(self.problems)} values proven"]
-        for verdict, said in ((MAY_SATURATE, MAY_SATURATE), (SILENT, SILENT), (ERROR, "does not fit")):
+        parts = [f"{len(self.entries) - len(self.problems)} values proven"]
+        for verdict, words in ((MAY_SATURATE, MAY_SATURATE), (SILENT, SILENT), (ERROR, "does not fit")):
             names = [_full_name(entry) for entry in self.entries if entry.verdict == verdict]
             if names:
-                told.append(f"{len(names)} {said}: {', '.join(names)}")
-        return f"ranges: {'; '.join(told)}"
+                parts.append(f"{len(names)} {words}: {', '.join(names)}")
+        return f"ranges: {'; '.join(parts)}"
 
     def summary(self) -> dict[str, Any]:
         """The line's numbers, JSON-able."""
@@ -92,8 +92,9 @@ class RangeReport:
         return {**self.summary(), "entries": [dataclasses.asdict(entry) for entry in self.entries]}
 
     def table(self, intermediates: bool = False, width: int = 200):
-        """A rich Table of the buffers and of what is not just a fit. intermediates: of every value of every program too; width: in
-        characters, below 160 without lines and without what the names and formats tell.
+        """A rich Table of the buffers and of every value that more than fits.
+
+        intermediates: of all values of all programs; width: in characters, below 160 without lines and with fewer columns.
         """
         from rich.box import HEAVY_HEAD
         from rich.table import Table
@@ -113,11 +114,7 @@ class RangeReport:
         return "\n".join(f"{_full_name(entry)}: {entry.note}" for entry in self.entries if entry.note and entry.verdict != FITS)
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        text = io.StringIO()
-        Console(file=text, width=200, color_system=None).print(self.table())
-        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+        return as_text(self.table())
 
 
 _COLUMNS = ("layer", "program", "name", "proven", "format", "bits", "head-room", "verdict", "note")
