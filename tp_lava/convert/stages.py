@@ -214,8 +214,9 @@ def stage_of(path: str, neuron: LIF, **others: Any) -> Spiking:
     """
     values = {known.name: getattr(neuron, known.name) for known in fields(neuron) if known.name != "bias_to"}
     for name in sorted(set(values) - {known.name for known in fields(Spiking)}):
-        if values.pop(name) != getattr(LIF(), name):
-            raise refuse(path, name, getattr(neuron, name), f"{getattr(LIF(), name)}", "leave it out: it cannot be converted")
+        default = getattr(type(neuron)(), name)
+        if values.pop(name) != default:
+            raise refuse(path, name, getattr(neuron, name), f"{default}", "leave it out: it cannot be converted")
     return Spiking(path, **values, **others)
 
 
