@@ -162,5 +162,5 @@ def test_a_field_of_the_neuron_that_no_stage_has_is_refused():
         refractory: int = 0
 
     assert stage_of("lif", Refractory(0.9)).decay == 0.9
-    with pytest.raises(InvalidValueError, match="convert: lif: refractory is 3, but must be 0; leave it out"):
+    with pytest.raises(InvalidValueError, match="convert: lif: neuron.refractory is 3, but must be left at 0"):
         stage_of("lif", Refractory(0.9, refractory=3))
