@@ -1,15 +1,18 @@
 """Files: everything comes back, and what is not a whole file of ours is refused with a reason."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from conftest import lively, random_samples
 from hostile_networks import fuzz
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 import tp_lava as tpl
 from tp_lava import archive
+from tp_lava.provenance import ParameterRecord, Provenance
 
 NEURON = tpl.LIF(0.9, 0.8, ">", "zero", 0.2, tpl.FastSigmoid(5.0))
 
@@ -114,3 +117,17 @@ def test_newer_damaged_and_inconsistent_files_are_refused(change, message, netwo
 
 def test_hostile_networks_are_refused_or_read(tmp_path):
     assert fuzz(150, tmp_path) < 120
+
+
+def test_provenance_of_older_files_is_read(network, tmp_path):
+    """Files say "Fate" and "fates" where they were written before those were called ParameterRecord and records."""
+    record = ParameterRecord("fc", "weight", "rescaled", "by bn")
+    converted = dataclasses.replace(network, provenance=Provenance("torch", (record,), tpl.FixedPoint(weight_bits=6)))
+    tpl.save_network(converted, tmp_path / "new.tplava")
+    with safe_open(tmp_path / "new.tplava", framework="numpy") as file:
+        header, arrays = file.metadata()["tp_lava"], {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    assert '"type": "ParameterRecord"' in header
+    older = header.replace('"ParameterRecord"', '"Fate"').replace('"records"', '"fates"')
+    save_file(arrays, tmp_path / "old.tplava", {"tp_lava": older})
+    for name in ("new.tplava", "old.tplava"):
+        assert tpl.load_network(tmp_path / name).provenance == converted.provenance

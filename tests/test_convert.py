@@ -1,5 +1,7 @@
 """From stages to networks: what the engine does with them is what the oracle says they mean."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from conftest import random_events
@@ -10,7 +12,7 @@ from stage_oracle import run_stages
 import tp_lava as tpl
 from tp_lava import InvalidValueError
 from tp_lava.convert.assemble import assemble
-from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Source, Spiking
+from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Source, Spiking, stage_of
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -152,3 +154,13 @@ def test_networks_are_saved_with_their_provenance(rng, tmp_path):
     assert again.layers == network.layers
     for name, weights in network.weights.items():
         np.testing.assert_array_equal(again.weights[name], weights)
+
+
+def test_a_field_of_the_neuron_that_no_stage_has_is_refused():
+    @dataclasses.dataclass(frozen=True)
+    class Refractory(tpl.LIF):
+        refractory: int = 0
+
+    assert stage_of("lif", Refractory(0.9)).decay == 0.9
+    with pytest.raises(InvalidValueError, match="convert: lif: neuron.refractory is 3, but must be left at 0"):
+        stage_of("lif", Refractory(0.9, refractory=3))

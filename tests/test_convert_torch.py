@@ -460,6 +460,14 @@ def test_declared_neurons_stand_behind_the_batch_normalisation():
         assert_same_spikes(run_stages(source, frames)[0], [np.array(expected)])
 
 
+def test_declared_neurons_are_what_was_declared():
+    module = nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 4))
+    neuron = tpl.LIF(0.8, 0.7, ">", surrogate=tpl.FastSigmoid(5.0), reset_by=0.4)
+    assert tpl.convert(module, input_shape=12, neurons={"1": neuron}).layers[0].neuron == neuron
+    with pytest.raises(tpl.InvalidValueError, match="2: place is after 1, but must be directly after a linear map"):
+        read_module(nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.BatchNorm1d(20), nn.Linear(20, 4)), 12, {"1": neuron})
+
+
 class Net(nn.Module):
     """Made in another order than used."""
 

@@ -9,13 +9,12 @@ import numpy as np
 from tp_lava.convert.maps import Connection, combined
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Map, Neurons, Pooling, Source, Spiking, Stage, stage_of
 from tp_lava.convert.values import Shape, per_unit, refuse
-from tp_lava.dynamics.neuron import LIF, check_knows
+from tp_lava.dynamics.neuron import LIF
 from tp_lava.graph.names import READOUT, READOUT_BIAS, bias, hidden, recurrent
 from tp_lava.graph.network import Layer, Network
 from tp_lava.numbers import seed_key
 from tp_lava.provenance import Provenance
 
-_KNOWN = frozenset(("decay", "threshold", "comparison", "reset", "current_decay", "surrogate", "reset_by", "bias_to"))
 _TRACE_DECAY = 0.98  # where the membrane's decay suits no trace
 
 
@@ -34,7 +33,6 @@ def stages_of(network: Network) -> Source:
     first = network.layers[0].connection
     stages: list[Stage] = []
     for number, layer in enumerate(network.layers):
-        check_knows(layer.neuron, _KNOWN, "NIR export")
         stages += [*_maps_of(network, number, layer), _neurons_of(network, number, layer)]
     stages.append(Dense(READOUT, network.weights[READOUT], network.weights.get(READOUT_BIAS)))
     stages.append(Integrating("score", network.readout_decay))

@@ -20,7 +20,7 @@ import numpy as np
 from tp_lava.checks import is_number
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.convert.values import CHECK_SHAPES, Parameter, Shape, array_of, check_finite, check_shape, integers_of, pair, parameter, refuse
-from tp_lava.dynamics.neuron import COMPARISONS, LIF, RESETS
+from tp_lava.dynamics.neuron import COMPARISONS, LIF, RESETS, check_knows
 from tp_lava.dynamics.surrogate import ArcTan, Surrogate
 from tp_lava.provenance import Outcome, ParameterRecord
 
@@ -208,15 +208,14 @@ class Source:
 
 
 def stage_of(path: str, neuron: LIF, **others: Any) -> Spiking:
-    """A neuron of ours as a stage. others: what a Spiking has and a LIF has not.
+    """A neuron of ours as a stage. others: what a Spiking has and a LIF has not; bias_to is left out, for `assemble` chooses it.
 
-    bias_to is left out: `assemble` chooses it. Raises InvalidValueError for a field that no stage has, unless it is the default.
+    Raises InvalidValueError for an option of the neuron that no stage has, unless it is the default.
     """
-    values = {known.name: getattr(neuron, known.name) for known in fields(neuron) if known.name != "bias_to"}
-    for name in sorted(set(values) - {known.name for known in fields(Spiking)}):
-        if values.pop(name) != getattr(LIF(), name):
-            raise refuse(path, name, getattr(neuron, name), f"{getattr(LIF(), name)}", "leave it out: it cannot be converted")
-    return Spiking(path, **values, **others)
+    names = frozenset(known.name for known in fields(Spiking))
+    check_knows(neuron, names | {"bias_to"}, f"convert: {path}")
+    options = {option.name: getattr(neuron, option.name) for option in fields(neuron) if option.name in names}
+    return Spiking(path, **options, **others)
 
 
 def image_shape(path: str, shape: Shape) -> Shape:
