@@ -14,8 +14,6 @@ from random_programs import random_program
 from second_trace_rule import SecondTrace
 from synapse_state_rule import SynapseState
 from test_backends import product_program, python_product
-from tp_lava.commands.converting import model_named
-from tp_lava.commands.tasks import rule_named
 
 import tp_lava as tpl
 from tp_lava.backends.interpreter import Interpreter, interpret
@@ -23,6 +21,8 @@ from tp_lava.backends.loihi2 import Loihi2, circuit_listings, compile_program, e
 from tp_lava.backends.loihi2.compiling import gathers
 from tp_lava.backends.loihi2.listing import INSTRUCTIONS, Constant, Line, Register
 from tp_lava.circuit import Operation, Owner, UpdateWeights
+from tp_lava.commands.converting import model_named
+from tp_lava.commands.tasks import rule_named
 from tp_lava.dynamics.neuron import NeuronFormats, neuron_program, trace_program
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.readout import Readout, readout_program

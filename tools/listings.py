@@ -13,11 +13,10 @@ import argparse
 import sys
 import warnings
 
-from tp_lava.commands.converting import model_named
-from tp_lava.commands.tasks import rule_named
-
 import tp_lava as tpl
 from tp_lava.backends.loihi2 import REGISTERS, circuit_listings
+from tp_lava.commands.converting import model_named
+from tp_lava.commands.tasks import rule_named
 
 
 def main() -> None:
