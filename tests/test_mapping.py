@@ -6,13 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import lively, random_samples
+from delta_rule import Delta
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from output_error_rule import OutputError
+from second_trace_rule import SecondTrace
+from synapse_state_rule import SynapseState
+from test_graph import graph
 from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import cli
 from tp_lava.backends import interpreter
+from tp_lava.backends.loihi2 import circuit_listings
 from tp_lava.circuit import Accumulate, Owner, RunProgram, UpdateWeights
 from tp_lava.deploy import map_network
 from tp_lava.deploy.loihi2 import Costs, Limit, Limits, count, estimate, learning_memory
@@ -23,6 +29,7 @@ from tp_lava.graph.connections import Conv2d, Pool2d
 from tp_lava.graph.network import Layer
 
 WALSH = tpl.TESS(rate=0.5, basis="walsh", update="step")
+TP_GRAPH = tpl.TP(0.05, 0.05, 3, train_target=True)
 
 
 def convolutional(shape=(1, 6, 6), channels=3, hidden=7, classes=3, pooling=()):
@@ -136,6 +143,82 @@ def test_a_convolution_by_its_table():
         assert core.bytes["input axons"] == 8 * (rows > 0).sum()
         reached = len(mapping.cores_of("hidden1"))
         assert core.bytes["output axons"] == 8 * core.neurons * reached
+
+
+def test_a_graph_by_hand():
+    """Two branches meet, the input skips them, the top feeds back into one: axons and synapses of every connection, placed until stable."""
+    mapping = map_network(graph(), limits=Limits().replace(neurons_per_core=3))
+    cores = {name: mapping.cores_of(name) for name in ("left", "right", "top")}
+    assert {name: len(held) for name, held in cores.items()} == {"left": 2, "right": 2, "top": 3}
+    left, right, top = ([core.bytes for core in held] for held in cores.values())
+    assert [b["input axons"] for b in left] == [8 * (9 + 7)] * 2  # the input and the feedback
+    assert [b["input axons"] for b in top] == [8 * (6 + 5 + 9)] * 3
+    assert sum(b["output axons"] for b in left) == 8 * 6 * 3
+    assert sum(b["output axons"] for b in right) == 8 * 5 * 3
+    assert sum(b["output axons"] for b in top) == 8 * 7 * (2 + 1)  # feedback to both cores of the branch; the readout
+    assert {name: sum(core.synapses[name] for core in cores["top"]) for name in cores["top"][0].synapses} == {
+        "top": 6 * 7, "right_to_top": 5 * 7, "skip": 9 * 7
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", [TP_GRAPH, WALSH, Delta(0.05), OutputError(0.05)], ids=lambda rule: rule.label)
+def test_any_rule_on_a_graph_is_mapped_and_counted(rule, rng, monkeypatch):
+    mapping = map_network(graph(), rule)
+    assert all(connection.plastic for layer in mapping.layers for connection in layer.connections if connection.source != "class")
+    learner, samples = tpl.Learner(graph(), rule, "fixed"), random_samples(rng, 2, 9, 4, n_steps=6, rate=0.3)
+    counts, expected = count(learner, samples), by_the_interpreter(learner, samples, True, monkeypatch)
+    assert [s.synaptic for s in counts.samples] == [e["delivered"] for e in expected]
+    assert [s.updates for s in counts.samples] == [e["updated"] for e in expected]
+
+
+def test_the_output_s_error_is_broadcast_to_every_layer():
+    mapping = map_network(tpl.Network.dense((10, 5, 6, 4)), OutputError(0.05))
+    (task,) = (task for p in mapping.processors for task in p.tasks)
+    assert (task.name, task.words_out) == ("readout", 4)
+    assert [layer.errors for layer in mapping.layers] == [4, 4]
+    assert not any(layer.credited for layer in mapping.layers)
+
+
+def test_second_traces_are_kept_beside_the_first():
+    (core,) = map_network(tpl.Network.dense((10, 5, 4)), SecondTrace(0.05)).cores
+    assert core.bytes["presynaptic traces"] == 10 * 2 * 2
+
+
+def test_states_of_synapses_are_counted_and_refused_by_name():
+    mapping = map_network(tpl.Network.dense((10, 5, 4)), SynapseState(0.05))
+    (connection,) = mapping.layers[0].connections
+    assert (connection.bits, connection.state_bits, connection.sum_bits) == (8, 16, 0)
+    assert mapping.cores[0].bytes["synapses"] == 10 * 8 * 2 + 8  # 5 x (8 + 16) bits are two words
+    (violation,) = mapping.violations
+    assert str(violation) == (
+        "hidden0: synapse state bits is 16 bits, but must be at most 8; use a term without filter, whose traces are the neurons'."
+    )
+
+
+def test_shared_weights_that_learn_are_refused_by_name(monkeypatch, rng):
+    """They cannot be in the learning engine, which changes a weight by what its own synapse sees."""
+    monkeypatch.setattr("tp_lava.rules.base.RuleTeaching._check", lambda teaching, learning: None)
+    network = lively(convolutional())
+    mapping = map_network(network, Delta(0.05))
+    (violation,) = mapping.violations
+    used = np.bincount(network.layers[0].connection.synapses().taps).max()
+    assert str(violation) == f"hidden0: synapses of a weight is {used} synapses, but must be at most 1; use an unshared convolution."
+    learner = tpl.Learner(network, Delta(0.05), "fixed")
+    places = {p.what: p for p in circuit_listings(learner.circuits[1]).placements}
+    for what in ("hidden0_change", "hidden0_optimiser"):
+        assert places[what].place == "embedded processor"
+    assert "does not have a weight that synapses share; use an unshared convolution" in places["hidden0_change"].note
+    ((events, _),) = samples = random_samples(rng, 1, network.n_inputs, 3, n_steps=4, rate=0.3)
+    (sample,) = count(learner, samples).samples
+    delivered = len(network.layers[0].connection.synapses().targets[_of_units(network, events.units)])
+    assert sample.layers[0].synaptic == delivered
+    assert sample.layers[0].updates == delivered + 4 * 3 * 9  # every synapse of a spike; all weights, at every step
+
+
+def _of_units(network, units):
+    """Indices of the synapses of some inputs, each as often as it spikes."""
+    offsets = network.layers[0].connection.synapses().offsets
+    return np.concatenate([np.arange(offsets[unit], offsets[unit + 1]) for unit in units])
 
 
 def test_instructions_are_written_out_over_what_is_no_neuron():

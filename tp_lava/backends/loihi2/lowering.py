@@ -153,7 +153,7 @@ def _direct(name: str, lowering: _Lowering, node: Node, i: Instruction, *operand
 
 
 _DIRECT = {"neg": "NEG", "min": "MIN", "and": "AND", "lt": "LT", "ge": "GE", "eq": "EQ", "select": "SEL"}
-INSTRUCTION_TABLE: dict[str, Callable[..., Source]] = {
+INSTRUCTION_TABLE: dict[object, Callable[..., Source]] = {
     **{op: partial(_direct, name) for op, name in _DIRECT.items()},
     "add": lambda lowering, node, i, a, b: lowering.code.add(a.source, b.source),
     "sum": lambda lowering, node, i, a, b: lowering.code.add(a.source, b.source),

@@ -184,7 +184,7 @@ class _Counter(StepByStep):
     # Inside -----------------------------------------------------------------------------------
     def _of(self, o: Operation) -> Counter[str]:
         """The counts of the population that an operation belongs to, or that its connection reaches; else those of the readout."""
-        owner = o.owner if o.owner.kind == "population" else self._reached.get(o.owner.name)
+        owner = o.owner if o.owner.kind == "population" else self._reached.get(o.owner.name, o.owner)
         return self._counts.get(owner, self._readout)
 
     def _kind(self, name: str, buffer: str) -> str:

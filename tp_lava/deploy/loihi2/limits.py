@@ -126,7 +126,7 @@ BOARDS = (
 
 @dataclass(frozen=True)
 class Limits(Figures):
-    """Every limit of the mapping, by name. Make other ones with replace(name=integer), boards={name: chips} instead of all, or load(file)."""
+    """Every limit of the mapping, by name. Others come from replace(name=integer), boards={name: chips} instead of all, or load(file)."""
 
     kind: ClassVar[type] = Limit
 
