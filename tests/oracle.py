@@ -1,7 +1,7 @@
 """TP as its authors think of it: a local loss for each layer, differentiated automatically.
 
-Nothing here but the label projection it starts from is shared with the package: dense NumPy, float64, one loss per layer and step, its gradient by the
-autograd library. States of the past and spikes of the layer below are constants, because they are plain arrays by
+Nothing here but the label projection it starts from is shared with the package: dense NumPy, float64, one loss per layer and step,
+its gradient by the autograd library. States of the past and spikes of the layer below are constants, because they are plain arrays by
 the time the loss of a step is built.
 """
 

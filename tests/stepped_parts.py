@@ -24,7 +24,11 @@ class SteppedParts:
         """-> the scores after each sample."""
         scores, steps = (
             [],
-            [step for sample, flag in zip(samples, np.broadcast_to(learn, len(samples))) for step in self._steps(sample, flag)],
+            [
+                step
+                for sample, flag in zip(samples, np.broadcast_to(learn, len(samples)), strict=True)
+                for step in self._steps(sample, flag)
+            ],
         )
         nothing = np.zeros(self.graph.circuit.network.n_inputs, np.int32), NO_SAMPLE
         for spikes, message in [*steps, *[nothing] * self.graph.lag]:

@@ -67,7 +67,7 @@ def test_streaming_learning(variant, rule, fixed, rng):
     network = lively(tpl.Network.dense(SIZES, seed=3, **VARIANTS[variant]), 2.5)
     engines = [engine_for(network, RULES[rule], fixed) for _ in range(2)]
     before = engines[0].memory["hidden0"].copy()
-    for sample in range(3):
+    for _ in range(3):
         events, label = random_events(rng, SIZES[0], 15, 0.3), int(rng.integers(SIZES[-1]))
         for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
             engine.begin([label], 15)

@@ -13,7 +13,7 @@ from tp_lava.checks import is_whole
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.data.events import Sample
 from tp_lava.errors import invalid
-from tp_lava.graph.names import READOUT, hidden
+from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner, epoch_order
 from tp_lava.optimisers import Cosine
@@ -62,13 +62,14 @@ def few(samples: Sequence[Sample], shots: int, seed: int = 0) -> list[Sample]:
 
 def frozen(rule: Rule, network: Network, layers: Sequence[str]) -> Rule:
     """The rule with rate 0 for the named layers ("hidden0", ..., "readout") and for convolutions. Raises InvalidValueError."""
-    names = list(map(hidden, range(len(network.layers))))
+    names = [population.name for population in network.populations]
     unknown = sorted(set(layers) - {*names, READOUT})
     if unknown:
         limit = f"among {', '.join([*names, READOUT])}"
         raise invalid("finetune", "freeze", ", ".join(unknown), limit, "correct the name")
-    rest = {name for name, layer in zip(names, network.layers, strict=True) if layer.connection} | set(layers)
-    rates = tuple(0.0 if name in rest else rate for name, rate in zip(names, rule.rates(len(names)), strict=True))
+    shared = {c.post for c in network.connections if c.kind.shares_weights}
+    rest = shared | set(layers)
+    rates = tuple(0.0 if name in rest else rate for name, rate in rule.rates(network).items())
     return replace(rule, rate=rates, readout_rate=0.0 if READOUT in rest else rule.readout_rate)
 
 
