@@ -14,8 +14,6 @@ from random_programs import random_program
 from second_trace_rule import SecondTrace
 from synapse_state_rule import SynapseState
 from test_backends import product_program, python_product
-from tp_lava.commands.converting import model_named
-from tp_lava.commands.tasks import rule_named
 
 import tp_lava as tpl
 from tp_lava.backends.interpreter import Interpreter, interpret
@@ -23,6 +21,7 @@ from tp_lava.backends.loihi2 import Loihi2, circuit_listings, compile_program, e
 from tp_lava.backends.loihi2.compiling import gathers
 from tp_lava.backends.loihi2.listing import INSTRUCTIONS, Constant, Line, Register
 from tp_lava.circuit import Operation, Owner, UpdateWeights
+from tp_lava.commands.named import fine_tuning_rule, model_named
 from tp_lava.dynamics.neuron import NeuronFormats, neuron_program, trace_program
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.readout import Readout, readout_program
@@ -494,11 +493,11 @@ def test_any_rule_is_emulated(rule, rng):
 
 def test_the_documentation_is_what_the_commands_print():
     page = (pathlib.Path(__file__).resolve().parents[1] / "docs" / "loihi2.md").read_text()
-    learner = tpl.Learner(model_named("digits", 0), rule_named("tp", None, None), "fixed")
+    learner = tpl.Learner(model_named("digits", 0), fine_tuning_rule("tp", None, None), "fixed")
     made = circuit_listings(learner.circuits[1])
     assert made.listings["target0_neuron"].text() in page
     assert made.table() in page
-    tess = circuit_listings(tpl.Learner(model_named("digits", 0), rule_named("tess", None, None), "fixed").circuits[1])
+    tess = circuit_listings(tpl.Learner(model_named("digits", 0), fine_tuning_rule("tess", None, None), "fixed").circuits[1])
     counts = tess.listings["hidden0_third_factors"].counts
     assert f"{counts.instructions} instructions and {counts.neuron_words} words" in page
     free = circuit_listings(learner.circuits[1], branch_free=True).listings["hidden0_neuron"].counts

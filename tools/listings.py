@@ -13,11 +13,9 @@ import argparse
 import sys
 import warnings
 
-from tp_lava.commands.converting import model_named
-from tp_lava.commands.tasks import rule_named
-
 import tp_lava as tpl
 from tp_lava.backends.loihi2 import REGISTERS, circuit_listings
+from tp_lava.commands.named import fine_tuning_rule, model_named
 
 
 def main() -> None:
@@ -30,7 +28,7 @@ def main() -> None:
     parser.add_argument("--notes", action="store_true", help="how each operation goes where it goes")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    rule = None if args.rule == "none" else rule_named(args.rule, None, None)
+    rule = None if args.rule == "none" else fine_tuning_rule(args.rule, None, None)
     inference, learning = tpl.Learner(model_named(args.model, 0), rule, "fixed").circuits
     made = circuit_listings(learning or inference, registers=args.registers, branch_free=args.branch_free)
     if args.program is None:

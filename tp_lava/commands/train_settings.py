@@ -18,7 +18,7 @@ from tp_lava.finetuning import frozen
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine, Plateau, Schedule
-from tp_lava.rules import Update
+from tp_lava.rules.base import Update
 
 _OF_NETWORK = ("hidden", "decay", "threshold", "trace_decay", "recurrent")
 _OF_RULE = ("contrast", "basis", "temperature")
