@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from tp_lava.engine import check_label
+from tp_lava.circuit.labels import check_label
 from tp_lava.plots.style import BLUE, GREY, VERMILION, array_of, count_of, drawing, finished, line_style, same_length, some
 
 _DARK = 0.6  # share of a row from which on its figure is white
