@@ -120,6 +120,7 @@ class _Assembly:
         decay = self._add_readout(path)
         n_classes = len(self.weights[READOUT])
         seed_key(seed)
+        source.record("label projection", "weight", "added", f"TP draws it from seed {seed}")
         provenance = Provenance(source.format, tuple(source.records), source.fixed)
         n_inputs = math.prod(source.input_shape)
         return Network.of_layers(n_inputs, tuple(self.layers), n_classes, self.weights, decay, provenance, seed=seed)
