@@ -190,14 +190,14 @@ class IntervalAnalysis:
     # Products of shared weights ---------------------------------------------------------------------
     def _accumulate_products(self, place: int, o: AccumulateProducts, widen: bool) -> None:
         """Every active synapse of every row may add its product, or not."""
-        source: Any = self.active[o.events] if o.events else self.buffers[o.trace]
         third, (rows, n_post) = self.buffers[o.third_factor], self.circuit.shape(o.third_factor)
+        source: Any = self.active[o.events] if o.events else self.buffers[o.trace]
         if not self._changed(place, third, source):
             return
         offsets, targets, taps = self._synapses(o.table)
         units = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        pre = (Interval.of(0, source[np.newaxis]) if o.events else source).collapsed(0).map(lambda x: _units(x, len(offsets) - 1)[units])
-        products = corners(pre, third.collapsed(0).map(lambda x: _units(x, n_post)[targets]))
+        pre = _by_unit(Interval.of(0, source) if o.events else source, len(offsets) - 1)
+        products = corners(pre.map(lambda bound: bound[units]), _by_unit(third, n_post).map(lambda bound: bound[targets]))
         shape, bounds = self.circuit.shape(o.change), (np.minimum(products.low, 0), np.maximum(products.high, 0))
         sums = (np.bincount(taps, bound, int(np.prod(shape))).reshape(shape) for bound in bounds)
         self._integrate(place, o.change, Interval.of(*(rows * total for total in sums)))
@@ -274,9 +274,10 @@ class IntervalAnalysis:
         return 1 if cleared and all(_when(self.circuit.step[place]) == cleared for place in places) else self.steps
 
 
-def _units(row: Array, count: int) -> Array:
-    """One number for each unit, of a row in which those that do not differ are one."""
-    return np.broadcast_to(row[0], (count,))
+def _by_unit(interval: Interval, count: int) -> Interval:
+    """One number for each unit, (count,), whatever its row."""
+    low, high = (np.atleast_2d(bound) for bound in interval)
+    return Interval(np.broadcast_to(low.min(axis=0), (count,)), np.broadcast_to(high.max(axis=0), (count,)))
 
 
 def _when(operation: Operation) -> tuple[str, int]:
