@@ -110,7 +110,7 @@ def test_a_convolution_is_saved_and_runs_in_lava(rng, tmp_path):
     for name, weights in learner.mantissas.items():
         np.testing.assert_array_equal(again.mantissas[name], weights)
         np.testing.assert_array_equal(run.learner.mantissas[name], weights)
-    with pytest.raises(InvalidValueError, match="hidden0: connection is a convolution, but must be all-to-all where opened"):
+    with pytest.raises(InvalidValueError, match="hidden0: connection is a convolution, but must be all-to-all where opened into Processes"):
         tpl.lava.run(network, rule, samples, layers=True)
 
 

@@ -9,7 +9,7 @@ from opened import PRECISIONS, SEED, SKIPPED, Loihi2SimCfg, Monitor, assert_same
 
 import tp_lava as tpl
 from tp_lava.lava import Session
-from tp_lava.processes import BasisError, EventSource, LabelGate, LearningTraceLIF, OnChipLearner, Readout, ScoreSink, TargetProjection
+from tp_lava.processes import Credit, EventSource, LabelGate, LearningTraceLIF, OnChipLearner, Readout, ScoreSink, TargetProjection
 
 SIZES = (11, 9, 9, 4)
 STEPWISE = tpl.TESS(
@@ -51,7 +51,7 @@ def test_layers_equal_the_engine(case, tag, network, samples):
     np.testing.assert_allclose(scores, expected_scores, rtol=1e-5, atol=1e-5)
     start = tpl.Learner(network, None, PRECISIONS[tag])
     kept = {name for name, weights in start.weights.items() if np.array_equal(found.weights[name], weights)}
-    unlearned = {"bias0", "bias1"} if isinstance(rule, tpl.TP) else {"target"}
+    unlearned = {"bias0", "bias1"} if isinstance(rule, tpl.TP) else set()
     assert kept == unlearned | FROZEN.get(case, set())
 
 
@@ -121,19 +121,17 @@ def test_learning_switched_off_leaves_samples_unlearned(network, samples):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
+        (lambda n: Credit(n, tpl.TESS((0.1, 0.0), basis="walsh"), 1), "Credit: rule is .* one by which layer 1 learns from an error of its own"),
+        (lambda n: Credit(n, tpl.TESS(basis="walsh"), 2), r"Credit: layer is 2, but must be in \[0, 2\)"),
         (
-            lambda n: BasisError(n, tpl.TP(contrast=2)),
-            "BasisError: rule is TP.* must be a rule by which layer 0 learns, from its own activity",
+            lambda n: TargetProjection(n, tpl.TESS(basis="walsh")),
+            "one that does something with labels before they reach a population; .* or LabelGate",
         ),
-        (
-            lambda n: BasisError(n, tpl.TESS((0.1, 0.0), basis="walsh"), 1),
-            "must be a rule by which layer 1 learns, from its own activity, as TESS",
-        ),
-        (lambda n: TargetProjection(n, tpl.TESS(basis="walsh")), "must be a rule that learns by target streams; .* or LabelGate"),
-        (lambda n: Readout(n, tpl.TP(contrast=2, readout=tpl.Match())), "Readout: rule is one that learns by Match"),
+        (lambda n: LabelGate(n, None), "LabelGate: rule is None, but must be one with a label part"),
+        (lambda n: Readout(n, tpl.TP(contrast=2, readout=tpl.Match())), r"Readout: rule.readout is Match\(\), but must be a Readout"),
         (
             lambda n: tpl.lava.run(n, tpl.TP(contrast=2, readout=tpl.Match()), [(tpl.Events([0], [0], 1, 11), 0)], layers=True),
-            r"OnChipLearner: rule.readout is Match\(\), but must be a Readout where it is opened into layers",
+            r"OnChipLearner: rule.readout is Match\(\), but must be a Readout where opened into Processes",
         ),
     ],
 )
