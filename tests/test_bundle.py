@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import cli
-from tp_lava.graph.connections import Conv2d
+from tp_lava.backends.loihi2 import circuit_listings
 from tp_lava.deploy import export_loihi2
 from tp_lava.deploy.bundle.graph import graph_of, in_engine
 from tp_lava.deploy.bundle.vectors import first_steps, learned_names
 from tp_lava.deploy.samples import in_turn, present
+from tp_lava.graph.connections import Conv2d
 from tp_lava.graph.network import Layer
-from tp_lava.backends.loihi2 import circuit_listings
 
 ROOT = pathlib.Path(__file__).parents[1]
 WALSH = {"basis": "walsh", "temperature": 0.1, "activity": "trace"}

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 
 from tp_lava.circuit import Circuit, Operation
 from tp_lava.circuit.build import build_circuit
@@ -307,7 +308,7 @@ class _Deriving:
         order: TopologicalSorter[tuple[str, str]] = TopologicalSorter()
         for part in parts.values():
             stages = [(part.name, stage.name) for stage in part.stages]
-            for before, after in zip(stages, stages[1:], strict=False):
+            for before, after in pairwise(stages):
                 order.add(after, before)
             for each in part.inputs:
                 if not each.delay and each.signal != INPUT:
