@@ -20,7 +20,7 @@ PRECISIONS = {"fixed_pt": "fixed", "floating_pt": "float"}
 def in_layers(network, rule, samples, tag, change=None, *, learn=True, stock=False):
     """The learner's twin and the scores after all samples, from Lava. change: what to do with the chip before the first step."""
     chip, sink = OnChipLearner(network, rule, SEED, stock=stock), ScoreSink(network.n_classes, len(samples))
-    source = EventSource(samples, learn if rule else False, period=chip.period, pause=chip.pause)
+    source = EventSource(samples, learn if rule else False, **chip.timing())
     source.s_out.connect(chip.s_in)
     source.sample_out.connect(chip.sample_in)
     chip.score_out.connect(sink.score_in)

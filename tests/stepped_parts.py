@@ -22,14 +22,8 @@ class SteppedParts:
 
     def present(self, samples, learn=True):
         """-> the scores after each sample."""
-        scores, steps = (
-            [],
-            [
-                step
-                for sample, flag in zip(samples, np.broadcast_to(learn, len(samples)), strict=True)
-                for step in self._steps(sample, flag)
-            ],
-        )
+        flags = np.broadcast_to(learn, len(samples))
+        scores, steps = [], [step for sample, flag in zip(samples, flags, strict=True) for step in self._steps(sample, flag)]
         nothing = np.zeros(self.graph.circuit.network.n_inputs, np.int32), NO_SAMPLE
         for spikes, message in [*steps, *[nothing] * self.graph.lag]:
             self._send(f"{SOURCE}.s_out", spikes)
@@ -88,8 +82,6 @@ class SteppedParts:
         part.finish(late)
         if spec.kind == "label":
             self._send(f"{name}.sample_out", part.message())
-        if False:
-            yield
 
 
 def memory_of(parts):

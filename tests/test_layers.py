@@ -160,8 +160,14 @@ def test_a_population_alone_runs_freely():
     [
         (lambda n: PlasticDense(n, None, "hidden7"), "PlasticDense: weights is 'hidden7', but must be one of hidden0"),
         (lambda n: TraceLIF(n, None, 2), r"TraceLIF: layer is 2, but must be in \[0, 1\)"),
-        (lambda n: LearningTraceLIF(tpl.Network.dense((3, 4, 4, 2)), tpl.TP(contrast=2)), "must be with one hidden layer, all-to-all"),
-        (lambda n: LearningTraceLIF(n, tpl.TP(0.0, contrast=2)), "one hidden layer, all-to-all and not recurrent, that learns"),
+        (
+            lambda n: LearningTraceLIF(tpl.Network.dense((3, 4, 4, 2)), tpl.TP(contrast=2)),
+            "must be with one hidden layer, all-to-all and not recurrent",
+        ),
+        (
+            lambda n: LearningTraceLIF(n, tpl.TP(0.0, contrast=2)),
+            "must be with one hidden layer, all-to-all and not recurrent, that learns",
+        ),
         (
             lambda n: EventSource([(tpl.Events([0], [0], 1, 3), 0)], period=0),
             "EventSource: period is 0, but must be an integer",

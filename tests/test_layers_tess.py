@@ -121,7 +121,10 @@ def test_learning_switched_off_leaves_samples_unlearned(network, samples):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda n: Credit(n, tpl.TESS((0.1, 0.0), basis="walsh"), 1), "rule is .* by which layer 1 learns from an error of its own"),
+        (
+            lambda n: Credit(n, tpl.TESS((0.1, 0.0), basis="walsh"), 1),
+            "Credit: rule is .* one by which layer 1 learns from an error of its own",
+        ),
         (lambda n: Credit(n, tpl.TESS(basis="walsh"), 2), r"Credit: layer is 2, but must be in \[0, 2\)"),
         (
             lambda n: TargetProjection(n, tpl.TESS(basis="walsh")),

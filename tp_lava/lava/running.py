@@ -105,7 +105,7 @@ def connected_processes(
         from tp_lava.processes import EventSource, OnChipLearner, ScoreSink
 
         chip = OnChipLearner(network, rule, seed, fixed, stock=layers == "stock")
-        timing = {"period": chip.period, "pause": chip.pause} if layers else {}
+        timing = chip.timing() if layers else {}
         source = EventSource(samples, labelled=learn if rule is not None else False, **timing)
         sink = ScoreSink(network.n_classes, len(samples))
     if stepwise:

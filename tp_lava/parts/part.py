@@ -151,7 +151,7 @@ class Part:
         waiting = self._memory[SAMPLE_IN][first + 1 : first + self.graph.period]
         if message[LEFT] != UNKNOWN and any(is_active(before) for before in waiting):
             found, limit = "a time step in each Lava step", f"one in {self.graph.period} Lava steps"
-            remedy = f"use EventSource(..., period={self.graph.period}), the period of OnChipLearner"
+            remedy = f"use EventSource(..., period={self.graph.period}), see OnChipLearner.timing"
             raise invalid(self.spec.name, "sample_in", found, limit, remedy)
         if message[START]:
             self.begin(message)

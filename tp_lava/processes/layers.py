@@ -4,7 +4,7 @@ Each is one part of a `Network` that learns by a rule, and works alone in any La
 (tp_lava.parts.graph). Time: a connection hands on what arrived the step before, as Lava's and the hardware's do, so a population of
 layer l runs l + 1 steps behind the source. Within a layer, what must come back in the same step does: population -> credit ->
 population -> connection. What comes back from above takes more steps: then a time step is several Lava steps long, see
-OnChipLearner.period.
+OnChipLearner.timing.
 
 Ports of (K, n) have a row for each of a rule's own signals, as TP's targets. Vars are physical before they run and what the target holds
 while they do (`buffer(name)` has the format). A port that is not connected counts for nothing.
@@ -67,10 +67,12 @@ class LayerProcess(Process):
     def _add_ports(self) -> None:
         """The ports that the network and the rule call for."""
         spec = self.spec
-        self._ports(InPort, {each.name: each.shape for each in spec.inputs} | ({"sample_in": (SAMPLE_SIZE,)} if spec.sample_from else {}))
-        self._ports(
-            OutPort, {each.name: each.shape for each in spec.outputs} | ({"sample_out": (SAMPLE_SIZE,)} if spec.sends_samples else {})
-        )
+        self._ports(InPort, {each.name: each.shape for each in spec.inputs})
+        self._ports(OutPort, {each.name: each.shape for each in spec.outputs})
+        if spec.sample_from:
+            self._ports(InPort, {"sample_in": (SAMPLE_SIZE,)})
+        if spec.sends_samples:
+            self._ports(OutPort, {"sample_out": (SAMPLE_SIZE,)})
 
     def _ports(self, kind: type, shapes: dict[str, tuple[int, ...]]) -> None:
         for name, shape in shapes.items():

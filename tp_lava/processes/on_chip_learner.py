@@ -14,11 +14,13 @@ from tp_lava.circuit import Buffer, Circuit, Owner
 from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.errors import invalid
+from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
 from tp_lava.lava.learning import PERIOD, check_stock, first_weights, pause
 from tp_lava.learner import Learner
 from tp_lava.parts.graph import Graph, check_parts, graph_of, in_learning_engine
 from tp_lava.parts.messages import SAMPLE_SIZE
+from tp_lava.parts.stages import lags_of
 from tp_lava.processes.base import VARS, Process, visible
 from tp_lava.processes.protocol import packet_size
 from tp_lava.rules import Rule
@@ -96,17 +98,14 @@ class OnChipLearner(Process):
     @property
     def lag(self) -> int:
         """Lava steps from an input spike to its effect on the scores, where opened into layers."""
-        return self.graph().lag
+        return lags_of(self.proc_params["network"])[READOUT]  # Lava reads every property when it makes a Process: derive no graph here
 
-    @property
-    def period(self) -> int:
-        """Lava steps of a time step, where opened into layers, for EventSource: 1, but more where something comes back from above."""
-        return self.graph().period
+    def timing(self) -> Mapping[str, int]:
+        """period and pause of an EventSource that feeds it, where opened into layers: EventSource(samples, **chip.timing()).
 
-    @property
-    def pause(self) -> int:
-        """Time steps between two samples, where opened into layers, for EventSource."""
-        return pause(self.proc_params["rule"]) if self.proc_params["stock"] else 0
+        A time step takes one Lava step, but more where something comes back from above. Raises InvalidValueError as graph does.
+        """
+        return {"period": self.graph().period, "pause": pause(self.proc_params["rule"]) if self.proc_params["stock"] else 0}
 
     @property
     def layers(self) -> Mapping[str, Any]:

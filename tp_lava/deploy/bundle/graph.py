@@ -81,9 +81,7 @@ def graph_of(learner: Learner) -> Bundled:
     for node in nodes:
         if not node.name.isidentifier() or keyword.iskeyword(node.name) or node.name in _TAKEN:
             limit = f"a Python name other than {', '.join(_TAKEN)}"
-            raise invalid(
-                "export", "connections", f"one of the name {node.name!r}", limit, "rename it: the script has a variable of that name"
-            )
+            raise invalid("export", "connections", f"one of the name {node.name!r}", limit, "rename it for the script")
     return Bundled((Node(SOURCE, "EventSource", HOST), *nodes, Node(SINK, "ScoreSink", HOST)), graph.links, graph.period, graph)
 
 
