@@ -5,9 +5,8 @@ import ctypes
 import numpy as np
 
 from tp_lava.backends.c.compiled import State, build
-from tp_lava.backends.c.functions import Functions, prelude
 from tp_lava.backends.c.members import TYPES, unit_type
-from tp_lava.backends.c.program import c_type
+from tp_lava.backends.c.program import Functions, c_type, prelude
 from tp_lava.backends.scalar import scratch_of
 from tp_lava.circuit.operations import rows_in_use
 from tp_lava.deploy.c import library_of

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from tp_lava.backends.scalar import EXPRESSIONS, Declared, ScalarRenderer, scratch_of, tables_of
+from tp_lava.backends.scalar import Declared, Expression, ScalarRenderer, scratch_of, tables_of
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Instruction, Program
 
@@ -45,12 +45,7 @@ def table_source(table: Piecewise) -> str:
 
 class _PythonRenderer(ScalarRenderer):
     back_end = "CPU"
-    expressions: ClassVar = {**EXPRESSIONS, "apply": lambda r, i, a: _APPLY[i["function"]].format(a[0])}
-    minimum, maximum = "min", "max"
-
-    @property
-    def _register(self) -> str:
-        return "i32" if self.program.fixed else "f32"
+    loop, signed, unsigned = "for i_{0} in range(n_{0}):", "i32({0})", "u32({0})"
 
     def head(self) -> list[str]:
         lines = []
@@ -60,14 +55,11 @@ class _PythonRenderer(ScalarRenderer):
                 lines.append(f"n_{axis} = {owner.name}.shape[{owner.axes.index(axis)}]")
         return lines
 
-    def loop(self, axis: str) -> str:
-        return f"for i_{axis} in range(n_{axis}):"
-
     def statement(self, target: str, text: str, declared: Declared = "") -> str:
         return f"{target} = {text}"
 
     def load(self, port: str) -> str:
-        return self.number(self.cell(port, self.program.port(port).axes))
+        return self.literal(self.cell(port, self.program.port(port).axes))
 
     def store(self, port: str, text: str) -> str:
         return self.statement(self.cell(port, self.program.port(port).axes), text)
@@ -76,25 +68,14 @@ class _PythonRenderer(ScalarRenderer):
         return f"{array}[{', '.join(f'i_{axis}' for axis in axes) or '0'}]"
 
     def literal(self, value: object) -> str:
-        return self.number("-np.inf" if value == "-inf" else str(value))
+        return f"{self.number}({value})"
 
-    def number(self, text: str) -> str:
-        return f"{self._register}({text})"
+    def apply(self, i: Instruction, a: Sequence[str]) -> str:
+        return _APPLY[i["function"]].format(a[0])
 
-    def signed(self, text: str) -> str:
-        return f"i32({text})"
-
-    def unsigned(self, text: str) -> str:
-        return f"u32({text})"
-
-    def select(self, condition: str, a: str, b: str) -> str:
-        return f"select({condition}, {a}, {b})"
-
-    def moved(self, x: str, by: int) -> str:
-        return x if by == 0 else f"i32({x} << {by})" if by > 0 else self.shifted(x, str(-by))
-
-    def shifted(self, x: str, by: str) -> str:
-        return f"i32({x} >> {by})"
+    def shift(self, i: Instruction, a: Sequence[str]) -> str:
+        by = i["by"]
+        return f"i32({a[0]} {'<<' if by > 0 else '>>'} {abs(by)})" if by else a[0]
 
     def product(self, i: Instruction, a: Sequence[str]) -> str:
         if not self.program.fixed:
@@ -111,3 +92,24 @@ class _PythonRenderer(ScalarRenderer):
         elif i["rounding"] == "zero":
             product = f"{wide}({product} + ({wide}({product} >> {sign}) & {wide}({(1 << shift) - 1})))"
         return f"i32({product} >> {shift})"
+
+    expressions: ClassVar[Mapping[str, Expression]] = {
+        "add": "{number}({0} + {1})",
+        "sum": "{number}({0} + {1})",
+        "neg": "{number}(-{0})",
+        "and": "i32({0} & {1})",
+        "min": "min({0}, {1})",
+        "max": "max({0}, {1})",
+        "mul": product,
+        "mul_random": product,
+        "shift": shift,
+        "shift_right": "i32({0} >> {1})",
+        "lt": "{0} < {1}",
+        "ge": "{0} >= {1}",
+        "eq": "{0} == {1}",
+        "select": "select({0}, {1}, {2})",
+        "spike": "select({0}, {number}(1), {number}(0))",
+        "random": ScalarRenderer.random,
+        "piecewise": ScalarRenderer.piecewise,
+        "apply": apply,
+    }

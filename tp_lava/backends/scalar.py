@@ -19,7 +19,7 @@ from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program, Value
 from tp_lava.numbers import REGISTER_BITS
 
 LARGEST = 2 ** (REGISTER_BITS - 1) - 1  # that a register holds
-Expression = Callable[[Any, Instruction, Sequence[str]], str]  # of a renderer, an instruction and its operands
+Expression = str | Callable[[Any, Instruction, Sequence[str]], str]  # see ScalarRenderer
 Declared = Literal["", "value", "variable", "key"]  # what a statement makes: "" where it assigns to what is there
 
 
@@ -52,31 +52,33 @@ def tables_of(program: Program) -> tuple[Piecewise, ...]:
 
 
 class ScalarRenderer(ABC):
-    """A program as code. tables: name of the function of each of its piecewise-linear tables."""
+    """A program as code. tables: name of the function of each of its piecewise-linear tables.
+
+    A language has `expressions`, one for each instruction: text with {0}, {1}, ... for the operands and {number} for the type of
+    numbers, or a method (of a reduction, the operands are what was reduced so far and what comes); loop, loop_end: around a body, {0} an
+    axis; signed, unsigned: {0} as a word of 32 bits.
+    """
 
     back_end: ClassVar[str]
     expressions: ClassVar[Mapping[str, Expression]]
-    minimum: ClassVar[str]  # name of the function
-    maximum: ClassVar[str]
+    loop: ClassVar[str]
     loop_end: ClassVar[str] = ""
+    signed: ClassVar[str]
+    unsigned: ClassVar[str]
 
     def __init__(self, program: Program, tables: Mapping[Piecewise, str]) -> None:
         self.program, self.tables = program, tables
+        self.number = "i32" if program.fixed else "f32"
         self.form: LoopForm = loop_form(program)
         self.lines: list[str] = []
         self._reads = {index: name for name, index in program.reads}
         self._constants = {i.result: i["value"] for i in program.instructions if i.op == "constant"}
-        self._randoms = [i for i in program.instructions if i.op == "random"]
         self._names = {index: f"{port}_out" for port, index in program.writes} | {i: f"{port}_in" for i, port in self._reads.items()}
 
     # What a language writes -------------------------------------------------------------------
     @abstractmethod
     def head(self) -> list[str]:
         """Statements before all others."""
-
-    @abstractmethod
-    def loop(self, axis: str) -> str:
-        """The beginning of a loop over an axis."""
 
     @abstractmethod
     def statement(self, target: str, text: str, declared: Declared = "") -> str:
@@ -96,43 +98,16 @@ class ScalarRenderer(ABC):
 
     @abstractmethod
     def literal(self, value: object) -> str:
-        """A constant number; "-inf" for what is below all real ones."""
-
-    @abstractmethod
-    def number(self, text: str) -> str:
-        """An expression's result in the register of a number."""
-
-    @abstractmethod
-    def signed(self, text: str) -> str:
-        """A small word of 32 bits as a number."""
-
-    @abstractmethod
-    def unsigned(self, text: str) -> str:
-        """An index as a word of 32 bits."""
-
-    @abstractmethod
-    def select(self, condition: str, a: str, b: str) -> str:
-        """`a` where the condition holds, else `b`."""
-
-    @abstractmethod
-    def moved(self, x: str, by: int) -> str:
-        """x shifted left, or right if `by` is negative."""
-
-    @abstractmethod
-    def shifted(self, x: str, by: str) -> str:
-        """x shifted right, rounding down."""
-
-    @abstractmethod
-    def product(self, i: Instruction, a: Sequence[str]) -> str:
-        """What "mul" and "mul_random" give."""
+        """A constant number; "-np.inf" for what is below all real ones."""
 
     # Structure --------------------------------------------------------------------------------
     def render(self) -> list[str]:
         """The lines of the function's body."""
         for line in self.head():
             self._line(1, line)
-        for i in self._randoms:
-            self._line(1, self.statement(self._key(i["salt"], 0), f"mix({self.unsigned('key')}, {self.unsigned(str(i['salt']))})", "key"))
+        for i in self.program.instructions:
+            if i.op == "random":
+                self._mix(1, i["salt"], 0, "key", i["salt"])
         self._body(self.form.body, (), set())
         return self.lines
 
@@ -141,7 +116,7 @@ class ScalarRenderer(ABC):
 
     def _open(self, depth: int, axes: Sequence[str]) -> None:
         for further, axis in enumerate(axes):
-            self._line(depth + further, self.loop(axis))
+            self._line(depth + further, self.loop.format(axis))
 
     def _close(self, depth: int, axes: Sequence[str]) -> None:
         for further in reversed(range(len(axes) if self.loop_end else 0)):
@@ -174,8 +149,7 @@ class ScalarRenderer(ABC):
             self._line(depth, self.statement(f"a{i.result}", self._neutral(i), "variable"))
         self._open(depth, [loop.axis])
         for salt in (i["salt"] for path, nest in loop.nests() if len(path) > 1 for i in nest.instructions if i.op == "random"):
-            mixed = f"mix({self._key(salt, len(axes))}, {self.unsigned(f'i_{loop.axis}')})"
-            self._line(depth + 1, self.statement(self._key(salt, len(inside)), mixed, "key"))
+            self._mix(depth + 1, salt, len(inside), self._key(salt, len(axes)), f"i_{loop.axis}")
         self._body(loop.body, inside, set(known))
         self._close(depth, [loop.axis])
         for i in reductions:
@@ -211,7 +185,12 @@ class ScalarRenderer(ABC):
             self._line(depth, self.statement(self._scratch(index), self._name(index)))
 
     def _neutral(self, i: Instruction) -> str:
-        return self.literal(0 if i.op == "sum" else -LARGEST if self.program.fixed else "-inf")
+        return self.literal(0 if i.op == "sum" else -LARGEST if self.program.fixed else "-np.inf")
+
+    def _mix(self, depth: int, salt: int, within: int, key: str, word: object) -> None:
+        """The key of a random instruction in so many loops."""
+        mixed = f"mix({self.unsigned.format(key)}, {self.unsigned.format(word)})"
+        self._line(depth, self.statement(self._key(salt, within), mixed, "key"))
 
     def _key(self, salt: int, depth: int) -> str:
         return f"k{salt}_{depth}" if depth else f"k{salt}"
@@ -227,20 +206,27 @@ class ScalarRenderer(ABC):
 
     # One instruction --------------------------------------------------------------------------
     def _instruction(self, depth: int, i: Instruction, axes: tuple[str, ...]) -> None:
-        expression = entry(self.back_end, "instruction", self.expressions, i.op, i.op)
         operands = [self._name(a) for a in i.arguments]
         if i.op in REDUCTIONS:
             target = f"a{i.result}" if i["axis"] == axes[-1] else self._scratch(i.result)
-            self._line(depth, self.statement(target, expression(self, i, [target, *operands])))
+            self._line(depth, self.statement(target, self._expression(i, [target, *operands])))
         else:
-            self._define(depth, i.result, expression(self, i, operands))
+            self._define(depth, i.result, self._expression(i, operands))
 
-    def random(self, i: Instruction) -> str:
+    def _expression(self, i: Instruction, operands: Sequence[str]) -> str:
+        expression = entry(self.back_end, "instruction", self.expressions, i.op, i.op)
+        return expression.format(*operands, number=self.number) if isinstance(expression, str) else expression(self, i, operands)
+
+    def random(self, i: Instruction, a: Sequence[str]) -> str:
         """What "random" gives."""
         axes = self.program.values[i.result].axes
-        index = self.unsigned(f"i_{axes[-1]}" if axes else "0")
-        key, drop = self._key(i["salt"], max(0, len(axes) - 1)), self.unsigned(str(REGISTER_BITS - i["bits"]))
-        return self.signed(f"draw({key}, {index}, {drop})")
+        words = f"i_{axes[-1]}" if axes else "0", REGISTER_BITS - i["bits"]
+        index, drop = (self.unsigned.format(word) for word in words)
+        return self.signed.format(f"draw({self._key(i['salt'], max(0, len(axes) - 1))}, {index}, {drop})")
+
+    def piecewise(self, i: Instruction, a: Sequence[str]) -> str:
+        """What "piecewise" gives."""
+        return f"{self.tables[i['table']]}({a[0]})"
 
     def is_wide(self, i: Instruction) -> bool:
         """Whether a product, before it is shifted, needs 64 bits."""
@@ -252,24 +238,3 @@ def _magnitude(value: Value) -> int:
     assert value.low is not None
     assert value.high is not None
     return max(abs(value.low), abs(value.high))
-
-
-EXPRESSIONS: Mapping[str, Expression] = {  # of the instructions of fixed programs; reductions: of what was reduced and what comes
-    "add": lambda r, i, a: r.number(f"{a[0]} + {a[1]}"),
-    "sum": lambda r, i, a: r.number(f"{a[0]} + {a[1]}"),
-    "neg": lambda r, i, a: r.number(f"-{a[0]}"),
-    "and": lambda r, i, a: r.number(f"{a[0]} & {a[1]}"),
-    "min": lambda r, i, a: f"{r.minimum}({a[0]}, {a[1]})",
-    "max": lambda r, i, a: f"{r.maximum}({a[0]}, {a[1]})",
-    "mul": lambda r, i, a: r.product(i, a),
-    "mul_random": lambda r, i, a: r.product(i, a),
-    "shift": lambda r, i, a: r.moved(a[0], i["by"]),
-    "shift_right": lambda r, i, a: r.shifted(a[0], a[1]),
-    "lt": lambda r, i, a: f"{a[0]} < {a[1]}",
-    "ge": lambda r, i, a: f"{a[0]} >= {a[1]}",
-    "eq": lambda r, i, a: f"{a[0]} == {a[1]}",
-    "select": lambda r, i, a: r.select(*a),
-    "spike": lambda r, i, a: r.select(a[0], r.literal(1), r.literal(0)),
-    "random": lambda r, i, a: r.random(i),
-    "piecewise": lambda r, i, a: f"{r.tables[i['table']]}({a[0]})",
-}

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tp_lava.backends.c.functions import PACKAGE, prelude
 from tp_lava.backends.c.members import STRUCTS, Member, in_structs, layout_of, members_of, unit_type
 from tp_lava.backends.c.operations import OperationRenderer
-from tp_lava.backends.c.program import REGISTER
+from tp_lava.backends.c.program import PACKAGE, REGISTER, prelude
 from tp_lava.circuit import Circuit, Operation
 from tp_lava.circuit.names import SCORE
 from tp_lava.circuit.operations import NO_END, STEPS_LEFT

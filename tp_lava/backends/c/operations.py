@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 
-from tp_lava.backends.c.functions import Functions
 from tp_lava.backends.c.members import Member, unit_type
-from tp_lava.backends.c.program import NAME, REGISTER, literal
+from tp_lava.backends.c.program import NAME, REGISTER, Functions, literal
 from tp_lava.backends.protocol import operation_entry
 from tp_lava.backends.scalar import scratch_of
 from tp_lava.circuit import (

@@ -1,4 +1,4 @@
-"""Programs as C99 functions: 32-bit integers, and 64-bit ones where a product needs it.
+"""The functions of a C source: programs, on 32-bit integers and 64-bit ones where a product needs it, their tables, and helpers.
 
 Nothing relies on what C leaves to the compiler: negative numbers are shifted by helpers, hashes wrap in unsigned numbers, and
 every sum stays in the register that the tracer proved.
@@ -7,16 +7,19 @@ every sum stays in the register that the tracer proved.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
-from tp_lava.backends.scalar import EXPRESSIONS, Declared, ScalarRenderer, scratch_of
+from tp_lava.backends.scalar import Declared, Expression, ScalarRenderer, scratch_of, tables_of
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Instruction, Program
 from tp_lava.errors import invalid
 from tp_lava.numbers import REGISTER_BITS, Format
+from tp_lava.templates import template
 
-NAME = "C"
+NAME, PACKAGE = "C", "tp_lava.backends.c"
 REGISTER = "int32_t"
 _DECLARED: Mapping[Declared, str] = {"": "", "value": "const int32_t ", "variable": "int32_t ", "key": "const uint32_t "}
 
@@ -36,6 +39,41 @@ def literal(value: int, bits: int = 32) -> str:
     return f"INT{bits}_C({value})" if value >= 0 else f"(-INT{bits}_C({-value}))"
 
 
+class Functions:
+    """sources: of the functions asked for so far, in an order in which C takes them."""
+
+    def __init__(self) -> None:
+        self.sources: list[str] = []
+        self._helpers = template(PACKAGE, "helpers.c.jinja").module
+        self._names: dict[object, str] = {}
+        self._counts = Counter[str]()
+
+    def helper(self, kind: str, **parameters: object) -> str:
+        """The name of a function of templates/helpers.c.jinja, for these parameters."""
+        return self._named(kind, (kind, *parameters.items()), lambda name: getattr(self._helpers, kind)(name, **parameters))
+
+    def program(self, program: Program, types: Mapping[str, str]) -> tuple[str, CFunction]:
+        """A program as a function, and its name. types: C type of the array of each port. Raises InvalidValueError."""
+        function = _function_of(program, types, {table: self._table(table) for table in tables_of(program)})
+        return self._named("program", function, lambda name: f"/* {program.name} */\n{function.source(name)}"), function
+
+    def _table(self, table: Piecewise) -> str:
+        segments = tuple(tuple(map(literal, row)) for row in zip(table.start, table.offset, table.slope, strict=True))
+        return self.helper("table", told=str(table), segments=segments, shift=table.shift)
+
+    def _named(self, kind: str, key: object, source: Callable[[str], str]) -> str:
+        if key not in self._names:
+            self._names[key] = f"{kind}{self._counts[kind]}"
+            self._counts[kind] += 1
+            self.sources.append(source(self._names[key]))
+        return self._names[key]
+
+
+def prelude(code: str) -> str:
+    """The helpers of expressions that a source uses."""
+    return template(PACKAGE, "prelude.c.jinja").render(code=code)
+
+
 @dataclass(frozen=True)
 class CFunction:
     """A program as C. parameters: name -> declaration of those that it uses of "key", "p_<port>", "n_<axis>" and "scratch"."""
@@ -49,7 +87,7 @@ class CFunction:
         return f"static void {name}({declared or 'void'})\n{{\n{self.body}}}\n"
 
 
-def program_function(program: Program, stored: Mapping[str, str], tables: Mapping[Piecewise, str]) -> CFunction:
+def _function_of(program: Program, stored: Mapping[str, str], tables: Mapping[Piecewise, str]) -> CFunction:
     """A program as a C function. stored: port -> C type of its array, rows one after another; tables: names of table functions.
 
     Raises InvalidValueError for a program on real numbers.
@@ -69,9 +107,8 @@ def program_function(program: Program, stored: Mapping[str, str], tables: Mappin
 
 class _CRenderer(ScalarRenderer):
     back_end = NAME
-    expressions = EXPRESSIONS
-    minimum, maximum = "min32", "max32"
-    loop_end = "}"
+    loop, loop_end = "for (int32_t i_{0} = 0; i_{0} < n_{0}; ++i_{0}) {{", "}"
+    signed, unsigned = "(int32_t){0}", "(uint32_t){0}"
 
     def __init__(self, program: Program, stored: Mapping[str, str], tables: Mapping[Piecewise, str]) -> None:
         super().__init__(program, tables)
@@ -83,9 +120,6 @@ class _CRenderer(ScalarRenderer):
             lines.append(f"int32_t *const {scratch.name} = {begin};")
             begin = f"{scratch.name} + {' * '.join(f'n_{axis}' for axis in scratch.axes)}"
         return lines
-
-    def loop(self, axis: str) -> str:
-        return f"for (int32_t i_{axis} = 0; i_{axis} < n_{axis}; ++i_{axis}) {{"
 
     def statement(self, target: str, text: str, declared: Declared = "") -> str:
         return f"{_DECLARED[declared]}{target} = {text};"
@@ -106,25 +140,11 @@ class _CRenderer(ScalarRenderer):
     def literal(self, value: object) -> str:
         return literal(int(value))  # type: ignore[call-overload] # a fixed program's constants are integers
 
-    def number(self, text: str) -> str:
-        return text
-
-    def signed(self, text: str) -> str:
-        return f"(int32_t){text}"
-
-    def unsigned(self, text: str) -> str:
-        return f"{text}u" if text.isdigit() else f"(uint32_t){text}"
-
-    def select(self, condition: str, a: str, b: str) -> str:
-        return f"{condition} ? {a} : {b}"
-
-    def moved(self, x: str, by: int) -> str:
-        if by <= 0:
-            return self.shifted(x, str(min(-by, REGISTER_BITS - 1))) if by else x
-        return f"{x} * {literal(1 << by)}" if by < REGISTER_BITS - 1 else f"{x} * 0"  # what still fits is 0
-
-    def shifted(self, x: str, by: str) -> str:
-        return f"shift32({x}, {by})"
+    def shift(self, i: Instruction, a: Sequence[str]) -> str:
+        by, most = i["by"], REGISTER_BITS - 1
+        if by > 0:
+            return f"{a[0]} * {literal(1 << by) if by < most else 0}"  # what still fits is 0
+        return f"shift32({a[0]}, {min(-by, most)})" if by else a[0]
 
     def product(self, i: Instruction, a: Sequence[str]) -> str:
         shift = i["shift"]
@@ -139,3 +159,23 @@ class _CRenderer(ScalarRenderer):
         elif i["rounding"] == "zero":  # C's division does
             return f"{narrowed}(({product}) / {literal(1 << shift, bits)})" if shift < bits - 1 else "0"
         return f"{narrowed}shift{bits}({product}, {shift})"
+
+    expressions: ClassVar[Mapping[str, Expression]] = {
+        "add": "{0} + {1}",
+        "sum": "{0} + {1}",
+        "neg": "-{0}",
+        "and": "{0} & {1}",
+        "min": "min32({0}, {1})",
+        "max": "max32({0}, {1})",
+        "mul": product,
+        "mul_random": product,
+        "shift": shift,
+        "shift_right": "shift32({0}, {1})",
+        "lt": "{0} < {1}",
+        "ge": "{0} >= {1}",
+        "eq": "{0} == {1}",
+        "select": "{0} ? {1} : {2}",
+        "spike": "{0} ? 1 : 0",
+        "random": ScalarRenderer.random,
+        "piecewise": ScalarRenderer.piecewise,
+    }
