@@ -173,3 +173,10 @@ def test_every_operation_of_a_circuit_has_an_owner():
         known = set().union(*owners.values())
         assert [o for o in circuit.step if o.owner not in known and type(o).__name__ != "CountSteps"] == []
         assert {b.name for b in circuit.buffers.values() if b.owner not in known} <= {"random_seed", "random_step", "steps_left"}
+
+
+def test_feedback_from_a_population_above_the_last_that_learns_carries_no_targets(rng):
+    learner = tpl.Learner(graph(), tpl.TP((0.05, 0.05, 0.0), 0.05, 2), "fixed")
+    learner.learn(random_events(rng, 9, 12, 0.3), 1)
+    assert not any(name.startswith("target2") for name in learner.memory)
+    assert not np.array_equal(learner.weights["left"], tpl.Learner(graph(), None, "fixed").weights["left"])

@@ -65,9 +65,10 @@ class Contrast(Credit):
     def _projection(self, network: Network, population: Population) -> Connection | None:
         return next((c for c in self.connections(network) if c.post == population.name), None)
 
-    def _sources(self, network: Network, population: Population) -> dict[Connection, str]:
+    def _sources(self, builder: Builder, population: Population) -> dict[Connection, str]:
         """The connections by which targets reach a population, and the events they deliver."""
-        projection, paths = self._projection(network, population), {p.name: target_path(network, p).name for p in network.populations}
+        network, projection = builder.network, self._projection(builder.network, population)
+        paths = {p.name: target_path(network, p).name for p in network.populations[: self._last(builder) + 1]}
         sources = {projection: LABEL} if projection else {}
         return sources | {c: paths[c.pre] for c in network.into(population) if c.pre in paths}
 
@@ -130,20 +131,20 @@ class Contrast(Credit):
     def follow(self, builder: Builder, population: Population, learns: bool) -> None:
         """See Credit: the target path's way through a population."""
         if self._has_targets(builder, population):
-            sources = self._sources(builder.network, population)
-            trained = learns and self._learns_target(builder.network, population)
+            sources = self._sources(builder, population)
+            trained = learns and self._learns_target(builder, population)
             builder.follow(target_path(builder.network, population), sources, surrogate=trained)
 
     def _has_targets(self, builder: Builder, population: Population) -> bool:
         return builder.network.populations.index(population) <= self._last(builder)
 
-    def _learns_target(self, network: Network, population: Population) -> bool:
+    def _learns_target(self, builder: Builder, population: Population) -> bool:
         """Whether the target path changes any weight: shared ones, recurrent ones, or the label projection."""
-        return bool(self._learned_by_target(network, population))
+        return bool(self._learned_by_target(builder, population))
 
-    def _learned_by_target(self, network: Network, population: Population) -> dict[Connection, str]:
-        sources = self._sources(network, population)
-        return {c: events for c, events in sources.items() if c.name in network.weights or self.train_target}
+    def _learned_by_target(self, builder: Builder, population: Population) -> dict[Connection, str]:
+        sources = self._sources(builder, population)
+        return {c: events for c, events in sources.items() if c.name in builder.network.weights or self.train_target}
 
     def signals(self, builder: Builder, population: Population) -> Sequence[Signal]:
         """See Credit: the sample's error through the target traces and, where it changes anything, the targets' through its trace."""
@@ -164,7 +165,7 @@ class Contrast(Credit):
             program = contrast_program(sizes, trace, below_trace, sample.of("contrast"))
             b.run(program, bindings, first=("own_below",) if b.batch_size == 1 else ())
         signals = [Signal(sample, target.of("trace"), sample.of("error"), sample_events(b, population))]
-        learned = self._learned_by_target(network, population)
+        learned = self._learned_by_target(builder, population)
         return [*signals, Signal(target, sample.of("trace"), target.of("error"), learned)] if learned else signals
 
     def close(self, builder: Builder, population: Population) -> None:
