@@ -137,6 +137,6 @@ def _define(model: type[PartModel], process: type[LayerProcess]) -> None:
 
 for _process in (PlasticDense, TraceLIF, Credit, Readout):
     _define(PartModel, _process)
-for _process in (LabelGate, TargetProjection):
-    _define(_LabelModel, _process)
+for _label_process in (LabelGate, TargetProjection):
+    _define(_LabelModel, _label_process)
 _define(_LearningModel, LearningTraceLIF)
