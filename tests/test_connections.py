@@ -146,3 +146,13 @@ def test_a_convolution_does_not_learn(rng):
         Network.of_layers(network.n_inputs, (), 3, network.weights)
     with pytest.raises(InvalidValueError, match="Network: readout_decay is 1.5"):
         Network.of_layers(network.n_inputs, network.layers, 3, network.weights, 1.5)
+
+
+def test_a_pooled_convolution_is_loaded_and_runs(tmp_path, rng):
+    convolution = Conv2d((1, 6, 6), 2, (3, 3), pooling=(Pool2d((2, 2), (2, 2)),))
+    weights = {"hidden0": np.full(convolution.weight_shape, 0.5), "readout": np.ones((3, convolution.size))}
+    network = Network.of_layers(36, (Layer(convolution.size, tpl.LIF(0.9), connection=convolution),), 3, weights)
+    tpl.save_network(network, tmp_path / "pooled.tplava")
+    events = tpl.Events.from_dense(rng.random((8, 36)) < 0.4)
+    scores = [tpl.Learner(n).infer(events).scores for n in (network, tpl.load_network(tmp_path / "pooled.tplava"))]
+    np.testing.assert_array_equal(*scores)

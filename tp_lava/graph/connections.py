@@ -68,6 +68,8 @@ class Pool2d:
     padding: Pair = (0, 0)
 
     def __post_init__(self) -> None:
+        for name in ("kernel", "stride", "padding"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         _check_pairs("Pool2d", {"kernel": self.kernel, "stride": self.stride}, {"padding": self.padding})
 
     def shape(self, below: tuple[int, int, int]) -> tuple[int, int, int]:
