@@ -32,7 +32,10 @@ MODULES = tuple(
         ".report",
         ".ranges",
         ".rules",
-        ".wiring",
+        ".graph.network",
+        ".graph.connections",
+        ".circuit",
+        ".backends.protocol",
     )
 )
 Definition = tuple[str, ast.AST]  # the module it is in, and itself
