@@ -110,7 +110,7 @@ def test_the_published_rule_costs_no_more_than_its_equation():
     (program,) = (
         operation.program for operation in circuit.step if isinstance(operation, RunProgram) and operation.program.name == "readout"
     )
-    assert [port.name for port in program.ports] == ["input", "score", "label", "rate", "third"]
+    assert [port.name for port in program.ports] == ["input", "score", "label", "rate", "third_factor"]
     assert not {"readout_potential", "readout_elapsed", "readout_gain", "readout_decay", "readout_count", "steps_left"} & set(
         circuit.buffers
     )

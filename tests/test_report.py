@@ -69,7 +69,7 @@ class Page(HTMLParser):
 def network():
     made = lively(tpl.Network.dense((12, 9, 7, 4), recurrent=(True, False), seed=1))
     records = (ParameterRecord("lif<1>", "tau & co", "rescaled", HOSTILE), ParameterRecord("fc", "weight", "kept"))
-    return tpl.Network(made.n_inputs, made.layers, made.n_classes, made.weights, provenance=Provenance(HOSTILE, records))
+    return tpl.Network.of_layers(made.n_inputs, made.layers, made.n_classes, made.weights, provenance=Provenance(HOSTILE, records))
 
 
 @pytest.fixture(scope="module")
@@ -369,8 +369,8 @@ def test_a_convolution_and_a_third_layer_are_drawn():
 
     spatial = Conv2d((1, 4, 4), 2, (3, 3), padding=(1, 1))
     layers = Layer(spatial.size, tpl.LIF(), connection=spatial), Layer(5, tpl.LIF(), recurrent=True)
-    shapes = {"hidden0": (2, 1, 3, 3), "hidden1": (5, 32), "recurrent1": (5, 5), "target": (32, 3), "readout": (3, 5)}
-    made = tpl.Network(16, layers, 3, {name: np.ones(shape) for name, shape in shapes.items()})
+    shapes = {"hidden0": (2, 1, 3, 3), "hidden1": (5, 32), "recurrent1": (5, 5), "readout": (3, 5)}
+    made = tpl.Network.of_layers(16, layers, 3, {name: np.ones(shape) for name, shape in shapes.items()})
     drawing = architecture(made, None, map_network(made))
     assert ">3 x 3 convolution<" in drawing
     assert f">{len(spatial.synapses().targets)} synapses, 8 bits<" in drawing

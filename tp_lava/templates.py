@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
 
 
 def template(package: str, name: str) -> Template:
@@ -14,5 +16,7 @@ def template(package: str, name: str) -> Template:
 
 @cache
 def _environment(package: str) -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # only who renders loads it
+
     loader = PackageLoader(package, "templates")
     return Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True)

@@ -88,6 +88,7 @@ def gather(
     learning = count(learner, samples[:counted]) if held_rule else None
     formats = plan(network, None, mapping.fixed)
     events, shown_label = samples[0]
+    started = {**network.weights, **(held_rule.parameters(network) if held_rule else {})}
     return Facts(
         name=name,
         network=network,
@@ -101,7 +102,7 @@ def gather(
         learning=learning,
         estimates=tuple(estimate(mapping, counts, costs) for counts in (inference, learning) if counts),
         memory=learning_memory(network, held_rule, steps),
-        held={n: (network.weights[n], w) for n, w in learner.weights.items() if not network.is_bias(n)},
+        held={n: (started[n], w) for n, w in learner.weights.items() if not network.is_bias(n)},
         shown=learner.infer(events, record=True),
         shown_label=shown_label,
         board_asked=board is not None,
