@@ -48,7 +48,9 @@ class Part:
     def __init__(self, graph: Graph, spec: PartSpec, seed: int = 0) -> None:
         self.graph, self.spec, circuit = graph, spec, graph.circuit
         self.buffers: Mapping[str, Buffer] = {here: circuit.buffers[name] for name, here in spec.names.items()}
-        self._memory: dict[str, np.ndarray] = {here: np.zeros(circuit.shape(buffer.name), buffer.dtype) for here, buffer in self.buffers.items()}
+        self._memory: dict[str, np.ndarray] = {
+            here: np.zeros(circuit.shape(buffer.name), buffer.dtype) for here, buffer in self.buffers.items()
+        }
         self._memory["random_seed"][0] = seed_key(seed)
         for here, buffer in self.buffers.items():
             if buffer.name in circuit.values:
