@@ -67,6 +67,7 @@ class Learner:
         self._scores: list[float] = []  # of each epoch, for the schedule
         self.learning = True
         self._learning: Engine | None = None
+        self._totals = tuple(buffer_names.of(population.name, "total") for population in network.populations)
         self._connect()
 
     # What it is -------------------------------------------------------------------------------
@@ -406,7 +407,7 @@ class Learner:
 
     def _outcome(self, engine: Engine, row: int, **history) -> Outcome:
         memory, score = engine.memory, engine.circuit.buffers[buffer_names.SCORE]
-        counts = tuple(memory[buffer_names.of(population.name, "total")][row].copy() for population in self._start.populations)
+        counts = tuple(memory[name][row].copy() for name in self._totals)
         scores = score.decode(memory[score.name][row])
         return Outcome(scores, int(np.argmax(memory[score.name][row])), counts, **history)
 

@@ -291,6 +291,7 @@ class CompiledOperations:
         self.arguments = tuple(names)
         self._circuit, self._call_all = circuit, cpu_calls.each_step() if whole else cpu_calls.once()
         self._compiled = [compiled for operation in operations for compiled in compiler.compiled(operation)]
+        self._advance = int(circuit.learns)  # what a step adds to the step counter
         self._bound: tuple[object, ...] = ()  # the rows in use and the arrays, kept beside so that none takes another's place
         self._arrays: Sequence[np.ndarray] = ()
         self._memory: Mapping[str, np.ndarray] = {}
@@ -306,7 +307,7 @@ class CompiledOperations:
         """See Compiled."""
         self._bind(memory)
         lists = (self._memory[name] for name in _INPUT)
-        self._call_all(begin, end, offsets, units, *lists, self._calls, *self._counters(), int(self._circuit.learns))
+        self._call_all(begin, end, offsets, units, *lists, self._calls, *self._counters(), self._advance)
 
     def _counters(self) -> tuple[np.ndarray, np.ndarray]:
         """Seed and step; a circuit that draws nothing has neither."""

@@ -79,6 +79,8 @@ class Circuit:
 
     def rows_used(self, memory: Mapping[str, np.ndarray]) -> dict[str, int]:
         """Row axis -> how many of its rows are in use now, where not all are."""
+        if not self.row_counts:
+            return {}
         used = {axis: int(memory[count][0]) for axis, count in self.row_counts.items()}
         return {axis: rows for axis, rows in used.items() if rows != self.sizes[axis]}
 

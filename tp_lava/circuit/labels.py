@@ -27,8 +27,8 @@ def present_labels(
 
     given: keyword of an operation -> the labels of its rows, instead of drawn ones. Raises InvalidValueError.
     """
-    given = {key: value for key, value in (given or {}).items() if value is not None}
-    known = {operation.given for operation in circuit.start if operation.given}
+    given = {key: value for key, value in given.items() if value is not None} if given else {}
+    known = {operation.given for operation in circuit.start if operation.given} if given else set()
     for key in given:
         if key not in known:
             raise invalid("sample", key, repr(given[key]), "left out", "this rule has no use for it")
