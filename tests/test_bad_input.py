@@ -293,7 +293,9 @@ def test_decays_that_fixed_point_cannot_hold(rule, message):
 
 def test_rules_without_an_end_need_no_length():
     for rule in (tpl.TP(contrast=2), tpl.TESS(basis="walsh", update="step")):
-        tpl.Learner(NETWORK, rule).begin(1)
+        learner = tpl.Learner(NETWORK, rule)
+        learner.begin(1)
+        assert not learner.circuits[1].needs_length
 
 
 def test_only_contrasts_have_labels():

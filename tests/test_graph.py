@@ -180,3 +180,20 @@ def test_feedback_from_a_population_above_the_last_that_learns_carries_no_target
     learner.learn(random_events(rng, 9, 12, 0.3), 1)
     assert not any(name.startswith("target2") for name in learner.memory)
     assert not np.array_equal(learner.weights["left"], tpl.Learner(graph(), None, "fixed").weights["left"])
+
+
+@pytest.mark.parametrize("part", [{"post": "post_trace"}, {"post": "one"}, {"pre": "one"}])
+def test_a_filter_needs_a_part_of_the_neuron_and_of_the_synapse(part):
+    with pytest.raises(
+        tpl.InvalidValueError, match="Term: filter is 0.5 of .*, but must be of surrogate or spike_trace times .*; leave the filter"
+    ):
+        tpl.Term(**part, filter=0.5)
+
+
+def test_random_streams_of_many_terms_and_connections_differ():
+    """More parts than a population has streams of its own: none is used twice in a circuit."""
+    terms = tuple(tpl.Term("surrogate", "trace", 1.0, f"t{n}") for n in range(9))
+    rule = type("Many", (Delta,), {"terms": terms, "pre_decay": 0.5})(0.05, 0.02)
+    circuit = tpl.Learner(graph(), rule, "fixed").circuits[1]
+    streams = [o.random_stream for o in circuit.step if getattr(o, "program", None) and o.program.uses_random]
+    assert len(streams) == len(set(streams)) > 40

@@ -14,7 +14,7 @@ from test_tess import rule_of
 import tp_lava as tpl
 from tp_lava.circuit import UpdateWeights
 from tp_lava.circuit.build import build_circuit
-from tp_lava.learner import epoch_order
+from tp_lava.data.order import epoch_order
 from tp_lava.optimisers import of_layer
 
 NETWORK = lively(tpl.Network.dense((8, 9, 7, 4), neuron=tpl.LIF(0.9, 0.7), trace_decay=0.8, seed=11), 2.5)

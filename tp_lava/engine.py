@@ -10,8 +10,8 @@ import numpy as np
 
 from tp_lava.circuit import Buffer, Circuit
 from tp_lava.circuit.labels import present_labels
-from tp_lava.circuit.operations import NO_END, STEPS_LEFT
-from tp_lava.numbers import seed_key
+from tp_lava.circuit.operations import NO_END, STEPS_LEFT, Role
+from tp_lava.numbers import Format, seed_key
 
 if TYPE_CHECKING:
     from tp_lava.backends.protocol import Compiled
@@ -56,6 +56,12 @@ class Engine:
     def run(self, offsets: np.ndarray, units: np.ndarray, begin: int, end: int) -> None:
         """Steps begin..end-1. offsets: int32 (rows, T + 1); units: int32."""
         self.compiled.steps(self.memory, offsets, units, begin, end)
+
+
+def weight_buffer(name: str, array: np.ndarray, format: Format | None) -> Buffer:
+    """How a learner holds an array of weights: biases (n,), matrices (n_out, n_in), kernels (channels, channels below, y, x)."""
+    role: Role = "bias" if array.ndim == 1 else "kernel" if array.ndim == 4 else "weight"
+    return Buffer(name, (), role, format, stored_transposed=array.ndim == 2)
 
 
 def shared_memory(buffers: Mapping[str, Buffer], weights: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:

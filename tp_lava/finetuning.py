@@ -12,10 +12,11 @@ from tp_lava import lava
 from tp_lava.checks import is_whole
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.data.events import Sample
+from tp_lava.data.order import epoch_order
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
-from tp_lava.learner import Learner, epoch_order
+from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine
 from tp_lava.rules import TP, Rule
 

@@ -22,7 +22,8 @@ from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan, start_weights
 from tp_lava.circuit.labels import check_label
 from tp_lava.data.events import Events, Sample, check_events, side_by_side
-from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory
+from tp_lava.data.order import epoch_order
+from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory, weight_buffer
 from tp_lava.errors import ArchiveError, TpLavaError, invalid
 from tp_lava.graph.network import Network
 from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
@@ -32,7 +33,6 @@ from tp_lava.rules import Rule
 from tp_lava.sharing import shared_array
 
 _RECORDED = {"spikes": "spike", "membranes": "membrane", "traces": "trace"}
-_ORDER_PLACE = 0x6F726465  # keeps the order of samples apart from other uses of the seed
 
 
 class Learner:
@@ -110,16 +110,9 @@ class Learner:
         buffers, memory = dict(self._buffers), self._kept()
         for name, array in start.items():
             if name not in buffers:
-                role, matrix = self._role(name, array)
-                buffers[name] = Buffer(name, (), role, formats.get(name), stored_transposed=matrix)
+                buffers[name] = weight_buffer(name, array, formats.get(name))
                 memory[name] = buffers[name].encode(array)
         return buffers, memory
-
-    def _role(self, name: str, array: np.ndarray) -> tuple[Literal["weight", "kernel", "bias"], bool]:
-        """The role of an array of weights, and whether it is stored transposed."""
-        if array.ndim == 1:
-            return "bias", False
-        return ("kernel", False) if array.ndim == 4 else ("weight", True)
 
     def _kept(self) -> dict[str, np.ndarray]:
         """Weights, counters and moments: what every engine shares."""
@@ -410,11 +403,6 @@ class Learner:
         counts = tuple(memory[name][row].copy() for name in self._totals)
         scores = score.decode(memory[score.name][row])
         return Outcome(scores, int(np.argmax(memory[score.name][row])), counts, **history)
-
-
-def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
-    """The order in which `count` samples are learned in epoch number `epoch`, 0 the first."""
-    return np.random.default_rng([seed, _ORDER_PLACE, epoch]).permutation(count)
 
 
 def _check_arguments(network: object, rule: object, precision: object) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tp_lava.backends.protocol import StepByStep, entry, operation_entry
+from tp_lava.backends.protocol import StepByStep, count_step, entry, operation_entry
 from tp_lava.circuit import (
     Accumulate,
     AccumulateProducts,
@@ -256,7 +256,7 @@ def interpret_step(
     """One time step of a circuit on its buffers (Circuit.allocate), with the events already in input_active. See Interpreted.once."""
     Interpreted(circuit, circuit.step, run).once(memory, watch)
     if circuit.learns:
-        memory["random_step"] += np.uint32(1)
+        count_step(memory)
 
 
 def _happens(operation: Conditional, memory: Mapping[str, Array]) -> bool:

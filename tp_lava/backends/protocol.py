@@ -58,7 +58,13 @@ class StepByStep(ABC):
                 active[row, : len(now)], count[row] = now, len(now)
             self.once(memory)
             if self.circuit.learns:
-                memory["random_step"] += np.uint32(1)
+                count_step(memory)
+
+
+def count_step(memory: Mapping[str, np.ndarray]) -> None:
+    """A step that learned is over: fresh random bits from now on. In place, so that a read-only view of the memory will do."""
+    counter = memory["random_step"]
+    np.add(counter, np.uint32(1), out=counter)
 
 
 def entry(back_end: str, kind: str, table: Mapping[Any, T], key: object, name: str) -> T:

@@ -260,9 +260,8 @@ class Builder:
 
     def rate_of(self, layer: str) -> float:
         """The learning rate of a population or of the readout."""
-        if self.rule is None or layer in (population.name for population in self.network.populations):
-            return self.rule.rates(self.network)[layer] if self.rule else 0.0
-        return self.rule.readout_rate
+        assert self.rule is not None
+        return self.rule.rates(self.network).get(layer, self.rule.readout_rate)
 
     def learning_switch(self, layer: str) -> str:
         """Declare the switch of a population's, or the readout's, learning."""

@@ -31,7 +31,7 @@ from tp_lava.graph.network import Connection, Population
 from tp_lava.numbers import Format
 
 _STREAMS_PER_POPULATION = 16  # random bits: a population's operations have streams of their own, whatever else is in the circuit
-_FURTHER_STREAMS = 1 << 20  # of connections beyond one forward and one recurrent
+_FURTHER_STREAMS, _FURTHER_PER_POPULATION = 1 << 20, 1 << 12  # of connections beyond one forward and one recurrent
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,17 @@ class Products:
         return [found.get(place, []) for place in range(max(found, default=-1) + 1)]
 
     # Random bits ------------------------------------------------------------------------------
-    def _stream(self, part: int) -> int:
+    def _stream(self, part: int, *, further: bool = False) -> int:
+        """Of a part of this population; what does not fit among its own, or is `further`, is beyond all of them."""
+        if further or part >= _STREAMS_PER_POPULATION:
+            return _FURTHER_STREAMS + _FURTHER_PER_POPULATION * self._number + part
         return _STREAMS_PER_POPULATION * (self._number + 1) + part
 
     def _learning_stream(self, place: int, number: int, term: Term) -> int:
         """Of learning: after those of the third factors; the biases' come between the second connection and further ones."""
         paths = self.rule.paths
         part = paths + (place * paths + number) * len(self._terms) + self._terms.index(term)
-        return self._stream(part) if place < 2 else _FURTHER_STREAMS + self._stream(part)
+        return self._stream(part, further=place >= 2)
 
     @property
     def _bias_stream(self) -> int:

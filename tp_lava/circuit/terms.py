@@ -51,6 +51,9 @@ class Term:
             raise invalid("Term", "factor", repr(self.factor), "a finite number", "1 takes the term in, 0 leaves it out")
         if not is_number(self.filter, 0, 1):
             raise invalid("Term", "filter", repr(self.filter), "a number in [0, 1)", "0 keeps no state per synapse")
+        if self.filter and (self.post not in ("surrogate", "spike_trace") or self.pre == "one"):
+            found, limit = f"{self.filter} of {self.post} times {self.pre}", "of surrogate or spike_trace times a presynaptic part"
+            raise invalid("Term", "filter", found, limit, "leave the filter out")
 
     @property
     def prefix(self) -> str:

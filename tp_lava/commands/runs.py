@@ -20,9 +20,10 @@ import numpy as np
 from tp_lava.archive import encoded
 from tp_lava.commands.printing import json_text
 from tp_lava.commands.train_settings import TrainingData, TrainSettings
+from tp_lava.data.order import epoch_order
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.finetuning import Round, run_in_lava
-from tp_lava.learner import Learner, epoch_order
+from tp_lava.learner import Learner
 
 LEARNER, BEST, RESULTS, PICTURE = "learner.safetensors", "best.safetensors", "results.json", "accuracy.png"
 

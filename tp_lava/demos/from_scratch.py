@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from tp_lava.data.digits import N_CLASSES, digits
+from tp_lava.data.order import epoch_order
 from tp_lava.finetuning import Round, run_in_lava
 from tp_lava.graph.network import Network
-from tp_lava.learner import Learner, epoch_order
+from tp_lava.learner import Learner
 from tp_lava.rules import TP
 
 

@@ -10,10 +10,11 @@ from typing import Literal
 
 from tp_lava.convert import convert
 from tp_lava.data.digits import digits
+from tp_lava.data.order import epoch_order
 from tp_lava.data.sensors import through
 from tp_lava.finetuning import RULE, Round, few, run_in_lava
 from tp_lava.graph.network import Network
-from tp_lava.learner import Learner, epoch_order
+from tp_lava.learner import Learner
 from tp_lava.pretrained import pretrained
 
 Precision = Literal["float", "fixed"]

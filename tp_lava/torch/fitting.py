@@ -9,8 +9,8 @@ from torch import Tensor
 
 from tp_lava.checks import is_whole
 from tp_lava.data.events import Events
+from tp_lava.data.order import epoch_order
 from tp_lava.errors import invalid
-from tp_lava.learner import epoch_order
 from tp_lava.optimisers import Schedule, check_schedule
 from tp_lava.progress import track
 from tp_lava.torch.inputs import checked_labels, dense

@@ -20,7 +20,7 @@ from tp_lava.backends.loihi2.compiling import compile_program, gathers, summed_a
 from tp_lava.backends.loihi2.emulator import emulate
 from tp_lava.backends.loihi2.learning_engine import engine_trace, learning_string, presynaptic_trace, unsuited
 from tp_lava.backends.loihi2.listing import NAME, REGISTERS, Listing
-from tp_lava.backends.protocol import Memory, StepByStep, operation_entry
+from tp_lava.backends.protocol import Memory, StepByStep, count_step, operation_entry
 from tp_lava.checks import is_whole
 from tp_lava.circuit import (
     Accumulate,
@@ -144,7 +144,7 @@ def emulate_step(circuit: Circuit, memory: Memory, listings: CircuitListings) ->
     """One time step as interpret_step does it, with the neuron programs carried out by the emulator. listings: of the same circuit."""
     listings.once(memory)
     if circuit.learns:
-        memory["random_step"] += np.uint32(1)
+        count_step(memory)
 
 
 def axis_lengths(circuit: Circuit, operation: RunProgram) -> dict[str, int]:
