@@ -6,15 +6,16 @@ import struct
 import numpy as np
 
 import tp_lava as tpl
-from tp_lava.graph.connections import Conv2d, Pool2d
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Layer, Network
+from tp_lava.graph.pooling import Pool2d
 
 WRONG = (None, True, -1, 0, 1e400, 2**62, "a", [], {}, [[]], {"type": "Network"}, {"type": "LIF"}, {"type": "__import__"}, float("nan"))
 
 
 def good_file(path):
     """A network with all that a file can hold."""
-    spatial = Conv2d((1, 6, 6), 2, (3, 3), pooling=(Pool2d((2, 2), (2, 2)),))
+    spatial = Convolution((1, 6, 6), 2, (3, 3), pooling=(Pool2d((2, 2), (2, 2)),))
     layers = (Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial), Layer(3, tpl.LIF(0.9, reset_by=1.1), recurrent=True))
     rng = np.random.default_rng(0)
     shapes = {

@@ -16,7 +16,8 @@ from tp_lava.backends.protocol import operation_entry
 from tp_lava.circuit import AccumulateProducts, Buffer, Circuit, Operation, UpdateWeights
 from tp_lava.circuit.formats import REAL
 from tp_lava.dynamics.program import INSTRUCTIONS
-from tp_lava.graph.connections import Conv2d, Pool2d
+from tp_lava.graph.connections import Convolution
+from tp_lava.graph.pooling import Pool2d
 from tp_lava.numbers import Format
 
 needs_gcc = pytest.param(C("gcc"), marks=pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc"))
@@ -58,7 +59,7 @@ def test_the_interpreter_has_every_instruction_and_every_operation_of_a_step():
 @pytest.mark.parametrize("by", ["events", "trace"])
 def test_weights_that_synapses_share_change_by_the_exact_sum_of_a_step(by, fixed, rng):
     """Against an outer product summed over positions; all back ends alike, whatever the order of synapses."""
-    kind = Conv2d((2, 6, 5), 4, (3, 2), (2, 1), (1, 0), groups=2, pooling=(Pool2d((2, 1), (1, 1)),))
+    kind = Convolution((2, 6, 5), 4, (3, 2), (2, 1), (1, 0), groups=2, pooling=(Pool2d((2, 1), (1, 1)),))
     circuit, operation = _alone(kind, by, fixed)
     memory = circuit.allocate()
     for name, column in zip(("kernel_offsets", "kernel_targets", "kernel_taps"), kind.synapses(), strict=True):

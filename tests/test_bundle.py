@@ -19,7 +19,7 @@ from tp_lava.deploy import export_loihi2
 from tp_lava.deploy.bundle.graph import graph_of, in_engine
 from tp_lava.deploy.bundle.vectors import first_steps, learned_names
 from tp_lava.deploy.samples import in_turn, present
-from tp_lava.graph.connections import Conv2d
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Layer
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -254,7 +254,7 @@ def test_the_script_without_lava_loihi(tmp_path, rng):
 
 
 def convolution():
-    spatial = Conv2d((1, 6, 6), 2, (3, 3))
+    spatial = Convolution((1, 6, 6), 2, (3, 3))
     layer = Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial)
     shapes = {"hidden0": spatial.weight_shape, "readout": (3, spatial.size)}
     return tpl.Network.of_layers(36, (layer,), 3, {name: np.ones(shape, np.float32) for name, shape in shapes.items()})

@@ -29,8 +29,9 @@ from tp_lava.data.events import side_by_side
 from tp_lava.deploy import export_c
 from tp_lava.deploy.c import library_of
 from tp_lava.deploy.samples import present
-from tp_lava.graph.connections import Conv2d, Pool2d
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Layer
+from tp_lava.graph.pooling import Pool2d
 from tp_lava.numbers import Format, seed_key
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
@@ -90,7 +91,7 @@ def dense(rng, *, recurrent=False, biases=True, sizes=(11, 9, 7, 4), **options):
 
 
 def convolution(rng, **options):
-    spatial = Conv2d((2, 8, 8), 3, (3, 3), (1, 1), (1, 1), pooling=(Pool2d((2, 2), (2, 2)),))
+    spatial = Convolution((2, 8, 8), 3, (3, 3), (1, 1), (1, 1), pooling=(Pool2d((2, 2), (2, 2)),))
     shapes = {"hidden0": spatial.weight_shape, "hidden1": (7, spatial.size), "readout": (3, 7)}
     layers = (Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial), Layer(7, tpl.LIF(0.8), 0.9))
     weights = {name: rng.normal(0.3, 0.7, shape).astype(np.float32) for name, shape in shapes.items()}

@@ -11,8 +11,9 @@ import tp_lava as tpl
 from tp_lava import InvalidValueError
 from tp_lava.backends.interpreter import interpret_step
 from tp_lava.convert import stages
-from tp_lava.graph.connections import Conv2d, Pool2d
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Layer, Network
+from tp_lava.graph.pooling import Pool2d
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -28,7 +29,7 @@ def random_spatial(rng):
     kernel, stride, padding = (tuple(int(n) for n in rng.integers(low, high, 2)) for low, high in ((1, 3), (1, 3), (0, 2)))
     dilation = tuple(int(n) for n in rng.integers(1, 3, 2))
     try:
-        spatial = Conv2d(shape, groups * int(rng.integers(1, 4)), kernel, stride, padding, dilation, groups, tuple(pooling))
+        spatial = Convolution(shape, groups * int(rng.integers(1, 4)), kernel, stride, padding, dilation, groups, tuple(pooling))
         return spatial, spatial.size
     except InvalidValueError:  # pooled to less than the kernel
         return random_spatial(rng)
@@ -117,14 +118,17 @@ def test_a_convolution_is_saved_and_runs_in_lava(rng, tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Conv2d((1, 4), 1, (2, 2)), r"Conv2d: shape is \(1, 4\), but must be \(channels, height, width\)"),
-        (lambda: Conv2d((1, 4, 4), 1, (5, 1)), r"Conv2d: kernel is \(5, 1\) over \(4, 4\)"),
-        (lambda: Conv2d((1, 4, 4), 1, (2, 2), (0, 1)), r"Conv2d: stride is \(0, 1\), but must be a pair"),
-        (lambda: Conv2d((3, 4, 4), 2, (2, 2), groups=2), "Conv2d: groups is 2 for 3 and 2 channels"),
-        (lambda: Conv2d((1, 4, 4), 0, (2, 2)), "Conv2d: channels is 0"),
-        (lambda: Conv2d((512, 512, 512), 512, (3, 3)), "Conv2d: synapses is"),
+        (lambda: Convolution((1, 4), 1, (2, 2)), r"Conv2d: shape is \(1, 4\), but must be \(channels, height, width\)"),
+        (lambda: Convolution((1, 4, 4), 1, (5, 1)), r"Conv2d: kernel is \(5, 1\) over \(4, 4\)"),
+        (lambda: Convolution((1, 4, 4), 1, (2, 2), (0, 1)), r"Conv2d: stride is \(0, 1\), but must be a pair"),
+        (lambda: Convolution((3, 4, 4), 2, (2, 2), groups=2), "Conv2d: groups is 2 for 3 and 2 channels"),
+        (lambda: Convolution((1, 4, 4), 0, (2, 2)), "Conv2d: channels is 0"),
+        (lambda: Convolution((512, 512, 512), 512, (3, 3)).synapses(), "Conv2d: synapses is"),
         (lambda: Pool2d((2, 2), (2, 2), (-1, 0)), r"Pool2d: padding is \(-1, 0\)"),
-        (lambda: Layer(5, tpl.LIF(), connection=Conv2d((1, 4, 4), 1, (2, 2))), "Layer: size is 5, but must be that of its connection, 9"),
+        (
+            lambda: Layer(5, tpl.LIF(), connection=Convolution((1, 4, 4), 1, (2, 2))),
+            "Layer: size is 5, but must be that of its connection, 9",
+        ),
         (lambda: tpl.LIF(reset_by=0.0), 'LIF: reset_by is 0.0 with reset "subtract", but must be a number > 0'),
         (lambda: tpl.LIF(reset="zero", reset_by=1.0), 'LIF: reset_by is 1.0 with reset "zero"'),
         (lambda: tpl.FixedPoint({"hidden0": 9}), "FixedPoint: weight_bits is .* but must be an integer in 2..8"),
@@ -149,7 +153,7 @@ def test_a_convolution_does_not_learn(rng):
 
 
 def test_a_pooled_convolution_is_loaded_and_runs(tmp_path, rng):
-    convolution = Conv2d((1, 6, 6), 2, (3, 3), pooling=(Pool2d((2, 2), (2, 2)),))
+    convolution = Convolution((1, 6, 6), 2, (3, 3), pooling=(Pool2d((2, 2), (2, 2)),))
     weights = {"hidden0": np.full(convolution.weight_shape, 0.5), "readout": np.ones((3, convolution.size))}
     network = Network.of_layers(36, (Layer(convolution.size, tpl.LIF(0.9), connection=convolution),), 3, weights)
     tpl.save_network(network, tmp_path / "pooled.tplava")

@@ -11,7 +11,7 @@ from test_connections import spatial_network
 import tp_lava as tpl
 from tp_lava import InvalidValueError, diverge
 from tp_lava.divergence.pair import rounded, rounded_decays
-from tp_lava.graph.connections import Conv2d
+from tp_lava.graph.connections import Convolution
 from tp_lava.numbers import Format
 
 
@@ -249,7 +249,7 @@ def test_what_cannot_be_compared(call, message, network, recordings):
 
 def test_other_connections_are_refused():
     def convolution(dilation):
-        spatial = Conv2d((1, 6, 6), 2, (2, 2), padding=(1, 1), dilation=dilation)
+        spatial = Convolution((1, 6, 6), 2, (2, 2), padding=(1, 1), dilation=dilation)
         weights = {"hidden0": np.ones((2, 1, 2, 2)), "readout": np.ones((2, spatial.size))}
         return tpl.Network.of_layers(36, (tpl.Layer(spatial.size, tpl.LIF(), connection=spatial),), 2, weights)
 

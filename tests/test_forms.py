@@ -8,7 +8,7 @@ import pytest
 import tp_lava as tpl
 from tp_lava.circuit.formats import FixedPoint, plan
 from tp_lava.dynamics.neuron import check_knows
-from tp_lava.graph.connections import Dense
+from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.quantisation.report import measure
 
@@ -57,7 +57,7 @@ def test_an_unknown_option_at_its_default_is_no_difference():
 @pytest.mark.parametrize("form", FORMS)
 def test_a_graph_that_is_no_chain_is_refused_by_the_population(form):
     ways = (("input", "a", 4, 5), ("a", "b", 5, 6), ("input", "b", 4, 6), ("b", "readout", 6, 3))
-    connections = tuple(Connection(post if post == "readout" else f"{pre}_{post}", pre, post, Dense(n, m)) for pre, post, n, m in ways)
+    connections = tuple(Connection(post if post == "readout" else f"{pre}_{post}", pre, post, AllToAll(n, m)) for pre, post, n, m in ways)
     populations = tuple(Population(name, (size,), tpl.LIF()) for name, size in (("a", 5), ("b", 6)))
     network = Network((4,), populations, connections, 3, {c.name: np.ones(c.kind.weight_shape) for c in connections})
     with pytest.raises(tpl.InvalidValueError, match="Network: b: connections is reached from a, input, but must be reached from a alone"):

@@ -10,7 +10,7 @@ from second_trace_rule import SecondTrace
 from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
 
 import tp_lava as tpl
-from tp_lava.graph.connections import Conv2d, Dense
+from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.network import Connection, Network, Population
 
 SIZES = {"input": 9, "left": 6, "right": 5, "top": 7}
@@ -24,9 +24,10 @@ def graph(connections=(*FORWARD, SKIP), recurrent=(FEEDBACK,), order=("left", "r
     """Two branches that meet, an input that skips them, and feedback from the top into one branch."""
     populations = [Population(name, (SIZES[name],), tpl.LIF(0.9), 0.8) for name in order]
     made = [
-        Connection(name, pre, post, Dense(SIZES[pre], SIZES[post]), later) for (name, pre, post), later in _marked(connections, recurrent)
+        Connection(name, pre, post, AllToAll(SIZES[pre], SIZES[post]), later)
+        for (name, pre, post), later in _marked(connections, recurrent)
     ]
-    made.append(Connection("readout", order[-1], "readout", Dense(SIZES[order[-1]], CLASSES)))
+    made.append(Connection("readout", order[-1], "readout", AllToAll(SIZES[order[-1]], CLASSES)))
     rng = np.random.default_rng(seed)
     weights = {c.name: rng.normal(0, 2.0 / np.sqrt(c.kind.n_inputs), c.kind.weight_shape) for c in made}
     return Network((SIZES["input"],), populations, made, CLASSES, weights, **options)
@@ -123,13 +124,13 @@ def test_what_is_no_graph_is_refused(options, message):
 def test_sizes_that_do_not_fit_are_refused():
     populations = [Population("a", (4,), tpl.LIF())]
     for kind, message in (
-        (Dense(5, 4), "from 5 units, but must be from the 6 units below"),
-        (Dense(6, 3), "to 3 units, .* the 4 units of a"),
+        (AllToAll(5, 4), "from 5 units, but must be from the 6 units below"),
+        (AllToAll(6, 3), "to 3 units, .* the 4 units of a"),
     ):
-        connections = [Connection("a", "input", "a", kind), Connection("readout", "a", "readout", Dense(4, 2))]
+        connections = [Connection("a", "input", "a", kind), Connection("readout", "a", "readout", AllToAll(4, 2))]
         with pytest.raises(tpl.InvalidValueError, match=message):
             Network((6,), populations, connections, 2, {})
-    connections = [Connection("a", "input", "a", Conv2d((1, 2, 2), 1, (1, 1))), Connection("readout", "a", "readout", Dense(4, 2))]
+    connections = [Connection("a", "input", "a", Convolution((1, 2, 2), 1, (1, 1))), Connection("readout", "a", "readout", AllToAll(4, 2))]
     with pytest.raises(tpl.InvalidValueError, match=r"from \(1, 2, 2\), 4 units"):
         Network((6,), populations, connections, 2, {})
 

@@ -25,15 +25,16 @@ from tp_lava.deploy.loihi2 import Costs, Limit, Limits, count, estimate, learnin
 from tp_lava.deploy.loihi2.demand import instructions
 from tp_lava.dynamics.contrast import contrast_program
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, plasticity_program
-from tp_lava.graph.connections import Conv2d, Pool2d
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Layer
+from tp_lava.graph.pooling import Pool2d
 
 WALSH = tpl.TESS(rate=0.5, basis="walsh", update="step")
 TP_GRAPH = tpl.TP(0.05, 0.05, 3, train_target=True)
 
 
 def convolutional(shape=(1, 6, 6), channels=3, hidden=7, classes=3, pooling=()):
-    spatial = Conv2d(shape, channels, (3, 3), padding=(1, 1), pooling=pooling)
+    spatial = Convolution(shape, channels, (3, 3), padding=(1, 1), pooling=pooling)
     layers = Layer(spatial.size, tpl.LIF(), connection=spatial), Layer(hidden, tpl.LIF())
     rng = np.random.default_rng(3)
     shapes = {"hidden0": spatial.weight_shape, "hidden1": (hidden, spatial.size), "readout": (classes, hidden)}

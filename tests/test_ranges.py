@@ -25,7 +25,7 @@ from tp_lava.circuit.formats import FixedPoint, plan
 from tp_lava.deploy import export_c
 from tp_lava.engine import Engine
 from tp_lava.errors import InvalidValueError, NumberRangeError
-from tp_lava.graph.connections import Dense
+from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.numbers import Format, seed_key
 from tp_lava.pretrained import pretrained
@@ -112,7 +112,9 @@ def random_graph(rng):
     ways = [("input", "a"), ("input", "a"), ("a", "b"), ("input", "b"), ("a", "c"), ("b", "c"), ("c", "readout")]
     back = [way for way in (("c", "a"), ("b", "b"), ("b", "a")) if rng.random() < 0.6]
     connections = tuple(
-        Connection(post if post == "readout" else f"{pre}_{post}_{number}", pre, post, Dense(sizes[pre], sizes[post]), number >= len(ways))
+        Connection(
+            post if post == "readout" else f"{pre}_{post}_{number}", pre, post, AllToAll(sizes[pre], sizes[post]), number >= len(ways)
+        )
         for number, (pre, post) in enumerate([*ways, *back])
     )
     weights = {c.name: rng.normal(0.1, float(rng.choice([0.3, 1.0])), c.kind.weight_shape) for c in connections}

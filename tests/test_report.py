@@ -364,10 +364,10 @@ def test_a_browser_shows_it_without_a_word(html, tmp_path):
 
 def test_a_convolution_and_a_third_layer_are_drawn():
     from tp_lava.deploy import map_network
-    from tp_lava.graph.connections import Conv2d
+    from tp_lava.graph.connections import Convolution
     from tp_lava.report.drawings import architecture
 
-    spatial = Conv2d((1, 4, 4), 2, (3, 3), padding=(1, 1))
+    spatial = Convolution((1, 4, 4), 2, (3, 3), padding=(1, 1))
     layers = Layer(spatial.size, tpl.LIF(), connection=spatial), Layer(5, tpl.LIF(), recurrent=True)
     shapes = {"hidden0": (2, 1, 3, 3), "hidden1": (5, 32), "recurrent1": (5, 5), "readout": (3, 5)}
     made = tpl.Network.of_layers(16, layers, 3, {name: np.ones(shape) for name, shape in shapes.items()})

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import tp_lava as tpl
-from tp_lava.graph.connections import Conv2d, Pool2d
+from tp_lava.graph.connections import Convolution
+from tp_lava.graph.pooling import Pool2d
 from tp_lava.pretrained import pretrained
 
 SAVED = Path(__file__).resolve().parents[1] / "tests" / "saved"
@@ -65,7 +66,7 @@ def dense(*hidden: int, inputs: int = 512, biased: bool = False, **options: Any)
 
 def convolution(shape: tuple[int, int, int] = CAMERA, pooling: tuple[Pool2d, ...] = (Pool2d((2, 2), (2, 2)),)) -> tpl.Network:
     """A convolution, after poolings, under an all-to-all layer."""
-    spatial = Conv2d(shape, 4, (3, 3), (2, 2), (1, 1), pooling=pooling)
+    spatial = Convolution(shape, 4, (3, 3), (2, 2), (1, 1), pooling=pooling)
     network = dense(spatial.size, 20, inputs=spatial.n_inputs)
     kernel = np.random.default_rng(6).normal(0.02, 0.15, spatial.weight_shape)
     layers = tpl.Layer(spatial.size, tpl.LIF(0.9), connection=spatial), network.layers[1]

@@ -22,9 +22,10 @@ import numpy as np
 import tp_lava as tpl
 from tp_lava.deploy.c import export_c, library_of
 from tp_lava.errors import TpLavaError, invalid
-from tp_lava.graph.connections import Conv2d, Dense, Pool2d
+from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Layer, Network
+from tp_lava.graph.pooling import Pool2d
 from tp_lava.rules import Rule
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "model-table.md"
@@ -131,7 +132,7 @@ def _biased(**options: Any) -> Network:
 
 def _convolving() -> Network:
     """A convolution with a pooling before it, below a layer from all to all."""
-    spatial = Conv2d((1, 6, 6), 2, (3, 3), (1, 1), (1, 1), pooling=(Pool2d((2, 2), (2, 2)),))
+    spatial = Convolution((1, 6, 6), 2, (3, 3), (1, 1), (1, 1), pooling=(Pool2d((2, 2), (2, 2)),))
     layers = (Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial), Layer(5, tpl.LIF(0.9), 0.9))
     shapes = {"hidden0": spatial.weight_shape, "hidden1": (5, spatial.size), "readout": (3, 5)}
     return Network.of_layers(spatial.n_inputs, layers, 3, {name: np.full(shape, 0.5) for name, shape in shapes.items()})
@@ -142,7 +143,7 @@ def _joined(recurrent: bool = False) -> Network:
     chain = _dense((SIZES[0], SIZES[1], 5, SIZES[-1]))
     first, second = (population.name for population in chain.populations)
     pre, post = (second, first) if recurrent else (INPUT, second)
-    more = Connection("more", pre, post, Dense(chain.size_of(pre), chain.size_of(post)), recurrent)
+    more = Connection("more", pre, post, AllToAll(chain.size_of(pre), chain.size_of(post)), recurrent)
     weights = {**chain.weights, "more": np.full(more.kind.weight_shape, 0.1)}
     return replace(chain, connections=(*chain.connections, more), weights=weights)
 

@@ -27,7 +27,16 @@ from tp_lava.finetuning import FineTuned as FineTuned
 from tp_lava.finetuning import finetune as finetune
 from tp_lava.graph.network import Layer as Layer
 from tp_lava.graph.network import Network as Network
+from tp_lava.graph.sequential import AdaptiveAvgPool2d as AdaptiveAvgPool2d
+from tp_lava.graph.sequential import AvgPool2d as AvgPool2d
+from tp_lava.graph.sequential import Conv2d as Conv2d
+from tp_lava.graph.sequential import Dense as Dense
+from tp_lava.graph.sequential import Flatten as Flatten
+from tp_lava.graph.sequential import LocalConv2d as LocalConv2d
+from tp_lava.graph.sequential import MaxPool2d as MaxPool2d
+from tp_lava.graph.sequential import SumPool2d as SumPool2d
 from tp_lava.learner import Learner as Learner
+from tp_lava.numbers import Format as Format
 from tp_lava.optimisers import SGD as SGD
 from tp_lava.optimisers import Adam as Adam
 from tp_lava.optimisers import Cosine as Cosine

@@ -22,8 +22,10 @@ from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.readout import Match, Readout
 from tp_lava.dynamics.surrogate import Surrogate
 from tp_lava.errors import ArchiveError
-from tp_lava.graph.connections import Conv2d, Dense, Pool2d
+from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.network import Connection, Layer, Network, Population
+from tp_lava.graph.pooling import Pool2d
+from tp_lava.numbers import Format
 from tp_lava.optimisers import SGD, Adam, Cosine, Plateau
 from tp_lava.provenance import ParameterRecord, Provenance
 from tp_lava.rules import Rule
@@ -32,10 +34,11 @@ VERSION = 2  # 1: chains of layers, the label projection among the weights
 IMPOSSIBLE = (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError)  # what a false description raises
 _KEY = "tp_lava"
 _DATACLASSES = (
-    *(LIF, *get_args(Surrogate), Population, Connection, Dense, Conv2d, Pool2d, Layer, ParameterRecord, Provenance),
-    *(Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint),
+    *(LIF, *get_args(Surrogate), Population, Connection, AllToAll, Convolution, Pool2d, Layer, ParameterRecord, Provenance),
+    *(Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint, Format),
 )
-_TYPES = {t.__name__: t for t in _DATACLASSES} | {"Spatial": Conv2d, "Pooling": Pool2d, "Fate": ParameterRecord}  # as version 1 has them
+_FORMER = {"Spatial": Convolution, "Conv2d": Convolution, "Dense": AllToAll, "Pooling": Pool2d, "Fate": ParameterRecord}  # names of before
+_TYPES = {t.__name__: t for t in _DATACLASSES} | _FORMER
 _PARAMETERS = "parameters/"  # before the names of parameters that rules take over
 _OLD_FIELDS = {"Provenance": {"fates": "records"}}  # type -> name of a field in version 1 -> name now
 
@@ -130,7 +133,7 @@ def network_arrays(network: Network) -> dict[str, np.ndarray]:
 
 def describe_network(network: Network) -> dict[str, object]:
     """What a file says of a network beside its arrays."""
-    named = ("input_shape", "populations", "connections", "n_classes", "readout_decay", "provenance", "seed", "drawn")
+    named = ("input_shape", "populations", "connections", "n_classes", "readout_decay", "provenance", "seed", "drawn", "input_format")
     return {name: getattr(network, name) for name in named}
 
 
@@ -145,7 +148,8 @@ def network_from(description: Mapping, arrays: Mapping[str, np.ndarray]) -> Netw
         return Network.of_layers(description["n_inputs"], layers, description["n_classes"], weights, *rest, rule_parameters=own)
     graph = tuple(description["input_shape"]), tuple(description["populations"]), tuple(description["connections"])
     origin = int(description["seed"]), int(description["drawn"])
-    return Network(*graph, description["n_classes"], weights, *rest, *origin, rule_parameters=own)
+    format = description.get("input_format")
+    return Network(*graph, description["n_classes"], weights, *rest, *origin, rule_parameters=own, input_format=format)
 
 
 def encoded(value: Any) -> Any:

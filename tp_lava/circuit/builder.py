@@ -35,7 +35,7 @@ from tp_lava.circuit.operations import (
 from tp_lava.circuit.terms import Gain, LearningRule
 from tp_lava.dynamics.neuron import NeuronFormats, neuron_program
 from tp_lava.dynamics.program import Port, Program
-from tp_lava.graph.connections import Conv2d
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Network
 from tp_lava.numbers import Format
@@ -173,7 +173,7 @@ class Builder:
         """Declare the weights of a connection. -> their name."""
         with self.owned(Owner("connection", connection.name)):
             name, kind = connection.name, connection.kind
-            if not isinstance(kind, Conv2d):
+            if not isinstance(kind, Convolution):
                 axes = self.axis(connection.pre), self.axis(connection.post)
                 return self.buffer(name, axes, "weight", self.format(name), local="weights", stored_transposed=True)
             kernel_axes = tuple(f"{name}_{axis}" for axis in ("out", "in", "y", "x"))
@@ -189,7 +189,7 @@ class Builder:
         """Append the delivery of a connection: sums of the weights of active units into a buffer, which is the owner's."""
         weights = self.weights(connection)
         self.buffer(into, axes, "work", format, **local)
-        table = weights if isinstance(connection.kind, Conv2d) else ""
+        table = weights if isinstance(connection.kind, Convolution) else ""
         with self.owned(Owner("connection", connection.name), "deliver"):
             self.append(Accumulate(weights=weights, events=events, into=into, table=table))
         return into

@@ -26,7 +26,7 @@ from tp_lava.dynamics.plasticity import (
 from tp_lava.dynamics.surrogate import SURROGATE
 from tp_lava.dynamics.third_factor import Seen, ThirdFactor, third_factors_program
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import Conv2d
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Connection, Population
 from tp_lava.numbers import Format
 
@@ -218,7 +218,7 @@ def learn_by(
     or a sum that is applied later.
     """
     weights, factor, pre = connection.name, b.buffers[third].format, b.format(trace) if trace else None
-    shared = isinstance(connection.kind, Conv2d)
+    shared = isinstance(connection.kind, Convolution)
     format = change_format(factor, pre if shared else None) if factor else None
     changed = b.changes.of(weights, layer, switch, format, last)
     steps = b.last_steps(last)
@@ -247,7 +247,7 @@ def learn_by(
 
 def _check_sum(b: Builder, connection: Connection, third: Format | None, trace: Format | None) -> None:
     """Refuse a shared weight whose changes of one step could leave their register."""
-    if third is None or not isinstance(connection.kind, Conv2d):
+    if third is None or not isinstance(connection.kind, Convolution):
         return
     positions = connection.kind.output_shape[1] * connection.kind.output_shape[2] * b.batch_size
     most = positions * third.high * (trace.high if trace else 1)
@@ -261,7 +261,7 @@ def _learn_filtered(
     b: Builder, connection: Connection, third: str, pre: str, term: Term, switch: str, stream: int, last: int | None
 ) -> None:
     weights, held = connection.name, b.buffers[connection.name]
-    if b.batch_size > 1 or isinstance(connection.kind, Conv2d):
+    if b.batch_size > 1 or isinstance(connection.kind, Convolution):
         found = f"a batch of {b.batch_size}" if b.batch_size > 1 else "a convolution"
         remedy = "learn sample by sample, all-to-all, or use a term without filter"
         raise invalid(weights, "term", f"filtered, in {found}", "filtered where each synapse has one state", remedy)

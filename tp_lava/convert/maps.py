@@ -13,7 +13,8 @@ from tp_lava.convert.stages import Convolution, Dense, Map, Pooling, Source
 from tp_lava.convert.values import Shape, refuse
 from tp_lava.errors import InvalidValueError
 from tp_lava.graph import connections
-from tp_lava.graph.connections import MOST_SYNAPSES, Conv2d
+from tp_lava.graph.connections import MOST_SYNAPSES
+from tp_lava.graph.pooling import Pool2d
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +24,7 @@ class Connection:
     weight: np.ndarray
     bias: np.ndarray
     shape: Shape
-    spatial: Conv2d | None = None
+    spatial: connections.Convolution | None = None
 
     def times(self, factor: np.ndarray) -> np.ndarray:
         """The weights, float32, each unit's times its factor (n_out,). Raises ValueError where a kernel cannot have that."""
@@ -80,16 +81,16 @@ def _one(stage: Map, shape: Shape) -> Connection:
 def _spatial(stages: Sequence[Map], shape: Shape) -> Connection:
     """The connection of poolings and at most a convolution after them; of none, from each unit to its own."""
     pools = [stage for stage in stages if isinstance(stage, Pooling)]
-    pooling = tuple(connections.Pool2d(pool.kernel, pool.stride, pool.padding) for pool in pools)
+    pooling = tuple(Pool2d(pool.kernel, pool.stride, pool.padding) for pool in pools)
     image, scale = (shape[0], shape[1], shape[2]), math.prod(pool.scale for pool in pools)
     last = stages[-1] if stages else None
     try:
         if isinstance(last, Convolution):
             kernel, options = last.weight.shape[2:], (last.stride, last.padding, last.dilation, last.groups)
-            spatial = Conv2d(image, last.outputs, (kernel[0], kernel[1]), *options, pooling)
+            spatial = connections.Convolution(image, last.outputs, (kernel[0], kernel[1]), *options, pooling)
             bias = np.repeat(_bias(last), math.prod(spatial.output_shape[1:]))
             return Connection(np.asarray(last.weight, np.float64) * scale, bias, spatial.output_shape, spatial)
-        spatial = Conv2d(image, image[0], (1, 1), groups=image[0], pooling=pooling)
+        spatial = connections.Convolution(image, image[0], (1, 1), groups=image[0], pooling=pooling)
     except InvalidValueError as error:  # too many synapses
         raise refuse(last.path if last else "input", "shape", f"impossible ({error})", "possible", "check the input shape") from None
     return Connection(np.full(spatial.weight_shape, float(scale)), np.zeros(spatial.size), spatial.output_shape, spatial)

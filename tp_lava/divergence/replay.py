@@ -15,7 +15,7 @@ import numpy as np
 
 from tp_lava.divergence.forms import NetworkForm, Trial
 from tp_lava.graph.chain import ChainLayer
-from tp_lava.graph.connections import Conv2d
+from tp_lava.graph.connections import Convolution
 
 TERMS = ("weights", "bias", "decay", "current_decay", "reset")
 
@@ -52,7 +52,7 @@ class NeuronForm:
 def incoming(form: NetworkForm, layer: ChainLayer, neuron: int) -> np.ndarray:
     """(n_in,): the weight by which each unit below reaches a neuron."""
     kind, weights = layer.forward.kind, np.asarray(form.weights[layer.forward.name], np.float64)
-    if not isinstance(kind, Conv2d):
+    if not isinstance(kind, Convolution):
         return weights[neuron]
     offsets, targets, taps = kind.synapses()
     reached = np.flatnonzero(targets == neuron)

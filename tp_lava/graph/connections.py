@@ -1,28 +1,28 @@
-"""How spikes of one population reach another: all-to-all, or pooled and convolved.
+"""How spikes of one population reach another: all-to-all, convolved, or convolved with weights that are not shared.
 
-Units of a (channels, height, width) population are numbered in C order. A convolution is a table of synapses: which unit
-each unit reaches, and by which weight of the kernel; a spike costs the synapses it has.
+Units of a (channels, height, width) population are numbered in C order. What a unit reaches follows from its place, so there is no
+table of synapses; `synapses()` makes one for whoever asks, of small connections.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 
 from tp_lava.checks import is_whole
 from tp_lava.errors import invalid
+from tp_lava.graph.pooling import Pair, Pool2d, check_pairs, extent, pooled
 
-MOST_SYNAPSES = 2**27
-
-Pair = tuple[int, int]
+MOST_SYNAPSES = 2**27  # of a table
+MOST_UNITS = 2**31 - 1  # a unit's number is an int32
 
 
 @dataclass(frozen=True)
-class Dense:
+class AllToAll:
     """All-to-all: weights are (n_out, n_in). n_inputs: units below; size: units of this population."""
 
     n_inputs: int
@@ -31,7 +31,7 @@ class Dense:
     def __post_init__(self) -> None:
         for name in ("n_inputs", "size"):
             if not is_whole(getattr(self, name), 1):
-                raise invalid("Dense", name, repr(getattr(self, name)), "a positive integer", "give the number of units")
+                raise invalid("AllToAll", name, repr(getattr(self, name)), "a positive integer", "give the number of units")
 
     @property
     def weight_shape(self) -> tuple[int, int]:
@@ -60,30 +60,12 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Pool2d:
-    """Sums of spikes over windows, channel by channel; pairs are (y, x). Windows reach `padding` beyond the edges."""
-
-    kernel: Pair
-    stride: Pair
-    padding: Pair = (0, 0)
-
-    def __post_init__(self) -> None:
-        for name in ("kernel", "stride", "padding"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        _check_pairs("Pool2d", {"kernel": self.kernel, "stride": self.stride}, {"padding": self.padding})
-
-    def shape(self, below: tuple[int, int, int]) -> tuple[int, int, int]:
-        """(channels, height, width) of the sums."""
-        height, width = _extent("Pool2d", below, self.kernel, self.stride, self.padding, (1, 1))
-        return below[0], height, width
-
-
-@dataclass(frozen=True)
-class Conv2d:
-    """A convolution, after any number of poolings, as PyTorch's Conv2d. Its weights are (channels, c / groups, ky, kx).
+class Convolution:
+    """A convolution, after any number of sum poolings, as PyTorch's Conv2d. Its weights are (channels, c / groups, ky, kx).
 
     shape: (c, height, width) of the population below; channels: of this one; kernel, stride, padding, dilation: (y, x);
-    groups: as many groups of channels that do not see each other; pooling: first on what comes from below.
+    groups: as many groups of channels that do not see each other; pooling: sums, first on what comes from below; shared: whether
+    all positions have the same weights; where not, they are (channels, height, width, c / groups, ky, kx), those of each position apart.
     Raises InvalidValueError.
     """
 
@@ -95,6 +77,7 @@ class Conv2d:
     dilation: Pair = (1, 1)
     groups: int = 1
     pooling: tuple[Pool2d, ...] = ()
+    shared: bool = True
 
     def __post_init__(self) -> None:
         for name in ("shape", "kernel", "stride", "padding", "dilation", "pooling"):
@@ -102,63 +85,91 @@ class Conv2d:
         if len(self.shape) != 3 or not all(is_whole(n, 1, 2**31) for n in self.shape):
             raise invalid("Conv2d", "shape", self.shape, "(channels, height, width)", "give three positive integers")
         positive = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
-        _check_pairs("Conv2d", positive, {"padding": self.padding})
+        check_pairs("Conv2d", positive, {"padding": self.padding})
         for name in ("channels", "groups"):
             if not is_whole(getattr(self, name), 1, 2**31):
                 raise invalid("Conv2d", name, repr(getattr(self, name)), "a positive integer", "check the layer")
         if self.shape[0] % self.groups or self.channels % self.groups:
             found = f"{self.groups} for {self.shape[0]} and {self.channels} channels"
             raise invalid("Conv2d", "groups", found, "a divisor of both", "check the layer")
-        count = int(np.prod([float(n) for n in (*self.weight_shape, *self.output_shape[1:])]))
-        if count > MOST_SYNAPSES:
-            raise invalid("Conv2d", "synapses", count, f"at most {MOST_SYNAPSES}", "use fewer channels, a larger stride or pooling")
+        if any(pool.mode != "sum" for pool in self.pooling):
+            remedy = "give pooling of other kinds to the population below"
+            raise invalid("Conv2d", "pooling", self.pooling, "sums", remedy)
+        count = max(prod(self.output_shape), prod(self.weight_shape))
+        if count > MOST_UNITS:
+            raise invalid("Conv2d", "units or weights", count, f"at most {MOST_UNITS}", "use fewer channels, a larger stride or pooling")
 
     @property
     def pooled_shape(self) -> tuple[int, int, int]:
         """What the convolution sees."""
-        shape = self.shape
-        for pooling in self.pooling:
-            shape = pooling.shape(shape)
-        return shape
+        return pooled(self.pooling, self.shape)
 
     @property
     def output_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of this population."""
-        height, width = _extent("Conv2d", self.pooled_shape, self.kernel, self.stride, self.padding, self.dilation)
+        height, width = extent("Conv2d", self.pooled_shape, self.kernel, self.stride, self.padding, self.dilation)
         return self.channels, height, width
 
     @property
     def n_inputs(self) -> int:
         """Units below."""
-        return int(np.prod(self.shape))
+        return prod(self.shape)
 
     @property
     def size(self) -> int:
         """Units of this population."""
-        return int(np.prod(self.output_shape))
+        return prod(self.output_shape)
 
     @property
-    def weight_shape(self) -> tuple[int, int, int, int]:
-        """Of the kernel."""
-        return self.channels, self.shape[0] // self.groups, *self.kernel
+    def kernel_shape(self) -> tuple[int, int, int]:
+        """(channels below that one unit sees, ky, kx)."""
+        return self.shape[0] // self.groups, *self.kernel
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        """Of the kernel, or of the kernels of all positions."""
+        return self.channels, *(() if self.shared else self.output_shape[1:]), *self.kernel_shape
 
     @property
     def fan_in(self) -> int:
         """Synapses of the unit that has most."""
-        return self.synapses().fan_in
+        y, x = (int(self.paths(axis).sum(axis=1).max()) for axis in range(2))
+        return self.kernel_shape[0] * y * x
 
     @property
     def synapse_count(self) -> int:
         """Synapses in all."""
-        return len(self.synapses().targets)
+        y, x = (int(self.paths(axis).sum()) for axis in range(2))
+        return self.channels * self.kernel_shape[0] * y * x
 
     @property
     def shares_weights(self) -> bool:
         """Whether a weight belongs to several synapses."""
-        return True
+        return self.shared
+
+    def paths(self, axis: int) -> np.ndarray:
+        """Along an axis (0: y, 1: x): how often each unit below reaches each unit, (height, height below) or (width, width below)."""
+        n, paths = self.shape[axis + 1], None
+        for pool in self.pooling:
+            step = pool.paths(axis, n)
+            paths, n = step if paths is None else step @ paths, len(step)
+        k, s, p, d = (getattr(self, name)[axis] for name in ("kernel", "stride", "padding", "dilation"))
+        taps = np.arange(self.output_shape[axis + 1])[:, None] * s + np.arange(k) * d - p
+        convolved = np.zeros((len(taps), n), np.int64)
+        rows, columns = np.nonzero((taps >= 0) & (taps < n))
+        np.add.at(convolved, (rows, taps[rows, columns]), 1)
+        return convolved if paths is None else convolved @ paths
+
+    @property
+    def geometry(self) -> np.ndarray:
+        """What a back end needs to find the units that one reaches, int32, in the order of GEOMETRY."""
+        values = (*self.pooled_shape, *self.output_shape, *self.kernel, *self.stride, *self.padding, *self.dilation, self.groups)
+        return np.array([*values, int(self.shared)], np.int32)
 
     def synapses(self) -> Synapses:
-        """Its table of synapses, made once."""
+        """A table of its synapses, made once. Raises InvalidValueError for more than 2**27."""
+        if self.synapse_count > MOST_SYNAPSES:
+            raise invalid("Conv2d", "synapses", self.synapse_count, f"at most {MOST_SYNAPSES} where they are listed", "use a smaller one")
         return _synapses(self)
 
     def matrix(self, kernel: np.ndarray) -> np.ndarray:
@@ -169,7 +180,8 @@ class Conv2d:
         return matrix
 
 
-ConnectionKind = Dense | Conv2d
+GEOMETRY = ("c", "h", "w", "oc", "oh", "ow", "ky", "kx", "sy", "sx", "py", "px", "dy", "dx", "groups", "shared")
+ConnectionKind = AllToAll | Convolution
 
 
 class Synapses(NamedTuple):
@@ -186,7 +198,7 @@ class Synapses(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def _synapses(convolution: Conv2d) -> Synapses:
+def _synapses(convolution: Convolution) -> Synapses:
     pre, post, taps = _convolved(convolution)
     shapes = [convolution.shape]
     for pooling in convolution.pooling:
@@ -201,7 +213,7 @@ def _synapses(convolution: Conv2d) -> Synapses:
     return table
 
 
-def _convolved(convolution: Conv2d) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _convolved(convolution: Convolution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(pre, post, tap) of every synapse from the pooled units."""
     (c, h, w), (out, oh, ow) = convolution.pooled_shape, convolution.output_shape
     per_group, out_per_group = c // convolution.groups, out // convolution.groups
@@ -212,7 +224,8 @@ def _convolved(convolution: Conv2d) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     inside = (iy >= 0) & (iy < h) & (ix >= 0) & (ix < w)
     pre = ((o // out_per_group * per_group + i) * h + iy) * w + ix
     post = (o * oh + y) * ow + x
-    taps = ((o * per_group + i) * convolution.kernel[0] + a) * convolution.kernel[1] + b
+    own = o if convolution.shared else post
+    taps = ((own * per_group + i) * convolution.kernel[0] + a) * convolution.kernel[1] + b
     within = np.broadcast_to(inside, np.broadcast_shapes(pre.shape, taps.shape, post.shape))
     return tuple(np.broadcast_to(array, within.shape)[within] for array in (pre, post, taps))  # type: ignore[return-value]
 
@@ -220,7 +233,7 @@ def _convolved(convolution: Conv2d) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 def _pooled(pooling: Pool2d, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
     """(unit, window) of every unit in a window."""
     channels = shape[0]
-    windows = Conv2d(shape, channels, pooling.kernel, pooling.stride, pooling.padding, groups=channels)
+    windows = Convolution(shape, channels, pooling.kernel, pooling.stride, pooling.padding, groups=channels)
     pre, post, _ = _convolved(windows)
     return pre, post
 
@@ -236,19 +249,3 @@ def _after(
     begins = np.repeat(offsets[windows] - np.concatenate([[0], np.cumsum(counts)[:-1]]), counts)
     chosen = order[begins + np.arange(counts.sum())]
     return np.repeat(units, counts), post[chosen], taps[chosen]
-
-
-def _extent(obj: str, below: tuple[int, int, int], kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
-    extent = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(below[1:], kernel, stride, padding, dilation, strict=True)]
-    if min(extent) < 1:
-        raise invalid(
-            obj, "kernel", f"{kernel} over {below[1:]} with padding {padding}", "within it", "use a smaller kernel or more padding"
-        )
-    return extent[0], extent[1]
-
-
-def _check_pairs(obj: str, positive: Mapping[str, Sequence[int]], others: Mapping[str, Sequence[int]]) -> None:
-    for least, pairs in ((1, positive), (0, others)):
-        for name, pair in pairs.items():
-            if len(pair) != 2 or not all(is_whole(n, least, 2**31) for n in pair):
-                raise invalid(obj, name, pair, f"a pair (y, x) of integers of at least {least}", "check the layer")

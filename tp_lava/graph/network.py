@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -19,16 +19,21 @@ from tp_lava.checks import is_number, is_whole
 from tp_lava.dynamics.neuron import LIF, check_decay
 from tp_lava.errors import InvalidValueError, invalid
 from tp_lava.graph import names
-from tp_lava.graph.connections import ConnectionKind, Conv2d, Dense
-from tp_lava.numbers import seed_key
+from tp_lava.graph.connections import AllToAll, ConnectionKind, Convolution
+from tp_lava.graph.pooling import Pool2d, pooled
+from tp_lava.numbers import Format, seed_key
 from tp_lava.provenance import Provenance
+
+if TYPE_CHECKING:
+    from tp_lava.graph.sequential import LayerSpec
 
 
 @dataclass(frozen=True)
 class Population:
     """Neurons of one kind. shape: (n,) or (channels, height, width); trace_decay: spike-trace factor per step, [0, 1).
 
-    bias: name of its biases among the weights, by default <name>_bias.
+    bias: name of its biases among the weights, by default <name>_bias; pooling: of its spikes, in order: others get what is
+    pooled, and its spike traces are traces of that.
     """
 
     name: str
@@ -36,6 +41,7 @@ class Population:
     neuron: LIF
     trace_decay: float = 0.98
     bias: str = ""
+    pooling: tuple[Pool2d, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
@@ -43,16 +49,41 @@ class Population:
         if not self.shape or min(self.shape) < 1:
             raise invalid(f"Population {self.name!r}", "shape", self.shape, "positive integers", "give the number of units")
         check_decay(f"Population {self.name!r}", "trace_decay", self.trace_decay)
+        object.__setattr__(self, "pooling", tuple(self.pooling))
+        if self.pooling and len(self.shape) != 3:
+            remedy = "give the population a shape of (channels, height, width)"
+            raise invalid(f"Population {self.name!r}", "pooling", f"of a shape {self.shape}", "of (channels, height, width)", remedy)
+        _ = self.output_shape  # refuses windows that do not fit
 
     @property
     def size(self) -> int:
         """Neurons."""
         return prod(self.shape)
 
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Of what others get: of its spikes, pooled where it pools."""
+        return pooled(self.pooling, self.shape) if len(self.shape) == 3 else self.shape
+
+    @property
+    def output_size(self) -> int:
+        """Units that others see."""
+        return prod(self.output_shape)
+
+    @property
+    def positions(self) -> int:
+        """Places of its output that share channels: height times width, or 1."""
+        return prod(self.output_shape[1:])
+
+    @property
+    def is_graded(self) -> bool:
+        """Whether what others get has values: sums and averages of spikes."""
+        return any(pool.mode != "max" for pool in self.pooling)
+
 
 @dataclass(frozen=True)
 class Connection:
-    """How spikes of `pre` reach `post`. name: of its weights; kind: Dense or Conv2d; recurrent: one step later."""
+    """How spikes of `pre` reach `post`. name: of its weights; kind: AllToAll or Convolution; recurrent: one step later."""
 
     name: str
     pre: str
@@ -65,18 +96,20 @@ class Connection:
 class Layer:
     """One hidden layer of a chain. size: neurons; trace_decay: spike-trace factor per step, [0, 1); recurrent: fed back one step later.
 
-    connection: from the layer below, None where it is all-to-all.
+    connection: from the layer below, None where it is all-to-all; pooling: of its spikes.
     """
 
     size: int
     neuron: LIF
     trace_decay: float = 0.98
     recurrent: bool = False
-    connection: Conv2d | None = None
+    connection: Convolution | None = None
+    pooling: tuple[Pool2d, ...] = ()
 
     def __post_init__(self) -> None:
         _check_size("Layer", self.size)
         check_decay("Layer", "trace_decay", self.trace_decay)
+        object.__setattr__(self, "pooling", tuple(self.pooling))
         if self.connection and self.connection.size != self.size:
             limit = f"that of its connection, {self.connection.size}"
             raise invalid("Layer", "size", self.size, limit, f"a {self.connection.output_shape} population has so many")
@@ -91,14 +124,15 @@ class HoldsNetwork(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A spiking network with an integrating readout. Make one with Network.dense or Network.of_layers.
+    """A spiking network with an integrating readout. Make one with Network.dense, Network.sequential or Network.of_layers.
 
     input_shape: (n,) or (channels, height, width); populations: in the order in which a step computes them; connections: from
     "input" or a population to one computed after it or, recurrent, to itself or one computed before; one, "readout", from a
     population to the classes. weights: name -> read-only float32 array; readout_decay: of the scores per step, [0, 1], 1 where they
     integrate; provenance: of a converted one; seed, drawn: what its weights were drawn from, and how many numbers that took (rules
     draw their own parameters from there on); rule_parameters: of rules that have learned with it, by name; a rule takes
-    its own over instead of drawing them. Raises InvalidValueError.
+    its own over instead of drawing them; input_format: of the values of graded input, to which fixed-point forms round them; None:
+    the input spikes. Raises InvalidValueError.
     """
 
     input_shape: tuple[int, ...]
@@ -111,6 +145,7 @@ class Network:
     seed: int = 0
     drawn: int = 0
     rule_parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
+    input_format: Format | None = None
 
     def __post_init__(self) -> None:
         for attr in ("input_shape", "populations", "connections"):
@@ -141,7 +176,7 @@ class Network:
         provenance: Provenance | None = None,
         **origin,
     ) -> Network:
-        """A chain of layers, each fed by the one below. origin: seed, drawn, rule_parameters. Raises InvalidValueError."""
+        """A chain of layers, each fed by the one below. origin: seed, drawn, rule_parameters, input_format. Raises InvalidValueError."""
         _check_size("Network", n_inputs)
         if not layers or not all(isinstance(layer, Layer) for layer in layers):
             raise invalid("Network", "layers", repr(layers)[:60], "at least one Layer", "make one with Network.dense(...)")
@@ -177,8 +212,37 @@ class Network:
         layers = tuple(Layer(size, *values) for size, *values in zip(hidden, *columns, strict=True))
         seed_key(seed)
         _, connections = _chain(n_inputs, layers, n_classes)
-        weights, drawn = _draw(connections, seed, reserved=hidden[0] * n_classes)
+        weights, drawn = draw_weights(connections, seed, reserved=hidden[0] * n_classes)
         return cls.of_layers(n_inputs, layers, n_classes, weights, seed=int(seed), drawn=drawn)
+
+    @classmethod
+    def sequential(
+        cls,
+        input_shape: Sequence[int],
+        layers: Sequence[LayerSpec],
+        n_classes: int,
+        neuron: LIF | None = None,
+        trace_decay: float = 0.98,
+        seed: int = 0,
+        input_format: Format | None = None,
+    ) -> Network:
+        """A blank network of layers, one after the other: Conv2d, LocalConv2d, Dense, poolings, Flatten (see tp_lava.graph.sequential).
+
+        input_shape: (channels, height, width), or (n,); neuron, trace_decay: of the layers that do not give their own. Weights are
+        uniform in +-gain / sqrt(fan-in), drawn from seed. Raises InvalidValueError.
+        """
+        from tp_lava.graph.sequential import sequential
+
+        return sequential(tuple(input_shape), layers, n_classes, neuron or LIF(), trace_decay, seed, input_format)
+
+    def unshare(self, *connections: str) -> Network:
+        """The same network where each position of these convolutions, of all if none is named, has weights of its own.
+
+        It does the same until it learns; then each synapse learns by what it sees, as Loihi's learning engine demands.
+        """
+        from tp_lava.graph.sequential import unshared
+
+        return unshared(self, connections)
 
     def with_weights(self, weights: Mapping[str, np.ndarray] | HoldsNetwork) -> Network:
         """A new network with these arrays replaced, or with all that such a thing as a tp_lava.torch module has trained.
@@ -222,10 +286,14 @@ class Network:
         return tuple(sorted(reaching, key=lambda c: c.recurrent))
 
     def size_of(self, name: str) -> int:
-        """Units of the input, a population or the readout."""
+        """Units of the input or the readout, or those of a population that others see."""
         if name == names.INPUT:
             return self.n_inputs
-        return self.n_classes if name == names.READOUT else self.population(name).size
+        return self.n_classes if name == names.READOUT else self.population(name).output_size
+
+    def is_graded(self, name: str) -> bool:
+        """Whether what the input or a population sends has values."""
+        return self.input_format is not None if name == names.INPUT else self.population(name).is_graded
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -263,8 +331,8 @@ class Network:
             remedy = "run it in the engine, in one Lava Process or in C, which take any graph"
             raise invalid(f"Network: {population.name}", "connections", found, f"reached from {below} alone, in a chain of layers", remedy)
         kind = forward[0].kind
-        connection = kind if isinstance(kind, Conv2d) else None
-        return Layer(population.size, population.neuron, population.trace_decay, bool(recurrent), connection)
+        connection = kind if isinstance(kind, Convolution) else None
+        return Layer(population.size, population.neuron, population.trace_decay, bool(recurrent), connection, population.pooling)
 
     @property
     def is_chain(self) -> bool:
@@ -286,25 +354,29 @@ def _chain(n_inputs: int, layers: Sequence[Layer], n_classes: int) -> tuple[tupl
     below, n_below = names.INPUT, n_inputs
     for number, layer in enumerate(layers):
         name, shape = names.hidden(number), layer.connection.output_shape if layer.connection else (layer.size,)
-        populations.append(Population(name, shape, layer.neuron, layer.trace_decay, names.bias(number)))
-        connections.append(Connection(name, below, name, layer.connection or Dense(n_below, layer.size)))
+        populations.append(Population(name, shape, layer.neuron, layer.trace_decay, names.bias(number), layer.pooling))
+        n = populations[-1].output_size
+        connections.append(Connection(name, below, name, layer.connection or AllToAll(n_below, layer.size)))
         if layer.recurrent:
-            connections.append(Connection(names.recurrent(number), name, name, Dense(layer.size, layer.size), recurrent=True))
-        below, n_below = name, layer.size
+            connections.append(Connection(names.recurrent(number), name, name, AllToAll(n, layer.size), recurrent=True))
+        below, n_below = name, n
     _check_size("Network", n_classes, least=2)
-    connections.append(Connection(names.READOUT, below, names.READOUT, Dense(n_below, n_classes)))
+    connections.append(Connection(names.READOUT, below, names.READOUT, AllToAll(n_below, n_classes)))
     return tuple(populations), tuple(connections)
 
 
-def _draw(connections: Sequence[Connection], seed: int, reserved: int) -> tuple[dict[str, np.ndarray], int]:
-    """Uniform weights in +-1/sqrt(n_in), the readout's last, and how many numbers those of the hidden populations took.
+def draw_weights(
+    connections: Sequence[Connection], seed: int, reserved: int, gains: Mapping[str, float] = MappingProxyType({})
+) -> tuple[dict[str, np.ndarray], int]:
+    """Uniform weights in +-gain / sqrt(fan-in), the readout's last, and how many numbers those of the hidden populations took.
 
     reserved: numbers left out before the readout's, from which a rule draws parameters of its own.
     """
     weights: dict[str, np.ndarray] = {}
     rng, drawn = np.random.default_rng(seed), 0
     for connection in connections:
-        bound = 1.0 / np.sqrt(connection.kind.fan_in)
+        gain = gains.get(connection.name, 1.0)
+        bound = gain / np.sqrt(connection.kind.fan_in)
         if connection.post == names.READOUT:
             drawn = sum(array.size for array in weights.values())
             rng.bit_generator.advance(reserved)  # type: ignore[attr-defined] # of PCG64: one state for each number
@@ -324,14 +396,14 @@ def _check_graph(network: Network) -> None:
         found = f"{len(network.populations)} populations, connections {', '.join(labels)}"
         limit = f"at least one population, and one connection to {names.READOUT!r}"
         raise invalid("Network", "connections", found, limit, "make one with Network.dense(...)")
-    every = {p.name: p.size for p in network.populations}
+    every = {p.name: p.output_size for p in network.populations}
     for population in network.populations:
         if not any(c.post == population.name and not c.recurrent for c in network.connections):
             raise invalid(f"Network: {population.name}", "connections", "none forward", "at least one", "connect it, or leave it out")
         for connection in network.into(population):
             later = {name: size for name, size in every.items() if name not in known}
             _check_connection(connection, later if connection.recurrent else known, population.size)
-        known[population.name] = population.size
+        known[population.name] = population.output_size
     _check_connection(network.readout, known, network.n_classes)
     unknown = {c.post for c in network.connections} - set(known) - {names.READOUT}
     if unknown:
@@ -346,7 +418,7 @@ def _check_connection(connection: Connection, known: Mapping[str, int], size: in
         raise invalid(obj, "pre", repr(connection.pre), f"one of {', '.join(known)}, which are {order} {connection.post}", remedy)
     kind, below = connection.kind, known[connection.pre]
     if kind.n_inputs != below:
-        found = f"from {kind.shape}, {kind.n_inputs} units" if isinstance(kind, Conv2d) else f"from {kind.n_inputs} units"
+        found = f"from {kind.shape}, {kind.n_inputs} units" if isinstance(kind, Convolution) else f"from {kind.n_inputs} units"
         raise invalid(obj, "connection", found, f"from the {below} units below", "check its shape")
     if kind.size != size:
         raise invalid(obj, "connection", f"to {kind.size} units", f"to the {size} units of {connection.post}", "check its shape")

@@ -19,7 +19,7 @@ from tp_lava.circuit.formats import REAL, Formats
 from tp_lava.circuit.names import SCORE
 from tp_lava.circuit.operations import SAMPLES, Conditional, events_of
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import Dense
+from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Network
 from tp_lava.parts.stages import REMEDY, Flow, Group, PartKind, Read, groups_of, homes_of
@@ -120,7 +120,7 @@ class Graph:
 def check_parts(network: Network, obj: str = "OnChipLearner") -> None:
     """Raise InvalidValueError for connections that there are no Processes for."""
     for connection in network.connections:
-        if not isinstance(connection.kind, Dense):
+        if not isinstance(connection.kind, AllToAll):
             limit = "all-to-all where opened into Processes"
             raise invalid(f"{obj}: {connection.name}", "connection", "a convolution", limit, REMEDY)
 

@@ -21,7 +21,7 @@ from lava.magma.core.process.variable import Var
 
 from tp_lava.circuit.formats import REAL, FixedPoint, plan
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import Dense
+from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.network import Network
 from tp_lava.lava.learning import check_stock
 from tp_lava.parts.graph import Graph, PartSpec, graph_of
@@ -119,7 +119,7 @@ class PlasticDense(LayerProcess):
     kind = "connection"
 
     def __init__(self, network: Network, rule: Rule | None = None, weights: str = "hidden0", **options) -> None:
-        known = [connection.name for connection in network.connections if isinstance(connection.kind, Dense)]
+        known = [connection.name for connection in network.connections if isinstance(connection.kind, AllToAll)]
         if weights not in known:
             remedy = "use a name of all-to-all weights, and TargetProjection for those of a rule's own"
             raise invalid("PlasticDense", "weights", repr(weights), f"one of {', '.join(known)}", remedy)

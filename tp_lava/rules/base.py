@@ -24,7 +24,7 @@ from tp_lava.dynamics.neuron import check_decay
 from tp_lava.dynamics.readout import Match, Readout
 from tp_lava.dynamics.surrogate import peak
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import Conv2d
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.numbers import PRE_TRACE_BITS
@@ -292,7 +292,7 @@ class RuleTeaching:
     def _check(self, learning: Sequence[Population]) -> None:
         for population in learning:
             for connection in self.builder.network.into(population):
-                if isinstance(connection.kind, Conv2d):
+                if isinstance(connection.kind, Convolution):
                     remedy = "learning in convolutions is not offered: freeze it, rate=(0.0, ...) with one number a layer"
                     raise invalid(type(self.rule).__name__, "rate", f"above 0 for {population.name}", "0 for a convolution", remedy)
 

@@ -24,7 +24,7 @@ from tp_lava.dynamics.match import VOTES, match_program
 from tp_lava.dynamics.neuron import DECAY, trace_program
 from tp_lava.dynamics.readout import LEAKY, Match, Readout
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import Dense
+from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.rules.base import Credit, Rule, Update, sample_events
@@ -56,7 +56,7 @@ class Contrast(Credit):
         """The label projections: into each population that the input alone reaches."""
         first = [p for p in network.populations if self._is_first(network, p)]
         labels = (TARGET, *(f"{TARGET}_{p.name}" for p in first[1:]))
-        return tuple(Connection(name, LABEL, p.name, Dense(network.n_classes, p.size)) for name, p in zip(labels, first, strict=True))
+        return tuple(Connection(name, LABEL, p.name, AllToAll(network.n_classes, p.size)) for name, p in zip(labels, first, strict=True))
 
     @staticmethod
     def _is_first(network: Network, population: Population) -> bool:

@@ -14,7 +14,7 @@ from torch.nn.functional import linear
 from tp_lava.checks import is_number
 from tp_lava.errors import invalid
 from tp_lava.graph.chain import ChainLayer, chain_of
-from tp_lava.graph.connections import Conv2d
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import READOUT, READOUT_BIAS
 from tp_lava.graph.network import Network, Population
 from tp_lava.rules import Rule
@@ -216,7 +216,7 @@ class SpikingNetwork(nn.Module):
     def _check_layer(self, layer: ChainLayer) -> None:
         neuron, kind = layer.neuron, layer.forward.kind
         check_neuron(neuron)
-        if isinstance(kind, Conv2d):
+        if isinstance(kind, Convolution):
             raise invalid("SpikingNetwork", "connection", kind, "None, all-to-all", "train it where it comes from, or use tpl.Learner")
         if "decay" in self.trained and neuron.decay == 0:
             raise invalid("SpikingNetwork", "decay", neuron.decay, "above 0 to be trained", "start for example with 0.5")

@@ -1,0 +1,211 @@
+"""Layers as users write them, and the networks that they make: one layer after the other.
+
+    Network.sequential((2, 34, 34), [Conv2d(16, 5, padding=2), MaxPool2d(2), Dense(100)], n_classes=10)
+
+Conv2d, LocalConv2d and Dense end in a population of neurons each; poolings belong to the population before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from math import prod
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from tp_lava.checks import is_whole
+from tp_lava.dynamics.neuron import LIF
+from tp_lava.errors import invalid
+from tp_lava.graph import names
+from tp_lava.graph.connections import AllToAll, Convolution
+from tp_lava.graph.pooling import Mode, Pair, Pool2d
+from tp_lava.numbers import Format, seed_key
+
+if TYPE_CHECKING:
+    from tp_lava.graph.network import Connection, Network
+
+_One = int | tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """What a layer says of its population: neuron, trace_decay: None takes the network's; recurrent: fed back one step later;
+    gain: blank weights are uniform in +-gain / sqrt(fan-in).
+    """
+
+    _: KW_ONLY
+    neuron: LIF | None = None
+    trace_decay: float | None = None
+    recurrent: bool = False
+    gain: float = 1.0
+
+
+@dataclass(frozen=True)
+class Dense(Neurons):
+    """A layer of `size` neurons, reached from all units below."""
+
+    size: int
+
+    def kind(self, shape: tuple[int, ...]) -> AllToAll:
+        """Its connection from a population of this shape."""
+        return AllToAll(prod(shape), self.size)
+
+
+@dataclass(frozen=True)
+class Conv2d(Neurons):
+    """A convolution into `channels` maps of neurons. kernel, stride, padding, dilation: one integer, or (y, x)."""
+
+    channels: int
+    kernel: _One
+    stride: _One = 1
+    padding: _One = 0
+    dilation: _One = 1
+    groups: int = 1
+
+    def kind(self, shape: tuple[int, ...]) -> Convolution:
+        """Its connection from a population of this shape."""
+        pairs = (_pair(getattr(self, name)) for name in ("kernel", "stride", "padding", "dilation"))
+        kernel, stride, padding, dilation = pairs
+        return Convolution(_image(shape, type(self).__name__), self.channels, kernel, stride, padding, dilation, self.groups)
+
+
+@dataclass(frozen=True)
+class LocalConv2d(Conv2d):
+    """The same with weights of its own at each position."""
+
+    def kind(self, shape: tuple[int, ...]) -> Convolution:
+        """See Conv2d."""
+        return replace(super().kind(shape), shared=False)
+
+
+@dataclass(frozen=True)
+class SumPool2d:
+    """Sums of the spikes of the layer before, in windows. kernel, stride (default: the kernel), padding: one integer, or (y, x)."""
+
+    kernel: _One
+    stride: _One | None = None
+    padding: _One = 0
+
+    mode: ClassVar[Mode] = "sum"
+
+    def pool(self) -> Pool2d:
+        """As a population has it."""
+        stride = self.kernel if self.stride is None else self.stride
+        return Pool2d(_pair(self.kernel), _pair(stride), _pair(self.padding), self.mode)
+
+
+@dataclass(frozen=True)
+class AvgPool2d(SumPool2d):
+    """Averages instead, what is beyond the edges counted as zeros."""
+
+    mode: ClassVar[Mode] = "average"
+
+
+@dataclass(frozen=True)
+class MaxPool2d(SumPool2d):
+    """Whether any neuron of a window spikes: the maximum of binary spikes."""
+
+    mode: ClassVar[Mode] = "max"
+
+
+@dataclass(frozen=True)
+class AdaptiveAvgPool2d:
+    """Averages of the spikes of the layer before, in as many windows as asked for. size: one integer, or (y, x)."""
+
+    size: _One
+
+    def pool(self) -> Pool2d:
+        """As a population has it."""
+        return Pool2d(mode="average", size=_pair(self.size))
+
+
+@dataclass(frozen=True)
+class Flatten:
+    """Nothing: a Dense layer takes units of any shape. For those who like to write it."""
+
+
+LayerSpec = Dense | Conv2d | SumPool2d | AdaptiveAvgPool2d | Flatten
+
+
+def sequential(
+    input_shape: tuple[int, ...],
+    layers: Sequence[LayerSpec],
+    n_classes: int,
+    neuron: LIF,
+    trace_decay: float,
+    seed: int,
+    input_format: Format | None,
+) -> Network:
+    """See Network.sequential."""
+    from tp_lava.graph.network import Connection, Network, Population, draw_weights
+
+    populations: list[Population] = []
+    connections: list[Connection] = []
+    gains: dict[str, float] = {}
+    below, shape, pooling = names.INPUT, tuple(input_shape), ()  # type: str, tuple[int, ...], tuple[Pool2d, ...]
+    for place, layer in enumerate(layers):
+        if isinstance(layer, Flatten):
+            continue
+        if isinstance(layer, SumPool2d | AdaptiveAvgPool2d):
+            if populations:
+                populations[-1] = replace(populations[-1], pooling=(*populations[-1].pooling, layer.pool()))
+                shape = populations[-1].output_shape
+            else:
+                pooling = (*pooling, layer.pool())
+            continue
+        if not isinstance(layer, Neurons):
+            limit = "Conv2d, LocalConv2d, Dense, MaxPool2d, SumPool2d, AvgPool2d, AdaptiveAvgPool2d or Flatten"
+            raise invalid("Network.sequential", f"layers[{place}]", repr(layer)[:60], limit, "use tpl.Conv2d(16, 3), for example")
+        kind, number = layer.kind(shape), len(populations)
+        if pooling and not isinstance(kind, Convolution):
+            raise invalid("Network.sequential", "layers[0]", "a pooling of the input", "followed by a convolution", "pool the recordings")
+        kind = replace(kind, pooling=pooling) if pooling else kind  # type: ignore[call-arg]
+        pooling, name = (), names.hidden(number)
+        own = kind.output_shape, layer.neuron or neuron, trace_decay if layer.trace_decay is None else layer.trace_decay
+        populations.append(Population(name, *own, names.bias(number)))
+        connections.append(Connection(name, below, name, kind))
+        gains[name] = layer.gain
+        if layer.recurrent:
+            feedback = AllToAll(populations[-1].output_size, populations[-1].size)
+            connections.append(Connection(names.recurrent(number), name, name, feedback, recurrent=True))
+        below, shape = name, populations[-1].output_shape
+    if not populations:
+        raise invalid("Network.sequential", "layers", repr(list(layers))[:60], "at least one layer of neurons", "add tpl.Dense(100)")
+    seed_key(seed)
+    connections.append(Connection(names.READOUT, below, names.READOUT, AllToAll(prod(shape), n_classes)))
+    weights, drawn = draw_weights(connections, seed, populations[0].size * n_classes, gains)
+    made = tuple(populations), tuple(connections)
+    return Network(input_shape, *made, n_classes, weights, seed=int(seed), drawn=drawn, input_format=input_format)
+
+
+def unshared(network: Network, names_: Sequence[str]) -> Network:
+    """See Network.unshare."""
+    shared = {c.name: c for c in network.connections if isinstance(c.kind, Convolution) and c.kind.shared}
+    chosen = names_ or tuple(shared)
+    if unknown := [name for name in chosen if name not in shared]:
+        limit = f"among the shared convolutions, {', '.join(shared) or 'of which there are none'}"
+        raise invalid("Network.unshare", "connections", ", ".join(unknown), limit, "name a convolution that shares its weights")
+    weights: dict[str, np.ndarray] = dict(network.weights)
+    connections = []
+    for connection in network.connections:
+        if connection.name in chosen:
+            kind = replace(connection.kind, shared=False)  # type: ignore[type-var]
+            kernel = weights[connection.name][:, None, None]
+            weights[connection.name] = np.broadcast_to(kernel, kind.weight_shape).copy()
+            connection = replace(connection, kind=kind)
+        connections.append(connection)
+    return replace(network, connections=tuple(connections), weights=weights)
+
+
+def _pair(value: _One) -> Pair:
+    if is_whole(value, 0, 2**31):
+        return int(value), int(value)  # type: ignore[arg-type]
+    return tuple(value)  # type: ignore[arg-type,return-value]
+
+
+def _image(shape: tuple[int, ...], layer: str) -> tuple[int, int, int]:
+    if len(shape) != 3:
+        remedy = "put it before the Dense layers, or give input_shape=(channels, height, width)"
+        raise invalid("Network.sequential", layer, f"after units of shape {shape}", "after (channels, height, width)", remedy)
+    return shape  # type: ignore[return-value]
