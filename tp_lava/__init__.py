@@ -35,6 +35,7 @@ from tp_lava.graph.sequential import Flatten as Flatten
 from tp_lava.graph.sequential import LocalConv2d as LocalConv2d
 from tp_lava.graph.sequential import MaxPool2d as MaxPool2d
 from tp_lava.graph.sequential import SumPool2d as SumPool2d
+from tp_lava.graph.standardisation import Standardisation as Standardisation
 from tp_lava.learner import Learner as Learner
 from tp_lava.numbers import Format as Format
 from tp_lava.optimisers import SGD as SGD

@@ -25,6 +25,7 @@ from tp_lava.errors import ArchiveError
 from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.network import Connection, Layer, Network, Population
 from tp_lava.graph.pooling import Pool2d
+from tp_lava.graph.standardisation import Standardisation
 from tp_lava.numbers import Format
 from tp_lava.optimisers import SGD, Adam, Cosine, Plateau
 from tp_lava.provenance import ParameterRecord, Provenance
@@ -34,7 +35,19 @@ VERSION = 2  # 1: chains of layers, the label projection among the weights
 IMPOSSIBLE = (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError)  # what a false description raises
 _KEY = "tp_lava"
 _DATACLASSES = (
-    *(LIF, *get_args(Surrogate), Population, Connection, AllToAll, Convolution, Pool2d, Layer, ParameterRecord, Provenance),
+    *(
+        LIF,
+        *get_args(Surrogate),
+        Standardisation,
+        Population,
+        Connection,
+        AllToAll,
+        Convolution,
+        Pool2d,
+        Layer,
+        ParameterRecord,
+        Provenance,
+    ),
     *(Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint, Format),
 )
 _FORMER = {"Spatial": Convolution, "Conv2d": Convolution, "Dense": AllToAll, "Pooling": Pool2d, "Fate": ParameterRecord}  # names of before

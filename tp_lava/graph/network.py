@@ -21,6 +21,7 @@ from tp_lava.errors import InvalidValueError, invalid
 from tp_lava.graph import names
 from tp_lava.graph.connections import AllToAll, ConnectionKind, Convolution
 from tp_lava.graph.pooling import Pool2d, pooled
+from tp_lava.graph.standardisation import Standardisation
 from tp_lava.numbers import Format, seed_key
 from tp_lava.provenance import Provenance
 
@@ -83,13 +84,17 @@ class Population:
 
 @dataclass(frozen=True)
 class Connection:
-    """How spikes of `pre` reach `post`. name: of its weights; kind: AllToAll or Convolution; recurrent: one step later."""
+    """How spikes of `pre` reach `post`. name: of its weights; kind: AllToAll or Convolution; recurrent: one step later.
+
+    standardisation: of its weights before they are delivered, None: they are delivered as they are.
+    """
 
     name: str
     pre: str
     post: str
     kind: ConnectionKind
     recurrent: bool = False
+    standardisation: Standardisation | None = None
 
 
 @dataclass(frozen=True)
@@ -243,6 +248,15 @@ class Network:
         from tp_lava.graph.sequential import unshared
 
         return unshared(self, connections)
+
+    def folded(self) -> Network:
+        """The same network with plain weights: those that standardised connections deliver. It does the same, and learns plain weights."""
+        standardised = {c.name: c.standardisation for c in self.connections if c.standardisation}
+        if not standardised:
+            return self
+        weights = {name: by(self.weights[name]) for name, by in standardised.items()}
+        connections = tuple(replace(c, standardisation=None) for c in self.connections)
+        return replace(self, connections=connections, weights={**self.weights, **weights})
 
     def with_weights(self, weights: Mapping[str, np.ndarray] | HoldsNetwork) -> Network:
         """A new network with these arrays replaced, or with all that such a thing as a tp_lava.torch module has trained.

@@ -20,6 +20,7 @@ from tp_lava.errors import invalid
 from tp_lava.graph import names
 from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.pooling import Mode, Pair, Pool2d
+from tp_lava.graph.standardisation import Standardisation
 from tp_lava.numbers import Format, seed_key
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _One = int | tuple[int, int]
 @dataclass(frozen=True)
 class Neurons:
     """What a layer says of its population: neuron, trace_decay: None takes the network's; recurrent: fed back one step later;
-    gain: blank weights are uniform in +-gain / sqrt(fan-in).
+    gain: blank weights are uniform in +-gain / sqrt(fan-in); standardised: of the weights into it, True takes the published one.
     """
 
     _: KW_ONLY
@@ -39,6 +40,7 @@ class Neurons:
     trace_decay: float | None = None
     recurrent: bool = False
     gain: float = 1.0
+    standardised: Standardisation | bool = False
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,8 @@ def sequential(
         pooling, name = (), names.hidden(number)
         own = kind.output_shape, layer.neuron or neuron, trace_decay if layer.trace_decay is None else layer.trace_decay
         populations.append(Population(name, *own, names.bias(number)))
-        connections.append(Connection(name, below, name, kind))
+        standardisation = Standardisation() if layer.standardised is True else layer.standardised or None
+        connections.append(Connection(name, below, name, kind, standardisation=standardisation))
         gains[name] = layer.gain
         if layer.recurrent:
             feedback = AllToAll(populations[-1].output_size, populations[-1].size)
