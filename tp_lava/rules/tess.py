@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from tp_lava.checks import is_number
+from tp_lava.checks import is_number, is_whole
 from tp_lava.circuit.builder import CLASSES, Builder
 from tp_lava.circuit.formats import scale_format
 from tp_lava.circuit.names import sample_path
@@ -98,7 +98,8 @@ class TESS(Rule):
     learn_last: steps at a sample's end in which is learned (None: all); update: "sequence" sums the changes up and applies
     them at the sample's end, as published, "step" applies each at once; temperature, activity: at the published 1 and
     "spike" the softmax is nearly uniform whatever the layer does; around 0.1 and with "trace" the error falls as a sample is
-    learned, and far more is; readout: how the readout is taught, by default as published. The published neuron is TESS.neuron().
+    learned, and far more is; grid: maps of a convolution are averaged to so many by so many places, or as many as there are, before
+    their basis (n: channels times places); readout: how the readout is taught, by default as published. The published neuron is TESS.neuron().
     Raises InvalidValueError. Source: arXiv 2502.01837, IJCNN 2025.
     """
 
@@ -114,6 +115,7 @@ class TESS(Rule):
     temperature: float = 1.0
     activity: Literal["spike", "trace"] = "spike"
     readout: Readout = LINEAR
+    grid: int = 4
 
     may_match: ClassVar[bool] = False
     paper: ClassVar[str] = "https://arxiv.org/abs/2502.01837"
@@ -127,6 +129,8 @@ class TESS(Rule):
             raise invalid("TESS", "basis", repr(self.basis), f"one of {', '.join(BASES)}", '"square" is the published one')
         if not is_number(self.temperature) or self.temperature <= 0:
             raise invalid("TESS", "temperature", repr(self.temperature), "a number > 0", "1 is the published one")
+        if not is_whole(self.grid, 1):
+            raise invalid("TESS", "grid", repr(self.grid), "an integer of at least 1", "4 is usual, 1 averages whole maps")
         if self.activity not in ("spike", "trace"):
             raise invalid("TESS", "activity", repr(self.activity), '"spike" or "trace"', '"spike" is the published one')
 
