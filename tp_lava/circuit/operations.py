@@ -96,7 +96,7 @@ class Buffer:
         """Physical values as they are stored: mantissas if fixed."""
         array = np.asarray(values)
         array = np.moveaxis(array, 0, -1) if self.outputs_last else np.atleast_1d(array)
-        return np.ascontiguousarray(self.format.quantise(array) if self.format else array, self.dtype)
+        return np.array(self.format.quantise(array) if self.format else array, self.dtype, order="C")
 
     def decode(self, array: np.ndarray) -> np.ndarray:
         """The inverse of encode, a float32 copy (exact for weights)."""

@@ -73,11 +73,12 @@ class Contrast(Credit):
         return sources | {c: paths[c.pre] for c in network.into(population) if c.pre in paths}
 
     def _below(self, network: Network, population: Population) -> tuple[str, int, int]:
-        """Buffer of the target traces below a population, and how many channels and positions they have."""
+        """Buffer of the target traces below a population, and how many channels and positions it sees there: maps see maps."""
         if self._is_first(network, population):
             return names.of(LABEL, "trace"), network.n_classes, 1
         pre = network.population(next(c.pre for c in network.into(population) if not c.recurrent and c.pre != INPUT))
-        return target_path(network, pre).of("trace"), pre.output_size // pre.positions, pre.positions
+        positions = pre.positions if population.positions > 1 else 1
+        return target_path(network, pre).of("trace"), pre.output_size // positions, positions
 
     def scale(self, population: Population) -> float:
         """See Credit: similarities are averaged over positions."""
