@@ -39,6 +39,7 @@ from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Program
 from tp_lava.graph.connections import GEOMETRY, Convolution
 from tp_lava.graph.names import INPUT
+from tp_lava.graph.pooling import Pool2d
 from tp_lava.numbers import draw, mix
 
 _REASSOCIATE = {"reassoc", "nsz"}  # lets LLVM vectorise float sums; results stay the same on one machine
@@ -189,7 +190,7 @@ class _Compiler:
         named = {"weights": o.weights, **self._lists(o.events), "into": o.into} | ({"values": o.values} if o.values else {})
         if o.kind is None:
             return [self._template(cpu_events.DELIVER_VALUES if o.values else cpu_events.DELIVER, named)]
-        inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "")
+        inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
         return [self._maps(cpu_events.DELIVER_MAPS, cpu_events.ACTIVE_EVENTS, inner, o.kind, {**named, "geometry": o.geometry}, "weights")]
 
     def _maps(
@@ -215,23 +216,24 @@ class _Compiler:
 
     def pool(self, o: Pool) -> list[_Compiled]:
         """See Pool."""
-        named = {"source": o.source, "into": o.into, "windows": o.windows} | ({"share": o.share} if o.share else {})
-        gather = "into[r, at] = max(into[r, at], value)" if o.pooling.mode == "max" else "into[r, at] += value"
-        scaled = self._shared("into[r, k]", "share[k % (oh * ow)]", o.shift)
-        scale = cpu_events.SCALE.format(scaled=scaled) if o.share else "pass"
-        return [self._template(cpu_events.POOL.replace("{gather}", gather).replace("{scale}", scale), named)]
+        gather = "max(found, maps[channel * h + y, x])" if o.pooling.mode == "max" else "found + maps[channel * h + y, x]"
+        number = "i32" if self.circuit.fixed else "f32"
+        filled = {"nothing": f"{number}(0)", "gather": f"{number}({gather})", "scaled": self._scaled(o), **_window(o.pooling)}
+        return [self._template(cpu_events.POOL.format(**filled), {"source": o.source, "into": o.into, **_tables_of(o)})]
 
     def unpool(self, o: Unpool) -> list[_Compiled]:
         """See Unpool."""
-        first = o.pooling.mode == "max"
-        named = {"signal": o.signal, "into": o.into, "windows": o.windows} | ({"share": o.share} if o.share else {})
+        first, named = o.pooling.mode == "max", {"signal": o.signal, "into": o.into, **_tables_of(o)}
         named |= {"source": o.source} if first else {}
-        share = f"handed = {self._shared('handed', 'share[oy * ow + ox]', o.shift)}" if o.share else "pass"
-        hand = cpu_events.HAND_FIRST if first else cpu_events.HAND_ALL
-        return [self._template(cpu_events.UNPOOL.replace("{share}", share).replace("{hand}", hand), named)]
+        least = "i32(-1)" if self.circuit.fixed else "f32(-1)"
+        hand = (cpu_events.HAND_FIRST if first else cpu_events.HAND_ALL).format(least=least, **_window(o.pooling))
+        source = "pooled = source[r].reshape((c * h, w))" if first else "pass"
+        return [self._template(cpu_events.UNPOOL.format(hand=hand, source=source, scaled=self._scaled(o)), named)]
 
-    def _shared(self, value: str, share: str, shift: int) -> str:
-        return cpu_events.SCALED[self.circuit.fixed].format(value, share, 1 << shift >> 1, shift)
+    def _scaled(self, o: Pool | Unpool) -> str:
+        if not o.share:
+            return "found"
+        return cpu_events.SCALED[self.circuit.fixed].format("found", "share[oy * ow + ox]", 1 << o.shift >> 1, o.shift)
 
     def list_events(self, o: ListEvents) -> list[_Compiled]:
         """See ListEvents."""
@@ -304,7 +306,7 @@ class _Compiler:
         change = self.circuit.buffers[o.change]
         named = {"change": o.change, "third": o.third_factor, **(self._lists(o.events) if o.events else {"trace": o.trace})}
         active = cpu_events.ACTIVE_EVENTS if o.events else cpu_events.ACTIVE_TRACE
-        inner = cpu_events.INNER_PRODUCTS.format(value="" if o.events else "x1 * ")
+        inner = cpu_events.INNER_PRODUCTS.format(value="" if o.events else "x1 * ", **_seen(o.kind))
         clip = cpu_events.CLIP.format(high=change.format.high) if change.format else ""
         made = self._maps(cpu_events.LEARN_MAPS + clip, active, inner, o.kind, {**named, "geometry": o.geometry}, "change")
         return [replace(made, switch=o.switch, last_steps=o.last_steps)]
@@ -325,6 +327,22 @@ class _Compiler:
     @staticmethod
     def _stream(program: Program, random_stream: int) -> int:
         return random_stream if program.uses_random else cpu_calls.NO_KEY
+
+
+def _tables_of(o: Pool | Unpool) -> dict[str, str]:
+    return {"windows": o.windows} | ({"share": o.share} if o.share else {})
+
+
+def _window(pooling: Pool2d) -> dict[str, str]:
+    """The ranges of a window."""
+    if pooling.size is None and pooling.kernel == pooling.stride and pooling.padding == (0, 0):
+        return {axis: text.format(*pooling.kernel) for axis, text in cpu_events.SIDE_BY_SIDE.items()}
+    return cpu_events.FROM_TABLE
+
+
+def _seen(kind: Convolution) -> dict[str, str]:
+    """Of maps and weights, what a unit reaches at one position."""
+    return cpu_events.WHOLE if kind.groups == 1 else cpu_events.GROUP
 
 
 _OPERATION_TABLE: dict[type[Operation], Callable[..., list[_Compiled]]] = {

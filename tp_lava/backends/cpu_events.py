@@ -78,19 +78,17 @@ for r in range(into.shape[0]):
     maps[...] = 0
     {active}
 {taps}
-    for first in range(0, oc, 16):
-        last = min(first + 16, oc)
+    row_maps = into[r].reshape((oc, oh * ow))
+    for o in range(oc):
         for p in range(oh * ow):
-            for o in range(first, last):
-                into[r, o * (oh * ow) + p] = maps[p, o]
+            row_maps[o, p] = maps[p, o]
 """
 LEARN_MAPS = """
 for r in range(third.shape[0]):
-    for first in range(0, oc, 16):
-        last = min(first + 16, oc)
+    row_maps = third[r].reshape((oc, oh * ow))
+    for o in range(oc):
         for p in range(oh * ow):
-            for o in range(first, last):
-                maps[p, o] = third[r, o * (oh * ow) + p]
+            maps[p, o] = row_maps[o, p]
     {active}
 {taps}
 """
@@ -123,72 +121,73 @@ TAPS = """
                     row += p * ((c // groups) * ky * kx)
 {inner}
 """
+# From zero: where an index may be negative, loops are not vectorised.
 INNER_DELIVER = """
-                for o in range(low, low + oc // groups):
-                    maps[p, o] += {value}rows[row, o]
+                here, there = {maps}, {rows}
+                for o in range(here.shape[0]):
+                    here[o] += {value}there[o]
 """
 INNER_PRODUCTS = """
-                for o in range(low, low + oc // groups):
-                    rows[row, o] += {value}maps[p, o]
+                there, here = {maps}, {rows}
+                for o in range(here.shape[0]):
+                    here[o] += {value}there[o]
 """
+WHOLE = {"maps": "maps[p]", "rows": "rows[row]"}
+GROUP = {"maps": "maps[p, low : low + oc // groups]", "rows": "rows[row, low : low + oc // groups]"}
 INNER_LOCAL = """
                 high = low + oc // groups
                 program({row_key}{arguments})
 """
 LOCAL_KEY = "mix(key, u32(r * rows.shape[0] + row)), "
 
-# Pooling.
-_WINDOWS = """
+# Pooling. {y} and {x}: ranges of a window along the axes.
+_SIZES = """
 c, h, w, oh, ow = i64(windows[0]), i64(windows[1]), i64(windows[2]), i64(windows[3]), i64(windows[4])
-first_y, end_y, from_y, to_y = windows[5:], windows[5 + oh:], windows[5 + 2 * oh:], windows[5 + 2 * oh + h:]
+first_y, end_y = windows[5:], windows[5 + oh:]
 along_x = windows[5 + 2 * oh + 2 * h:]
-first_x, end_x, from_x, to_x = along_x, along_x[ow:], along_x[2 * ow:], along_x[2 * ow + w:]
+first_x, end_x = along_x, along_x[ow:]
 """
 POOL = (
-    _WINDOWS
+    _SIZES
     + """
 for r in range(into.shape[0]):
-    for k in range(into.shape[1]):
-        into[r, k] = 0
-    k = 0
-    for channel in range(c):
-        for y in range(h):
-            for x in range(w):
-                value = source[r, k]
-                k += 1
-                if value != 0:
-                    for oy in range(from_y[y], to_y[y]):
-                        for ox in range(from_x[x], to_x[x]):
-                            at = (channel * oh + oy) * ow + ox
-                            {gather}
-    {scale}
-"""
-)
-UNPOOL = (
-    _WINDOWS
-    + """
-for r in range(into.shape[0]):
-    for k in range(into.shape[1]):
-        into[r, k] = 0
+    maps, pooled = source[r].reshape((c * h, w)), into[r].reshape((c * oh, ow))
     for channel in range(c):
         for oy in range(oh):
             for ox in range(ow):
-                handed = signal[r, (channel * oh + oy) * ow + ox]
-                {share}
+                found = {nothing}
+                for y in range({y}):
+                    for x in range({x}):
+                        found = {gather}
+                pooled[channel * oh + oy, ox] = {scaled}
+"""
+)
+UNPOOL = (
+    _SIZES
+    + """
+for r in range(into.shape[0]):
+    for k in range(into.shape[1]):
+        into[r, k] = 0
+    maps, signals = into[r].reshape((c * h, w)), signal[r].reshape((c * oh, ow))
+    {source}
+    for channel in range(c):
+        for oy in range(oh):
+            for ox in range(ow):
+                found = signals[channel * oh + oy, ox]
+                handed = {scaled}
                 {hand}
 """
 )
-HAND_ALL = """for y in range(first_y[oy], end_y[oy]):
-                    for x in range(first_x[ox], end_x[ox]):
-                        into[r, (channel * h + y) * w + x] += handed"""
-HAND_FIRST = """at = -1
-                for y in range(first_y[oy], end_y[oy]):
-                    for x in range(first_x[ox], end_x[ox]):
-                        k = (channel * h + y) * w + x
-                        if at < 0 or source[r, k] > source[r, at]:
-                            at = k
-                if at >= 0:
-                    into[r, at] += handed"""
-SCALE = """for k in range(into.shape[1]):
-        into[r, k] = {scaled}"""
+HAND_ALL = """for y in range({y}):
+                    for x in range({x}):
+                        maps[channel * h + y, x] += handed"""
+HAND_FIRST = """at_y, at_x, most = -1, -1, {least}
+                for y in range({y}):
+                    for x in range({x}):
+                        if pooled[channel * h + y, x] > most:
+                            at_y, at_x, most = y, x, pooled[channel * h + y, x]
+                if at_y >= 0:
+                    maps[channel * h + at_y, at_x] += handed"""
+FROM_TABLE = {"y": "i64(first_y[oy]), i64(end_y[oy])", "x": "i64(first_x[ox]), i64(end_x[ox])"}
+SIDE_BY_SIDE = {"y": "oy * {0}, oy * {0} + {0}", "x": "ox * {1}, ox * {1} + {1}"}  # windows without gaps, as large as their stride
 SCALED = {True: "i32((i64({0}) * i64({1}) + {2}) >> {3})", False: "{0} * {1}"}  # in fixed point, in real numbers
