@@ -333,3 +333,20 @@ def learn_tess(network, rule, samples, batch=False):
     for together in [samples] if batch else [[sample] for sample in samples]:
         run.present(together)
     return run.arrays()
+
+
+def learn_bptt(network, samples, rate):
+    """One step of plain gradient descent on the mean cross entropy of the scores at the end, through all steps and layers."""
+    weights = {name: torch.tensor(np.array(array), dtype=torch.float64, requires_grad=True) for name, array in network.weights.items()}
+    dense = torch.tensor(np.stack([np.asarray(r.to_dense() if hasattr(r, "to_dense") else r, float) for r, _ in samples]))
+    layers, scores = [Layer(network, number, len(samples)) for number in range(len(network.populations))], 0.0
+    for t in range(dense.shape[1]):
+        x = dense[:, t]
+        for layer in layers:
+            state, _, _ = layer.step(layer.drive(weights, x), weights.get(layer.population.bias))
+            vars(layer).update(state)
+            x = layer.o
+        scores = scores + deliver(network.readout, weights["readout"], x) + weights.get("readout_bias", 0.0)
+    loss = F.cross_entropy(scores, torch.tensor([label for _, label in samples]))
+    found = autograd.grad(loss, list(weights.values()))
+    return {name: (array - rate * g).detach().numpy() for (name, array), g in zip(weights.items(), found, strict=True)}
