@@ -65,7 +65,7 @@ def history(network, samples, precision, names, seed=SEED, rule=RULE):
             learner.step(events.units[events.offsets[step] : events.offsets[step + 1]])
             for name in names:
                 array = learner.memory[name]
-                kept[name].append(array.T.copy() if learner.buffers[name].stored_transposed else array.copy())
+                kept[name].append(array.T.copy() if learner.buffers[name].outputs_last else array.copy())
     return {name: np.stack(arrays) for name, arrays in kept.items()}, learner.buffers
 
 

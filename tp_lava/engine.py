@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tp_lava.circuit import Buffer, Circuit
+from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.labels import present_labels
 from tp_lava.circuit.operations import NO_END, STEPS_LEFT, Role
 from tp_lava.numbers import Format, seed_key
@@ -53,15 +54,17 @@ class Engine:
             value = np.asarray(self.circuit.values[name], np.float64)
             self.memory[name][...] = self.circuit.buffers[name].encode(value * factor)
 
-    def run(self, offsets: np.ndarray, units: np.ndarray, begin: int, end: int) -> None:
-        """Steps begin..end-1. offsets: int32 (rows, T + 1); units: int32."""
-        self.compiled.steps(self.memory, offsets, units, begin, end)
+    def run(self, offsets: np.ndarray, units: np.ndarray, begin: int, end: int, values: np.ndarray | None = None) -> None:
+        """Steps begin..end-1. offsets: int32 (rows, T + 1); units: int32; values: physical, of graded input."""
+        if values is not None:
+            values = self.circuit.buffers[INPUT_VALUES].encode(values)
+        self.compiled.steps(self.memory, offsets, units, begin, end, values)
 
 
 def weight_buffer(name: str, array: np.ndarray, format: Format | None) -> Buffer:
     """How a learner holds an array of weights: biases (n,), matrices (n_out, n_in), kernels (channels, channels below, y, x)."""
-    role: Role = "bias" if array.ndim == 1 else "kernel" if array.ndim == 4 else "weight"
-    return Buffer(name, (), role, format, stored_transposed=array.ndim == 2)
+    role: Role = "bias" if array.ndim == 1 else "weight" if array.ndim == 2 else "kernel"
+    return Buffer(name, (), role, format, outputs_last=array.ndim > 1)
 
 
 def shared_memory(buffers: Mapping[str, Buffer], weights: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ from tp_lava.circuit import names as buffer_names
 from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan, start_weights
 from tp_lava.circuit.labels import check_label
-from tp_lava.data.events import Events, Sample, check_events, side_by_side
+from tp_lava.data.events import Events, Sample, check_events, side_by_side, values_of
 from tp_lava.data.order import epoch_order
 from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory, weight_buffer
 from tp_lava.errors import ArchiveError, TpLavaError, invalid
@@ -38,7 +38,7 @@ _RECORDED = {"spikes": "spike", "membranes": "membrane", "traces": "trace"}
 class Learner:
     """Infers with a network and, given a rule, learns, in float or in fixed point.
 
-    network: where it starts; rule: TP(...) or None; precision: "float", "fixed" or FixedPoint(...); seed: of the
+    network: where it starts (standardised weights are folded into plain ones in fixed point); rule: TP(...) or None; precision: "float", "fixed" or FixedPoint(...); seed: of the
     labels drawn, the order of samples and every rounding. The same seed and samples give the same weights. optimiser:
     SGD(...) or Adam(...), or one per layer, {"hidden0": ..., "readout": ...}; in fixed point plain SGD(), as on a chip;
     schedule: Cosine(...) or Plateau(...), by which fit scales all rates from epoch to epoch.
@@ -59,6 +59,7 @@ class Learner:
         check_optimiser(optimiser, [p.name for p in network.populations], precision != "float")
         check_schedule(schedule)
         options = FixedPoint() if precision == "fixed" else precision
+        network = network if precision == "float" else network.folded()
         self._start, self._rule, self.seed, self._optimiser, self._schedule = network, rule, seed, optimiser, schedule
         self._fixed = options.resolved(network, rule) if isinstance(options, FixedPoint) else None
         self._buffers: dict[str, Buffer] = {}  # of all weights, a rule's own among them
@@ -120,8 +121,13 @@ class Learner:
         return {name: self._memory[name] for name in (*self._buffers, *COUNTERS, *moments)}
 
     def _saved(self) -> dict[str, np.ndarray]:
-        """What a file holds: what every engine shares, but for the sample that is being presented."""
-        return {name: array for name, array in self._kept().items() if name != "labelled"}
+        """What a file holds: what every engine shares, but for the sample that is being presented; kernels as they are seen."""
+        held = {name: array for name, array in self._kept().items() if name != "labelled"}
+        return held | {name: np.ascontiguousarray(self._buffers[name].seen(held[name])) for name in self._kernels}
+
+    @property
+    def _kernels(self) -> list[str]:
+        return [name for name, buffer in self._buffers.items() if buffer.role == "kernel"]
 
     def _engine(self, memory: dict[str, np.ndarray], rule: Rule | None, formats: Formats, batch_size: int = 1) -> Engine:
         circuit = build_circuit(self._start, rule, formats, batch_size, self._optimiser)
@@ -199,14 +205,15 @@ class Learner:
         checked: they are an int32 array and known to be in range; saves the time to look.
         """
         if checked:
-            self._current.run(np.array([[0, len(units)]], np.int32), units, 0, 1)  # type: ignore[arg-type]
+            ones = np.ones(len(units), np.float32) if self._start.input_format else None
+            self._current.run(np.array([[0, len(units)]], np.int32), units, 0, 1, ones)  # type: ignore[arg-type]
             return
         self.advance(Events(np.zeros(len(units), np.int64), units, 1, self._start.n_inputs))
 
     def advance(self, events: Events) -> None:
         """The next events.n_steps time steps of the sample begun last."""
-        check_events(events, self._start.n_inputs)
-        self._current.run(events.offsets[np.newaxis], events.units, 0, events.n_steps)
+        self._check(events)
+        self._run(events, 0, events.n_steps)
 
     def outcome(self) -> Outcome:
         """What the sample begun last has given so far."""
@@ -215,7 +222,7 @@ class Learner:
     # Whole samples ----------------------------------------------------------------------------
     def infer(self, events: Events, record: bool = False) -> Outcome:
         """Present a sample; nothing is learned. record: keep every step's spikes, membranes and traces."""
-        check_events(events, self._start.n_inputs)
+        self._check(events)
         self.begin()
         return self._recorded(events) if record else self._present(events)
 
@@ -225,7 +232,7 @@ class Learner:
         given: what the rule would otherwise draw from the seed, by keyword; TP: contrast_labels, the labels of its K target rows,
         the sample's own among them. The outcome is what the network said while it learned. Raises InvalidValueError.
         """
-        check_events(events, self._start.n_inputs)
+        self._check(events)
         self.begin(label, events.n_steps, **given)
         return self._present(events)
 
@@ -238,7 +245,7 @@ class Learner:
             found = f"{len(events)} samples and {len(labels)} labels"
             raise invalid("learn_batch", "events", found, "at least two samples and a label for each", "use learn for one sample")
         for sample in events:
-            check_events(sample, self._start.n_inputs)
+            self._check(sample)
         own = [check_label(label, self._start.n_classes) for label in labels]
         _, rule = self._learner()
         if len(own) not in self._batches:
@@ -246,10 +253,12 @@ class Learner:
             self._batches[len(own)] = self._engine(self._kept(), rule, formats, len(own))
             self._scale_rates()
         engine = self._batches[len(own)]
-        offsets, units = side_by_side(events)
+        offsets, units, values = side_by_side(events)
+        if self._start.input_format and values is None:
+            values = np.ones(len(units), np.float32)
         steps = offsets.shape[1] - 1
         engine.begin(own, steps)
-        engine.run(offsets, units, 0, steps)
+        engine.run(offsets, units, 0, steps, values)
         self._memory["samples_seen"] += len(own)
         return [self._outcome(engine, row) for row in range(len(own))]
 
@@ -362,7 +371,8 @@ class Learner:
         for name, array in self._saved().items():
             if arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
                 raise ValueError(f"{name} is {arrays[name].dtype} {arrays[name].shape}, not {array.dtype} {array.shape}")
-            array[...] = arrays[name]
+            given = self._buffers[name].stored(arrays[name]) if name in self._kernels else arrays[name]
+            self._memory[name][...] = given
         self.epochs_done = int(description["epochs_done"])
         self._scores = [float(score) for score in description.get("scores", ())]
         self._scale_rates()
@@ -377,15 +387,22 @@ class Learner:
             raise invalid("Learner", "rule", None, "a rule, to learn", "make it with tpl.Learner(network, tpl.TP(...))")
         return self._learning, self._rule
 
+    def _check(self, events: object) -> None:
+        check_events(events, self._start.n_inputs, self._start.input_format)
+
+    def _run(self, events: Events, begin: int, end: int) -> None:
+        values = values_of(events) if self._start.input_format else None
+        self._current.run(events.offsets[np.newaxis], events.units, begin, end, values)
+
     def _present(self, events: Events) -> Outcome:
-        self._current.run(events.offsets[np.newaxis], events.units, 0, events.n_steps)
+        self._run(events, 0, events.n_steps)
         return self.outcome()
 
     def _recorded(self, events: Events) -> Outcome:
         names = {kept: self._of_populations(local) for kept, local in _RECORDED.items()}
         kept: dict[str, list[list[np.ndarray]]] = {name: [[] for _ in layers] for name, layers in names.items()}
         for step in range(events.n_steps):
-            self._current.run(events.offsets[np.newaxis], events.units, step, step + 1)
+            self._run(events, step, step + 1)
             for name, layers in names.items():
                 for steps, buffer in zip(kept[name], layers, strict=True):
                     steps.append(buffer.decode(self._memory[buffer.name])[0])

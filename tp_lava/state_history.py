@@ -52,7 +52,7 @@ def watch(
     select: name -> an index (np.s_[...]) into what would be recorded of a step. Recorded is (n,) where a sample has one row,
     (K, n) where each row of its labels has one, () for a single number. Raises InvalidValueError for unknown names and wrong indices.
     """
-    check_events(events, learner.network.n_inputs)
+    check_events(events, learner.network.n_inputs, learner.network.input_format)
     infers, learns = learner.circuits
     circuit = learns if learns is not None and label is not None and learner.learning else infers
     select = dict(select or {})
@@ -74,7 +74,7 @@ def watch(
 def _names(circuit: Circuit, names: Sequence[str] | None, select: Mapping[str, Any]) -> Sequence[str]:
     """The buffers to record. Raises InvalidValueError for unknown ones."""
     if names is None:
-        rows = [b.name for b in circuit.buffers.values() if b.role in ("state", "work") and not b.index and not b.stored_transposed]
+        rows = [b.name for b in circuit.buffers.values() if b.role in ("state", "work") and not b.index and not b.outputs_last]
         names = list(dict.fromkeys([*rows, *select]))
     known = [name for name, buffer in circuit.buffers.items() if buffer.role not in ("random", "table")]
     without_label = "without a label there is nothing of learning"

@@ -27,14 +27,17 @@ from tp_lava.circuit import (
     ListEvents,
     MarkEvents,
     Operation,
+    Pool,
     RunProgram,
+    Unpool,
     UpdateWeights,
 )
+from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.circuit import touched
-from tp_lava.circuit.operations import STEPS_LEFT, events_of, rows_in_use, stored_weight_type, synapse_table
+from tp_lava.circuit.operations import STEPS_LEFT, events_of, rows_in_use, stored_weight_type
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Program
-from tp_lava.graph.connections import Synapses
+from tp_lava.graph.connections import GEOMETRY, Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.numbers import draw, mix
 
@@ -60,6 +63,7 @@ _SCOPE = {
 }
 _INPUT = events_of(INPUT)
 _NOT_DRAWN = np.zeros(1, np.uint32)
+_NO_VALUES, _NOT_GRADED = np.zeros(0, np.int32), np.zeros((0, 0), np.int32)
 _NO_NAMES: Mapping[str, object] = MappingProxyType({})
 _functions: dict[tuple, Callable] = {}
 
@@ -94,13 +98,17 @@ class _Compiled:
     random_stream: int = cpu_calls.NO_KEY
     switch: str = ""
     last_steps: int = 0
+    maps: tuple[tuple[int, ...], ...] = ()  # of each bound array: (channels, positions) of its units, where it is seen so
+    work: tuple[tuple[tuple[int, int], Any], ...] = ()  # shape and type of further scratch arrays
 
     def arrays(self, memory: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Its arrays, scratch arrays made anew: a step is too short to make them."""
         found = [memory[buffer][0:1] if first else memory[buffer] for buffer, first in self.bound]
+        found = [a.reshape(*a.shape[:-1], *maps) if maps else a for a, maps in zip(found, self.maps, strict=True)] if self.maps else found
         sizes = {axis: size for axes, array in zip(self.axes, found, strict=False) for axis, size in zip(axes, array.shape, strict=False)}
         scratch = scratch_of(self.program) if self.program else ()
-        return found + [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in scratch]
+        made = [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in scratch]
+        return found + made + [np.empty(shape, dtype) for shape, dtype in self.work]
 
 
 def _address(
@@ -178,9 +186,52 @@ class _Compiler:
 
     def accumulate(self, o: Accumulate) -> list[_Compiled]:
         """See Accumulate."""
-        table = dict(zip(Synapses._fields, synapse_table(o.table), strict=True)) if o.table else {}
-        named = {"weights": o.weights, **table, **self._lists(o.events), "into": o.into}
-        return [self._template(cpu_events.DELIVER_SHARED if o.table else cpu_events.DELIVER, named)]
+        named = {"weights": o.weights, **self._lists(o.events), "into": o.into} | ({"values": o.values} if o.values else {})
+        if o.kind is None:
+            return [self._template(cpu_events.DELIVER_VALUES if o.values else cpu_events.DELIVER, named)]
+        inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "")
+        return [self._maps(cpu_events.DELIVER_MAPS, cpu_events.ACTIVE_EVENTS, inner, o.kind, {**named, "geometry": o.geometry}, "weights")]
+
+    def _maps(
+        self,
+        template: str,
+        active: str,
+        inner: str,
+        kind: Convolution,
+        named: Mapping[str, str],
+        weights: str,
+        names: Mapping[str, object] = _NO_NAMES,
+    ) -> _Compiled:
+        """An operation that goes through what active units reach by a convolution, its maps in a scratch array."""
+        taps = cpu_events.TAPS.replace("{inner}", inner.strip("\n")).strip("\n")
+        text = template.replace("{active}", active).replace("{taps}", taps)
+        lines = [f"{name} = i64(geometry[{place}])" for place, name in enumerate(GEOMETRY)]
+        lines.append(f"rows = {weights}.reshape(({weights}.size // oc, oc))")
+        number = np.int32 if self.circuit.fixed else np.float32
+        work = ((kind.output_shape[1] * kind.output_shape[2], kind.channels), number)
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), Argument("maps", np.dtype(number), 2))
+        address = _address(arguments, _indented("\n".join(lines) + "\n" + text.strip("\n")), names)
+        return _Compiled(address, arguments, tuple((buffer, False) for buffer in named.values()), work=(work,))
+
+    def pool(self, o: Pool) -> list[_Compiled]:
+        """See Pool."""
+        named = {"source": o.source, "into": o.into, "windows": o.windows} | ({"share": o.share} if o.share else {})
+        gather = "into[r, at] = max(into[r, at], value)" if o.pooling.mode == "max" else "into[r, at] += value"
+        scaled = self._shared("into[r, k]", "share[k % (oh * ow)]", o.shift)
+        scale = cpu_events.SCALE.format(scaled=scaled) if o.share else "pass"
+        return [self._template(cpu_events.POOL.replace("{gather}", gather).replace("{scale}", scale), named)]
+
+    def unpool(self, o: Unpool) -> list[_Compiled]:
+        """See Unpool."""
+        first = o.pooling.mode == "max"
+        named = {"signal": o.signal, "into": o.into, "windows": o.windows} | ({"share": o.share} if o.share else {})
+        named |= {"source": o.source} if first else {}
+        share = f"handed = {self._shared('handed', 'share[oy * ow + ox]', o.shift)}" if o.share else "pass"
+        hand = cpu_events.HAND_FIRST if first else cpu_events.HAND_ALL
+        return [self._template(cpu_events.UNPOOL.replace("{share}", share).replace("{hand}", hand), named)]
+
+    def _shared(self, value: str, share: str, shift: int) -> str:
+        return cpu_events.SCALED[self.circuit.fixed].format(value, share, 1 << shift >> 1, shift)
 
     def list_events(self, o: ListEvents) -> list[_Compiled]:
         """See ListEvents."""
@@ -190,7 +241,8 @@ class _Compiler:
 
     def mark_events(self, o: MarkEvents) -> list[_Compiled]:
         """See MarkEvents."""
-        return [self._template(cpu_events.SCATTER, {**self._lists(o.population), "into": o.into})]
+        named = {**self._lists(o.population), "into": o.into} | ({"values": o.values} if o.values else {})
+        return [self._template(cpu_events.SCATTER.format(value="values[r, active[r, q]]" if o.values else "1"), named)]
 
     def count_steps(self, o: CountSteps) -> list[_Compiled]:
         """See CountSteps."""
@@ -202,10 +254,13 @@ class _Compiler:
         buffers, ports = dict(o.bindings), o.program.ports
         bound = tuple((buffers[port.name], port.name in o.first) for port in ports)
         axes, stream = tuple(port.axes for port in ports), self._stream(o.program, o.random_stream)
-        return [_Compiled(address, arguments, bound, axes, o.program, stream, o.switch, o.last_steps)]
+        maps = tuple(dict(o.maps).get(port.name, ()) for port in ports) if o.maps else ()
+        return [_Compiled(address, arguments, bound, axes, o.program, stream, o.switch, o.last_steps, maps)]
 
     def update_weights(self, o: UpdateWeights) -> list[_Compiled]:
         """See UpdateWeights: a loop over rows and active units that calls the program on a row of the weights."""
+        if o.kind is not None:
+            return [self._update_local(o, o.kind)]
         program, scratch = o.program, _scratch_arguments(o.program)
         bound = [(port.name, dict(o.bindings)[port.name]) for port in program.ports]
         named = dict(bound)
@@ -223,20 +278,36 @@ class _Compiler:
     def _element(self, o: UpdateWeights, port: str) -> str:
         """What the program sees of a port's buffer, for row r and presynaptic unit i."""
         buffer = self.circuit.buffers[dict(o.bindings)[port]]
-        if buffer.stored_transposed:
+        if buffer.outputs_last:
             return f"{port}[i]"
         if not buffer.axes:
             return port
         return f"{port}[r]" if o.program.port(port).axes else f"{port}[r, i : i + 1]"
 
+    def _update_local(self, o: UpdateWeights, kind: Convolution) -> _Compiled:
+        """The same where each position of a convolution has weights of its own."""
+        program, bound = o.program, dict(o.bindings)
+        seen = {"weight": "rows[row, low:high]", "x1": "trace[r, i : i + 1]", "y1": "maps[p, low:high]"}
+        call = ", ".join(seen[port.name] for port in program.ports)
+        inner = cpu_events.INNER_LOCAL.replace("{row_key}", cpu_events.LOCAL_KEY if program.uses_random else "").replace(
+            "{arguments}", call
+        )
+        named = {"weights": o.weights, "third": bound["y1"], **(self._lists(o.events) if o.events else {"trace": o.trace})}
+        active = cpu_events.ACTIVE_EVENTS if o.events else cpu_events.ACTIVE_TRACE
+        names = {"program": _row_program(program)}
+        made = self._maps(cpu_events.LEARN_MAPS, active, inner, kind, {**named, "geometry": o.geometry}, "weights", names)
+        stream = self._stream(program, o.random_stream)
+        return replace(made, random_stream=stream, switch=o.switch, last_steps=o.last_steps)
+
     def accumulate_products(self, o: AccumulateProducts) -> list[_Compiled]:
         """See AccumulateProducts."""
         change = self.circuit.buffers[o.change]
-        pre = self._lists(o.events) if o.events else {"trace": o.trace}
-        named = {"change": o.change, **dict(zip(Synapses._fields, synapse_table(o.table), strict=True)), **pre, "third": o.third_factor}
-        template = cpu_events.PRODUCTS_EVENTS if o.events else cpu_events.PRODUCTS_TRACE
-        template += cpu_events.CLIP.format(high=change.format.high) if change.format else ""
-        return [replace(self._template(template, named), switch=o.switch, last_steps=o.last_steps)]
+        named = {"change": o.change, "third": o.third_factor, **(self._lists(o.events) if o.events else {"trace": o.trace})}
+        active = cpu_events.ACTIVE_EVENTS if o.events else cpu_events.ACTIVE_TRACE
+        inner = cpu_events.INNER_PRODUCTS.format(value="" if o.events else "x1 * ")
+        clip = cpu_events.CLIP.format(high=change.format.high) if change.format else ""
+        made = self._maps(cpu_events.LEARN_MAPS + clip, active, inner, o.kind, {**named, "geometry": o.geometry}, "change")
+        return [replace(made, switch=o.switch, last_steps=o.last_steps)]
 
     @staticmethod
     def _lists(population: str) -> dict[str, str]:
@@ -262,7 +333,9 @@ _OPERATION_TABLE: dict[type[Operation], Callable[..., list[_Compiled]]] = {
     CountSteps: _Compiler.count_steps,
     ListEvents: _Compiler.list_events,
     MarkEvents: _Compiler.mark_events,
+    Pool: _Compiler.pool,
     RunProgram: _Compiler.run_program,
+    Unpool: _Compiler.unpool,
     UpdateWeights: _Compiler.update_weights,
 }
 
@@ -287,7 +360,8 @@ class CompiledOperations:
         """operations: all of the circuit's step, if not given."""
         compiler, whole = _Compiler(circuit), operations is None
         operations = circuit.step if operations is None else operations
-        names = dict.fromkeys([*touched(operations), *circuit.names("random"), *(_INPUT if whole else ())])
+        graded = (INPUT_VALUES,) if INPUT_VALUES in circuit.buffers else ()
+        names = dict.fromkeys([*touched(operations), *circuit.names("random"), *((*_INPUT, *graded) if whole else ())])
         self.arguments = tuple(names)
         self._circuit, self._call_all = circuit, cpu_calls.each_step() if whole else cpu_calls.once()
         self._compiled = [compiled for operation in operations for compiled in compiler.compiled(operation)]
@@ -303,11 +377,13 @@ class CompiledOperations:
         self._bind(memory)
         self._call_all(self._calls, *self._counters())
 
-    def steps(self, memory: Memory, offsets: np.ndarray, units: np.ndarray, begin: int, end: int) -> None:
+    def steps(self, memory: Memory, offsets: np.ndarray, units: np.ndarray, begin: int, end: int, values: np.ndarray | None = None) -> None:
         """See Compiled."""
         self._bind(memory)
         lists = (self._memory[name] for name in _INPUT)
-        self._call_all(begin, end, offsets, units, *lists, self._calls, *self._counters(), self._advance)
+        graded = (values, self._memory[INPUT_VALUES]) if values is not None else (_NO_VALUES, _NOT_GRADED)
+        words = (array.view(np.int32) for array in graded)
+        self._call_all(begin, end, offsets, units, *words, *lists, self._calls, *self._counters(), self._advance)
 
     def _counters(self) -> tuple[np.ndarray, np.ndarray]:
         """Seed and step; a circuit that draws nothing has neither."""

@@ -6,10 +6,10 @@ every run that each value stays in the interval the tracer proved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,11 +22,14 @@ from tp_lava.circuit import (
     ListEvents,
     MarkEvents,
     Operation,
+    Pool,
     RunProgram,
+    Unpool,
     UpdateWeights,
 )
-from tp_lava.circuit.operations import STEPS_LEFT, Conditional, events_of, rows_in_use, synapse_table
+from tp_lava.circuit.operations import STEPS_LEFT, Conditional, events_of, rows_in_use
 from tp_lava.dynamics.program import Instruction, Port, Program, Value
+from tp_lava.graph.connections import Convolution
 from tp_lava.numbers import REGISTER_BITS, draw, mix
 
 NAME = "interpreter"
@@ -275,22 +278,85 @@ def _events(memory: Mapping[str, Array], population: str) -> list[Array]:
 
 
 def _accumulate(step: _Step, o: Accumulate) -> None:
-    memory, into = step.memory, step.memory[o.into]
+    memory, into, weights = step.memory, step.memory[o.into], step.memory[o.weights]
+    number = np.int64 if step.circuit.fixed else into.dtype
     for row, units in enumerate(_events(memory, o.events)):
-        if not o.table:
-            into[row] = memory[o.weights][units].sum(axis=0, dtype=into.dtype)
+        values = memory[o.values][row, units].astype(number) if o.values else np.ones(len(units), number)
+        if o.kind is None:
+            into[row] = (weights[units].astype(number) * values[:, np.newaxis]).sum(axis=0, dtype=number)
             continue
-        kernel, (targets, taps) = memory[o.weights].ravel(), _synapses(memory, o.table, units)
-        into[row] = 0
-        np.add.at(into[row], targets, kernel[taps])
+        maps = np.zeros((*o.kind.output_shape[1:], o.kind.channels), number)
+        for unit, value in zip(units, values, strict=True):
+            for tap in taps_of(o.kind, int(unit)):
+                maps[tap.y, tap.x, tap.outputs] += weights[tap.row].astype(number) * value
+        into[row] = np.moveaxis(maps, -1, 0).ravel()
 
 
-def _synapses(memory: Mapping[str, Array], table: str, units: Array) -> tuple[Array, Array]:
-    """Targets and taps of all synapses of some units."""
-    offsets, targets, taps = (memory[name] for name in synapse_table(table))
-    chosen = [np.arange(offsets[unit], offsets[unit + 1]) for unit in units]
-    synapses = np.concatenate([np.empty(0, np.int64), *chosen]).astype(np.int64)
-    return targets[synapses], taps[synapses]
+class Tap(NamedTuple):
+    """One position that a unit reaches: where; the weights to its channels, as an index of stored weights; those channels."""
+
+    y: int
+    x: int
+    row: tuple[int | slice, ...]
+    outputs: slice
+
+
+def taps_of(kind: Convolution, unit: int) -> Iterator[Tap]:
+    """The positions that a unit below a convolution reaches."""
+    channels, height, width = kind.pooled_shape
+    channel, y, x = np.unravel_index(unit, (channels, height, width))
+    group, within = divmod(int(channel), channels // kind.groups)
+    outputs = slice(group * (kind.channels // kind.groups), (group + 1) * (kind.channels // kind.groups))
+    for a, b in np.ndindex(*kind.kernel):
+        oy, ry = divmod(int(y) + kind.padding[0] - a * kind.dilation[0], kind.stride[0])
+        ox, rx = divmod(int(x) + kind.padding[1] - b * kind.dilation[1], kind.stride[1])
+        if ry == 0 and rx == 0 and 0 <= oy < kind.output_shape[1] and 0 <= ox < kind.output_shape[2]:
+            place = () if kind.shared else (oy, ox)
+            yield Tap(oy, ox, (*place, within, a, b, outputs), outputs)
+
+
+def _pool(step: _Step, o: Pool) -> None:
+    memory, into = step.memory, step.memory[o.into]
+    w = o.pooling.windows(o.shape)
+    share = memory[o.share].reshape(w.share.shape) if o.share else None
+    for row, source in enumerate(memory[o.source]):
+        maps = source.reshape(o.shape).astype(np.int64 if step.circuit.fixed else source.dtype)
+        made = into[row].reshape(o.pooling.shape(o.shape))
+        for y, x in np.ndindex(*w.share.shape):
+            window = maps[:, w.first_y[y] : w.end_y[y], w.first_x[x] : w.end_x[x]].reshape(o.shape[0], -1)
+            if o.pooling.mode == "max":
+                made[:, y, x] = window.max(axis=1) if window.shape[1] else 0
+                continue
+            total = window.sum(axis=1)
+            if share is not None:
+                total = (total * int(share[y, x]) + (1 << o.shift >> 1)) >> o.shift if step.circuit.fixed else total * share[y, x]
+            made[:, y, x] = total
+
+
+def _unpool(step: _Step, o: Unpool) -> None:
+    memory, into = step.memory, step.memory[o.into]
+    w = o.pooling.windows(o.shape)
+    share = memory[o.share].reshape(w.share.shape) if o.share else None
+    number = np.int64 if step.circuit.fixed else into.dtype
+    for row, signal in enumerate(memory[o.signal]):
+        signals = signal.reshape(o.pooling.shape(o.shape)).astype(number)
+        back = np.zeros(o.shape, number)
+        for y, x in np.ndindex(*w.share.shape):
+            rows, columns = slice(w.first_y[y], w.end_y[y]), slice(w.first_x[x], w.end_x[x])
+            if back[:, rows, columns].size == 0:
+                continue
+            handed = signals[:, y, x]
+            if share is not None:
+                handed = (handed * int(share[y, x]) + (1 << o.shift >> 1)) >> o.shift if step.circuit.fixed else handed * share[y, x]
+            if o.pooling.mode != "max":
+                back[:, rows, columns] += handed[:, np.newaxis, np.newaxis]
+                continue
+            window = memory[o.source][row].reshape(o.shape)[:, rows, columns]
+            first = window.reshape(o.shape[0], -1).argmax(axis=1)
+            for channel, place in enumerate(first):
+                dy, dx = divmod(int(place), window.shape[2])
+                back[channel, rows.start + dy, columns.start + dx] += handed[channel]
+        into[row] = back.ravel()
 
 
 def _list_events(step: _Step, o: ListEvents) -> None:
@@ -307,12 +373,12 @@ def _mark_events(step: _Step, o: MarkEvents) -> None:
     into = step.memory[o.into]
     into.fill(0)
     for row, units in enumerate(_events(step.memory, o.population)):
-        into[row, units] = 1
+        into[row, units] = step.memory[o.values][row, units] if o.values else 1
 
 
 def _run_program(step: _Step, o: RunProgram) -> None:
     memory = step.memory
-    arrays = {port: memory[buffer][0:1] if port in o.first else memory[buffer] for port, buffer in o.bindings}
+    arrays = {port: o.seen(port, memory[buffer]) for port, buffer in o.bindings}
     step.carry_out(o.program, arrays, step.key(o.random_stream))
 
 
@@ -325,13 +391,16 @@ def _active(memory: Mapping[str, Array], o: UpdateWeights | AccumulateProducts, 
 
 def _update_weights(step: _Step, o: UpdateWeights) -> None:
     memory, buffers, key = step.memory, step.circuit.buffers, step.key(o.random_stream)
+    if o.kind is not None:
+        _update_local(step, o, key)
+        return
     n_pre, rows = len(memory[o.weights]), len(memory[o.third_factor])
     for row, units in enumerate(_active(memory, o, n_pre, rows)):
         for unit in units:
             arrays = {}
             for port, name in o.bindings:
                 array = memory[name]
-                if buffers[name].stored_transposed:
+                if buffers[name].outputs_last:
                     arrays[port] = array[unit]
                 elif buffers[name].axes:
                     arrays[port] = array[row] if o.program.port(port).axes else array[row, unit : unit + 1]
@@ -340,17 +409,32 @@ def _update_weights(step: _Step, o: UpdateWeights) -> None:
             interpret(o.program, arrays, _key(key, row * n_pre + int(unit)), watch=step.watch)
 
 
+def _update_local(step: _Step, o: UpdateWeights, key: int) -> None:
+    """The same where each position of a convolution has weights of its own."""
+    memory, kind, bound = step.memory, o.kind, dict(o.bindings)
+    assert kind is not None
+    weights = memory[o.weights]
+    n_rows = weights[..., 0].size
+    for row, units in enumerate(_active(memory, o, 0, len(memory[o.third_factor]))):
+        for unit in units:
+            for tap in taps_of(kind, int(unit)):
+                third = memory[o.third_factor][row].reshape(kind.output_shape)[tap.outputs, tap.y, tap.x]
+                held = weights[tap.row]
+                arrays = {"weight": held, "y1": third} | ({"x1": memory[bound["x1"]][row, unit : unit + 1]} if "x1" in bound else {})
+                place = int(np.ravel_multi_index(tap.row[:-1], weights.shape[:-1]))
+                interpret(o.program, arrays, _key(key, row * n_rows + place), watch=step.watch)
+
+
 def _accumulate_products(step: _Step, o: AccumulateProducts) -> None:
     memory, buffer = step.memory, step.circuit.buffers[o.change]
-    third, change = memory[o.third_factor], memory[o.change].ravel()
-    total = change.astype(np.int64 if buffer.format else np.float32)
-    for row, units in enumerate(_active(memory, o, 0, len(third))):
+    total = memory[o.change].astype(np.int64 if buffer.format else np.float32)
+    for row, units in enumerate(_active(memory, o, 0, len(memory[o.third_factor]))):
+        third = memory[o.third_factor][row].reshape(o.kind.output_shape)
         for unit in units:
-            targets, taps = _synapses(memory, o.table, np.array([unit]))
             pre = memory[o.trace][row, unit] if o.trace else 1
-            np.add.at(total, taps, third[row, targets] * pre)
-    bounds = (buffer.format.low, buffer.format.high) if buffer.format else (None, None)
-    memory[o.change][...] = (total.clip(*bounds) if buffer.format else total).reshape(memory[o.change].shape)
+            for tap in taps_of(o.kind, int(unit)):
+                total[tap.row] += third[tap.outputs, tap.y, tap.x] * pre
+    memory[o.change][...] = total.clip(buffer.format.low, buffer.format.high) if buffer.format else total
 
 
 def _count_steps(step: _Step, o: CountSteps) -> None:
@@ -363,6 +447,8 @@ OPERATION_TABLE: dict[type[Operation], Callable[[_Step, Any], None]] = {
     CountSteps: _count_steps,
     ListEvents: _list_events,
     MarkEvents: _mark_events,
+    Pool: _pool,
     RunProgram: _run_program,
+    Unpool: _unpool,
     UpdateWeights: _update_weights,
 }

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from tp_lava.circuit import Circuit, Operation
+from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.operations import events_of
 from tp_lava.errors import invalid
 from tp_lava.graph.names import INPUT
@@ -24,8 +25,11 @@ T = TypeVar("T")
 class Compiled(Protocol):
     """Operations of a circuit, ready to be carried out."""
 
-    def steps(self, memory: Memory, offsets: np.ndarray, units: np.ndarray, begin: int, end: int) -> None:
-        """Steps begin..end-1 of one sample per row. units: int32, the active inputs of all rows; offsets: int32 (rows, T + 1)."""
+    def steps(self, memory: Memory, offsets: np.ndarray, units: np.ndarray, begin: int, end: int, values: np.ndarray | None = None) -> None:
+        """Steps begin..end-1 of one sample per row. units: int32, the active inputs of all rows; offsets: int32 (rows, T + 1).
+
+        values: one for each of the units, as memory holds them, where the input is graded.
+        """
 
     def once(self, memory: Memory) -> None:
         """Carry the operations out once; steps are not counted."""
@@ -49,12 +53,16 @@ class StepByStep(ABC):
     def once(self, memory: Memory) -> None:
         """See Compiled."""
 
-    def steps(self, memory: Memory, offsets: np.ndarray, units: np.ndarray, begin: int, end: int) -> None:
+    def steps(self, memory: Memory, offsets: np.ndarray, units: np.ndarray, begin: int, end: int, values: np.ndarray | None = None) -> None:
         """See Compiled."""
         active, count = (memory[name] for name in events_of(INPUT))
         for step in range(begin, end):
             for row, bounds in enumerate(offsets):
-                now = units[bounds[step] : bounds[step + 1]]
+                here = slice(bounds[step], bounds[step + 1])
+                if values is not None:
+                    memory[INPUT_VALUES][row] = 0
+                    memory[INPUT_VALUES][row, units[here]] = values[here]
+                now = units[here]
                 active[row, : len(now)], count[row] = now, len(now)
             self.once(memory)
             if self.circuit.learns:

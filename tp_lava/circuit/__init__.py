@@ -9,6 +9,8 @@ from tp_lava.circuit.operations import ListEvents as ListEvents
 from tp_lava.circuit.operations import MarkEvents as MarkEvents
 from tp_lava.circuit.operations import Operation as Operation
 from tp_lava.circuit.operations import Owner as Owner
+from tp_lava.circuit.operations import Pool as Pool
 from tp_lava.circuit.operations import PresentLabels as PresentLabels
 from tp_lava.circuit.operations import RunProgram as RunProgram
+from tp_lava.circuit.operations import Unpool as Unpool
 from tp_lava.circuit.operations import UpdateWeights as UpdateWeights

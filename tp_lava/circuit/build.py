@@ -70,7 +70,7 @@ def build_circuit(
         if teaching:
             teaching.before(population)
         path, sources = sample_path(population), {c: c.pre for c in network.into(population)}
-        builder.follow(path, sources, surrogate=teaching is not None and teaching.learns(population))
+        builder.follow(path, sources, surrogate=teaching is not None and teaching.learns(population), total=True)
         if teaching:
             teaching.after(population)
         builder.list_events(path, total=True)

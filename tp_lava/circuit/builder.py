@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
+
+import numpy as np
 
 from tp_lava.circuit import names
 from tp_lava.circuit.changes import Changes
 from tp_lava.circuit.circuit import Circuit
 from tp_lava.circuit.formats import Formats
+from tp_lava.circuit.layouts import axes_of, reaching_axes
 from tp_lava.circuit.names import Path
 from tp_lava.circuit.operations import (
     CIRCUIT,
@@ -26,23 +30,39 @@ from tp_lava.circuit.operations import (
     MarkEvents,
     Operation,
     Owner,
+    Pool,
     PresentLabels,
     Role,
     RunProgram,
+    Unpool,
     events_of,
-    synapse_table,
+    geometry_of,
+    pool_table,
 )
+from tp_lava.circuit.payloads import SPIKE, Pooled, pooled_format, sent_format, unpooled_shares
 from tp_lava.circuit.terms import Gain, LearningRule
-from tp_lava.dynamics.neuron import NeuronFormats, neuron_program
+from tp_lava.dynamics.neuron import DECAY, NeuronFormats, neuron_program, trace_program
 from tp_lava.dynamics.program import Port, Program
+from tp_lava.dynamics.standardisation import standardised_program
 from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
-from tp_lava.graph.network import Connection, Network
+from tp_lava.graph.network import Connection, Network, Population
+from tp_lava.graph.pooling import Pool2d, Shape
 from tp_lava.numbers import Format
 from tp_lava.optimisers import SGD, Optimiser, of_layer
 
-SPIKE = Format(1, 0, signed=False)
 CLASSES = "class"  # the axis of classes
+INPUT_VALUES = "input_value"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What reaches a connection: events, the buffer of their values ("" where they are 1), the axis of their units, their format."""
+
+    events: str
+    values: str
+    axis: str
+    format: Format | None
 
 
 class Builder:
@@ -60,6 +80,9 @@ class Builder:
         self.gains: Mapping[str, Gain] = rule.gains(network) if rule else {}
         self.sizes = {SAMPLES: batch_size, INPUT: network.n_inputs, CLASSES: network.n_classes}
         self.sizes |= {population.name: population.size for population in network.populations}
+        self.sizes |= {_pooled_axis(p.name): p.output_size for p in network.populations if p.pooling}
+        self._values: dict[str, str] = {}  # events -> buffer of their values
+        self._arrivals: dict[tuple[str, str], Arrival] = {}  # connection and events -> what reaches it
         self.buffers: dict[str, Buffer] = {}
         self.operations: list[Operation] = []
         self.start: list[PresentLabels] = []
@@ -72,6 +95,8 @@ class Builder:
         self.buffer("random_step", (), "random")
         with self.owned(Owner("input", INPUT)):
             self.events(INPUT, SAMPLES, INPUT)
+            if network.input_format is not None:
+                self._values[INPUT] = self.buffer(INPUT_VALUES, (SAMPLES, INPUT), "state", network.input_format, local="value")
 
     # Whose it is ------------------------------------------------------------------------------
     @contextmanager
@@ -101,7 +126,10 @@ class Builder:
 
     def on(self, path: Path, local: str, role: Role, format: Format | None) -> str:
         """Declare a buffer of one number for each row of a path and neuron of its population."""
-        return self.buffer(path.of(local), (path.rows, path.population.name), role, format, local=path.prefix + local, prefix=path.prefix)
+        return self._on(path, local, path.population.name, role, format)
+
+    def _on(self, path: Path, local: str, units: str, role: Role, format: Format | None) -> str:
+        return self.buffer(path.of(local), (path.rows, units), role, format, local=path.prefix + local, prefix=path.prefix)
 
     def events(self, name: str, rows: str, units: str, prefix: str = "") -> None:
         """Declare the event lists of a population."""
@@ -136,6 +164,7 @@ class Builder:
         random_stream: int = 0,
         switch: str = "",
         last: int | None = None,
+        maps: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         """Append a program; bindings may name ports it does not have. last: steps at a sample's end in which it runs (None: all)."""
         used = tuple((port.name, bindings[port.name]) for port in program.ports)
@@ -148,13 +177,14 @@ class Builder:
                 random_stream=random_stream,
                 switch=switch,
                 last_steps=self.last_steps(last),
+                maps=tuple((maps or {}).items()),
             )
         )
 
-    def mark_events(self, events: str, rows: str, units: str, into: str, local: str) -> str:
-        """Append the marking of a population's events as 0 and 1 in a buffer."""
-        self.buffer(into, (rows, units), "work", SPIKE, local=local)
-        self.append(MarkEvents(population=events, into=into))
+    def mark_events(self, events: str, rows: str, units: str, into: str, local: str, format: Format | None = SPIKE) -> str:
+        """Append the marking of a population's events, as 0 and 1 or with their values, in a buffer. format: of these."""
+        self.buffer(into, (rows, units), "work", format, local=local)
+        self.append(MarkEvents(population=events, into=into, values=self.values_of(events)))
         return into
 
     def last_steps(self, steps: int | None) -> int:
@@ -165,8 +195,105 @@ class Builder:
         return steps or 0
 
     def axis(self, name: str) -> str:
-        """The axis of the input's, a population's or, of what is neither, the classes' units."""
-        return name if name in self.sizes else CLASSES
+        """The axis of the units that others see of the input, a population or, of what is neither, the classes."""
+        if name not in self.sizes:
+            return CLASSES
+        return _pooled_axis(name) if _pooled_axis(name) in self.sizes else name
+
+    def sent(self, path: Path) -> str:
+        """The buffer of what a path sends in this step: its spikes, pooled where the population pools."""
+        return path.of("output" if path.population.pooling else "spike")
+
+    def stage_axis(self, population: Population, stage: int) -> str:
+        """The axis of what the pooling number `stage` of a population is over; beyond its poolings, of what it sends."""
+        if stage == 0:
+            return population.name
+        return self.axis(population.name) if stage >= len(population.pooling) else f"{population.name}_pooled{stage - 1}"
+
+    def stage_source(self, path: Path, stage: int) -> str:
+        """The buffer of that on a path."""
+        if stage == 0:
+            return path.of("spike")
+        return self.sent(path) if stage >= len(path.population.pooling) else path.of(f"pooled{stage - 1}")
+
+    def values_of(self, events: str) -> str:
+        """The buffer of the values of events, "" where they are 1."""
+        return self._values.get(events, "")
+
+    def arriving(self, connection: Connection, events: str) -> Arrival:
+        """What reaches a connection of a population's events; a connection that pools first has events of its own."""
+        if (connection.name, events) not in self._arrivals:
+            self._arrivals[connection.name, events] = self._arriving(connection, events)
+        return self._arrivals[connection.name, events]
+
+    def _arriving(self, connection: Connection, events: str) -> Arrival:
+        values, units = self.values_of(events), self.axis(connection.pre)
+        own = connection.pre not in {INPUT, *(p.name for p in self.network.populations)}
+        format = SPIKE if own or not self.formats else sent_format(self.network, connection.pre)
+        kind = connection.kind
+        if not isinstance(kind, Convolution) or not kind.pooling:
+            return Arrival(events, values, units, format)
+        rows = self.buffers[events_of(events)[1]].axes[0]
+        with self.owned(Owner("connection", connection.name), "deliver"):
+            if not values:
+                values = self.mark_events(events, rows, units, names.of(connection.name, f"{events}_marked"), f"{events}_marked")
+            shape = kind.shape
+            for number, pooling in enumerate(kind.pooling):
+                into, axis = names.of(connection.name, f"{events}_pooled{number}"), f"{connection.name}_pooled{number}"
+                made = self.pool(values, pooling, shape, into, (rows, axis), f"{events}_pooled{number}", format)
+                values, shape, format, units = into, made.shape, made.format, axis
+            pooled = names.of(connection.name, f"{events}_pooled")
+            self.events(pooled, rows, units)
+            self._values[pooled] = values
+            self.append(ListEvents(population=pooled, spikes=values))
+        return Arrival(pooled, values, units, format)
+
+    # Pooling ----------------------------------------------------------------------------------
+    def pool(
+        self,
+        source: str,
+        pooling: Pool2d,
+        shape: Shape,
+        into: str,
+        axes: tuple[str, str],
+        local: str,
+        format: Format | None,
+        **details: Any,
+    ) -> Pooled:
+        """Append a pooling of `source`, whose units have this shape and numbers this format. -> what it makes, in the buffer `into`."""
+        made = pooled_format(pooling, shape, format if self.formats else None)
+        self.sizes[axes[1]] = prod(made.shape)
+        self.buffer(into, axes, "work", made.format, local=local, **details)
+        windows, share = self._windows(pooling, shape, made.shares, made.share_format)
+        self.append(Pool(source=source, into=into, pooling=pooling, shape=shape, windows=windows, share=share, shift=made.shift))
+        return made
+
+    def unpool(self, signal: str, source: str, pooling: Pool2d, shape: Shape, into: str) -> None:
+        """Append the way back of a signal through a pooling, into a buffer that is declared."""
+        shares, format = unpooled_shares(pooling, shape, fixed=bool(self.formats))
+        windows, share = self._windows(pooling, shape, shares, format)
+        shift = format.frac if format else 0
+        unpool = Unpool(signal=signal, source=source, into=into, pooling=pooling, shape=shape, windows=windows, share=share, shift=shift)
+        self.append(unpool)
+
+    def _windows(self, pooling: Pool2d, shape: Shape, shares: np.ndarray | None, format: Format | None) -> tuple[str, str]:
+        """Declare the tables of a pooling. -> their names, "" for shares where there are none."""
+        table = pool_table(pooling, shape)
+        known = {name: value for name, value in self.values.items() if name.startswith("windows")}
+        name = next((n for n, value in known.items() if np.array_equal(np.asarray(value), table)), f"windows{len(known)}")
+        with self.owned(CIRCUIT):
+            self.sizes[f"n_{name}"] = len(table)
+            self.values[name] = table
+            self.buffer(name, (f"n_{name}",), "table", index=True)
+            if shares is None:
+                return name, ""
+            known = {n: value for n, value in self.values.items() if n.startswith("share")}
+            same = (n for n, v in known.items() if self.buffers[n].format == format and np.array_equal(np.asarray(v), shares.ravel()))
+            share = next(same, f"share{len(known)}")
+            self.sizes[f"n_{share}"] = shares.size
+            self.values[share] = shares.ravel()
+            self.buffer(share, (f"n_{share}",), "table", format)
+        return name, share
 
     # Weights and paths ------------------------------------------------------------------------
     def weights(self, connection: Connection) -> str:
@@ -174,34 +301,49 @@ class Builder:
         with self.owned(Owner("connection", connection.name)):
             name, kind = connection.name, connection.kind
             if not isinstance(kind, Convolution):
-                axes = self.axis(connection.pre), self.axis(connection.post)
-                return self.buffer(name, axes, "weight", self.format(name), local="weights", stored_transposed=True)
-            kernel_axes = tuple(f"{name}_{axis}" for axis in ("out", "in", "y", "x"))
-            self.sizes |= dict(zip(kernel_axes, kind.weight_shape, strict=True))
-            self.buffer(name, kernel_axes, "kernel", self.format(name), local="weights")
-            for table, column in zip(synapse_table(name), kind.synapses(), strict=True):
-                self.sizes[f"n_{table}"] = len(column)
-                self.values[table] = column
-                self.buffer(table, (f"n_{table}",), "table", index=True)
+                axes = self.axis(connection.pre), connection.post if connection.post in self.sizes else CLASSES
+                return self.buffer(name, axes, "weight", self.format(name), local="weights", outputs_last=True)
+            axes = tuple(f"{name}_{axis}" for axis in (*(() if kind.shared else ("oy", "ox")), "in", "y", "x", "out"))
+            self.sizes |= dict(zip(axes, (*kind.weight_shape[1:], kind.channels), strict=True))
+            self.buffer(name, axes, "kernel", self.format(name), local="weights", outputs_last=True)
+            geometry = geometry_of(name)
+            self.sizes[f"n_{geometry}"] = len(kind.geometry)
+            self.values[geometry] = kind.geometry
+            self.buffer(geometry, (f"n_{geometry}",), "table", index=True, local="geometry")
             return name
+
+    def delivered(self, connection: Connection) -> str:
+        """The weights that a connection delivers: its own, or what is made of them by standardisation."""
+        weights, standardisation = self.weights(connection), connection.standardisation
+        if standardisation is None:
+            return weights
+        held, name = self.buffers[weights], names.of(connection.name, "standardised")
+        if name not in self.buffers:
+            with self.owned(Owner("connection", connection.name), "deliver"):
+                self.buffer(name, held.axes, "work", local="standardised", outputs_last=True)
+                axes = tuple(zip(axes_of(held), (self.sizes[axis] for axis in held.axes), strict=True))
+                program = standardised_program(axes, reaching_axes(held), standardisation.gain, standardisation.epsilon, name)
+                self.run(program, {"weight": weights, "delivered": name})
+        return name
 
     def deliver(self, connection: Connection, events: str, into: str, axes: tuple[str, str], format: Format | None, **local: str) -> str:
         """Append the delivery of a connection: sums of the weights of active units into a buffer, which is the owner's."""
-        weights = self.weights(connection)
+        weights, arrival = self.delivered(connection), self.arriving(connection, events)
         self.buffer(into, axes, "work", format, **local)
-        table = weights if isinstance(connection.kind, Convolution) else ""
+        kind = connection.kind if isinstance(connection.kind, Convolution) else None
         with self.owned(Owner("connection", connection.name), "deliver"):
-            self.append(Accumulate(weights=weights, events=events, into=into, table=table))
+            made = Accumulate(weights=weights, events=arrival.events, into=into, values=arrival.values)
+            self.append(replace(made, kind=kind, geometry=geometry_of(connection.name) if kind else ""))
         return into
 
-    def follow(self, path: Path, sources: Mapping[Connection, str], surrogate: bool) -> None:
-        """Append a path's way through a population: deliver what reaches it, then step its neurons.
+    def follow(self, path: Path, sources: Mapping[Connection, str], surrogate: bool, *, total: bool = False) -> None:
+        """Append a path's way through a population: deliver what reaches it, step its neurons, and pool.
 
-        sources: connection -> the events it delivers.
+        sources: connection -> the events it delivers; total: spikes are counted too.
         """
         population = path.population
         with self.owned(Owner("population", population.name), path.prefix + "neurons"):
-            self.events(path.name, path.rows, population.name, path.prefix)
+            self.events(path.name, path.rows, self.axis(population.name), path.prefix)
             bindings, inputs = {}, {}
             for connection, events in sources.items():
                 own = connection.name not in self.network.weights
@@ -211,13 +353,17 @@ class Builder:
                 bindings[port] = self.deliver(connection, events, into, axes, format, local=path.prefix + port, prefix=path.prefix)
                 inputs[port] = format
             self._neurons(path, bindings, inputs, surrogate)
+            if population.pooling:
+                self._pool(path, total)
 
     def _neurons(self, path: Path, bindings: dict[str, str], inputs: Mapping[str, Format | None], surrogate: bool) -> None:
         population = path.population
         membrane, trace = (self.format(names.of(population.name, local)) for local in ("membrane", "trace"))
         formats = NeuronFormats(membrane, trace) if membrane and trace else None
         bias = self.network.has_bias(population)
-        program = neuron_program(population.neuron, inputs, formats, bias=bias, surrogate=surrogate, name=path.of("neuron"))
+        program = neuron_program(
+            population.neuron, inputs, formats, bias=bias, surrogate=surrogate, traces=not population.pooling, name=path.of("neuron")
+        )
         others = (port for port in program.ports if port.name not in bindings)
         self.run(program, bindings | {port.name: self._neuron_buffer(port, path) for port in others})
 
@@ -231,14 +377,41 @@ class Builder:
             return self.parameter(names.of(population.name, port.name), port.format, value, local=port.name)
         return self.on(path, port.name, "state" if port.role == "state" else "work", port.format)
 
+    def _pool(self, path: Path, total: bool) -> None:
+        """Append the pooling of a path's spikes, and the traces of what is pooled."""
+        population = path.population
+        if total:
+            fired = path.of("fired")
+            self.events(fired, path.rows, population.name, f"{path.prefix}fired_")
+            self._list(fired, path, total)
+        source, shape, format = path.of("spike"), population.shape, SPIKE
+        for number, pooling in enumerate(population.pooling):
+            last = number == len(population.pooling) - 1
+            local, axis = ("output", _pooled_axis(population.name)) if last else (f"pooled{number}", f"{population.name}_pooled{number}")
+            details = {"local": path.prefix + local, "prefix": path.prefix}
+            made = self.pool(source, pooling, shape, path.of(local), (path.rows, axis), format=format, **details)
+            source, shape, format = path.of(local), made.shape, made.format
+        if population.is_graded:
+            self._values[path.name] = source
+        held, decay = self.format(names.of(population.name, "trace")), names.of(population.name, "trace_decay")
+        bindings = {
+            "spike": source,
+            "trace": self._on(path, "trace", self.axis(population.name), "state", held),
+            "trace_decay": self.parameter(decay, DECAY, population.trace_decay, local="trace_decay"),
+        }
+        self.run(trace_program(held, path.of("trace"), event=format or SPIKE), bindings)
+
     def list_events(self, path: Path, total: bool = False) -> None:
-        """Append the listing of a path's spikes as its events; total: add them to its counts too."""
+        """Append the listing of what a path sends as its events; total: add its spikes to its counts too."""
         with self.owned(Owner("population", path.population.name), path.prefix + "neurons"):
-            counts = ""
-            if total:
-                axes = (path.rows, path.population.name)
-                counts = self.buffer(path.of("total"), axes, "state", index=True, local=path.prefix + "total")
-            self.append(ListEvents(population=path.name, spikes=path.of("spike"), total=counts))
+            self._list(path.name, path, total and not path.population.pooling)
+
+    def _list(self, events: str, path: Path, total: bool) -> None:
+        counts = ""
+        if total:
+            axes = (path.rows, path.population.name)
+            counts = self.buffer(path.of("total"), axes, "state", index=True, local=path.prefix + "total")
+        self.append(ListEvents(population=events, spikes=self.sent(path) if events == path.name else path.of("spike"), total=counts))
 
     # Learning ---------------------------------------------------------------------------------
     def rate(self, third: str, layer: str, local: str = "") -> str:
@@ -286,3 +459,7 @@ class Builder:
             tuple(self.start),
             self.row_counts,
         )
+
+
+def _pooled_axis(population: str) -> str:
+    return f"{population}_pooled"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tp_lava.circuit.layouts import axes_of, reaching_axes
 from tp_lava.circuit.operations import Owner
 from tp_lava.dynamics.optimiser import optimiser_program
 from tp_lava.numbers import Format
 from tp_lava.optimisers import SGD, of_layer
-
-_AXES = {1: ("post",), 2: ("pre", "post"), 4: ("out", "in", "y", "x")}  # of biases, weights, kernels
 
 _RANDOM_STREAM = 1 << 16  # random bits: beyond the populations' own
 
@@ -31,19 +30,19 @@ class Changes:
         self._builder = builder
         self._sums: dict[str, _Sum] = {}
 
-    def of(self, weights: str, layer: str, switch: str, format: Format | None, last: int | None) -> str:
+    def of(self, weights: str, layer: str, switch: str, format: Format | None, last: int | None, *, summed: bool = False) -> str:
         """The buffer that a plasticity program changes: the weights, or the sum of their changes in `format`.
 
-        last: steps at a sample's end in which it is changed. Weights that synapses share change by the sum of a step.
+        last: steps at a sample's end in which it is changed; summed: at least those of a step are summed up, as of weights that
+        synapses share, or that are standardised.
         """
         b, held = self._builder, self._builder.buffers[weights]
         at_once = b.rule.update == "step" and of_layer(b.optimiser, layer) == SGD()
-        if at_once and held.role != "kernel":
+        if at_once and not summed:
             return weights
         self._sums.setdefault(weights, _Sum(weights, layer, switch, 1 if b.rule.update == "sequence" else last))
         with b.owned(Owner("plasticity", weights)):
-            transposed = len(held.axes) == 2
-            return b.buffer(f"{weights}_change", held.axes, "state", format, local="change", stored_transposed=transposed)
+            return b.buffer(f"{weights}_change", held.axes, "state", format, local="change", outputs_last=held.outputs_last)
 
     def apply(self) -> None:
         """Append the optimisers: at every step, or at the last one of a sample."""
@@ -55,12 +54,15 @@ class Changes:
         b, weights = self._builder, total.weights
         buffer, change = b.buffers[weights], b.buffers[f"{weights}_change"]
         optimiser = of_layer(b.optimiser, total.layer)
-        program = optimiser_program(optimiser, _AXES[len(buffer.axes)], buffer.format, change.format, f"{weights}_optimiser")
+        standardisation = next((c.standardisation for c in b.network.connections if c.name == weights), None)
+        axes = dict(zip(axes_of(buffer), (b.sizes[axis] for axis in buffer.axes), strict=True))
+        through = standardisation and (reaching_axes(buffer), standardisation.gain, standardisation.epsilon)
+        program = optimiser_program(optimiser, axes, buffer.format, change.format, f"{weights}_optimiser", through)
         bindings = {"weight": weights, "change": change.name}
         if program.has("rate"):
             bindings["rate"] = b.learning_rate(f"{total.layer}_rate", None, b.rate_of(total.layer))
         for port in program.ports:
             if port.name not in bindings:
-                axes = buffer.axes if port.axes else ()
-                bindings[port.name] = b.buffer(f"{weights}_{port.name}", axes, "moment", local=port.name)
+                held = buffer.axes if port.axes else ()
+                bindings[port.name] = b.buffer(f"{weights}_{port.name}", held, "moment", local=port.name)
         b.run(program, bindings, random_stream=random_stream, switch=total.switch, last=total.last)

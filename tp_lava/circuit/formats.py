@@ -17,6 +17,7 @@ import numpy as np
 
 from tp_lava.checks import is_whole
 from tp_lava.circuit import names
+from tp_lava.circuit.payloads import SPIKE, sent_format
 from tp_lava.circuit.terms import Gain, LearningRule, StateRange, third_factor_of
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import NumberRangeError, invalid
@@ -122,7 +123,8 @@ def plan(network: Network, rule: LearningRule | None, options: FixedPoint, batch
         quantise_decay(network.readout_decay, "Network.readout_decay")
     formats[names.SCORE] = Format(SCORE_BITS, formats[READOUT].frac)
     formats[READOUT_BIAS] = Format(STATE_BITS, formats[READOUT].frac)
-    formats[names.of(READOUT, "input")] = _sum_format(formats[READOUT], network.readout.kind.fan_in)
+    sent = sent_format(network, network.readout.pre)
+    formats[names.of(READOUT, "input")] = _sum_format(formats[READOUT], network.readout.kind.fan_in, sent)
     if rule is not None:
         formats |= _rule_formats(network, rule, options, batch_size)
     return in_stock_engine(formats, network, rule) if options.stock else MappingProxyType(formats)
@@ -138,7 +140,7 @@ def _rule_formats(network: Network, rule: LearningRule, options: FixedPoint, bat
     if isinstance(rule.readout, Readout):
         if rule.readout.decay < 1:
             quantise_decay(rule.readout.decay, "Readout")
-        formats[names.READOUT_COUNT] = Format(TRACE_BITS, 0, signed=False)
+        formats[names.READOUT_COUNT] = replace(sent_format(network, network.readout.pre), bits=TRACE_BITS)
         formats[names.of(READOUT, "gain")] = scale_format(1 / rule.readout.temperature)
     return formats
 
@@ -224,13 +226,16 @@ def _population_formats(
     for attr, decay in (("decay", neuron.decay), ("current_decay", neuron.current_decay), ("trace_decay", population.trace_decay)):
         if attr != "decay" or decay < 1:
             quantise_decay(decay, f"{name}.{attr}")
-    sums = {names.of(name, names.arriving_at(c, network)): _sum_format(formats[c.name], c.kind.fan_in) for c in network.into(population)}
+    sums = {
+        names.of(name, names.arriving_at(c, network)): _sum_format(formats[c.name], c.kind.fan_in, sent_format(network, c.pre))
+        for c in network.into(population)
+    }
     finest = max(format.frac for format in (*sums.values(), *(formats[c.name] for c in own if c.post == name)))
     given = options.frac(name)
     frac = max(THRESHOLD_BITS - math.ceil(math.log2(threshold)), finest) if given is None else given
     membrane = Format(STATE_BITS, frac)
     _check_membrane(name, max(threshold, (neuron.reset_by or 0.0) / 2), membrane, finest)
-    trace = Format(TRACE_BITS, TRACE_BITS - _whole_bits(1.0 / (1.0 - population.trace_decay)), signed=False)
+    trace = Format(TRACE_BITS, TRACE_BITS - _whole_bits(sent_format(network, name).largest / (1.0 - population.trace_decay)), signed=False)
     return {names.of(name, "membrane"): membrane, names.of(name, "trace"): trace, population.bias: membrane} | sums
 
 
@@ -253,9 +258,9 @@ def _check_membrane(name: str, threshold: float, membrane: Format, finest: int) 
         )
 
 
-def _sum_format(weight: Format, fan_in: int) -> Format:
-    """The accumulator of a connection: the weights' binary point and room for every input at once."""
-    return Format(weight.bits + fan_in.bit_length(), weight.frac)
+def _sum_format(weight: Format, fan_in: int, sent: Format = SPIKE) -> Format:
+    """The accumulator of a connection: room for every input at once, each with its largest value."""
+    return Format(weight.bits + (fan_in * sent.high).bit_length(), weight.frac + sent.frac)
 
 
 def scale_format(value: float) -> Format:

@@ -4,7 +4,8 @@ Every buffer and every operation says whose it is. An operation says which buffe
 to know what kinds of operations there are; each back end has one function for each kind.
 
 A population's events are a list of active units for each row, so delivering and learning cost what spikes, not what synapses
-there are. Rows: axis "b" has one for each sample, other row axes are a rule's own.
+there are. Where events have values, a buffer of all units has them, zero where there is no event. Rows: axis "b" has one for each
+sample, other row axes are a rule's own. Weights are stored with the units they reach last: (n_in, n_out), (c, ky, kx, channels).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from tp_lava.dynamics.program import Program
-from tp_lava.graph.connections import Synapses
+from tp_lava.graph.connections import Convolution
+from tp_lava.graph.pooling import Pool2d, Shape
 from tp_lava.numbers import WEIGHT_BITS, Format
 
 OwnerKind = Literal["input", "population", "connection", "plasticity", "credit", "readout", "rule", "circuit"]
@@ -54,11 +56,11 @@ def stored_weight_type(weight: Format) -> type:
 class Buffer:
     """One array.
 
-    role: weight, kernel (weights that synapses share), bias, parameter, switch (a whole number that users may change, as
-    parameters), moment (of an optimiser: kept from sample to sample), table (of synapses: never changes), state (zeroed when
+    role: weight, kernel (of a convolution), bias, parameter, switch (a whole number that users may change, as
+    parameters), moment (of an optimiser: kept from sample to sample), table (of a layout: never changes), state (zeroed when
     a sample starts), work, label (set when a sample starts), or random (seed and step counter); format: None in a real circuit;
     index: holds unit numbers or counts, in either number system; owner: whose it is; local: its name within its owner; prefix: of the
-    local names of its path through a population; stored_transposed: stored as (n_in, n_out) and seen as (n_out, n_in).
+    local names of its path through a population; outputs_last: its last axis, the units or channels it reaches, is seen as the first.
     """
 
     name: str
@@ -69,7 +71,7 @@ class Buffer:
     owner: Owner = CIRCUIT
     local: str = ""
     prefix: str = ""
-    stored_transposed: bool = False
+    outputs_last: bool = False
 
     @property
     def dtype(self) -> type:
@@ -84,13 +86,17 @@ class Buffer:
 
     def seen(self, array: np.ndarray) -> np.ndarray:
         """A stored array as it is seen, a view."""
-        return array.T if self.stored_transposed else array
+        return np.moveaxis(array, -1, 0) if self.outputs_last else array
+
+    def stored(self, array: np.ndarray) -> np.ndarray:
+        """The inverse, a copy as memory holds it."""
+        return np.ascontiguousarray(np.moveaxis(array, 0, -1) if self.outputs_last else array)
 
     def encode(self, values: object) -> np.ndarray:
-        """Physical values as they are stored: weights transposed to (n_in, n_out), mantissas if fixed."""
-        array = np.asarray(values, np.float64)
-        array = array.T if self.stored_transposed else np.atleast_1d(array)
-        return np.ascontiguousarray(self.format.quantise(array) if self.format else array, self.dtype)
+        """Physical values as they are stored: mantissas if fixed."""
+        array = np.asarray(values)
+        array = np.moveaxis(array, 0, -1) if self.outputs_last else np.atleast_1d(array)
+        return np.array(self.format.quantise(array) if self.format else array, self.dtype, order="C")
 
     def decode(self, array: np.ndarray) -> np.ndarray:
         """The inverse of encode, a float32 copy (exact for weights)."""
@@ -129,32 +135,38 @@ def events_of(population: str) -> tuple[str, str]:
     return f"{population}_active", f"{population}_count"
 
 
-def synapse_table(table: str) -> tuple[str, ...]:
-    """Names of the buffers of a table of synapses; none for ""."""
-    return tuple(f"{table}_{column}" for column in Synapses._fields) if table else ()
+def geometry_of(weights: str) -> str:
+    """Name of the buffer that describes a convolution, see graph.connections.GEOMETRY."""
+    return f"{weights}_geometry"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Accumulate(Operation):
-    """into[row] = sum of the weights of the active units of population `events` in that row.
+    """into[row] = sum of the weights of the active units of population `events` in that row, each times its value.
 
-    table: of synapses that share weights: its buffers are `table`_offsets, _targets and _taps (see graph.connections.Synapses).
+    values: buffer of the events' values, "" where they are 1; kind: the convolution, None where all reach all; geometry: its buffer.
     """
 
     weights: str
     events: str
     into: str
-    table: str = ""
+    values: str = ""
+    kind: Convolution | None = None
+    geometry: str = ""
 
     @property
     def reads(self) -> tuple[str, ...]:
         """See Operation."""
-        return self.weights, *events_of(self.events), *synapse_table(self.table)
+        return self.weights, *events_of(self.events), *_given(self.values, self.geometry)
 
     @property
     def writes(self) -> tuple[str, ...]:
         """See Operation."""
         return (self.into,)
+
+
+def _given(*buffers: str) -> tuple[str, ...]:
+    return tuple(buffer for buffer in buffers if buffer)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,13 +186,21 @@ class Conditional(Operation):
 class RunProgram(Conditional):
     """Carry out a program.
 
-    bindings: (port, buffer) pairs; first: ports that see row 0 of their buffer only; random_stream: key of its random bits.
+    bindings: (port, buffer) pairs; first: ports that see row 0 of their buffer only; maps: ports that see the units of their buffer
+    as (channels, positions), so many of each; random_stream: key of its random bits.
     """
 
     program: Program
     bindings: tuple[tuple[str, str], ...]
     first: tuple[str, ...] = ()
     random_stream: int = 0
+    maps: tuple[tuple[str, tuple[int, int]], ...] = ()
+
+    def seen(self, port: str, array: np.ndarray) -> np.ndarray:
+        """An array, or its part, as a port sees it: a view."""
+        array = array[0:1] if port in self.first else array
+        units = dict(self.maps).get(port)
+        return array.reshape(*array.shape[:-1], *units) if units else array
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -202,6 +222,8 @@ class UpdateWeights(Conditional):
     bindings: (port, buffer) pairs. Port "weight", and states of the synapses, are rows i of (pre, post) buffers; ports without axes
     are element (row, i) of (row, pre) buffers, or parameters; the others are rows of (row, post) buffers, third factors.
     Active are the units of population `events`; else, if given, those whose element of buffer `trace` is not zero; else all.
+    kind, geometry: of a convolution whose weights are not shared: the program runs on the weights from one unit to the channels of
+    each position that it reaches, with the third factors of those.
     """
 
     program: Program
@@ -209,6 +231,8 @@ class UpdateWeights(Conditional):
     events: str = ""
     trace: str = ""
     random_stream: int = 0
+    kind: Convolution | None = None
+    geometry: str = ""
 
     @property
     def weights(self) -> str:
@@ -224,7 +248,7 @@ class UpdateWeights(Conditional):
     def reads(self) -> tuple[str, ...]:
         """See Operation."""
         active = events_of(self.events) if self.events else (self.trace,) if self.trace else ()
-        return (*(buffer for _, buffer in self.bindings), *active, *self.conditions)
+        return (*(buffer for _, buffer in self.bindings), *active, *_given(self.geometry), *self.conditions)
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -235,7 +259,7 @@ class UpdateWeights(Conditional):
 
 @dataclass(frozen=True, kw_only=True)
 class AccumulateProducts(Conditional):
-    """change[tap] += pre * post, exactly, over the synapses of every active unit: how weights that synapses share learn.
+    """change[w] += pre * post, exactly, over the synapses of every active unit that have weight w: how shared weights learn.
 
     pre: 1 for the events of a population, or the element of buffer `trace` (see UpdateWeights); post: `third_factor` of the unit a
     synapse reaches. The sum is rounded once, by the program that applies it; so the order of synapses does not matter.
@@ -243,7 +267,8 @@ class AccumulateProducts(Conditional):
 
     change: str
     third_factor: str
-    table: str
+    kind: Convolution
+    geometry: str
     events: str = ""
     trace: str = ""
 
@@ -251,7 +276,7 @@ class AccumulateProducts(Conditional):
     def reads(self) -> tuple[str, ...]:
         """See Operation."""
         pre = events_of(self.events) if self.events else (self.trace,)
-        return self.change, self.third_factor, *pre, *synapse_table(self.table), *self.conditions
+        return self.change, self.third_factor, *pre, self.geometry, *self.conditions
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -280,20 +305,89 @@ class ListEvents(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class MarkEvents(Operation):
-    """The inverse: 1 where a population has an event, else 0, into a buffer."""
+    """The inverse: 1, or the value of `values`, where a population has an event, else 0, into a buffer."""
 
     population: str
     into: str
+    values: str = ""
 
     @property
     def reads(self) -> tuple[str, ...]:
         """See Operation."""
-        return events_of(self.population)
+        return *events_of(self.population), *_given(self.values)
 
     @property
     def writes(self) -> tuple[str, ...]:
         """See Operation."""
         return (self.into,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool(Operation):
+    """into[row] = what windows make of `source`, (channels, height, width) of `shape`: see graph.pooling.
+
+    windows: its buffer (see pool_table); share: of a unit in its window's average, "" where there is none; shift: in fixed point, an
+    average is (sum * share + half) >> shift.
+    """
+
+    source: str
+    into: str
+    pooling: Pool2d
+    shape: Shape
+    windows: str
+    share: str = ""
+    shift: int = 0
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See Operation."""
+        return self.source, self.windows, *_given(self.share)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """See Operation."""
+        return (self.into,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unpool(Operation):
+    """into[row] = `signal` of the windows of a Pool, handed back to the units that they are over.
+
+    A sum hands each unit the window's signal, an average its share of it, a maximum all to the first unit that has it. source: what
+    was pooled; shift: in fixed point, a share is (signal * share + half) >> shift.
+    """
+
+    signal: str
+    source: str
+    into: str
+    pooling: Pool2d
+    shape: Shape
+    windows: str
+    share: str = ""
+    shift: int = 0
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See Operation."""
+        return self.signal, *((self.source,) if self.pooling.mode == "max" else ()), self.windows, *_given(self.share)
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """See Operation."""
+        return (self.into,)
+
+
+def pool_table(pooling: Pool2d, shape: Shape) -> np.ndarray:
+    """The windows of a pooling as back ends read them, int32: channels, height, width; those of the result; then for each axis the
+    first unit and the end of each window, and for each unit the first window over it and their end.
+    """
+    windows, (_, height, width) = pooling.windows(shape), pooling.shape(shape)
+    table = [*shape, height, width]
+    for first, end, n in ((windows.first_y, windows.end_y, shape[1]), (windows.first_x, windows.end_x, shape[2])):
+        units = np.arange(n)
+        over = np.searchsorted(end, units, side="right"), np.searchsorted(first, units, side="right")
+        table += [*first.tolist(), *end.tolist(), *over[0].tolist(), *over[1].tolist()]
+    return np.array(table, np.int32)
 
 
 @dataclass(frozen=True, kw_only=True)

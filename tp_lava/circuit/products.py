@@ -7,13 +7,13 @@ third factor, by which every connection into the population learns.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tp_lava.circuit import names
 from tp_lava.circuit.builder import SPIKE, Builder
 from tp_lava.circuit.formats import change_format
 from tp_lava.circuit.names import Path
-from tp_lava.circuit.operations import SAMPLES, AccumulateProducts, Owner, UpdateWeights
+from tp_lava.circuit.operations import SAMPLES, AccumulateProducts, Owner, UpdateWeights, geometry_of
 from tp_lava.circuit.terms import LearningRule, Term, third_factor_of
 from tp_lava.dynamics.neuron import DECAY, second_trace_program, trace_program
 from tp_lava.dynamics.plasticity import (
@@ -24,11 +24,12 @@ from tp_lava.dynamics.plasticity import (
     plasticity_program,
 )
 from tp_lava.dynamics.surrogate import SURROGATE
-from tp_lava.dynamics.third_factor import Seen, ThirdFactor, third_factors_program
+from tp_lava.dynamics.third_factor import Seen, ThirdFactor, signal_format, signal_program, third_factors_program
 from tp_lava.errors import invalid
 from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Connection, Population
-from tp_lava.numbers import Format
+from tp_lava.graph.pooling import Pool2d, Shape
+from tp_lava.numbers import REGISTER_BITS, Format
 
 _STREAMS_PER_POPULATION = 16  # random bits: a population's operations have streams of their own, whatever else is in the circuit
 _FURTHER_STREAMS, _FURTHER_PER_POPULATION = 1 << 20, 1 << 12  # of connections beyond one forward and one recurrent
@@ -39,13 +40,34 @@ class Signal:
     """How one path of a population is taught: delta[r,n] = sum_c coefficient[c,n] * error[r,c].
 
     path: whose rows learn; coefficient, error: buffers; learned: connection -> the events it learns by; a connection of the rule's
-    own takes the place of the forward one.
+    own takes the place of the forward one; grid: averages, beyond the population's poolings, of what n counts.
     """
 
     path: Path
     coefficient: str
     error: str
     learned: Mapping[Connection, str] = field(default_factory=dict)
+    grid: tuple[Pool2d, ...] = ()
+
+
+def _stages(population: Population, grid: Sequence[Pool2d]) -> list[tuple[Pool2d, Shape]]:
+    """The poolings of a population and then of a grid, each with the shape of what it is over."""
+    stages, shape = [], population.shape
+    for pooling in (*population.pooling, *grid):
+        stages.append((pooling, shape))
+        shape = pooling.shape(shape)  # type: ignore[arg-type]
+    return stages  # type: ignore[return-value]
+
+
+def _check_unpooled(population: Population, grid: Sequence[Pool2d], format: Format) -> None:
+    """Refuse poolings with so many windows over one unit that their signals together leave a register."""
+    most = format.high
+    for pooling, shape in _stages(population, grid):
+        y, x = (int(pooling.paths(axis, shape[axis + 1]).sum(axis=0).max()) for axis in range(2))
+        most *= y * x
+    if most >= 2 ** (REGISTER_BITS - 1):
+        found, limit = f"with signals of up to {most} in one unit", f"less than {2 ** (REGISTER_BITS - 1)}, a register's"
+        raise invalid(population.name, "pooling", found, limit, "use windows that overlap less")
 
 
 class Products:
@@ -124,13 +146,39 @@ class Products:
                 bindings["post_trace"] = b.on(path, "post_trace", "state", b.format(names.of(population.name, "post_trace")))
                 bindings["post_decay"] = b.parameter("post_decay", DECAY, self.rule.post_decay)
             if any(third.post == "spike_trace" for third in thirds):
+                if population.pooling:
+                    remedy = "use surrogate, post_trace or one, or leave the pooling out"
+                    raise invalid(population.name, "term", "with post spike_trace", "of neurons whose own spikes are traced", remedy)
                 bindings["trace"] = path.of("trace")
             spike_trace, post_trace = (b.format(names.of(population.name, local)) for local in ("trace", "post_trace"))
             role = "parameter" if coefficient.role == "parameter" else "input"
             seen = Seen(coefficient.format, role, spike_trace, post_trace)
             sources, name = b.sizes[coefficient.axes[0]], path.of("third_factors")
-            program = third_factors_program(sources, thirds, seen, fixed=bool(b.formats), name=name)
+            pooled = bool(population.pooling or signal.grid)
+            if pooled:
+                bindings["signal"] = self._unpooled(signal, seen, sources)
+            program = third_factors_program(sources, thirds, seen, fixed=bool(b.formats), name=name, pooled=pooled)
             b.run(program, bindings, random_stream=self._stream(number))
+
+    def _unpooled(self, signal: Signal, seen: Seen, sources: int) -> str:
+        """Append the learning signal of pooled units, and its way back to the neurons. -> its buffer."""
+        b, population, path = self.builder, self.population, signal.path
+        coefficient, fixed = b.buffers[signal.coefficient], bool(b.formats)
+        format = signal_format(sources, seen) if fixed else None
+        held = path.of("pooled_signal")
+        rows, units = path.rows, coefficient.axes[-1]
+        if format:
+            _check_unpooled(population, signal.grid, format)
+        b.buffer(held, (rows, units), "work", format, local=f"{path.prefix}pooled_signal", prefix=path.prefix)
+        program = signal_program(sources, seen, fixed=fixed, name=path.of("signal"))
+        b.run(program, {"coefficient": coefficient.name, "error": signal.error, "signal": held})
+        for stage, (pooling, shape) in reversed(list(enumerate(_stages(population, signal.grid)))):
+            axis = b.stage_axis(population, stage)
+            into, local = (path.of("signal"), "signal") if stage == 0 else (path.of(f"signal{stage}"), f"signal{stage}")
+            b.buffer(into, (rows, axis), "work", format, local=f"{path.prefix}{local}", prefix=path.prefix)
+            b.unpool(held, b.stage_source(path, stage), pooling, shape, into)
+            held = into
+        return held
 
     # Learning ---------------------------------------------------------------------------------
     def _learn(self, place: int, number: int, connection: Connection, term: Term) -> None:
@@ -155,9 +203,13 @@ def keep_pre_traces(b: Builder, rule: LearningRule, connection: Connection, even
     filtered = any(term.filter and term.pre == "spike" for term in rule.terms if term.factor)
     if not filtered and not wanted & {"trace", "second_trace"}:
         return
-    units = b.axis(connection.pre)
+    arrival = b.arriving(connection, events)
+    units, event = arrival.axis, arrival.format
     with b.owned(Owner("plasticity", connection.name), "trace"):
-        marked = b.mark_events(events, SAMPLES, units, names.of(connection.name, "pre_spike"), "pre_spike")
+        if arrival.values and not filtered:
+            marked = arrival.values
+        else:
+            marked = b.mark_events(arrival.events, SAMPLES, units, names.of(connection.name, "pre_spike"), "pre_spike", event)
         if wanted & {"trace", "second_trace"}:
             name = names.of(connection.name, "pre_trace")
             bindings = {
@@ -165,7 +217,8 @@ def keep_pre_traces(b: Builder, rule: LearningRule, connection: Connection, even
                 "trace": b.buffer(name, (SAMPLES, units), "state", b.format(name), local="pre_trace"),
                 "trace_decay": b.parameter("pre_decay", DECAY, rule.pre_decay),
             }
-            b.run(trace_program(b.format(name), name, fades=True), bindings)
+            graded = event if arrival.values else None
+            b.run(trace_program(b.format(name), name, fades=True, event=graded), bindings)
         if "second_trace" in wanted:
             second = names.of(connection.name, "second_trace")
             bindings = {
@@ -178,8 +231,10 @@ def keep_pre_traces(b: Builder, rule: LearningRule, connection: Connection, even
 
 def keep_spikes(b: Builder, connection: Connection, events: str) -> str:
     """Append the marking of a connection's presynaptic spikes, where it learns after they are gone. -> their buffer."""
+    arrival = b.arriving(connection, events)
     with b.owned(Owner("plasticity", connection.name), "trace"):
-        return b.mark_events(events, SAMPLES, b.axis(connection.pre), names.of(connection.name, "pre_spike"), "pre_spike")
+        name = names.of(connection.name, "pre_spike")
+        return b.mark_events(arrival.events, SAMPLES, arrival.axis, name, "pre_spike", arrival.format)
 
 
 def learn(
@@ -196,9 +251,13 @@ def learn(
     elif trace:
         learn_by(b, connection, third, layer, switch, trace=trace, stream=stream, last=last)
     elif events == names.of(connection.name, "pre_spike"):
-        learn_by(b, connection, third, layer, switch, marked=events, stream=stream, last=last)
+        graded = b.network.is_graded(connection.pre)
+        marked = {"trace": events} if graded else {"marked": events}
+        learn_by(b, connection, third, layer, switch, stream=stream, last=last, **marked)
     else:
-        learn_by(b, connection, third, layer, switch, events=events, stream=stream, last=last)
+        arrival = b.arriving(connection, events)
+        met = {"trace": arrival.values} if arrival.values else {"events": arrival.events}
+        learn_by(b, connection, third, layer, switch, stream=stream, last=last, **met)
 
 
 def learn_by(
@@ -217,32 +276,25 @@ def learn_by(
     """Append spike times third factor, with events or marked spikes, or trace times third factor. What changes is the weight,
     or a sum that is applied later.
     """
-    weights, factor, pre = connection.name, b.buffers[third].format, b.format(trace) if trace else None
-    shared = isinstance(connection.kind, Convolution)
+    weights, factor, pre = connection.name, b.buffers[third].format, b.buffers[trace].format if trace else None
+    kind = connection.kind if isinstance(connection.kind, Convolution) else None
+    shared = connection.kind.shares_weights
     format = change_format(factor, pre if shared else None) if factor else None
-    changed = b.changes.of(weights, layer, switch, format, last)
-    steps = b.last_steps(last)
-    if shared:
+    changed = b.changes.of(weights, layer, switch, format, last, summed=shared or connection.standardisation is not None)
+    geometry = geometry_of(weights) if kind else ""
+    when = {"switch": switch, "last_steps": b.last_steps(last)}
+    if kind and shared:
         _check_sum(b, connection, factor, pre)
         products = AccumulateProducts(
-            change=changed, third_factor=third, table=weights, events=events, trace=trace or marked, switch=switch, last_steps=steps
+            change=changed, third_factor=third, kind=kind, geometry=geometry, events=events, trace=trace or marked
         )
-        b.append(products)
+        b.append(replace(products, **when))  # type: ignore[arg-type]
         return
     rule = TRACE_TIMES_THIRD if trace else SPIKE_TIMES_THIRD
     program = plasticity_program(rule, b.buffers[changed].format, factor, pre, f"{weights}_plasticity")
     bindings = (("weight", changed), *((("x1", trace),) if trace else ()), ("y1", third))
-    b.append(
-        UpdateWeights(
-            program=program,
-            bindings=bindings,
-            events=events,
-            trace=trace or marked,
-            random_stream=stream,
-            switch=switch,
-            last_steps=steps,
-        )
-    )
+    update = UpdateWeights(program=program, bindings=bindings, events=events, trace=trace or marked, random_stream=stream)
+    b.append(replace(update, kind=kind, geometry=geometry, **when))  # type: ignore[arg-type]
 
 
 def _check_sum(b: Builder, connection: Connection, third: Format | None, trace: Format | None) -> None:
@@ -261,8 +313,8 @@ def _learn_filtered(
     b: Builder, connection: Connection, third: str, pre: str, term: Term, switch: str, stream: int, last: int | None
 ) -> None:
     weights, held = connection.name, b.buffers[connection.name]
-    if b.batch_size > 1 or isinstance(connection.kind, Convolution):
-        found = f"a batch of {b.batch_size}" if b.batch_size > 1 else "a convolution"
+    if b.batch_size > 1 or isinstance(connection.kind, Convolution) or connection.standardisation:
+        found = f"a batch of {b.batch_size}" if b.batch_size > 1 else "a convolution or standardised weights"
         remedy = "learn sample by sample, all-to-all, or use a term without filter"
         raise invalid(weights, "term", f"filtered, in {found}", "filtered where each synapse has one state", remedy)
     layer = connection.post
@@ -273,7 +325,7 @@ def _learn_filtered(
         "state",
         format,
         local=f"{term.prefix}eligibility",
-        stored_transposed=True,
+        outputs_last=True,
     )
     decay = b.parameter(names.of(weights, f"{term.prefix}filter"), DECAY, term.filter, local=f"{term.prefix}filter")
     factor = b.buffers[third].format

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tp_lava.circuit import names
 from tp_lava.circuit.builder import CLASSES, Builder
-from tp_lava.circuit.names import READOUT_COUNT, SCORE
+from tp_lava.circuit.names import READOUT_COUNT, SCORE, sample_path
 from tp_lava.circuit.operations import SAMPLES, Owner
 from tp_lava.circuit.products import learn_bias, learn_by
 from tp_lava.dynamics.contrast import ERROR
@@ -73,7 +73,9 @@ def _learn(b: Builder, readout: Readout, has_bias: bool) -> None:
     below = b.network.readout.pre
     with b.owned(Owner("plasticity", READOUT), "learn"):
         if readout.features == "spike":
-            learn_by(b, b.network.readout, third, READOUT, switch, events=below, stream=_LEARN, last=last)
+            values = b.values_of(below)
+            met = {"trace": values} if values else {"events": below}
+            learn_by(b, b.network.readout, third, READOUT, switch, stream=_LEARN, last=last, **met)
         else:
             trace = names.of(below, "trace") if readout.features == "trace" else _count(b, below)
             learn_by(b, b.network.readout, third, READOUT, switch, trace=trace, stream=_LEARN, last=last)
@@ -85,6 +87,7 @@ def _learn(b: Builder, readout: Readout, has_bias: bool) -> None:
 def _count(b: Builder, below: str) -> str:
     """Append the counting of the last population's spikes."""
     format = b.format(READOUT_COUNT)
-    bindings = {"spike": names.of(below, "spike"), "count": b.buffer(READOUT_COUNT, (SAMPLES, below), "state", format, local="count")}
-    b.run(count_program(format, READOUT_COUNT), bindings)
+    count = b.buffer(READOUT_COUNT, (SAMPLES, b.axis(below)), "state", format, local="count")
+    sent = b.sent(sample_path(b.network.population(below)))
+    b.run(count_program(format, READOUT_COUNT, b.buffers[sent].format), {"spike": sent, "count": count})
     return READOUT_COUNT

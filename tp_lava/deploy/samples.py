@@ -35,7 +35,7 @@ class Presented:
 def checked_samples(samples: Sequence[Sample], learner: Learner) -> list[Sample]:
     """The samples, if the learner can take them. Raises InvalidValueError."""
     for events, label in samples:
-        check_events(events, learner.network.n_inputs)
+        check_events(events, learner.network.n_inputs, learner.network.input_format)
         check_label(label, learner.network.n_classes)
     if not samples:
         raise invalid("export", "samples", "empty", "at least one sample", "leave it out for random events")

@@ -125,12 +125,13 @@ def neuron_program(
     *,
     bias: bool = False,
     surrogate: bool = True,
+    traces: bool = True,
     name: str = "lif",
 ) -> Program:
     """The LIF program of a population over axes (row, n): a row is one sample or one stream.
 
     inputs: input port -> format of its accumulated weights (None in a real program); formats: None for a
-    real program. Ports: the inputs, parameters threshold, trace_decay (decay, current_decay, reset_by, bias (n)),
+    real program; traces: it keeps spike traces. Ports: the inputs, parameters threshold, trace_decay (decay, current_decay, reset_by, bias (n)),
     states membrane, trace (current), outputs spike (surrogate).
     """
     fixed = formats is not None
@@ -156,9 +157,10 @@ def neuron_program(
     reset_by = None if neuron.reset_by is None else t.read("reset_by", "parameter", (), membrane_format)
     after, spiked, excess = leaky_integrate_and_fire(neuron, leaked, drive, threshold, reset_by, membrane_format)
     event = spike(spiked)
-    trace = t.read("trace", "state", per_neuron, formats.trace if formats else None)
     t.write("membrane", after)
-    t.write("trace", spike_trace(trace, event, t.read("trace_decay", "parameter", (), DECAY)))
+    if traces:
+        trace = t.read("trace", "state", per_neuron, formats.trace if formats else None)
+        t.write("trace", spike_trace(trace, event, t.read("trace_decay", "parameter", (), DECAY)))
     t.write("spike", event, per_neuron, Format(1, 0, signed=False))
     if surrogate:
         psi = pseudo_derivative(neuron.surrogate, excess)
@@ -174,16 +176,18 @@ def _within_register(arriving: Symbol, membrane: Format | None) -> Symbol:
     return saturate(arriving, Format(REGISTER_BITS - 2 - lift, arriving.format.frac))
 
 
-def trace_program(format: Format | None = None, name: str = "trace", *, fades: bool = False) -> Program:
+def trace_program(format: Format | None = None, name: str = "trace", *, fades: bool = False, event: Format | None = None) -> Program:
     """A spike trace alone, over axes (row, n): ports spike (input), trace (state), trace_decay (parameter).
 
+    event: format of what spikes, 0 or 1 if it is not given.
     fades: a real trace below FADED becomes zero, as a fixed one does below its resolution: so that a synapse whose neuron
     has long been silent costs nothing.
     """
     t = Tracer(name, fixed=format is not None, axes={"row": 1, "n": 1})
-    event = t.read("spike", "input", ("row", "n"), Format(1, 0, signed=False))
+    spikes = t.read("spike", "input", ("row", "n"), event or Format(1, 0, signed=False))
+    arriving = fit(spikes, Format(REGISTER_BITS - 1, format.frac)) if format and event else spikes
     trace = t.read("trace", "state", ("row", "n"), format)
-    after = spike_trace(trace, event, t.read("trace_decay", "parameter", (), DECAY))
+    after = spike_trace(trace, arriving, t.read("trace_decay", "parameter", (), DECAY))
     t.write("trace", select(after < FADED, 0.0, after) if fades and not t.fixed else after)
     return t.program()
 
@@ -201,8 +205,9 @@ def second_trace_program(format: Format | None = None, first: Format | None = No
     return t.program()
 
 
-def count_program(format: Format | None = None, name: str = "count") -> Program:
-    """Spikes so far, over axes (row, n): ports spike (input), count (state)."""
+def count_program(format: Format | None = None, name: str = "count", event: Format | None = None) -> Program:
+    """Spikes so far, over axes (row, n): ports spike (input), count (state). event: format of what is counted, 0 or 1 if not given."""
     t = Tracer(name, fixed=format is not None, axes={"row": 1, "n": 1})
-    t.write("count", t.read("count", "state", ("row", "n"), format) + t.read("spike", "input", ("row", "n"), Format(1, 0, signed=False)))
+    arriving = t.read("spike", "input", ("row", "n"), event or Format(1, 0, signed=False))
+    t.write("count", t.read("count", "state", ("row", "n"), format) + arriving)
     return t.program()

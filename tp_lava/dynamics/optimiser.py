@@ -5,7 +5,11 @@ Float alone knows moments; in fixed point the change is rounded stochastically t
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from math import prod
+
 from tp_lava.dynamics.program import Program
+from tp_lava.dynamics.standardisation import change_through
 from tp_lava.dynamics.symbols import Symbol, Tracer, apply, multiply, saturate
 from tp_lava.numbers import REGISTER_BITS, Format
 from tp_lava.optimisers import SGD, Adam, Optimiser
@@ -42,11 +46,24 @@ def adam(t: Tracer, optimiser: Adam, change: Symbol, axes: tuple[str, ...]) -> S
 
 
 def optimiser_program(
-    optimiser: Optimiser, axes: tuple[str, ...], weight: Format | None = None, change: Format | None = None, name: str = "optimiser"
+    optimiser: Optimiser,
+    sizes: Mapping[str, int],
+    weight: Format | None = None,
+    change: Format | None = None,
+    name: str = "optimiser",
+    through: tuple[Sequence[str], float, float] | None = None,
 ) -> Program:
-    """Apply a change and take it back to zero. States weight and change over axes; with moments: theirs, parameter rate."""
-    t = Tracer(name, fixed=weight is not None, axes=dict.fromkeys(axes, 1))
+    """Apply a change and take it back to zero. States weight and change over axes; with moments: theirs, parameter rate.
+
+    sizes: of the axes; through: the axes along which weights are standardised, gain and epsilon: the change is then one of the
+    weights that are delivered.
+    """
+    axes = tuple(sizes)
+    t = Tracer(name, fixed=weight is not None, axes=sizes if through else dict.fromkeys(axes, 1))
     w, g = t.read("weight", "state", axes, weight), t.read("change", "state", axes, change)
+    if through:
+        over, gain, epsilon = through
+        g = change_through(w, g, over, prod(sizes[axis] for axis in over), gain, epsilon)
     if optimiser == SGD():
         after = summed(w, g, weight)
     elif isinstance(optimiser, SGD):

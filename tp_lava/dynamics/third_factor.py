@@ -61,14 +61,47 @@ def gated(signal: Symbol, factor: Symbol | None, rate: Symbol, format: Format | 
     return multiply(-signal, rate, format, rounding="stochastic")
 
 
-def third_factors_program(sources: int, thirds: Sequence[ThirdFactor], seen: Seen = Seen(), *, fixed: bool = False, name: str) -> Program:  # noqa: B008
+def signal_program(sources: int, seen: Seen, *, fixed: bool = False, name: str) -> Program:
+    """The learning signal alone, where it has a way to go before neurons use it: over axes (r, c, n).
+
+    Inputs coefficient (c, n), error (r, c); output signal (r, n) of signal_format(sources, seen).
+    """
+    t = Tracer(name, fixed=fixed, axes={"r": 1, "c": sources, "n": 1})
+    t.write("signal", _signal(t, seen), ("r", "n"), signal_format(sources, seen) if fixed else None)
+    return t.program()
+
+
+def signal_format(sources: int, seen: Seen) -> Format:
+    """Of a learning signal: exact, with room for the largest."""
+    assert seen.coefficient is not None
+    largest = sources * seen.coefficient.high * ERROR.high
+    return Format(min(largest.bit_length() + 1, REGISTER_BITS), seen.coefficient.frac + ERROR.frac)
+
+
+def _signal(t: Tracer, seen: Seen) -> Symbol:
+    return learning_signal(t.read("coefficient", seen.role, ("c", "n"), seen.coefficient), t.read("error", "input", ("r", "c"), ERROR))
+
+
+def third_factors_program(
+    sources: int,
+    thirds: Sequence[ThirdFactor],
+    seen: Seen = Seen(),  # noqa: B008 (frozen)
+    *,
+    fixed: bool = False,
+    name: str,
+    pooled: bool = False,
+) -> Program:
     """Over axes (r, c, n); sources: largest c.
 
     Inputs coefficient (c, n), error (r, c), surrogate and trace (r, n) as far as they are needed; parameters rate of each third factor
-    and post_decay; state post_trace (r, n); outputs the third factors (r, n).
+    and post_decay; state post_trace (r, n); outputs the third factors (r, n). pooled: input signal (r, n) stands in the place of
+    coefficient and error: it came back through a pooling.
     """
-    t = Tracer(name, fixed=fixed, axes={"r": 1, "c": sources, "n": 1})
-    signal = learning_signal(t.read("coefficient", seen.role, ("c", "n"), seen.coefficient), t.read("error", "input", ("r", "c"), ERROR))
+    t = Tracer(name, fixed=fixed, axes={"r": 1, **({} if pooled else {"c": sources}), "n": 1})
+    if pooled:
+        signal = t.read("signal", "input", ("r", "n"), signal_format(sources, seen) if fixed else None)
+    else:
+        signal = _signal(t, seen)
     psi = t.read("surrogate", "input", ("r", "n"), SURROGATE)
     factors: dict[str, Symbol | None] = {"surrogate": psi, "one": None}
     posts = {third.post for third in thirds}

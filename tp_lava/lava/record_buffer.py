@@ -43,7 +43,7 @@ class RecordBuffer:
         self._vars = [(each.key, each.owner.name, each.index) for each in recorded]
         buffers = {key: simulator.buffers.get(name) for key, name, _ in self._vars}
         self.formats = {key: buffer.format if buffer else None for key, buffer in buffers.items()}
-        self._transposed = {key for key, buffer in buffers.items() if buffer and buffer.stored_transposed}  # copied as stored: fast
+        self._transposed = {key for key, buffer in buffers.items() if buffer and buffer.outputs_last}  # copied as stored: fast
         arrays = {**variables, **simulator.memory}
         shapes = {each.key: each.shape[::-1] if each.key in self._transposed else each.shape for each in recorded}
         self._dtype = np.dtype([(key, arrays[name].dtype, shapes[key]) for key, name, _ in self._vars], align=True)

@@ -68,7 +68,7 @@ class OnChipLearner(Process):
             if visible(buffer) and name not in elsewhere:
                 shape = circuit.shape(name)
                 init: object = 0.0
-                if buffer.stored_transposed:
+                if buffer.outputs_last:
                     shape = shape[::-1]
                 if name in circuit.values:
                     init = np.broadcast_to(np.asarray(circuit.values[name], np.float64), shape)

@@ -110,7 +110,7 @@ def _checked_samples(network: Network, samples: Any) -> tuple[list[Events], list
     for pair in pairs:
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise invalid("quantise", "samples", f"of {type(pair).__name__}", "Events or (Events, label)", "make tpl.Events of them")
-        check_events(pair[0], network.n_inputs)
+        check_events(pair[0], network.n_inputs, network.input_format)
     labels = [None if label is None else check_label(label, network.n_classes) for _, label in pairs]
     return [events for events, _ in pairs], labels
 

@@ -27,7 +27,7 @@ from tp_lava.circuit import (
     RunProgram,
     UpdateWeights,
 )
-from tp_lava.circuit.operations import Conditional, events_of, synapse_table
+from tp_lava.circuit.operations import Conditional, events_of
 from tp_lava.graph.names import INPUT
 from tp_lava.ranges.evaluator import Evaluator
 from tp_lava.ranges.intervals import NAME, Array, Interval, corners

@@ -18,13 +18,13 @@ from tp_lava.checks import is_number, is_whole
 from tp_lava.circuit import names
 from tp_lava.circuit.builder import Builder
 from tp_lava.circuit.formats import RULE_WEIGHTS
+from tp_lava.circuit.payloads import arriving_format
 from tp_lava.circuit.products import Products, Signal, keep_pre_traces, keep_spikes
 from tp_lava.circuit.terms import Gain, StateRange, Term, third_factor_of
 from tp_lava.dynamics.neuron import check_decay
 from tp_lava.dynamics.readout import Match, Readout
 from tp_lava.dynamics.surrogate import peak
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.numbers import PRE_TRACE_BITS
@@ -214,15 +214,17 @@ class Rule:
     def states(self, network: Network) -> Mapping[str, StateRange]:
         """The range of each state of its own, by the name of its buffer."""
         states: dict[str, StateRange] = {}
-        first = 1.0 / (1.0 - self.pre_decay)
         for population in network.populations:
             psi = peak(population.neuron.surrogate)
             states[names.of(population.name, "post_trace")] = StateRange(psi / (1.0 - self.post_decay))
             for connection in network.into(population):
-                states[names.of(connection.name, "pre_trace")] = StateRange(first, PRE_TRACE_BITS)
-                states[names.of(connection.name, "second_trace")] = StateRange(first / (1.0 - self.second_decay), PRE_TRACE_BITS)
+                arriving = arriving_format(network, connection)
+                first = arriving.largest / (1.0 - self.pre_decay)
+                states[names.of(connection.name, "pre_trace")] = StateRange(first, PRE_TRACE_BITS, arriving.signed)
+                second = first / (1.0 - self.second_decay)
+                states[names.of(connection.name, "second_trace")] = StateRange(second, PRE_TRACE_BITS, arriving.signed)
                 for term in (t for t in self.terms if t.filter):
-                    pre = {"spike": 1.0, "trace": first}.get(term.pre, first / (1.0 - self.second_decay))
+                    pre = {"spike": arriving.largest, "trace": first}.get(term.pre, first / (1.0 - self.second_decay))
                     post = psi if term.post == "surrogate" else 1.0 / (1.0 - population.trace_decay)
                     name = names.of(connection.name, f"{term.prefix}eligibility")
                     states[name] = StateRange(pre * post / (1.0 - term.filter))
@@ -286,15 +288,7 @@ class RuleTeaching:
 
     def start(self) -> None:
         """See Teaching."""
-        self._check([p for p in self.builder.network.populations if self.learns(p)])
         self.credit.start(self.builder)
-
-    def _check(self, learning: Sequence[Population]) -> None:
-        for population in learning:
-            for connection in self.builder.network.into(population):
-                if isinstance(connection.kind, Convolution):
-                    remedy = "learning in convolutions is not offered: freeze it, rate=(0.0, ...) with one number a layer"
-                    raise invalid(type(self.rule).__name__, "rate", f"above 0 for {population.name}", "0 for a convolution", remedy)
 
     def before(self, population: Population) -> None:
         """See Teaching: presynaptic traces, of this step's input and the last step's feedback."""

@@ -29,6 +29,7 @@ from tp_lava.dynamics.surrogate import Triangle
 from tp_lava.dynamics.tess import BASIS, error_program
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network, Population
+from tp_lava.graph.pooling import Pool2d, pooled
 from tp_lava.rules.base import Credit, Rule, Update, sample_events
 
 
@@ -42,42 +43,60 @@ class BasisError(Credit):
     basis: Literal["square", "walsh"] = "square"
     temperature: float = 1.0
     activity: Literal["spike", "trace"] = "spike"
+    grid: int = 4
+
+    def averages(self, population: Population) -> tuple[Pool2d, ...]:
+        """What brings a population's maps to the grid: nothing where it has no maps, or smaller ones."""
+        shape = population.output_shape
+        if len(shape) != 3 or max(shape[1:]) <= self.grid:
+            return ()
+        return (Pool2d(mode="average", size=(min(self.grid, shape[1]), min(self.grid, shape[2]))),)
+
+    def seen(self, population: Population) -> int:
+        """Units that the basis is over."""
+        return prod(pooled(self.averages(population), population.output_shape)) if self.averages(population) else population.output_size
 
     def scale(self, population: Population) -> float:
         """See Credit: the basis has entries of 1 / n."""
-        return 1.0 / population.size
+        return 1.0 / self.seen(population)
 
     def signals(self, builder: Builder, population: Population) -> Sequence[Signal]:
         """See Credit."""
-        b, path = builder, sample_path(population)
-        classes, scale = b.sizes[CLASSES], 1.0 / (population.size * self.temperature)
+        b, path, n = builder, sample_path(population), self.seen(population)
+        classes, scale = b.sizes[CLASSES], 1.0 / (n * self.temperature)
         gain = scale_format(scale) if b.formats else None
         with b.owned(Owner("credit", population.name), "error"):
-            label = b.labels()
+            label, activity = b.labels(), b.sent(path) if self.activity == "spike" else path.of("trace")
+            units = b.axis(population.name)
+            for average in self.averages(population):
+                into, units = path.of("grid"), f"{population.name}_grid"
+                b.pool(activity, average, population.output_shape, into, (SAMPLES, units), "grid", b.buffers[activity].format)
+                activity = into
             bindings = {
-                "activity": path.of(self.activity),
-                "basis": b.parameter(path.of("basis"), BASIS, self._signs(b, population), (CLASSES, population.name), local="basis"),
+                "activity": activity,
+                "basis": b.parameter(path.of("basis"), BASIS, self._signs(b, population), (CLASSES, units), local="basis"),
                 "label": label,
                 "gain": b.parameter(path.of("error_gain"), gain, scale, local="error_gain"),
                 "error": b.buffer(path.of("error"), (SAMPLES, CLASSES), "work", ERROR, local="error"),
             }
-            sizes = {"b": b.batch_size, "c": classes, "n": population.size}
+            sizes = {"b": b.batch_size, "c": classes, "n": n}
             seen = b.buffers[bindings["activity"]].format
             b.run(error_program(sizes, seen, gain, fixed=bool(b.formats), name=path.of("error")), bindings)
-        return [Signal(path, bindings["basis"], bindings["error"], sample_events(b, population))]
+        learned = sample_events(b, population)
+        return [Signal(path, bindings["basis"], bindings["error"], learned, self.averages(population))]
 
     def _signs(self, b: Builder, population: Population) -> np.ndarray:
-        signs = basis(self.basis, b.sizes[CLASSES], population.size)
+        signs = basis(self.basis, b.sizes[CLASSES], self.seen(population))
         if (silent := untaught(signs)).size:
-            _warn(population, silent, self.basis)
+            _warn(population, silent, self.basis, self.seen(population))
             signs = signs * (signs != signs[0]).any(axis=0)  # no signal at all, however the errors are rounded
         return signs
 
 
-def _warn(population: Population, silent: np.ndarray, name: str) -> None:
+def _warn(population: Population, silent: np.ndarray, name: str, size: int) -> None:
     listed = ", ".join(map(str, silent[:20])) + (", ..." if silent.size > 20 else "")
     warnings.warn(
-        f"{population.name}: the {name} basis gives {silent.size} of {population.size} neurons no learning signal, so they never learn: "
+        f"{population.name}: the {name} basis gives {silent.size} of {size} neurons no learning signal, so they never learn: "
         f'{listed}; use TESS(basis="walsh") to teach them all.',
         stacklevel=2,
     )
@@ -98,8 +117,8 @@ class TESS(Rule):
     learn_last: steps at a sample's end in which is learned (None: all); update: "sequence" sums the changes up and applies
     them at the sample's end, as published, "step" applies each at once; temperature, activity: at the published 1 and
     "spike" the softmax is nearly uniform whatever the layer does; around 0.1 and with "trace" the error falls as a sample is
-    learned, and far more is; grid: maps of a convolution are averaged to so many by so many places, or as many as there are, before
-    their basis (n: channels times places); readout: how the readout is taught, by default as published. The published neuron is TESS.neuron().
+    learned, and far more is; grid: maps of a convolution are averaged to so many by so many places, or as many as
+    there are, before their basis (n: channels times places); readout: how the readout is taught, by default as published. The published neuron is TESS.neuron().
     Raises InvalidValueError. Source: arXiv 2502.01837, IJCNN 2025.
     """
 
@@ -143,7 +162,7 @@ class TESS(Rule):
     @property
     def credit(self) -> BasisError:
         """See Rule."""
-        return BasisError(self.basis, self.temperature, self.activity)
+        return BasisError(self.basis, self.temperature, self.activity, self.grid)
 
     @property
     def label(self) -> str:
@@ -162,7 +181,11 @@ class TESS(Rule):
 
     def _remembered(self, network: Network, population: Population, batch: int) -> int:
         into, n = network.into(population), population.size
-        traces = bool(self.causal) * sum(c.kind.n_inputs for c in into) + bool(self.acausal) * n + (self.activity == "trace") * n
+        traces = (
+            bool(self.causal) * sum(c.kind.n_inputs for c in into)
+            + bool(self.acausal) * n
+            + (self.activity == "trace") * population.output_size
+        )
         weights = sum(prod(c.kind.weight_shape) for c in into) + network.has_bias(population) * n
         return batch * traces + (self.update == "sequence") * weights
 

@@ -72,12 +72,17 @@ class Contrast(Credit):
         sources = {projection: LABEL} if projection else {}
         return sources | {c: paths[c.pre] for c in network.into(population) if c.pre in paths}
 
-    def _below(self, network: Network, population: Population) -> tuple[str, str]:
-        """Buffer of the target traces below a population, and the axis of their units."""
+    def _below(self, network: Network, population: Population) -> tuple[str, int, int]:
+        """Buffer of the target traces below a population, and how many channels and positions it sees there: maps see maps."""
         if self._is_first(network, population):
-            return names.of(LABEL, "trace"), CLASSES
-        pre = next(c.pre for c in network.into(population) if not c.recurrent and c.pre != INPUT)
-        return target_path(network, network.population(pre)).of("trace"), pre
+            return names.of(LABEL, "trace"), network.n_classes, 1
+        pre = network.population(next(c.pre for c in network.into(population) if not c.recurrent and c.pre != INPUT))
+        positions = pre.positions if population.positions > 1 else 1
+        return target_path(network, pre).of("trace"), pre.output_size // positions, positions
+
+    def scale(self, population: Population) -> float:
+        """See Credit: similarities are averaged over positions."""
+        return 1.0 / population.positions
 
     def _last(self, builder: Builder) -> int:
         assert builder.rule is not None
@@ -150,8 +155,9 @@ class Contrast(Credit):
         """See Credit: the sample's error through the target traces and, where it changes anything, the targets' through its trace."""
         b, network = builder, builder.network
         sample, target = sample_path(population), target_path(network, population)
-        below, units = self._below(network, population)
-        sizes = {"b": b.batch_size, "k": b.sizes[ROWS], "n": population.size, "m": b.sizes[units]}
+        below, channels, positions = self._below(network, population)
+        sizes = {"b": b.batch_size, "k": b.sizes[ROWS], "n": population.output_size, "m": channels}
+        sizes |= {"p": positions} if positions > 1 else {}
         trace, below_trace = b.format(sample.of("trace")), b.buffers[below].format
         with b.owned(Owner("credit", population.name), "error"):
             bindings = {
@@ -162,8 +168,9 @@ class Contrast(Credit):
                 "error": b.buffer(sample.of("error"), (SAMPLES, ROWS), "work", ERROR, local="error"),
                 "error_t": b.buffer(target.of("error"), (ROWS, SAMPLES), "work", ERROR, local="target_error"),
             }
-            program = contrast_program(sizes, trace, below_trace, sample.of("contrast"))
-            b.run(program, bindings, first=("own_below",) if b.batch_size == 1 else ())
+            program = contrast_program(sizes, trace, below_trace, sample.of("contrast"), population.positions)
+            maps = dict.fromkeys(("own_below", "below"), (channels, positions)) if positions > 1 else {}
+            b.run(program, bindings, first=("own_below",) if b.batch_size == 1 else (), maps=maps)
         signals = [Signal(sample, target.of("trace"), sample.of("error"), sample_events(b, population))]
         learned = self._learned_by_target(builder, population)
         return [*signals, Signal(target, sample.of("trace"), target.of("error"), learned)] if learned else signals
@@ -180,7 +187,7 @@ class Contrast(Credit):
         """See Credit and dynamics/match.py."""
         b, last = builder, builder.network.populations[-1]
         sample, target = sample_path(last), target_path(b.network, last)
-        sizes = {"b": b.batch_size, "k": b.sizes[ROWS], "c": b.sizes[CLASSES], "n": last.size}
+        sizes = {"b": b.batch_size, "k": b.sizes[ROWS], "c": b.sizes[CLASSES], "n": last.output_size}
         with b.owned(Owner("readout"), "readout"):
             bindings = {"trace": sample.of("trace"), "target_trace": target.of("trace"), "label": names.of(LABEL, "spike")}
             bindings["score"] = b.buffer(names.SCORE, (SAMPLES, CLASSES), "state", VOTES)
@@ -240,7 +247,7 @@ class TP(Rule):
         rates = self.rates(network).values()
         rows = batch if batch > 1 else self.credit.number_of_rows(network)
         reached = network.populations[: self.credit.last(rates) + 1]
-        found = [p.size * (2 * rows + batch * (rate > 0)) for p, rate in zip(reached, rates, strict=False)]
+        found = [p.size * rows + p.output_size * (rows + batch * (rate > 0)) for p, rate in zip(reached, rates, strict=False)]
         for number, connection in enumerate(self.connections(network) if found else ()):
             place = network.populations.index(network.population(connection.post))
             found[place] += connection.kind.synapse_count + (rows * network.n_classes if number == 0 else 0)

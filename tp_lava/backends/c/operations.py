@@ -23,7 +23,7 @@ from tp_lava.circuit import (
     UpdateWeights,
 )
 from tp_lava.circuit.labels import LABELS_STREAM, LEAST_ROWS
-from tp_lava.circuit.operations import STEPS_LEFT, Conditional, events_of, synapse_table
+from tp_lava.circuit.operations import STEPS_LEFT, Conditional, events_of
 from tp_lava.dynamics.program import Program
 from tp_lava.graph.connections import Synapses
 from tp_lava.graph.names import INPUT
@@ -169,7 +169,7 @@ class OperationRenderer:
         buffer, at = self._buffers[name], self._at(name)
         if not buffer.axes:
             return at
-        if buffer.stored_transposed:
+        if buffer.outputs_last:
             return f"{at} + i * {self._row_size(name)}"
         return f"{at} + r * {self._row_size(name)}" + ("" if o.program.port(port).axes else " + i")
 

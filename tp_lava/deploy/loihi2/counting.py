@@ -19,7 +19,7 @@ from tp_lava.backends.loihi2.circuits import axis_lengths
 from tp_lava.backends.protocol import Memory, StepByStep
 from tp_lava.circuit import Accumulate, AccumulateProducts, Circuit, ListEvents, Operation, Owner, RunProgram, UpdateWeights
 from tp_lava.circuit.labels import check_label
-from tp_lava.circuit.operations import SAMPLES, STEPS_LEFT, Conditional, events_of, rows_in_use, synapse_table
+from tp_lava.circuit.operations import SAMPLES, STEPS_LEFT, Conditional, events_of, rows_in_use
 from tp_lava.data.events import Sample, check_events
 from tp_lava.deploy.loihi2.demand import instructions, on_cores, steps_neurons
 from tp_lava.errors import invalid
@@ -116,7 +116,7 @@ def count(learner: Learner, samples: Sequence[Sample], learning: bool | None = N
 
 def _count_sample(learner: Learner, counter: _Counter, sample: Sample, learns: bool) -> SampleCounts:
     events, label = sample
-    check_events(events, learner.network.n_inputs)
+    check_events(events, learner.network.n_inputs, learner.network.input_format)
     learner.begin(check_label(label, learner.network.n_classes) if learns else None, n_steps=events.n_steps)
     memory = dict(learner.memory)
     counter.start(memory)

@@ -16,7 +16,7 @@ from tp_lava.backends.loihi2.circuits import axis_lengths
 from tp_lava.backends.loihi2.learning_engine import synapse_states
 from tp_lava.circuit import Accumulate, AccumulateProducts, Buffer, Circuit, Operation, Owner, RunProgram, UpdateWeights
 from tp_lava.circuit.circuit import touched
-from tp_lava.circuit.operations import SAMPLES, events_of, synapse_table
+from tp_lava.circuit.operations import SAMPLES, events_of
 from tp_lava.deploy.loihi2.limits import Limits
 from tp_lava.dynamics.program import Program
 from tp_lava.graph.connections import Synapses

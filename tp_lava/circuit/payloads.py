@@ -1,0 +1,86 @@
+"""What events carry: the formats of pooled spikes and of graded input, and the shares of an average.
+
+In fixed point a sum is a whole number; an average over 2**k units is the sum with k bits behind its binary point, and any other the
+sum times 2**16 / units, rounded to 8 more bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tp_lava.graph.names import INPUT
+from tp_lava.graph.network import Connection, Network
+from tp_lava.graph.pooling import Pool2d, Shape
+from tp_lava.numbers import Format
+
+SPIKE = Format(1, 0, signed=False)
+SHARE_BITS = 16  # of a unit's share of its window
+_AVERAGE_BITS = 8  # of an average over what is no power of two
+_SHARE = Format(SHARE_BITS + 1, SHARE_BITS, signed=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Pooled:
+    """What a pooling makes: shape and format of the result; shares of a unit in each window, None where they are 1, and their format;
+    shift: of the sum times a share.
+    """
+
+    shape: Shape
+    format: Format | None
+    shares: np.ndarray | None = None
+    share_format: Format | None = None
+    shift: int = 0
+
+
+def pooled_format(pooling: Pool2d, shape: Shape, format: Format | None) -> Pooled:
+    """What a pooling makes of units of this shape and format (None: real)."""
+    result, shares = pooling.shape(shape), pooling.windows(shape).share
+    if pooling.mode == "max":
+        return Pooled(result, format)
+    if format is None:
+        return Pooled(result, None, shares if pooling.mode == "average" else None)
+    largest = pooling.largest(shape) * format.high
+    if pooling.mode == "sum":
+        return Pooled(result, _holding(largest, format.frac, format.signed))
+    octaves = np.log2(shares)
+    if (octaves == octaves.flat[0]).all() and octaves.flat[0] == int(octaves.flat[0]):
+        return Pooled(result, _holding(largest, format.frac - int(octaves.flat[0]), format.signed))
+    held = _holding(format.high << _AVERAGE_BITS, format.frac + _AVERAGE_BITS, format.signed)
+    return Pooled(result, held, shares, _SHARE, SHARE_BITS - _AVERAGE_BITS)
+
+
+def unpooled_shares(pooling: Pool2d, shape: Shape, *, fixed: bool) -> tuple[np.ndarray | None, Format | None]:
+    """The shares by which a window's signal goes back to its units, and their format."""
+    if pooling.mode != "average":
+        return None, None
+    return pooling.windows(shape).share, _SHARE if fixed else None
+
+
+def sent_format(network: Network, name: str) -> Format:
+    """The format of what the input or a population sends, in fixed point."""
+    if name == INPUT:
+        return network.input_format or SPIKE
+    population, format = network.population(name), SPIKE
+    shape: Shape = population.shape  # type: ignore[assignment]
+    for pooling in population.pooling:
+        made = pooled_format(pooling, shape, format)
+        assert made.format is not None
+        shape, format = made.shape, made.format
+    return format
+
+
+def arriving_format(network: Network, connection: Connection) -> Format:
+    """The format of what reaches a connection, after poolings of its own."""
+    format = sent_format(network, connection.pre)
+    shape = getattr(connection.kind, "shape", (1, 1, 1))
+    for pooling in getattr(connection.kind, "pooling", ()):
+        made = pooled_format(pooling, shape, format)
+        assert made.format is not None
+        shape, format = made.shape, made.format
+    return format
+
+
+def _holding(largest: int, frac: int, signed: bool) -> Format:
+    return Format(largest.bit_length() + signed, frac, signed)
