@@ -5,7 +5,8 @@ It shares nothing with tp_lava.torch and has no closed forms. A step of a layer,
     V = gain (W - mean) / sqrt(sum (W - mean)^2 + epsilon)          where the connection is standardised, else W
     a = decay v + conv(x; V) + bias,   s = [a >= theta],   v = a - theta s,   o = pool(s),   e = trace_decay e + o
 
-    TP:    z[b,k] = sum e[b] g[k] / P,  y[b] = softmax(-D[own b]),  loss = -mean_b sum_k y log softmax(z);  dW = -rate dloss/dW
+    TP:    z[b,k] = sum e[b] g[k] / P,  y[b] = softmax(-D[own b]),  D: distances of target traces below, whole ones where P = 1
+           loss = -mean_b sum_k y log softmax(z),   dW = -rate dloss/dW
     TESS:  m = temperature dCE(B avg(o or e) / temperature, label)/ds
            dW = -rate (causal d<conv(q; V), m psi>/dW + acausal d<conv(x; V), m h>/dW)
 
@@ -52,11 +53,12 @@ class Spike(autograd.Function):
 
 
 def standardised(how, weights):
+    """Over all weights that reach one unit, or one channel where positions share them."""
     if how is None:
         return weights
-    flat = weights.reshape(len(weights), -1)
-    centred = flat - flat.mean(dim=1, keepdim=True)
-    return (how.gain * centred / torch.sqrt((centred**2).sum(dim=1, keepdim=True) + how.epsilon)).reshape(weights.shape)
+    flat = weights if weights.ndim == 2 else weights.flatten(-3)
+    centred = flat - flat.mean(dim=-1, keepdim=True)
+    return (how.gain * centred / torch.sqrt((centred**2).sum(dim=-1, keepdim=True) + how.epsilon)).reshape(weights.shape)
 
 
 def padded(x, padding, value=0.0):
@@ -235,13 +237,15 @@ class TPRun(Run):
         for student, target in zip(self.students, self.targets, strict=True):
             found = self.layer(student, target, x, target_x, torch.softmax(-apart[self.own], dim=1))
             gradients |= found if learns else {}
-            x, target_x, apart = student.o, target.o, self.distances(target)
+            x, target_x = student.o, target.o
+            following = self.students[self.students.index(student) + 1 :]
+            apart = self.distances(target, flat=bool(following) and math.prod(following[0].image[1:]) == 1)
         return x, self.students[-1].e, gradients
 
     @staticmethod
-    def distances(target):
-        """Mean over positions of the distance over channels, (K, K)."""
-        g = target.e.reshape(len(target.e), target.image[0], -1)
+    def distances(target, flat):
+        """Mean over positions of the distance over channels, (K, K). flat: as a layer of one position sees it."""
+        g = target.e.reshape(len(target.e), -1 if flat else target.image[0], 1 if flat else math.prod(target.image[1:]))
         return ((g[:, None] - g[None]) ** 2).sum(dim=2).sqrt().mean(dim=2)
 
     def layer(self, student, target, x, target_x, soft):

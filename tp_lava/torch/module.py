@@ -174,7 +174,7 @@ class SpikingNetwork(nn.Module):
     def _adopt(self, network: Network) -> None:
         """Keep what is no parameter."""
         self.layers, self.n_inputs, self.n_classes = chain_of(network), network.n_inputs, network.n_classes
-        self.readout_connection = network.readout
+        self.readout_connection, self.input_format = network.readout, network.input_format
         self._kept: dict[str, Any] = {name: getattr(network, name) for name in _KEPT}
         self._given_parameters = dict(network.rule_parameters)
         self._names, self._shapes, self._title = tuple(network.weights), network.shapes, repr(network)

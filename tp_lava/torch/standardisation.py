@@ -9,21 +9,25 @@ from tp_lava.graph.standardisation import Standardisation
 
 
 def standardised(how: Standardisation, weights: Tensor) -> Tensor:
-    """V = gain * c / q, differentiable. weights: (units or channels, ...), W."""
+    """V = gain * c / q, differentiable. weights: of a connection, W."""
     centred, size = _centred(how, weights)
-    return (how.gain * centred / size).reshape(weights.shape)
+    return how.gain * centred / size
 
 
 def through(how: Standardisation, weights: Tensor, gradient: Tensor) -> Tensor:
     """dW = (gain / q) * (G - mean(G) - c * sum(G * c) / q^2) of G = dV. weights: W; gradient: G, of the same shape."""
-    centred, size = _centred(how, weights)
-    flat = gradient.reshape(len(gradient), -1)
-    along = (flat * centred).sum(dim=1, keepdim=True) / size**2
-    return ((flat - flat.mean(dim=1, keepdim=True) - centred * along) * (how.gain / size)).reshape(weights.shape)
+    (centred, size), axes = _centred(how, weights), _reaching(weights)
+    along = (gradient * centred).sum(dim=axes, keepdim=True) / size**2
+    return (gradient - gradient.mean(dim=axes, keepdim=True) - centred * along) * (how.gain / size)
 
 
 def _centred(how: Standardisation, weights: Tensor) -> tuple[Tensor, Tensor]:
     """c = W - mean and q = sqrt(sum c^2 + epsilon), of each unit or channel."""
-    flat = weights.reshape(len(weights), -1)
-    centred = flat - flat.mean(dim=1, keepdim=True)
-    return centred, torch.sqrt((centred**2).sum(dim=1, keepdim=True) + how.epsilon)
+    axes = _reaching(weights)
+    centred = weights - weights.mean(dim=axes, keepdim=True)
+    return centred, torch.sqrt((centred**2).sum(dim=axes, keepdim=True) + how.epsilon)
+
+
+def _reaching(weights: Tensor) -> tuple[int, ...]:
+    """The axes along which lie the weights that reach one unit, or one channel: (..., n_in), or (..., channels below, y, x)."""
+    return (-1,) if weights.ndim == 2 else (-3, -2, -1)

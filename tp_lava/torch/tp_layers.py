@@ -1,7 +1,7 @@
 """One hidden layer of a TP batch: samples and target rows are rows of the same tensors, samples first.
 
     z[b,k] = e[b] . g[k] / P + log n[k]        y[b,k] = softmax_k(-D[own b,k] + log n[k])
-    D[k,l] = mean over places of || g_below[k] - g_below[l] ||, over the channels of each
+    D[k,l] = mean over places of || g_below[k] - g_below[l] ||, over the channels of each; of a layer without places, over all units
     E = -1/B sum_b sum_k y log softmax_k(z),        R = (softmax_k(z) - y) / B
 
 e: samples' traces, g: target traces, of what is pooled; P: places of maps, 1 of dense layers; n: samples a target row stands for (see
@@ -37,7 +37,8 @@ class ContrastLayer(ABC):
         self.projection = module.rule_parameters.get(projection)
         self.neurons, self.trace_decay = module.neurons(number, rows.samples + rows.count), population.trace_decay
         self.pooling, self.places = Pooling(population.pooling, population.shape), population.positions
-        self.places_below = 1 if projection or not number else module.layers[number - 1].population.positions
+        maps_below = number > 0 and not projection and self.places > 1
+        self.places_below = module.layers[number - 1].population.positions if maps_below else 1
         units = rows.samples + rows.count, population.output_size
         self.trace = self.spikes = torch.zeros(units, device=module.device, dtype=module.dtype)
         self.label_trace = torch.zeros_like(rows.labels)
