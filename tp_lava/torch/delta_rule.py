@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, one_hot
+from torch.nn.functional import one_hot
 
 from tp_lava.dynamics.readout import Readout
 from tp_lava.graph.names import READOUT, READOUT_BIAS
+from tp_lava.torch.delivery import Delivery
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.trainer import Gradients, within_last
 
@@ -21,7 +22,7 @@ class DeltaRule:
 
     def __init__(self, module: SpikingNetwork, readout: Readout, labels: Tensor, steps: int, gradients: Gradients) -> None:
         self._readout, self._gradients, self._steps = readout, gradients, steps
-        self._weights, self._bias = module.weights[READOUT], module.weights.get(READOUT_BIAS)
+        self._delivery, self._bias = Delivery.of(module.readout_connection, module.weights[READOUT]), module.weights.get(READOUT_BIAS)
         self._labels = one_hot(labels, module.n_classes).to(module.dtype)
         self._feature_decay = {"trace": module.layers[-1].population.trace_decay, "count": 1.0, "spike": 0.0}[readout.features]
         self._features: Tensor | float = 0.0
@@ -30,9 +31,9 @@ class DeltaRule:
         self._potential = self.scores
 
     def step(self, spikes: Tensor) -> None:
-        """spikes: of the last layer, (B, n)."""
+        """spikes: what the last layer gives on, (B, units)."""
         readout = self._readout
-        arriving = linear(spikes, self._weights, self._bias)
+        arriving = self._delivery.drive(spikes, self._delivery.values(), self._bias)
         self.scores = self.scores + arriving
         self._potential = self.scores if readout.decay == 1 else self._potential * readout.decay + arriving
         self._features = spikes + self._features * self._feature_decay
@@ -43,6 +44,6 @@ class DeltaRule:
     def _learn(self, features: Tensor) -> None:
         scale = self._readout.temperature * (self._elapsed if self._readout.normalised else 1)
         error = (torch.softmax(self._potential / scale, dim=1) - self._labels) / len(self._labels)
-        self._gradients.add_product(READOUT, error, features)
+        self._delivery.learn(self._gradients, error, features)
         if self._bias is not None:
             self._gradients.add(READOUT_BIAS, error.sum(dim=0))

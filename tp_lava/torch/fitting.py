@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tp_lava.checks import is_whole
-from tp_lava.data.events import Events
+from tp_lava.data.events import Events, check_events
 from tp_lava.data.order import epoch_order
 from tp_lava.errors import invalid
 from tp_lava.optimisers import Schedule, check_schedule
@@ -82,6 +82,9 @@ def _right(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def _dense(module: SpikingNetwork, events: Sequence[Events]) -> Tensor:
+    for recording in events:
+        if isinstance(recording, Events) and recording.is_graded:
+            check_events(recording, module.n_inputs, module.input_format)
     return dense(events, module.device, module.dtype)
 
 

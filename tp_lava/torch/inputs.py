@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tp_lava.data.events import Events
+from tp_lava.data.events import Events, values_of
 from tp_lava.errors import invalid
 
 _MAKE_DENSE = "make it with tp_lava.torch.dense(events)"
 
 
 def dense(events: Sequence[Events], device: torch.device | str | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Recordings side by side. -> (T, B, n_units) of 0 and 1, T the longest one's steps; shorter ones end in silence.
+    """Recordings side by side. -> (T, B, n_units) of 0 and 1, or values of graded spikes, T the longest one's steps; shorter ones end
+    in silence.
 
     Only the events travel to the device. Raises InvalidValueError for none, for what is no Events, and for different n_units.
     """
@@ -32,8 +33,15 @@ def dense(events: Sequence[Events], device: torch.device | str | None = None, dt
     rows = [sample.times.astype(np.int64) * batch + row for row, sample in enumerate(events)]
     places = np.concatenate([row * units + sample.units for row, sample in zip(rows, events, strict=True)])
     spikes = torch.zeros(steps * batch * units, device=device, dtype=dtype)
-    spikes[torch.from_numpy(places).to(spikes.device)] = 1
+    spikes[torch.from_numpy(places).to(spikes.device)] = _values(events, spikes)
     return spikes.view(steps, batch, units)
+
+
+def _values(events: Sequence[Events], spikes: Tensor) -> Tensor | float:
+    """The value of each event, as `spikes` holds them; 1 where none is graded."""
+    if not any(sample.is_graded for sample in events):
+        return 1.0
+    return torch.from_numpy(np.concatenate([values_of(sample) for sample in events])).to(spikes)
 
 
 def checked_spikes(spikes: Tensor, n_inputs: int, device: torch.device) -> Tensor:

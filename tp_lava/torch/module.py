@@ -4,36 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from tp_lava.checks import is_number
 from tp_lava.errors import invalid
 from tp_lava.graph.chain import ChainLayer, chain_of
-from tp_lava.graph.connections import Convolution
+from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.names import READOUT, READOUT_BIAS
 from tp_lava.graph.network import Network, Population
 from tp_lava.rules import Rule
 from tp_lava.torch.constants import check_trainable, free_name, from_free, to_free
+from tp_lava.torch.delivery import Delivery
+from tp_lava.torch.forward import ForwardLayer
 from tp_lava.torch.inputs import checked_spikes
 from tp_lava.torch.neuron import Neurons, check_neuron
 
 _DTYPES = (torch.float32, torch.float64)
-_KEPT = ("input_shape", "connections", "n_classes", "readout_decay", "provenance", "seed", "drawn")  # of a network, as they are
+_KEPT = (
+    "input_shape",
+    "connections",
+    "n_classes",
+    "readout_decay",
+    "provenance",
+    "seed",
+    "drawn",
+    "input_format",
+)  # of a network, as they are
 
 
 class SpikingNetwork(nn.Module):
     """A chain of layers of LIF neurons, differentiable by their surrogates. Layers, neurons and readout are tp_lava's.
 
-    network: where it starts; its arrays become parameters of the same names and shapes, (n_out, n_in). train: "decay",
+    network: where it starts; its arrays become parameters of the same names and shapes; those of standardised connections are the
+    weights before that. Spikes of maps are rows of their units, in C order. train: "decay",
     "threshold" or both, to be trained too, one number a layer: parameters decay<l> and threshold<l>, which are free numbers
     (see constants.py). device, dtype: float32 or float64; least_threshold: below which no trained threshold falls (TESS: 0.5).
     Attributes n_inputs, n_classes; layers: as they were given, for trained decays and thresholds see network().
-    Raises InvalidValueError for other graphs than chains, convolutions, leaky readouts and neurons that it does not know.
+    Raises InvalidValueError for other graphs than chains, leaky readouts and neurons that it does not know.
     """
 
     def __init__(
@@ -113,34 +125,36 @@ class SpikingNetwork(nn.Module):
 
     # What it does -----------------------------------------------------------------------------
     def forward(self, spikes: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Scores m = sum over steps of W s (+ bias). spikes: (T, B, n_inputs) of 0 and 1. -> (B, n_classes).
+        """Scores m = sum over steps of W o (+ bias), o: what the last layer gives on. -> (B, n_classes).
 
-        lengths: (B,) steps after which a sample's scores stand, for samples made longer by silence; without it, T.
+        spikes: (T, B, n_inputs) of 0 and 1, or the values of a network of graded input; lengths: (B,) steps after which a sample's
+        scores stand, for samples made longer by silence; without it, T.
         """
-        last = self.hidden_spikes(spikes)[-1]
+        last = self._last_outputs(spikes)
         steps = torch.full((last.shape[1],), len(last), device=last.device) if lengths is None else lengths.to(last.device)
         if lengths is not None:
             within = torch.arange(len(last), device=last.device)[:, None] < steps
             last = last * within[..., None]
-        scores = linear(last.sum(dim=0), self.get_parameter(READOUT))
+        readout = self._readout()
+        scores = readout.drive(last.sum(dim=0), readout.values())
         bias = self.weights.get(READOUT_BIAS)
         return scores if bias is None else scores + steps[:, None] * bias
 
     def scores(self, spikes: Tensor, detach_reset: bool = False) -> Tensor:
         """The scores of every step. spikes: (T, B, n_inputs). -> (T, B, n_classes)."""
-        last = self.hidden_spikes(spikes, detach_reset)[-1]
-        return linear(last, self.get_parameter(READOUT), self.weights.get(READOUT_BIAS)).cumsum(dim=0)
+        readout, bias = self._readout(), self.weights.get(READOUT_BIAS)
+        return readout.drive(self._last_outputs(spikes, detach_reset), readout.values(), bias).cumsum(dim=0)
 
     def hidden_spikes(self, spikes: Tensor, detach_reset: bool = False, membranes: list[Tensor] | None = None) -> list[Tensor]:
-        """Spikes of each hidden layer, (T, B, n). detach_reset: keep the reset out of the derivative.
+        """Spikes of each hidden layer's neurons, (T, B, n). detach_reset: keep the reset out of the derivative.
 
         membranes: a list to which each layer's membranes are appended, (T, B, n), at the end of each step.
         """
-        below = checked_spikes(spikes, self.n_inputs, self.device).to(self.dtype)
+        below = self._given(spikes)
         every = []
         for number in range(len(self.layers)):
-            below = self._through(number, below, detach_reset, membranes)
-            every.append(below)
+            fired, below = self._through(number, below, detach_reset, membranes)
+            every.append(fired)
         return every
 
     def membranes(self, spikes: Tensor) -> list[Tensor]:
@@ -160,27 +174,46 @@ class SpikingNetwork(nn.Module):
     def _adopt(self, network: Network) -> None:
         """Keep what is no parameter."""
         self.layers, self.n_inputs, self.n_classes = chain_of(network), network.n_inputs, network.n_classes
+        self.readout_connection, self.input_format = network.readout, network.input_format
         self._kept: dict[str, Any] = {name: getattr(network, name) for name in _KEPT}
         self._given_parameters = dict(network.rule_parameters)
         self._names, self._shapes, self._title = tuple(network.weights), network.shapes, repr(network)
         self._rule_names: tuple[str, ...] = tuple(self._rule.parameters(network)) if self._rule else ()
 
-    def _through(self, number: int, below: Tensor, detach_reset: bool, membranes: list[Tensor] | None) -> Tensor:
-        """One layer for all steps: its input in one product, for no layer acts back on those below it."""
-        weights, layer = self.weights, self.layers[number]
-        feedback = weights[layer.recurrent.name] if layer.recurrent else None
-        bias, neurons = weights.get(layer.population.bias), self.neurons(number, below.shape[1], detach_reset)
-        steps: list[Tensor] = []
+    def _readout(self) -> Delivery:
+        return Delivery.of(self.readout_connection, self.get_parameter(READOUT))
+
+    def _given(self, spikes: Tensor) -> Tensor:
+        return checked_spikes(spikes, self.n_inputs, self.device).to(self.dtype)
+
+    def _last_outputs(self, spikes: Tensor, detach_reset: bool = False) -> Tensor:
+        """What the last layer gives on, (T, B, units); with maps all layers step by step, for all steps of a map are much to hold."""
+        below = self._given(spikes)
+        if all(isinstance(layer.forward.kind, AllToAll) for layer in self.layers):
+            for number in range(len(self.layers)):
+                below = self._through(number, below, detach_reset, None)[1]
+            return below
+        layers = [self._layer(number, below.shape[1], detach_reset) for number in range(len(self.layers))]
+        return torch.stack([reduce(lambda x, layer: layer.advance(x), layers, inputs) for inputs in below])
+
+    def _layer(self, number: int, rows: int, detach_reset: bool) -> ForwardLayer:
+        return ForwardLayer(self.layers[number], self.weights, self.neurons(number, rows, detach_reset))
+
+    def _through(self, number: int, below: Tensor, detach_reset: bool, membranes: list[Tensor] | None) -> tuple[Tensor, Tensor]:
+        """One layer for all steps. -> spikes, and what others get of them."""
+        layer = self._layer(number, below.shape[1], detach_reset)
+        fired: list[Tensor] = []
+        outputs: list[Tensor] = []
         kept: list[Tensor] = []
-        for drive in linear(below, weights[layer.forward.name]):
-            if feedback is not None and steps:
-                drive = drive + linear(steps[-1], feedback)
-            steps.append(neurons.step(drive, bias))
+        for drive in layer.drives(below):
+            fired.append(layer.step(drive))
+            outputs.append(layer.outputs)
             if membranes is not None:
-                kept.append(neurons.membrane)
+                kept.append(layer.membrane)
         if membranes is not None:
             membranes.append(torch.stack(kept))
-        return torch.stack(steps)
+        spikes = torch.stack(fired)
+        return spikes, torch.stack(outputs) if self.layers[number].population.pooling else spikes
 
     def _constant(self, number: int, attr: str) -> Tensor | float:
         if attr not in self.trained:
@@ -214,10 +247,8 @@ class SpikingNetwork(nn.Module):
             self._check_layer(layer)
 
     def _check_layer(self, layer: ChainLayer) -> None:
-        neuron, kind = layer.neuron, layer.forward.kind
+        neuron = layer.neuron
         check_neuron(neuron)
-        if isinstance(kind, Convolution):
-            raise invalid("SpikingNetwork", "connection", kind, "None, all-to-all", "train it where it comes from, or use tpl.Learner")
         if "decay" in self.trained and neuron.decay == 0:
             raise invalid("SpikingNetwork", "decay", neuron.decay, "above 0 to be trained", "start for example with 0.5")
         if "threshold" in self.trained and neuron.threshold < self.least_threshold:

@@ -12,6 +12,7 @@ from torch import Tensor
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT
+from tp_lava.graph.standardisation import Standardisation
 from tp_lava.optimisers import Optimiser
 from tp_lava.rules import Rule
 from tp_lava.torch.delta_rule import DeltaRule
@@ -58,7 +59,7 @@ class RuleTrainer(Trainer, Generic[R]):
         spikes, labels = self._checked(spikes, labels)
         rule, count = self.rule, len(spikes)
         with torch.no_grad():
-            gradients = Gradients(self._learning)
+            gradients = Gradients(self._learning, self._standardisations())
             step = self._steps(labels, gradients)
             readout = DeltaRule(self.module, self._readout, labels, count, gradients)
             for number, inputs in enumerate(spikes):
@@ -68,6 +69,12 @@ class RuleTrainer(Trainer, Generic[R]):
             if rule.update == "sequence":
                 self._apply(gradients)
         return readout.scores
+
+    def _standardisations(self) -> dict[str, Standardisation]:
+        """Those of the module's connections, by name of the weights."""
+        module = self.module
+        connections = [module.readout_connection, *(connection for layer in module.layers for connection in layer.connections)]
+        return {connection.name: connection.standardisation for connection in connections if connection.standardisation}
 
     def _at_rest(self, step: int, steps: int) -> set[str]:
         """Parameters that do not learn in step number `step` of `steps`."""

@@ -1,9 +1,11 @@
 """One hidden layer of a TP batch: samples and target rows are rows of the same tensors, samples first.
 
-    z[b,k] = e[b] . g[k] + log n[k]        y[b,k] = softmax_k(-|| g_below[own b] - g_below[k] || + log n[k])
-    E = -1/B sum_b sum_k y log softmax_k(z),        P = (softmax_k(z) - y) / B
+    z[b,k] = e[b] . g[k] / P + log n[k]        y[b,k] = softmax_k(-D[own b,k] + log n[k])
+    D[k,l] = mean over places of || g_below[k] - g_below[l] ||, over the channels of each; of a layer without places, over all units
+    E = -1/B sum_b sum_k y log softmax_k(z),        R = (softmax_k(z) - y) / B
 
-e: samples' traces, g: target traces, n: samples a target row stands for (see target_rows.py). Source: arXiv 2509.13053.
+e: samples' traces, g: target traces, of what is pooled; P: places of maps, 1 of dense layers; n: samples a target row stands for (see
+target_rows.py). Source: arXiv 2509.13053.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from tp_lava.torch.delivery import Delivery
 from tp_lava.torch.module import SpikingNetwork
+from tp_lava.torch.pooling import Pooling
 from tp_lava.torch.target_rows import TargetRows
 from tp_lava.torch.trainer import Gradients
 
@@ -26,13 +30,17 @@ class ContrastLayer(ABC):
     """
 
     def __init__(self, module: SpikingNetwork, number: int, projection: str, rows: TargetRows, gradients: Gradients) -> None:
-        layer, weights = module.layers[number], module.weights
+        layer, weights, population = module.layers[number], module.weights, module.layers[number].population
         self.rows, self.gradients, self.projection_name = rows, gradients, projection
-        self.name, self.weights, self.bias = layer.forward.name, weights[layer.forward.name], weights.get(layer.population.bias)
-        self.feedback_name = layer.recurrent.name if layer.recurrent else ""
-        self.feedback, self.projection = weights.get(self.feedback_name), module.rule_parameters.get(projection)
-        self.neurons, self.trace_decay = module.neurons(number, rows.samples + rows.count), layer.population.trace_decay
-        self.trace = self.spikes = torch.zeros_like(self.neurons.membrane)
+        self.forward, self.bias = Delivery.of(layer.forward, weights[layer.forward.name]), weights.get(population.bias)
+        self.feedback = Delivery.of(layer.recurrent, weights[layer.recurrent.name]) if layer.recurrent else None
+        self.projection = module.rule_parameters.get(projection)
+        self.neurons, self.trace_decay = module.neurons(number, rows.samples + rows.count), population.trace_decay
+        self.pooling, self.places = Pooling(population.pooling, population.shape), population.positions
+        maps_below = number > 0 and not projection and self.places > 1
+        self.places_below = module.layers[number - 1].population.positions if maps_below else 1
+        units = rows.samples + rows.count, population.output_size
+        self.trace = self.spikes = torch.zeros(units, device=module.device, dtype=module.dtype)
         self.label_trace = torch.zeros_like(rows.labels)
 
     @abstractmethod
@@ -40,25 +48,27 @@ class ContrastLayer(ABC):
         """One step. below: spikes (rows, n_in), of the first layer the samples' alone; below_trace: target traces (K, n_in) of the
         layer below, if there is one.
 
-        -> spikes (rows, n), target traces (K, n).
+        -> what others get (rows, units), target traces (K, units).
         """
 
     @property
     def learns(self) -> bool:
         """Whether its weights change."""
-        return self.name in self.gradients
+        return self.forward.name in self.gradients
 
-    def _drive(self, below: Tensor) -> Tensor:
-        """Weighted spikes of below and of the layer's own step before."""
-        drive = linear(below, self.weights)
+    def _values(self) -> dict[str, Tensor]:
+        """What its connections deliver at this step, by name."""
+        values = {delivery.name: delivery.values() for delivery in (self.forward, self.feedback) if delivery}
+        return values if self.projection is None else {**values, self.projection_name: self.projection}
+
+    def _fire(self, below: Tensor, values: dict[str, Tensor]) -> Tensor:
+        """Spikes of all rows' neurons, from those of below and of the layer's own step before."""
+        drive = self.forward.drive(below, values[self.forward.name])
         if self.projection is not None:
-            drive = torch.cat([drive, linear(self.rows.labels, self.projection)])
-        return drive if self.feedback is None else drive + linear(self.spikes, self.feedback)
-
-    def _advance(self, below: Tensor) -> tuple[Tensor, Tensor]:
-        """-> spikes and traces of all rows after this step."""
-        spikes = self.neurons.step(self._drive(below), self.bias)
-        return spikes, self.trace * self.trace_decay + spikes
+            drive = torch.cat([drive, linear(self.rows.labels, values[self.projection_name])])
+        if self.feedback is not None:
+            drive = drive + self.feedback.drive(self.spikes, values[self.feedback.name])
+        return self.neurons.step(drive, self.bias)
 
     def _below(self, below: Tensor, below_trace: Tensor) -> tuple[Tensor, Tensor]:
         """The part of them that this layer has rows for; below the first layer stand the labels, whose trace it keeps itself."""
@@ -69,40 +79,53 @@ class ContrastLayer(ABC):
 
     def _similarity(self, trace: Tensor) -> Tensor:
         samples = self.rows.samples
-        return torch.addmm(self.rows.log_counts, trace[:samples], trace[samples:].T)
+        return torch.addmm(self.rows.log_counts, trace[:samples], trace[samples:].T, alpha=1 / self.places)
 
     def _soft_targets(self, below_trace: Tensor) -> Tensor:
+        return torch.softmax(self.rows.log_counts - self._apart(below_trace), dim=1)[self.rows.own]
+
+    def _apart(self, below_trace: Tensor) -> Tensor:
+        """D, (K, K)."""
         # Distances by subtraction: those by a matrix product lose equal rows' zeros.
-        apart = torch.cdist(below_trace, below_trace, compute_mode="donot_use_mm_for_euclid_dist")
-        return torch.softmax(self.rows.log_counts - apart, dim=1)[self.rows.own]
+        mode = "donot_use_mm_for_euclid_dist"
+        if self.places_below == 1:
+            return torch.cdist(below_trace, below_trace, compute_mode=mode)
+        places = below_trace.reshape(len(below_trace), -1, self.places_below).permute(2, 0, 1).contiguous()
+        return torch.cdist(places, places, compute_mode=mode).mean(dim=0)
 
     def _targets(self, rows: Tensor) -> Tensor:
         return rows[self.rows.samples :]
 
 
 class ClosedLayer(ContrastLayer):
-    """Computes the published update: one product of presynaptic spikes and third factors."""
+    """Computes the published update: products of presynaptic spikes and third factors."""
 
     def step(self, below: Tensor, below_trace: Tensor) -> tuple[Tensor, Tensor]:
         """See ContrastLayer."""
         below, below_trace = self._below(below, below_trace)
-        spikes, self.trace = self._advance(below)
+        fired = self._fire(below, self._values())
         if self.learns:
-            self._learn(below, self._third_factor(below_trace))
+            spikes, back = self.pooling.taped(fired)
+            self.trace = self.trace * self.trace_decay + spikes
+            self._learn(below, back(self._credit(below_trace)).mul(self.neurons.pseudo_derivative()))
+        else:
+            spikes = self.pooling(fired)
+            self.trace = self.trace * self.trace_decay + spikes
         self.spikes = spikes
         return spikes, self._targets(self.trace)
 
-    def _third_factor(self, below_trace: Tensor) -> Tensor:
-        """psi * (P g) of samples, psi * (P^T e) of target rows; (rows, n)."""
+    def _credit(self, below_trace: Tensor) -> Tensor:
+        """R g / P of samples, R^T e / P of target rows; (rows, units)."""
         samples, soft = self.rows.samples, self._soft_targets(below_trace)
         error = (torch.softmax(self._similarity(self.trace), dim=1) - soft) / samples
-        credit = torch.cat([error @ self.trace[samples:], error.T @ self.trace[:samples]])
-        return credit.mul_(self.neurons.pseudo_derivative())
+        error = error if self.places == 1 else error / self.places
+        return torch.cat([error @ self.trace[samples:], error.T @ self.trace[:samples]])
 
     def _learn(self, below: Tensor, third: Tensor) -> None:
-        self.gradients.add_product(self.name, third[: len(below)], below)
+        """third: of all rows' neurons, (rows, n)."""
+        self.forward.learn(self.gradients, third[: len(below)], below)
         if self.feedback is not None:
-            self.gradients.add_product(self.feedback_name, third, self.spikes)
+            self.feedback.learn(self.gradients, third, self.spikes)
         if self.projection_name in self.gradients:
             self.gradients.add_product(self.projection_name, self._targets(third), self.rows.labels)
 
@@ -114,16 +137,22 @@ class AutogradLayer(ContrastLayer):
         """See ContrastLayer."""
         below, below_trace = self._below(below, below_trace)
         with torch.set_grad_enabled(self.learns):
-            spikes, trace = self._advance(below)
+            values = {name: _leaf(value) for name, value in self._values().items()}
+            spikes = self.pooling(self._fire(below, values))
+            trace = self.trace * self.trace_decay + spikes
             if self.learns:
                 loss = -(self._soft_targets(below_trace) * torch.log_softmax(self._similarity(trace), dim=1)).sum() / self.rows.samples
-                self._differentiate(loss)
+                self._differentiate(loss, values)
         self.neurons.detach()
         self.spikes, self.trace = spikes.detach(), trace.detach()
         return self.spikes, self._targets(self.trace)
 
-    def _differentiate(self, loss: Tensor) -> None:
-        weights = {self.name: self.weights, self.feedback_name: self.feedback, self.projection_name: self.projection}
-        learned = {name: array for name, array in weights.items() if array is not None and name in self.gradients}
+    def _differentiate(self, loss: Tensor, values: dict[str, Tensor]) -> None:
+        learned = {name: value for name, value in values.items() if name in self.gradients}
         for name, gradient in zip(learned, torch.autograd.grad(loss, list(learned.values())), strict=True):
             self.gradients.add(name, gradient)
+
+
+def _leaf(value: Tensor) -> Tensor:
+    """What is delivered, to be differentiated by: the parameter itself, or standardised weights without their past."""
+    return value if value.is_leaf else value.detach().requires_grad_()

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT, READOUT_BIAS
+from tp_lava.graph.standardisation import Standardisation
 from tp_lava.optimisers import Optimiser, check_optimiser, of_layer
 from tp_lava.torch.inputs import checked_labels, checked_spikes
 from tp_lava.torch.module import SpikingNetwork
+from tp_lava.torch.standardisation import through
 from tp_lava.torch.torch_optimisers import Group, torch_optimiser
 
 
@@ -46,7 +48,7 @@ class Trainer(ABC):
     def learn_batch(self, spikes: Tensor, labels: Tensor | Sequence[int]) -> Tensor:
         """Learn a batch: its one update, or one at every step, of means over the batch.
 
-        spikes: (T, B, n_inputs) of 0 and 1; labels: (B,). -> scores (B, n_classes) at the end, as they were while it learned.
+        spikes: (T, B, n_inputs), see SpikingNetwork; labels: (B,). -> scores (B, n_classes) at the end, as they were while it learned.
         Raises InvalidValueError, and changes nothing, for other shapes and labels.
         """
 
@@ -85,10 +87,13 @@ class Trainer(ABC):
 
 
 class Gradients:
-    """The summed gradients of some parameters of one batch, added up in the same memory step after step."""
+    """The summed gradients of some parameters of one batch, added up in the same memory step after step.
 
-    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
-        self._parameters = parameters
+    standardisations: of some parameters, by name: what is added to those are gradients of V, and they get those of W.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], standardisations: Mapping[str, Standardisation]) -> None:
+        self._parameters, self._standardisations = parameters, standardisations
         self._sums = {name: torch.empty_like(parameter) for name, parameter in parameters.items()}
         for parameter in parameters.values():
             parameter.grad = None
@@ -113,10 +118,12 @@ class Gradients:
             parameter.grad += gradient
 
     def complete(self, at_rest: Container[str] = ()) -> None:
-        """A zero for every parameter that nothing was added to, except those at rest."""
+        """Those of W from those of V, and a zero for every parameter that nothing was added to, except those at rest."""
         for name, parameter in self._parameters.items():
             if parameter.grad is None and name not in at_rest:
                 parameter.grad = self._sums[name].zero_()
+            elif parameter.grad is not None and name in self._standardisations:
+                parameter.grad.copy_(through(self._standardisations[name], parameter.detach(), parameter.grad))
 
 
 def within_last(count: int | None, step: int, steps: int) -> bool:

@@ -1,0 +1,117 @@
+"""What connections do with tensors of rows: the drive that they bring, and the products by which they learn.
+
+    drive = V x        V: weights, standardised where the connection says so; x: what arrives, (rows, units below)
+    dV = sum over rows of post (x) pre        of a convolution: summed over its positions too, where they share weights
+
+Units of maps are numbered in C order, so a row of (channels, height, width) units is a view of a row of units.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, linear, unfold
+from torch.nn.grad import conv2d_weight
+
+from tp_lava.graph.connections import AllToAll, Convolution
+from tp_lava.graph.network import Connection
+from tp_lava.torch.pooling import Pooling
+from tp_lava.torch.standardisation import standardised
+
+if TYPE_CHECKING:
+    from tp_lava.torch.trainer import Gradients
+
+
+class Delivery:
+    """A connection with its weights. weights: W, of the kind's weight_shape. Attribute name."""
+
+    def __init__(self, connection: Connection, weights: nn.Parameter) -> None:
+        self.name, self._how, self._raw = connection.name, connection.standardisation, weights
+
+    @staticmethod
+    def of(connection: Connection, weights: nn.Parameter) -> Delivery:
+        """Of the connection's kind."""
+        kind = connection.kind
+        if isinstance(kind, AllToAll):
+            return _Dense(connection, weights)
+        return (_Convolved if kind.shared else _Local)(connection, weights)
+
+    def values(self) -> Tensor:
+        """V, as the weights are now."""
+        return self._raw if self._how is None else standardised(self._how, self._raw)
+
+    def drive(self, x: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
+        """x: (rows, units below); values: V; bias: (neurons,). -> (rows, neurons), differentiable."""
+        raise NotImplementedError
+
+    def learn(self, gradients: Gradients, post: Tensor, pre: Tensor) -> None:
+        """Add the products' sum to dV. post: (rows, neurons); pre: (rows, units below)."""
+        raise NotImplementedError
+
+
+class _Dense(Delivery):
+    """All-to-all."""
+
+    def drive(self, x: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
+        """See Delivery."""
+        return linear(x, values, bias)
+
+    def learn(self, gradients: Gradients, post: Tensor, pre: Tensor) -> None:
+        """See Delivery."""
+        gradients.add_product(self.name, post, pre)
+
+
+class _Convolved(Delivery):
+    """A convolution, its weights shared by all positions."""
+
+    def __init__(self, connection: Connection, weights: nn.Parameter) -> None:
+        super().__init__(connection, weights)
+        assert isinstance(connection.kind, Convolution)
+        self.kind = connection.kind
+        self._pooling = Pooling(self.kind.pooling, self.kind.shape)
+
+    def drive(self, x: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
+        """See Delivery."""
+        drive = self._convolved(self._seen(x), values).reshape(*x.shape[:-1], self.kind.size)
+        return drive if bias is None else drive + bias
+
+    def learn(self, gradients: Gradients, post: Tensor, pre: Tensor) -> None:
+        """See Delivery."""
+        gradients.add(self.name, self._products(post, self._seen(pre)))
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """What the convolution sees, (rows, channels, height, width)."""
+        return self._pooling(x).reshape(-1, *self.kind.pooled_shape)
+
+    def _convolved(self, image: Tensor, values: Tensor) -> Tensor:
+        kind = self.kind
+        return conv2d(image, values, None, kind.stride, kind.padding, kind.dilation, kind.groups)
+
+    def _products(self, post: Tensor, image: Tensor) -> Tensor:
+        """Of the weights' shape."""
+        kind, signal = self.kind, post.reshape(-1, *self.kind.output_shape)
+        return conv2d_weight(image, kind.weight_shape, signal, kind.stride, kind.padding, kind.dilation, kind.groups)
+
+
+class _Local(_Convolved):
+    """A convolution whose positions have weights of their own, (channels, height, width, channels below / groups, ky, kx)."""
+
+    def _convolved(self, image: Tensor, values: Tensor) -> Tensor:
+        columns = self._columns(image)
+        _, groups, taps, places = columns.shape
+        return torch.einsum("rgkp,gopk->rgop", columns, values.reshape(groups, -1, places, taps))
+
+    def _products(self, post: Tensor, image: Tensor) -> Tensor:
+        """Of the weights' shape."""
+        columns = self._columns(image)
+        rows, groups, _, places = columns.shape
+        found = torch.einsum("rgop,rgkp->gopk", post.reshape(rows, groups, -1, places), columns)
+        return found.reshape(self.kind.weight_shape)
+
+    def _columns(self, image: Tensor) -> Tensor:
+        """What each position sees, (rows, groups, weights of one channel, positions)."""
+        kind = self.kind
+        columns = unfold(image, kind.kernel, kind.dilation, kind.padding, kind.stride)
+        return columns.reshape(len(columns), kind.groups, -1, columns.shape[2])
