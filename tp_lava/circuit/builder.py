@@ -277,23 +277,24 @@ class Builder:
         self.append(unpool)
 
     def _windows(self, pooling: Pool2d, shape: Shape, shares: np.ndarray | None, format: Format | None) -> tuple[str, str]:
-        """Declare the tables of a pooling. -> their names, "" for shares where there are none."""
-        table = pool_table(pooling, shape)
-        known = {name: value for name, value in self.values.items() if name.startswith("windows")}
-        name = next((n for n, value in known.items() if np.array_equal(np.asarray(value), table)), f"windows{len(known)}")
-        with self.owned(CIRCUIT):
-            self.sizes[f"n_{name}"] = len(table)
-            self.values[name] = table
-            self.buffer(name, (f"n_{name}",), "table", index=True)
-            if shares is None:
-                return name, ""
-            known = {n: value for n, value in self.values.items() if n.startswith("share")}
-            same = (n for n, v in known.items() if self.buffers[n].format == format and np.array_equal(np.asarray(v), shares.ravel()))
-            share = next(same, f"share{len(known)}")
-            self.sizes[f"n_{share}"] = shares.size
-            self.values[share] = shares.ravel()
-            self.buffer(share, (f"n_{share}",), "table", format)
+        """Declare the tables of a pooling. -> their names, "" for shares where there are none.
+
+        They are named after what they hold, since circuits on one memory share them.
+        """
+        windows = [*(("adapts", *pooling.size) if pooling.size else (*pooling.kernel, *pooling.stride, *pooling.padding)), "over", *shape]
+        name = "_".join(map(str, ("windows", *windows)))
+        self._table(name, pool_table(pooling, shape), None, index=True)
+        if shares is None:
+            return name, ""
+        share = f"{name}_{pooling.mode}_share"
+        self._table(share, shares.ravel(), format)
         return name, share
+
+    def _table(self, name: str, values: np.ndarray, format: Format | None, owner: Owner = CIRCUIT, **details: Any) -> None:
+        with self.owned(owner):
+            self.sizes[f"n_{name}"] = len(values)
+            self.values[name] = values
+            self.buffer(name, (f"n_{name}",), "table", format, **details)
 
     # Weights and paths ------------------------------------------------------------------------
     def weights(self, connection: Connection) -> str:
@@ -306,10 +307,7 @@ class Builder:
             axes = tuple(f"{name}_{axis}" for axis in (*(() if kind.shared else ("oy", "ox")), "in", "y", "x", "out"))
             self.sizes |= dict(zip(axes, (*kind.weight_shape[1:], kind.channels), strict=True))
             self.buffer(name, axes, "kernel", self.format(name), local="weights", outputs_last=True)
-            geometry = geometry_of(name)
-            self.sizes[f"n_{geometry}"] = len(kind.geometry)
-            self.values[geometry] = kind.geometry
-            self.buffer(geometry, (f"n_{geometry}",), "table", index=True, local="geometry")
+            self._table(geometry_of(name), kind.geometry, None, self._owner, index=True, local="geometry")
             return name
 
     def delivered(self, connection: Connection) -> str:
