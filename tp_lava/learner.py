@@ -38,7 +38,8 @@ _RECORDED = {"spikes": "spike", "membranes": "membrane", "traces": "trace"}
 class Learner:
     """Infers with a network and, given a rule, learns, in float or in fixed point.
 
-    network: where it starts (standardised weights are folded into plain ones in fixed point); rule: TP(...) or None; precision: "float", "fixed" or FixedPoint(...); seed: of the
+    network: where it starts (standardised weights are folded into plain ones in fixed point); rule: TP(...) or None; precision:
+    "float", "fixed" or FixedPoint(...); seed: of the
     labels drawn, the order of samples and every rounding. The same seed and samples give the same weights. optimiser:
     SGD(...) or Adam(...), or one per layer, {"hidden0": ..., "readout": ...}; in fixed point plain SGD(), as on a chip;
     schedule: Cosine(...) or Plateau(...), by which fit scales all rates from epoch to epoch.

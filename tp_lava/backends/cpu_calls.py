@@ -190,6 +190,7 @@ def each_step() -> Callable:
     """f(begin, end, offsets, units, values, graded, active, count, calls, seed, step, advance): lists events, carries out calls.
 
     For steps begin..end-1; units: the active inputs of all rows; offsets (rows, T + 1): where in units each step begins; values: of
-    units, where the input is graded; graded (rows, inputs): where they are put; active, count: where the events are listed; advance: is added to the step counter each time.
+    units, where the input is graded; graded (rows, inputs): where they are put; active, count:
+    where the events are listed; advance: is added to the step counter each time.
     """
     return numba.njit(types.void(types.int64, types.int64, *_EVENTS, _CALLS, _KEYS, _KEYS, types.int64), **_COMPILED)(_each_step)

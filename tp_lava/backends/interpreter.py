@@ -421,13 +421,13 @@ def _update_local(step: _Step, o: UpdateWeights, key: int) -> None:
                 third = memory[o.third_factor][row].reshape(kind.output_shape)[tap.outputs, tap.y, tap.x]
                 held = weights[tap.row]
                 arrays = {"weight": held, "y1": third} | ({"x1": memory[bound["x1"]][row, unit : unit + 1]} if "x1" in bound else {})
-                place = int(np.ravel_multi_index(tap.row[:-1], weights.shape[:-1]))
+                place = int(np.ravel_multi_index(tap.row[:-1], weights.shape[:-1]))  # type: ignore[arg-type]
                 interpret(o.program, arrays, _key(key, row * n_rows + place), watch=step.watch)
 
 
 def _accumulate_products(step: _Step, o: AccumulateProducts) -> None:
     memory, buffer = step.memory, step.circuit.buffers[o.change]
-    total = memory[o.change].astype(np.int64 if buffer.format else np.float32)
+    total: Array = memory[o.change].astype(np.int64 if buffer.format else np.float32)
     for row, units in enumerate(_active(memory, o, 0, len(memory[o.third_factor]))):
         third = memory[o.third_factor][row].reshape(o.kind.output_shape)
         for unit in units:

@@ -229,7 +229,7 @@ class Builder:
     def _arriving(self, connection: Connection, events: str) -> Arrival:
         values, units = self.values_of(events), self.axis(connection.pre)
         own = connection.pre not in {INPUT, *(p.name for p in self.network.populations)}
-        format = SPIKE if own or not self.formats else sent_format(self.network, connection.pre)
+        format: Format | None = SPIKE if own or not self.formats else sent_format(self.network, connection.pre)
         kind = connection.kind
         if not isinstance(kind, Convolution) or not kind.pooling:
             return Arrival(events, values, units, format)
@@ -304,9 +304,10 @@ class Builder:
             if not isinstance(kind, Convolution):
                 axes = self.axis(connection.pre), connection.post if connection.post in self.sizes else CLASSES
                 return self.buffer(name, axes, "weight", self.format(name), local="weights", outputs_last=True)
-            axes = tuple(f"{name}_{axis}" for axis in (*(() if kind.shared else ("oy", "ox")), "in", "y", "x", "out"))
-            self.sizes |= dict(zip(axes, (*kind.weight_shape[1:], kind.channels), strict=True))
-            self.buffer(name, axes, "kernel", self.format(name), local="weights", outputs_last=True)
+            places = () if kind.shared else ("oy", "ox")
+            kernel_axes = tuple(f"{name}_{axis}" for axis in (*places, "in", "y", "x", "out"))
+            self.sizes |= dict(zip(kernel_axes, (*kind.weight_shape[1:], kind.channels), strict=True))
+            self.buffer(name, kernel_axes, "kernel", self.format(name), local="weights", outputs_last=True)
             self._table(geometry_of(name), kind.geometry, None, self._owner, index=True, local="geometry")
             return name
 
@@ -382,7 +383,8 @@ class Builder:
             fired = path.of("fired")
             self.events(fired, path.rows, population.name, f"{path.prefix}fired_")
             self._list(fired, path, total)
-        source, shape, format = path.of("spike"), population.shape, SPIKE
+        source, shape = path.of("spike"), population.shape
+        format: Format | None = SPIKE
         for number, pooling in enumerate(population.pooling):
             last = number == len(population.pooling) - 1
             local, axis = ("output", _pooled_axis(population.name)) if last else (f"pooled{number}", f"{population.name}_pooled{number}")

@@ -59,7 +59,8 @@ def contrast_program(
     """The credit program. sizes: largest b, k, n, m and, where the layer below has maps, p; trace, below: formats of the traces
     (None: real); positions: P.
 
-    Inputs trace (b, n), target_trace (k, n), own_below (b, m) or (b, m, p), below (k, m) or (k, m, p); outputs error (b, k), error_t (k, b).
+    Inputs trace (b, n), target_trace (k, n), own_below (b, m) or (b, m, p), below (k, m) or (k, m, p); outputs error (b, k) and
+    error_t (k, b).
     """
     fixed, below_positions = trace is not None, sizes.get("p", 1)
     maps = ("m", "p") if below_positions > 1 else ("m",)

@@ -131,8 +131,8 @@ def neuron_program(
     """The LIF program of a population over axes (row, n): a row is one sample or one stream.
 
     inputs: input port -> format of its accumulated weights (None in a real program); formats: None for a
-    real program; traces: it keeps spike traces. Ports: the inputs, parameters threshold, trace_decay (decay, current_decay, reset_by, bias (n)),
-    states membrane, trace (current), outputs spike (surrogate).
+    real program; traces: it keeps spike traces. Ports: the inputs, parameters threshold,
+    trace_decay (decay, current_decay, reset_by, bias (n)), states membrane, trace (current), outputs spike (surrogate).
     """
     fixed = formats is not None
     t = Tracer(name, fixed=fixed, axes={"row": 1, "n": 1})

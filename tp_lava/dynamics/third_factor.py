@@ -98,10 +98,8 @@ def third_factors_program(
     coefficient and error: it came back through a pooling.
     """
     t = Tracer(name, fixed=fixed, axes={"r": 1, **({} if pooled else {"c": sources}), "n": 1})
-    if pooled:
-        signal = t.read("signal", "input", ("r", "n"), signal_format(sources, seen) if fixed else None)
-    else:
-        signal = _signal(t, seen)
+    held = signal_format(sources, seen) if fixed and pooled else None
+    signal = t.read("signal", "input", ("r", "n"), held) if pooled else _signal(t, seen)
     psi = t.read("surrogate", "input", ("r", "n"), SURROGATE)
     factors: dict[str, Symbol | None] = {"surrogate": psi, "one": None}
     posts = {third.post for third in thirds}

@@ -20,7 +20,7 @@ from tp_lava.checks import is_whole
 from tp_lava.errors import invalid
 
 Pair = tuple[int, int]
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]  # (channels, height, width)
 Mode = Literal["sum", "average", "max"]
 
 

@@ -118,7 +118,8 @@ class TESS(Rule):
     them at the sample's end, as published, "step" applies each at once; temperature, activity: at the published 1 and
     "spike" the softmax is nearly uniform whatever the layer does; around 0.1 and with "trace" the error falls as a sample is
     learned, and far more is; grid: maps of a convolution are averaged to so many by so many places, or as many as
-    there are, before their basis (n: channels times places); readout: how the readout is taught, by default as published. The published neuron is TESS.neuron().
+    there are, before their basis (n: channels times places); readout: how the readout is
+    taught, by default as published. The published neuron is TESS.neuron().
     Raises InvalidValueError. Source: arXiv 2502.01837, IJCNN 2025.
     """
 
