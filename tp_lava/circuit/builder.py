@@ -237,7 +237,7 @@ class Builder:
         with self.owned(Owner("connection", connection.name), "deliver"):
             if not values:
                 values = self.mark_events(events, rows, units, names.of(connection.name, f"{events}_marked"), f"{events}_marked")
-            shape = kind.shape
+            shape: Shape = kind.shape
             for number, pooling in enumerate(kind.pooling):
                 into, axis = names.of(connection.name, f"{events}_pooled{number}"), f"{connection.name}_pooled{number}"
                 made = self.pool(values, pooling, shape, into, (rows, axis), f"{events}_pooled{number}", format)

@@ -63,7 +63,7 @@ def sent_format(network: Network, name: str) -> Format:
     if name == INPUT:
         return network.input_format or SPIKE
     population, format = network.population(name), SPIKE
-    shape: Shape = population.shape  # type: ignore[assignment]
+    shape: Shape = population.shape
     for pooling in population.pooling:
         made = pooled_format(pooling, shape, format)
         assert made.format is not None

@@ -55,8 +55,8 @@ def _stages(population: Population, grid: Sequence[Pool2d]) -> list[tuple[Pool2d
     stages, shape = [], population.shape
     for pooling in (*population.pooling, *grid):
         stages.append((pooling, shape))
-        shape = pooling.shape(shape)  # type: ignore[arg-type]
-    return stages  # type: ignore[return-value]
+        shape = pooling.shape(shape)
+    return stages
 
 
 def _check_unpooled(population: Population, grid: Sequence[Pool2d], format: Format) -> None:
@@ -282,19 +282,19 @@ def learn_by(
     format = change_format(factor, pre if shared else None) if factor else None
     changed = b.changes.of(weights, layer, switch, format, last, summed=shared or connection.standardisation is not None)
     geometry = geometry_of(weights) if kind else ""
-    when = {"switch": switch, "last_steps": b.last_steps(last)}
+    steps = b.last_steps(last)
     if kind and shared:
         _check_sum(b, connection, factor, pre)
         products = AccumulateProducts(
             change=changed, third_factor=third, kind=kind, geometry=geometry, events=events, trace=trace or marked
         )
-        b.append(replace(products, **when))  # type: ignore[arg-type]
+        b.append(replace(products, switch=switch, last_steps=steps))
         return
     rule = TRACE_TIMES_THIRD if trace else SPIKE_TIMES_THIRD
     program = plasticity_program(rule, b.buffers[changed].format, factor, pre, f"{weights}_plasticity")
     bindings = (("weight", changed), *((("x1", trace),) if trace else ()), ("y1", third))
     update = UpdateWeights(program=program, bindings=bindings, events=events, trace=trace or marked, random_stream=stream)
-    b.append(replace(update, kind=kind, geometry=geometry, **when))  # type: ignore[arg-type]
+    b.append(replace(update, kind=kind, geometry=geometry, switch=switch, last_steps=steps))
 
 
 def _check_sum(b: Builder, connection: Connection, third: Format | None, trace: Format | None) -> None:

@@ -110,7 +110,7 @@ class Events:
             found = f"{values[wrong]} of unit {units[wrong]} at step {times[wrong]}"
             remedy = "give graded=True where values count, or spikes != 0 where only spikes do"
             raise invalid("Events", "spikes", found, "0 or 1", remedy)
-        return cls(times, units, *array.shape, values=values if graded else None)
+        return cls(times, units, array.shape[0], array.shape[1], values if graded else None)
 
     @classmethod
     def constant(cls, picture: np.ndarray, n_steps: int) -> Events:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tp_lava.checks import is_whole
 from tp_lava.errors import invalid
-from tp_lava.graph.pooling import Pair, Pool2d, check_pairs, extent, pooled
+from tp_lava.graph.pooling import Pair, Pool2d, Shape, check_pairs, extent, pooled
 
 MOST_SYNAPSES = 2**27  # of a table
 MOST_UNITS = 2**31 - 1  # a unit's number is an int32
@@ -100,7 +100,7 @@ class Convolution:
             raise invalid("Conv2d", "units or weights", count, f"at most {MOST_UNITS}", "use fewer channels, a larger stride or pooling")
 
     @property
-    def pooled_shape(self) -> tuple[int, int, int]:
+    def pooled_shape(self) -> Shape:
         """What the convolution sees."""
         return pooled(self.pooling, self.shape)
 
@@ -200,7 +200,7 @@ class Synapses(NamedTuple):
 @lru_cache(maxsize=16)
 def _synapses(convolution: Convolution) -> Synapses:
     pre, post, taps = _convolved(convolution)
-    shapes = [convolution.shape]
+    shapes: list[Shape] = [convolution.shape]
     for pooling in convolution.pooling:
         shapes.append(pooling.shape(shapes[-1]))
     for pooling, shape in zip(reversed(convolution.pooling), reversed(shapes[:-1]), strict=True):
@@ -230,10 +230,10 @@ def _convolved(convolution: Convolution) -> tuple[np.ndarray, np.ndarray, np.nda
     return tuple(np.broadcast_to(array, within.shape)[within] for array in (pre, post, taps))  # type: ignore[return-value]
 
 
-def _pooled(pooling: Pool2d, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _pooled(pooling: Pool2d, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     """(unit, window) of every unit in a window."""
     channels = shape[0]
-    windows = Convolution(shape, channels, pooling.kernel, pooling.stride, pooling.padding, groups=channels)
+    windows = Convolution((channels, shape[1], shape[2]), channels, pooling.kernel, pooling.stride, pooling.padding, groups=channels)
     pre, post, _ = _convolved(windows)
     return pre, post
 

@@ -162,7 +162,7 @@ def sequential(
         kind, number = layer.kind(shape), len(populations)
         if pooling and not isinstance(kind, Convolution):
             raise invalid("Network.sequential", "layers[0]", "a pooling of the input", "followed by a convolution", "pool the recordings")
-        kind = replace(kind, pooling=pooling) if pooling else kind  # type: ignore[call-arg]
+        kind = replace(kind, pooling=pooling) if isinstance(kind, Convolution) else kind
         pooling, name = (), names.hidden(number)
         own = kind.output_shape, layer.neuron or neuron, trace_decay if layer.trace_decay is None else layer.trace_decay
         populations.append(Population(name, *own, names.bias(number)))
@@ -184,7 +184,7 @@ def sequential(
 
 def unshared(network: Network, names_: Sequence[str]) -> Network:
     """See Network.unshare."""
-    shared = {c.name: c for c in network.connections if isinstance(c.kind, Convolution) and c.kind.shared}
+    shared = {c.name: c.kind for c in network.connections if isinstance(c.kind, Convolution) and c.kind.shared}
     chosen = names_ or tuple(shared)
     if unknown := [name for name in chosen if name not in shared]:
         limit = f"among the shared convolutions, {', '.join(shared) or 'of which there are none'}"
@@ -193,7 +193,7 @@ def unshared(network: Network, names_: Sequence[str]) -> Network:
     connections = []
     for connection in network.connections:
         if connection.name in chosen:
-            kind = replace(connection.kind, shared=False)  # type: ignore[type-var]
+            kind = replace(shared[connection.name], shared=False)
             kernel = weights[connection.name][:, None, None]
             weights[connection.name] = np.broadcast_to(kernel, kind.weight_shape).copy()
             connection = replace(connection, kind=kind)
@@ -211,4 +211,4 @@ def _image(shape: tuple[int, ...], layer: str) -> tuple[int, int, int]:
     if len(shape) != 3:
         remedy = "put it before the Dense layers, or give input_shape=(channels, height, width)"
         raise invalid("Network.sequential", layer, f"after units of shape {shape}", "after (channels, height, width)", remedy)
-    return shape  # type: ignore[return-value]
+    return shape

@@ -23,7 +23,7 @@ class Pooling:
     @property
     def size(self) -> int:
         """Windows of one row."""
-        return prod(pooled(self._poolings, self._shape)) if self._poolings else prod(self._shape)  # type: ignore[arg-type]
+        return prod(pooled(self._poolings, self._shape)) if self._poolings else prod(self._shape)
 
     def __call__(self, units: Tensor) -> Tensor:
         """units: (rows, n). -> (rows, windows), differentiable."""
