@@ -17,6 +17,7 @@ torch.set_num_threads(1)  # the tensors are small, and tests run side by side
 import conv_oracle  # noqa: E402
 
 from tp_lava import torch as tt  # noqa: E402
+from tp_lava.torch.pooling import Pooling  # noqa: E402
 
 CLASSES = 3
 PUBLISHED = tpl.Readout()
@@ -177,3 +178,94 @@ def test_recurrent_connections_get_what_is_pooled():
     module, tess = module_of(network), tpl.TESS(0.5, 0.1, basis="walsh")
     learned(tt.TESSTrainer(module, tess), samples)
     assert_equal(module, conv_oracle.learn_tess(network, tess, samples, batch=True))
+
+
+@pytest.mark.parametrize("mode", ["sum", "average", "max"])
+@pytest.mark.parametrize("size", [(2, 3), (4, 4)])
+def test_adaptive_pooling(mode, size, rng):
+    pooling, spikes = Pool2d(mode=mode, size=size), torch.tensor((rng.random((3, 2, 5, 4)) < 0.4).astype(float))
+    given, back = Pooling((pooling,), (2, 5, 4)).taped(spikes.flatten(1))
+    leaf, signal = spikes.clone().requires_grad_(), torch.tensor(rng.normal(size=given.shape))
+    expected = conv_oracle.pool((pooling,), leaf).flatten(1)
+    np.testing.assert_allclose(given, expected.detach(), atol=1e-12)
+    (expected_back,) = torch.autograd.grad((expected * signal).sum(), leaf)
+    np.testing.assert_allclose(back(signal), expected_back.flatten(1), atol=1e-12)
+
+
+# As part of the package --------------------------------------------------------------------------
+
+
+def pictures_network(**options):
+    """Of graded pictures, with every kind of layer."""
+    layers = [tpl.Conv2d(4, 3, padding=1, standardised=True), tpl.MaxPool2d(2), tpl.LocalConv2d(4, 2), tpl.AvgPool2d(2), tpl.Dense(12)]
+    options = {"neuron": tpl.LIF(0.7, 0.5), "trace_decay": 0.7, "seed": 2, "input_format": tpl.Format(8, 4)} | options
+    return lively(tpl.Network.sequential((1, 8, 8), layers, CLASSES, **options), 2.0)
+
+
+def pictures(count, seed=0, steps=5):
+    """Each class is bright in a third of its own, in noise."""
+    rng = np.random.default_rng(seed)
+    samples = []
+    for label in np.arange(count) % CLASSES:
+        picture = rng.normal(0, 0.3, (8, 8))
+        picture[:, label * 3 : label * 3 + 2] += 2.0
+        samples.append((tpl.Events.constant(np.clip(picture, -4, 4), steps), int(label)))
+    return samples
+
+
+TRAINERS = {
+    "tp": lambda module: tt.TPTrainer(module, tpl.TP(5e-3, 1e-2), tpl.Adam()),
+    "tess": lambda module: tt.TESSTrainer(module, tpl.TESS(1e-2, 1e-2, basis="walsh", temperature=0.1, readout=PUBLISHED), tpl.Adam()),
+    "bptt": lambda module: tt.BPTTTrainer(module, 1e-2, tpl.Adam()),
+}
+
+
+@pytest.mark.parametrize("name", TRAINERS)
+def test_pictures_are_learned(name):
+    module, train, test = tt.SpikingNetwork(pictures_network()), pictures(120), pictures(30, seed=1)
+    assert tt.evaluate(module, test) < 0.8
+    assert tt.fit(TRAINERS[name](module), train, 8, 10, test=test)[-1] > 0.85
+
+
+def test_the_network_comes_back_trained():
+    network = pictures_network()
+    module = tt.SpikingNetwork(network)
+    tt.fit(TRAINERS["tess"](module), pictures(12), 1, 6)
+    trained = module.network()
+    assert (trained.populations, trained.connections, trained.input_format) == (
+        network.populations,
+        network.connections,
+        network.input_format,
+    )
+    for name, array in module.weights.items():
+        np.testing.assert_array_equal(trained.weights[name], array.detach().numpy())
+        assert np.abs(trained.weights[name] - network.weights[name]).max() > 0
+    learner, (events, _) = tpl.Learner(trained), pictures(1)[0]
+    np.testing.assert_allclose(module(tt.dense([events]))[0].detach(), learner.infer(events).scores, atol=1e-4)
+    module.load_network(network)
+    np.testing.assert_array_equal(module.weights["hidden0"].detach(), network.weights["hidden0"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "trainer"),
+    [
+        (tpl.TP(0.05, 0.02, 3, train_target=True), tt.TPTrainer),
+        (tpl.TESS(0.3, 0.05, basis="walsh", grid=2, temperature=0.3), tt.TESSTrainer),
+    ],
+    ids=["tp", "tess"],
+)
+def test_learner(rule, trainer):
+    """A batch learned by the engine."""
+    network, samples = pictures_network(), pictures(5)
+    events, labels = [tpl.Events.from_dense(abs(events.to_dense()), graded=True) for events, _ in samples], [label for _, label in samples]
+    learner, taught = tpl.Learner(network, rule), trainer(tt.SpikingNetwork(network), rule)
+    expected = [outcome.scores for outcome in learner.learn_batch(events, labels)]
+    np.testing.assert_allclose(taught.learn_batch(tt.dense(events), labels), expected, atol=1e-4)
+    for name, array in arrays(taught.module).items():
+        np.testing.assert_allclose(array, learner.weights[name], atol=1e-4, err_msg=name)
+
+
+def test_graded_recordings_need_graded_input():
+    module = tt.SpikingNetwork(pictures_network(input_format=None))
+    with pytest.raises(tpl.InvalidValueError, match="sample: events is graded, but must be plain spikes"):
+        tt.evaluate(module, pictures(3))

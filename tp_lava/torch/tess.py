@@ -70,12 +70,9 @@ class _Layer:
         drive = self.forward.drive(below, self.forward.values())
         if self.feedback is not None:
             drive = drive + self.feedback.drive(self.spikes, self.feedback.values())
-        fired = self.neurons.step(drive, self.bias)
+        spikes, back = self.pooling.taped(self.neurons.step(drive, self.bias))
         if self.forward.name in self.gradients:
-            spikes, back = self.pooling.taped(fired)
             self._learn(below, spikes, back, learns)
-        else:
-            spikes = self.pooling(fired)
         self.spikes = spikes
         return spikes
 

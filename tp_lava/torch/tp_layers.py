@@ -103,14 +103,10 @@ class ClosedLayer(ContrastLayer):
     def step(self, below: Tensor, below_trace: Tensor) -> tuple[Tensor, Tensor]:
         """See ContrastLayer."""
         below, below_trace = self._below(below, below_trace)
-        fired = self._fire(below, self._values())
+        spikes, back = self.pooling.taped(self._fire(below, self._values()))
+        self.trace = self.trace * self.trace_decay + spikes
         if self.learns:
-            spikes, back = self.pooling.taped(fired)
-            self.trace = self.trace * self.trace_decay + spikes
-            self._learn(below, back(self._credit(below_trace)).mul(self.neurons.pseudo_derivative()))
-        else:
-            spikes = self.pooling(fired)
-            self.trace = self.trace * self.trace_decay + spikes
+            self._learn(below, back(self._credit(below_trace)).mul_(self.neurons.pseudo_derivative()))
         self.spikes = spikes
         return spikes, self._targets(self.trace)
 
