@@ -57,12 +57,16 @@ INPUT_VALUES = "input_value"
 
 @dataclass(frozen=True)
 class Arrival:
-    """What reaches a connection: events, the buffer of their values ("" where they are 1), the axis of their units, their format."""
+    """What reaches a connection: events, the buffer of their values ("" where they are 1), the axis of their units, their format.
+
+    signed: whether values may be negative.
+    """
 
     events: str
     values: str
     axis: str
     format: Format | None
+    signed: bool = False
 
 
 class Builder:
@@ -230,23 +234,24 @@ class Builder:
         values, units = self.values_of(events), self.axis(connection.pre)
         own = connection.pre not in {INPUT, *(p.name for p in self.network.populations)}
         format: Format | None = SPIKE if own or not self.formats else sent_format(self.network, connection.pre)
-        kind = connection.kind
+        kind, given = connection.kind, self.network.input_format
+        signed = connection.pre == INPUT and given is not None and given.signed
         if not isinstance(kind, Convolution) or not kind.pooling:
-            return Arrival(events, values, units, format)
+            return Arrival(events, values, units, format, signed)
         rows = self.buffers[events_of(events)[1]].axes[0]
         with self.owned(Owner("connection", connection.name), "deliver"):
             if not values:
                 values = self.mark_events(events, rows, units, names.of(connection.name, f"{events}_marked"), f"{events}_marked")
             shape: Shape = kind.shape
             for number, pooling in enumerate(kind.pooling):
-                into, axis = names.of(connection.name, f"{events}_pooled{number}"), f"{connection.name}_pooled{number}"
+                into, axis = names.of(connection.name, f"{events}_pooled{number}"), f"{connection.name}_arriving{number}"
                 made = self.pool(values, pooling, shape, into, (rows, axis), f"{events}_pooled{number}", format)
                 values, shape, format, units = into, made.shape, made.format, axis
             pooled = names.of(connection.name, f"{events}_pooled")
             self.events(pooled, rows, units)
             self._values[pooled] = values
             self.append(ListEvents(population=pooled, spikes=values))
-        return Arrival(pooled, values, units, format)
+        return Arrival(pooled, values, units, format, signed)
 
     # Pooling ----------------------------------------------------------------------------------
     def pool(

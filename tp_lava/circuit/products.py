@@ -218,7 +218,7 @@ def keep_pre_traces(b: Builder, rule: LearningRule, connection: Connection, even
                 "trace_decay": b.parameter("pre_decay", DECAY, rule.pre_decay),
             }
             graded = event if arrival.values else None
-            b.run(trace_program(b.format(name), name, fades=True, event=graded), bindings)
+            b.run(trace_program(b.format(name), name, fades=True, event=graded, signed=arrival.signed), bindings)
         if "second_trace" in wanted:
             second = names.of(connection.name, "second_trace")
             bindings = {
@@ -226,7 +226,10 @@ def keep_pre_traces(b: Builder, rule: LearningRule, connection: Connection, even
                 "trace": b.buffer(second, (SAMPLES, units), "state", b.format(second), local="second_trace"),
                 "trace_decay": b.parameter("second_decay", DECAY, rule.second_decay),
             }
-            b.run(second_trace_program(b.format(second), b.format(names.of(connection.name, "pre_trace")), second), bindings)
+            b.run(
+                second_trace_program(b.format(second), b.format(names.of(connection.name, "pre_trace")), second, signed=arrival.signed),
+                bindings,
+            )
 
 
 def keep_spikes(b: Builder, connection: Connection, events: str) -> str:

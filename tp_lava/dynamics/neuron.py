@@ -20,7 +20,7 @@ from typing import Literal, get_args
 from tp_lava.checks import is_number
 from tp_lava.dynamics.program import Program
 from tp_lava.dynamics.surrogate import ArcTan, Surrogate, pseudo_derivative
-from tp_lava.dynamics.symbols import Symbol, Tracer, fit, saturate, select, spike
+from tp_lava.dynamics.symbols import Symbol, Tracer, absolute, fit, saturate, select, spike
 from tp_lava.errors import invalid
 from tp_lava.numbers import DECAY_BITS, REGISTER_BITS, Format
 
@@ -176,10 +176,12 @@ def _within_register(arriving: Symbol, membrane: Format | None) -> Symbol:
     return saturate(arriving, Format(REGISTER_BITS - 2 - lift, arriving.format.frac))
 
 
-def trace_program(format: Format | None = None, name: str = "trace", *, fades: bool = False, event: Format | None = None) -> Program:
+def trace_program(
+    format: Format | None = None, name: str = "trace", *, fades: bool = False, event: Format | None = None, signed: bool = False
+) -> Program:
     """A spike trace alone, over axes (row, n): ports spike (input), trace (state), trace_decay (parameter).
 
-    event: format of what spikes, 0 or 1 if it is not given.
+    event: format of what spikes, 0 or 1 if it is not given; signed: it may be negative.
     fades: a real trace below FADED becomes zero, as a fixed one does below its resolution: so that a synapse whose neuron
     has long been silent costs nothing.
     """
@@ -188,20 +190,27 @@ def trace_program(format: Format | None = None, name: str = "trace", *, fades: b
     arriving = fit(spikes, Format(REGISTER_BITS - 1, format.frac)) if format and event else spikes
     trace = t.read("trace", "state", ("row", "n"), format)
     after = spike_trace(trace, arriving, t.read("trace_decay", "parameter", (), DECAY))
-    t.write("trace", select(after < FADED, 0.0, after) if fades and not t.fixed else after)
+    t.write("trace", _faded(after, signed=signed) if fades and not t.fixed else after)
     return t.program()
 
 
-def second_trace_program(format: Format | None = None, first: Format | None = None, name: str = "second_trace") -> Program:
+def _faded(trace: Symbol, *, signed: bool) -> Symbol:
+    """A real trace, zero where it is small."""
+    return select((absolute(trace) if signed else trace) < FADED, 0.0, trace)
+
+
+def second_trace_program(
+    format: Format | None = None, first: Format | None = None, name: str = "second_trace", *, signed: bool = False
+) -> Program:
     """The trace of a trace, x2[t] = decay * x2[t-1] + x1[t], over axes (row, n).
 
-    Ports x1 (input), trace (state), trace_decay (parameter).
+    Ports x1 (input), trace (state), trace_decay (parameter). signed: x1 may be negative.
     """
     t = Tracer(name, fixed=format is not None, axes={"row": 1, "n": 1})
     trace = t.read("trace", "state", ("row", "n"), format)
     arriving = fit(t.read("x1", "input", ("row", "n"), first), Format(REGISTER_BITS - 1, format.frac) if format else None)
     after = trace * t.read("trace_decay", "parameter", (), DECAY) + arriving
-    t.write("trace", after if t.fixed else select(after < FADED, 0.0, after))
+    t.write("trace", after if t.fixed else _faded(after, signed=signed))
     return t.program()
 
 

@@ -145,6 +145,7 @@ def sequential(
     populations: list[Population] = []
     connections: list[Connection] = []
     gains: dict[str, float] = {}
+    recurrent: list[int] = []
     below, shape, pooling = names.INPUT, tuple(input_shape), ()  # type: str, tuple[int, ...], tuple[Pool2d, ...]
     for place, layer in enumerate(layers):
         if isinstance(layer, Flatten):
@@ -170,12 +171,16 @@ def sequential(
         connections.append(Connection(name, below, name, kind, standardisation=standardisation))
         gains[name] = layer.gain
         if layer.recurrent:
-            feedback = AllToAll(populations[-1].output_size, populations[-1].size)
-            connections.append(Connection(names.recurrent(number), name, name, feedback, recurrent=True))
+            recurrent.append(number)
         below, shape = name, populations[-1].output_shape
     if not populations:
         raise invalid("Network.sequential", "layers", repr(list(layers))[:60], "at least one layer of neurons", "add tpl.Dense(100)")
     seed_key(seed)
+    for number in reversed(recurrent):  # each after the connection from below
+        population = populations[number]
+        feedback = AllToAll(population.output_size, population.size)
+        back = Connection(names.recurrent(number), population.name, population.name, feedback, recurrent=True)
+        connections.insert(number + 1, back)
     connections.append(Connection(names.READOUT, below, names.READOUT, AllToAll(prod(shape), n_classes)))
     weights, drawn = draw_weights(connections, seed, populations[0].size * n_classes, gains)
     made = tuple(populations), tuple(connections)

@@ -32,8 +32,9 @@ class Standardisation:
                 )
 
     def __call__(self, weights: np.ndarray) -> np.ndarray:
-        """The weights V that are delivered, float32. weights: (units or channels, ...), W."""
-        flat = np.asarray(weights, np.float64).reshape(len(weights), -1)
-        centred = flat - flat.mean(axis=1, keepdims=True)
-        size = np.sqrt((centred**2).sum(axis=1, keepdims=True) + self.epsilon)
-        return (self.gain * centred / size).reshape(np.shape(weights)).astype(np.float32)
+        """The weights V that are delivered, float32. weights: W, as a network holds them."""
+        exact = np.asarray(weights, np.float64)
+        over = (1,) if exact.ndim == 2 else (-3, -2, -1)
+        centred = exact - exact.mean(axis=over, keepdims=True)
+        size = np.sqrt((centred**2).sum(axis=over, keepdims=True) + self.epsilon)
+        return (self.gain * centred / size).astype(np.float32)
