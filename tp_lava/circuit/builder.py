@@ -239,7 +239,7 @@ class Builder:
                 values = self.mark_events(events, rows, units, names.of(connection.name, f"{events}_marked"), f"{events}_marked")
             shape: Shape = kind.shape
             for number, pooling in enumerate(kind.pooling):
-                into, axis = names.of(connection.name, f"{events}_pooled{number}"), f"{connection.name}_pooled{number}"
+                into, axis = names.of(connection.name, f"{events}_pooled{number}"), f"{connection.name}_below{number}"
                 made = self.pool(values, pooling, shape, into, (rows, axis), f"{events}_pooled{number}", format)
                 values, shape, format, units = into, made.shape, made.format, axis
             pooled = names.of(connection.name, f"{events}_pooled")

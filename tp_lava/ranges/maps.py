@@ -67,10 +67,8 @@ def _seen(kind: Convolution, sent: Interval) -> Interval:
 
 
 def _inside(kind: Convolution, axis: int) -> Array:
-    """Along an axis (0: y, 1: x): whether a position's tap is inside the map below, (positions, taps)."""
-    stride, padding, dilation = (pair[axis] for pair in (kind.stride, kind.padding, kind.dilation))
-    taps = np.arange(kind.output_shape[axis + 1])[:, np.newaxis] * stride + np.arange(kind.kernel[axis]) * dilation - padding
-    return ((taps >= 0) & (taps < kind.pooled_shape[axis + 1])).astype(np.int64)
+    """Along an axis: whether a position's tap is inside the map below, (positions, taps)."""
+    return (kind.taps(axis) >= 0).astype(np.int64)
 
 
 # Pooling ------------------------------------------------------------------------------------------
