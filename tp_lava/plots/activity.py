@@ -37,7 +37,8 @@ def raster(axes: Axes, outcome: Outcome, layer: int = 0, neurons: int = 40) -> A
     axes.imshow(behind[:, shown].T, aspect="auto", cmap=FROM_ZERO, origin="lower", interpolation="nearest", vmin=0)
     steps, rows = np.nonzero(spikes[layer][:, shown])
     axes.plot(steps, rows, "|", color=COLOURS["spike"], markersize=4)
-    return finished(axes, xlabel="step", ylabel=f"neuron (the {len(shown)} most active)", title="spikes on their traces" if own else "spikes")
+    title = "spikes on their traces" if own else "spikes"
+    return finished(axes, xlabel="step", ylabel=f"neuron (the {len(shown)} most active)", title=title)
 
 
 @drawing

@@ -194,6 +194,7 @@ def _layer(circuit: Circuit, population: Population, axis: str, limits: Limits) 
     programs = tuple(NeuronProgram(o.program.name, Loihi2().listing(circuit, o).counts, n) for o, n in zip(runs, rows, strict=True))
     stepped = [circuit.buffers[b] for o in (*runs, *pools) if steps_neurons(o) for b in o.writes]
     credit, read, sends = Owner("credit", name), {b for run in runs for b in run.reads}, axis == axes[-1]
+    broadcast = [b for b in _sent_by_processors(circuit) if b.axes[-1:] != (axis,)]  # and not a number for each unit
     state = _state_bits(circuit, (*runs, *pools), axis, limits)
     return LayerDemand(
         name=axis,
@@ -201,7 +202,7 @@ def _layer(circuit: Circuit, population: Population, axis: str, limits: Limits) 
         compartments=sum(circuit.sizes[rows] for rows in {b.axes[0] for b in stepped}),
         state_bits=state + sum(p.counts.spills * p.compartments for p in programs) * limits.state_word.value,
         credited=sends and bool(circuit.of(credit)),
-        errors=sum(_elements(circuit, b) for b in _sent_by_processors(circuit) if (sends and b.owner == credit) or b.name in read),
+        errors=sum(_elements(circuit, b) for b in broadcast if (sends and b.owner == credit) or b.name in read),
         read=sends and circuit.network.readout.pre == name,
         programs=programs,
         connections=(*(_pooling(circuit, pools) if pools else _connections(circuit, name)), *_signals(circuit, name, axis)),
