@@ -111,7 +111,7 @@ def test_networks_that_pool_are_searched(rng):
     events = recordings(rng, network)
     q = tpl.quantise(network, events, rule=tpl.TESS(0.1, basis="walsh"))
     assert [layer.neurons for layer in q.report.layers] == [108, 8]
-    assert all(layer.agreement > 0.5 for layer in q.report.layers)
+    assert all(layer.agreement > 0.4 for layer in q.report.layers)  # what feeds back parts them
     assert q.report.connections[2].name == "hidden1"
     assert q.report.ranges.learning
 

@@ -73,7 +73,7 @@ def sent(population: Population, spikes: np.ndarray) -> np.ndarray:
     maps, shape = spikes.astype(np.float64), population.shape
     for pooling in population.pooling:
         maps = pooling.paths(0, shape[1]) @ maps.reshape(-1, *shape) @ pooling.paths(1, shape[2]).T
-        maps = (maps > 0).astype(np.float64) if pooling.mode == "max" else maps * pooling.windows(shape).share  # type: ignore[arg-type]
+        maps = (maps > 0).astype(np.float64) if pooling.mode == "max" else maps * pooling.windows(shape).share
         shape = maps.shape[1:]
     return maps.reshape(len(spikes), -1)
 
