@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from conftest import lively, random_events
 from test_connections import spatial_network
+from test_quantise import pooled_network
 
 import tp_lava as tpl
 from tp_lava import InvalidValueError, diverge
+from tp_lava.divergence.forms import form_of
 from tp_lava.divergence.pair import rounded, rounded_decays
+from tp_lava.divergence.replay import incoming
 from tp_lava.graph.connections import Convolution
 from tp_lava.numbers import Format
 
@@ -205,6 +208,33 @@ def test_convolutions(rng):
     assert "different weights: hidden0 from unit" in found.cause
     decayed = replace(network, readout_decay=0.5)
     assert diverge(network, decayed, events).cause == "different readout decays: 0.9 and 0.5"
+
+
+def test_networks_that_pool(rng):
+    """What others get of a layer, not its spikes, meets the weights above it."""
+    network = pooled_network()
+    events = [random_events(rng, network.n_inputs, 10, 0.3) for _ in range(3)]
+    assert diverge(network, tpl.Learner(network), events) is None
+    for name, index in (("hidden0", (1, 0, 1, 1)), ("recurrent0", (40, 3)), ("hidden1", (2, 0, 1, 1, 0, 1))):
+        weights = network.weights[name].copy()
+        weights[index] += 2.0
+        found = diverge(network, network.with_weights({name: weights}), events)
+        assert found.cause.startswith(f"different weights: {name}")
+        a, b = map(float, found.cause.split(" is ")[1].split(" and "))
+        assert (a, b) == pytest.approx((network.weights[name][index], weights[index]), rel=1e-4)
+    q = tpl.quantise(network, events)
+    found = diverge(network, q, events)
+    assert found is None or "round" in found.cause or "held as" in found.cause
+
+
+def test_incoming_weights_are_those_of_the_matrix(rng):
+    network = spatial_network(rng)
+    for held in (network, network.unshare("hidden0")):
+        form = form_of(held)
+        kind = form.layers[0].forward.kind
+        matrix = kind.matrix(form.weights["hidden0"])
+        found = [incoming(form, form.layers[0], neuron) for neuron in range(kind.size)]
+        np.testing.assert_allclose(found, matrix, rtol=1e-6)
 
 
 def test_tolerance(network, recordings):

@@ -1,6 +1,7 @@
 """Loihi 2 on paper: placement by hand and by property, every limit at its edge, operations against the interpreter, estimates by hand."""
 
 import json
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ import tp_lava as tpl
 from tp_lava import cli
 from tp_lava.backends import interpreter
 from tp_lava.backends.loihi2 import circuit_listings
-from tp_lava.circuit import Accumulate, Owner, RunProgram, UpdateWeights
+from tp_lava.circuit import Accumulate, AccumulateProducts, Owner, Pool, RunProgram, Unpool, UpdateWeights
 from tp_lava.deploy import map_network
 from tp_lava.deploy.loihi2 import Costs, Limit, Limits, count, estimate, learning_memory
 from tp_lava.deploy.loihi2.demand import instructions
@@ -40,6 +41,23 @@ def convolutional(shape=(1, 6, 6), channels=3, hidden=7, classes=3, pooling=()):
     shapes = {"hidden0": spatial.weight_shape, "hidden1": (hidden, spatial.size), "readout": (classes, hidden)}
     weights = {name: rng.normal(0, 0.5, shape) for name, shape in shapes.items()}
     return tpl.Network.of_layers(spatial.n_inputs, layers, classes, weights)
+
+
+def maps_network(*layers, shape=(2, 6, 5), **options):
+    return tpl.Network.sequential(shape, layers, 4, seed=1, **options)
+
+
+MAPS = {
+    "shared, maximum": (maps_network(tpl.Conv2d(3, 3, padding=1, gain=4), tpl.MaxPool2d(2)), tpl.TP(0.1, 0.1, 2)),
+    "shared, averages": (
+        maps_network(tpl.Conv2d(4, 3, 2, 1, groups=2, gain=6), tpl.AvgPool2d(2, 1), tpl.Dense(6, gain=6)),
+        replace(WALSH, grid=1, activity="trace"),
+    ),
+    "unshared, sums": (
+        maps_network(tpl.LocalConv2d(4, 3, padding=1, groups=2, gain=4), tpl.SumPool2d(2), tpl.LocalConv2d(3, 2, gain=4)),
+        replace(WALSH, grid=2),
+    ),
+}
 
 
 # By hand ------------------------------------------------------------------------------------------
@@ -196,30 +214,103 @@ def test_states_of_synapses_are_counted_and_refused_by_name():
     )
 
 
-def test_shared_weights_that_learn_are_refused_by_name(monkeypatch, rng):
+def test_shared_weights_that_learn_are_refused_by_name(rng):
     """They cannot be in the learning engine, which changes a weight by what its own synapse sees."""
-    monkeypatch.setattr("tp_lava.rules.base.RuleTeaching._check", lambda teaching, learning: None)
     network = lively(convolutional())
     mapping = map_network(network, Delta(0.05))
     (violation,) = mapping.violations
-    used = np.bincount(network.layers[0].connection.synapses().taps).max()
-    assert str(violation) == f"hidden0: synapses of a weight is {used} synapses, but must be at most 1; use an unshared convolution."
+    kind = network.layers[0].connection
+    assert str(violation) == (
+        f"hidden0: synapses of a weight is {np.bincount(kind.synapses().taps).max()} synapses, but must be at most 1; use "
+        'network.unshare("hidden0"), by which each position has weights of its own: 972 weights of 972 bytes in place of '
+        "27 weights of 27 bytes."
+    )
     learner = tpl.Learner(network, Delta(0.05), "fixed")
     places = {p.what: p for p in circuit_listings(learner.circuits[1]).placements}
     for what in ("hidden0_change", "hidden0_optimiser"):
-        assert places[what].place == "embedded processor"
-    assert "does not have a weight that synapses share; use an unshared convolution" in places["hidden0_change"].note
+        assert (places[what].place, places[what].layer) == ("embedded processor", "hidden0")
+    assert 'does not have a weight that synapses share; use network.unshare("hidden0")' in places["hidden0_change"].note
     ((events, _),) = samples = random_samples(rng, 1, network.n_inputs, 3, n_steps=4, rate=0.3)
     (sample,) = count(learner, samples).samples
-    delivered = len(network.layers[0].connection.synapses().targets[_of_units(network, events.units)])
+    delivered = sum(np.diff(kind.synapses().offsets)[events.units])
     assert sample.layers[0].synaptic == delivered
     assert sample.layers[0].updates == delivered + 4 * 3 * 9  # every synapse of a spike; all weights, at every step
 
 
-def _of_units(network, units):
-    """Indices of the synapses of some inputs, each as often as it spikes."""
-    offsets = network.layers[0].connection.synapses().offsets
-    return np.concatenate([np.arange(offsets[unit], offsets[unit + 1]) for unit in units])
+@pytest.mark.parametrize("update", ["step", "sequence"])
+def test_an_unshared_convolution_learns_in_the_engine(update):
+    network = convolutional().unshare("hidden0")
+    rule = replace(WALSH, causal=0.0, update=update)
+    mapping = map_network(network, rule)
+    assert [v.rule for v in mapping.violations if v.rule != "summed change bits"] == []
+    connection, back = mapping.layers[0].connections
+    assert (connection.name, back.name, back.source, back.plastic) == ("hidden0", "hidden0_signal", "hidden0_grid", False)
+    assert (connection.plastic, bool(connection.sum_bits)) == (True, update == "sequence")
+    places = {p.what: p for p in circuit_listings(tpl.Learner(network, rule, "fixed").circuits[1]).placements}
+    learns = places["hidden0_plasticity"]
+    synapses = network.layers[0].connection.synapse_count
+    assert (learns.place, learns.layer, learns.runs) == ("learning engine", "hidden0", synapses)
+    assert learns.note.startswith("dd = " if update == "sequence" else "dw = ")
+    if update == "sequence":
+        assert (places["hidden0_optimiser"].place, places["hidden0_optimiser"].layer) == ("learning engine", "hidden0")
+
+
+def test_pooled_units_are_a_layer_of_their_own_by_hand():
+    network = maps_network(tpl.Conv2d(3, 3, padding=1), tpl.MaxPool2d(2), tpl.Dense(7), shape=(1, 6, 6))
+    mapping = map_network(network)
+    neurons, pooled, dense = mapping.layers
+    assert [layer.name for layer in mapping.layers] == ["hidden0", "hidden0_pooled", "hidden1"]
+    assert ([p.name for p in neurons.programs], [p.name for p in pooled.programs]) == (["hidden0_neuron"], ["hidden0_trace"])
+    (core,) = mapping.cores_of("hidden0_pooled")
+    assert (core.compartments, core.synapses) == (3 * 9, {"pooling of hidden0": 3 * 36})
+    assert core.bytes["input axons"] == 8 * 3 * 36
+    assert core.bytes["output axons"] == 8 * 3 * 9  # to the one core of the dense layer
+    assert mapping.cores_of("hidden0")[0].bytes["output axons"] == 8 * 3 * 36
+    assert core.bytes["state"] == -(-27 * (32 + 1) // 8)  # the trace, and whether any of the window spikes
+    assert dense.connections[0].source == "hidden0_pooled"
+    assert "hidden0_pooled: 27 compartments, 1 core" in str(mapping)
+    assert "pools by OR: integrate-and-fire units" in str(mapping)
+
+
+def test_signals_come_back_through_poolings():
+    """Through an average by synapses; through a maximum by a processor, which knows what spikes first."""
+    averaged, maximum = (
+        map_network(maps_network(tpl.Conv2d(3, 3, padding=1), pool, tpl.Dense(5), shape=(1, 6, 6)), tpl.TESS(0.1, basis="walsh", grid=3))
+        for pool in (tpl.AvgPool2d(2), tpl.MaxPool2d(2))
+    )
+    signals = [{c.name: c for c in mapping.layers[0].connections}["hidden0_signal"] for mapping in (averaged, maximum)]
+    assert [(c.source, c.units, c.reach.synapses) for c in signals] == [("hidden0_pooled", 27, 108), ("credit of hidden0", 108, 108)]
+    tasks = [{task.name: task for p in mapping.processors for task in p.tasks}["credit of hidden0"] for mapping in (averaged, maximum)]
+    assert [task.words_out for task in tasks] == [4, 4 + 108]  # errors; a signal for each neuron
+    assert tasks[1].operations > tasks[0].operations
+    coarse = map_network(maps_network(tpl.Conv2d(3, 3, padding=1), shape=(1, 6, 6)), tpl.TESS(0.1, basis="walsh", grid=2))
+    (_, signal) = coarse.layers[0].connections
+    assert (signal.source, signal.units, signal.reach.synapses) == ("hidden0_grid", 12, 108)
+    (task,) = (task for p in coarse.processors for task in p.tasks if task.name == "credit of hidden0")
+    assert task.words_out == 12
+
+
+@pytest.mark.parametrize("case", MAPS)
+def test_every_operation_of_maps_has_its_place(case):
+    """Everything of neurons has a listing, and what pools says how."""
+    network, rule = MAPS[case]
+    made = circuit_listings(tpl.Learner(lively(network), rule, "fixed").circuits[1])
+    assert {"hidden0_neuron", "hidden0_trace", "hidden0_third_factors"} <= {*made.listings}
+    pools = [p for p in made.placements if "over windows" in p.note]
+    assert {p.place for p in pools} <= {"neuro-core", "embedded processor"}
+    assert any(("an OR" if case.endswith("maximum") else "synapses of weight 1") in p.note for p in pools)
+
+
+def test_large_networks_are_placed_without_tables():
+    blocks = [(64, 1), (128, 2), (256, 2)]
+    layers = [layer for channels, n in blocks for layer in (*[tpl.Conv2d(channels, 3, padding=1)] * n, tpl.MaxPool2d(2))]
+    network = tpl.Network.sequential((2, 32, 32), [*layers, tpl.Dense(256)], 10)
+    before = time.perf_counter()
+    mapping = map_network(network)
+    assert time.perf_counter() - before < 60
+    for connection in network.connections[:-1]:
+        held = sum(core.synapses[connection.name] for core in mapping.cores_of(connection.post))
+        assert held == connection.kind.synapse_count
 
 
 def test_instructions_are_written_out_over_what_is_no_neuron():
@@ -457,18 +548,34 @@ def by_the_interpreter(learner, samples, learns, monkeypatch):
     """Weights delivered and changed for each sample, as the interpreter does them one by one."""
     found = []
     accumulate, interpret = interpreter.OPERATION_TABLE[Accumulate], interpreter.interpret
+    products, pool = interpreter.OPERATION_TABLE[AccumulateProducts], dict(interpreter.OPERATION_TABLE)
     readout = Owner("readout"), Owner("connection", "readout"), Owner("plasticity", "readout")
     owner = [None]  # of the operation that is carried out
 
     def accumulating(step, o):
-        for units in interpreter._events(step.memory, o.events):
-            if o.table:
-                offsets = step.memory[f"{o.table}_offsets"]
-                done = sum(int(offsets[u + 1] - offsets[u]) for u in units)
-            else:
-                done = len(units) * step.memory[o.weights].shape[1]
-            found[-1]["readout" if o.owner in readout else "delivered"] += done
+        found[-1]["readout" if o.owner in readout else "delivered"] += sum(
+            sum(_reached(o.kind, unit) for unit in units) if o.kind else len(units) * step.memory[o.weights].shape[1]
+            for units in interpreter._events(step.memory, o.events)
+        )
         accumulate(step, o)
+
+    def learning(step, o):
+        active = interpreter._active(step.memory, o, 0, len(step.memory[o.third_factor]))
+        found[-1]["updated"] += sum(_reached(o.kind, unit) for units in active for unit in units)
+        products(step, o)
+
+    def pooling(step, o):
+        """Of the neurons' own: a credit's are done by processors, as is the way back of a maximum."""
+        back = isinstance(o, Unpool)
+        if o.owner.kind == "population" and not (back and o.pooling.mode == "max"):
+            w = o.pooling.windows(o.shape)
+            sizes = np.outer(w.end_y - w.first_y, w.end_x - w.first_x)
+            for row in step.memory[o.signal if back else o.source]:
+                maps = row.reshape(o.pooling.shape(o.shape) if back else o.shape) != 0
+                parts = [maps[:, y, x] * sizes[y, x] if back else maps[:, w.first_y[y] : w.end_y[y], w.first_x[x] : w.end_x[x]]
+                         for y, x in np.ndindex(*sizes.shape)]  # fmt: skip
+                found[-1]["delivered"] += sum(int(part.sum()) for part in parts)
+        pool[type(o)](step, o)
 
     def owned(carry_out):
         def carried_out(step, o):
@@ -482,7 +589,9 @@ def by_the_interpreter(learner, samples, learns, monkeypatch):
             found[-1]["readout updated" if owner[0] in readout else "updated"] += arrays["weight"].size
         return interpret(program, arrays, *more, **options)
 
-    monkeypatch.setitem(interpreter.OPERATION_TABLE, Accumulate, accumulating)
+    replaced = {Accumulate: accumulating, AccumulateProducts: learning, Pool: pooling, Unpool: pooling}
+    for kind, carry_out in replaced.items():
+        monkeypatch.setitem(interpreter.OPERATION_TABLE, kind, carry_out)
     for kind in (RunProgram, UpdateWeights):
         monkeypatch.setitem(interpreter.OPERATION_TABLE, kind, owned(interpreter.OPERATION_TABLE[kind]))
     monkeypatch.setattr(interpreter, "interpret", run)
@@ -496,18 +605,24 @@ def by_the_interpreter(learner, samples, learns, monkeypatch):
     return found
 
 
+def _reached(kind, unit):
+    """Synapses of a unit."""
+    return sum(tap.outputs.stop - tap.outputs.start for tap in interpreter.taps_of(kind, int(unit)))
+
+
 @pytest.mark.parametrize(
     ("network", "rule"),
     [
+        *MAPS.values(),
         (tpl.Network.dense((12, 9, 4), recurrent=True, seed=1), tpl.TP(contrast=3, train_target=True)),
         (tpl.Network.dense((12, 9, 4), recurrent=True, seed=1), replace(WALSH, update="sequence", learn_last=3)),
         (convolutional(), tpl.TP((0.0, 1e-3), contrast=2)),
     ],
-    ids=["TP", "TESS", "convolution"],
+    ids=[*MAPS, "TP", "TESS", "convolution"],
 )
 def test_operations_are_those_of_the_interpreter(network, rule, rng, monkeypatch):
     learner = tpl.Learner(lively(network), rule, "fixed")
-    samples = random_samples(rng, 2, network.n_inputs, network.n_classes, n_steps=6, rate=0.3)
+    samples = random_samples(rng, 2, network.n_inputs, network.n_classes, n_steps=5, rate=0.3)
     for learns in (True, False):
         counts = count(learner, samples, learns)
         expected = by_the_interpreter(learner, samples, learns, monkeypatch)

@@ -65,13 +65,36 @@ def test_weights_are_exactly_what_is_held(seed):
     plan(q.network, tpl.TP(0.0, 1e-3, 2), q.fixed)
 
 
-@pytest.mark.parametrize("convolution", [False, True], ids=["recurrent", "convolution"])
-def test_layers_alone_equal_the_learner(convolution):
+def pooled_network(neuron=None, **options):
+    """Averages that feed back, weights of each position, a maximum."""
+    layers = [
+        tpl.Conv2d(3, 3, padding=1, gain=3, recurrent=True),
+        tpl.AvgPool2d((3, 2)),
+        tpl.LocalConv2d(4, 2, gain=6),
+        tpl.MaxPool2d((1, 2)),
+    ]
+    return tpl.Network.sequential((1, 6, 6), layers, 3, neuron, seed=2, **options)
+
+
+def graded(rng, events):
+    return tpl.Events(events.times, events.units, events.n_steps, events.n_units, rng.integers(-8, 8, len(events)) / 8)
+
+
+NETWORKS = {
+    "recurrent": lambda rng, neuron: lively(tpl.Network.dense((12, 10, 3), neuron, 0.9, True)),
+    "convolution": lambda rng, neuron: spatial_network(rng, neuron, readout_decay=0.9),
+    "pooled": lambda rng, neuron: pooled_network(neuron, input_format=Format(5, 3)),
+}
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_layers_alone_equal_the_learner(kind):
     rng = np.random.default_rng(5)
     neuron = tpl.LIF(0.9, 0.8, current_decay=0.4, bias_to="current")
-    network = spatial_network(rng, neuron, readout_decay=0.9) if convolution else lively(tpl.Network.dense((12, 10, 3), neuron, 0.9, True))
+    network = NETWORKS[kind](rng, neuron)
     network = network.with_weights({"bias0": rng.normal(0, 0.1, network.shapes["bias0"]), "readout_bias": rng.normal(0, 0.1, 3)})
     events = recordings(rng, network)
+    events = [graded(rng, sample) for sample in events] if network.input_format else events
     q = tpl.quantise(network, events)
     for learner, formats in ((tpl.Learner(q.network, None, q.fixed), plan(q.network, None, q.fixed)), (tpl.Learner(network), REAL)):
         found = simulate(q.network if formats else network, formats, Batch.of(events))
@@ -81,6 +104,16 @@ def test_layers_alone_equal_the_learner(convolution):
                 np.testing.assert_array_equal(run.spikes[: sample.n_steps, row], spikes)
                 assert not run.spikes[sample.n_steps :, row].any()
             np.testing.assert_allclose(found.scores[row], told.scores, rtol=0 if formats else 1e-5, atol=0 if formats else 1e-5)
+
+
+def test_networks_that_pool_are_searched(rng):
+    network = pooled_network()
+    events = recordings(rng, network)
+    q = tpl.quantise(network, events, rule=tpl.TESS(0.1, basis="walsh"))
+    assert [layer.neurons for layer in q.report.layers] == [108, 8]
+    assert all(layer.agreement > 0.4 for layer in q.report.layers)  # what feeds back parts them
+    assert q.report.connections[2].name == "hidden1"
+    assert q.report.ranges.learning
 
 
 def test_the_report_is_right_by_hand():

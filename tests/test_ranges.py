@@ -1,7 +1,9 @@
 """Range analysis: no run ever leaves a proven interval, what fits passes, and what is too tight is refused by its name."""
 
 import json
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,22 +20,23 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import cli
-from tp_lava.backends.interpreter import interpret, interpret_step
-from tp_lava.circuit import AccumulateProducts
+from tp_lava.backends.interpreter import OPERATION_TABLE, interpret, interpret_step
+from tp_lava.circuit import AccumulateProducts, Pool, Unpool
 from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import FixedPoint, plan
+from tp_lava.circuit.payloads import SHARE_BITS, pooled_format
 from tp_lava.deploy import export_c
 from tp_lava.engine import Engine
 from tp_lava.errors import InvalidValueError, NumberRangeError
-from tp_lava.graph.connections import AllToAll
+from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.network import Connection, Network, Population
+from tp_lava.graph.pooling import Pool2d
 from tp_lava.numbers import Format, seed_key
 from tp_lava.pretrained import pretrained
-from tp_lava.ranges import LOIHI, Limits, analyse, check, check_ranges
+from tp_lava.ranges import LOIHI, Limits, analyse, check, check_ranges, maps
 from tp_lava.ranges.checking import circuit_of
 from tp_lava.ranges.evaluator import Evaluator
 from tp_lava.ranges.intervals import Interval
-from tp_lava.rules.base import RuleTeaching
 
 SEEDS = st.integers(0, 2**32 - 1)
 STEPS = 8
@@ -61,7 +64,7 @@ class Watch:
 def watched(circuit, memory, samples, seed=0):
     """Carry out samples, (T, rows, inputs) of bool with labels, and see everything."""
     memory["random_seed"][0], memory["samples_seen"] = seed_key(seed), np.zeros(1, np.int64)
-    watch, engine = Watch(), Engine(circuit, memory)
+    watch, engine, rng = Watch(), Engine(circuit, memory), np.random.default_rng(seed)
     for spikes, labels in samples:
         engine.begin(labels, len(spikes))
         memory["samples_seen"] += 1
@@ -69,6 +72,9 @@ def watched(circuit, memory, samples, seed=0):
             for row, on in enumerate(step):
                 units = np.flatnonzero(on)
                 memory["input_active"][row, : units.size], memory["input_count"][row] = units, units.size
+                if "input_value" in memory:
+                    format = circuit.buffers["input_value"].format
+                    memory["input_value"][row] = on * rng.choice([format.low, 1, format.high], on.size)
             interpret_step(circuit, memory, watch=watch)
             for name, buffer in circuit.buffers.items():
                 if buffer.format:
@@ -202,18 +208,137 @@ def assert_no_run_leaves_its_interval(rng, network, rule, batch_size, seed):
     return circuit, report
 
 
-@settings(max_examples=20)
-@given(SEEDS)
-def test_no_run_leaves_a_proven_interval(seed):
-    rng = np.random.default_rng(seed)
+def draws_that_ran(seeds, drawn):
+    """How many random networks were carried out, and stayed within; of the others fixed point has no form."""
+    ran = 0
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        network, rule = drawn(rng)
+        alone = rule is None or isinstance(rule.readout, tpl.Match) or isinstance(rule, SynapseState)
+        batch_size = 2 if not alone and rng.random() < 0.25 else 1
+        try:
+            assert_no_run_leaves_its_interval(rng, network, rule, batch_size, seed)
+        except NumberRangeError:
+            continue
+        ran += 1
+    return ran
+
+
+def random_case(rng):
     network = random_network(rng)
-    rule = random_rule(rng, network)
-    alone = rule is None or isinstance(rule.readout, tpl.Match) or isinstance(rule, SynapseState)
-    batch_size = 2 if not alone and rng.random() < 0.25 else 1
-    try:
-        assert_no_run_leaves_its_interval(rng, network, rule, batch_size, seed)
-    except NumberRangeError:
-        return
+    return network, random_rule(rng, network)
+
+
+def test_no_run_leaves_a_proven_interval():
+    assert draws_that_ran(range(20), random_case) >= 16
+
+
+def random_maps(rng):
+    """Convolutions, shared or not, strided and in groups, that pool as the rule can, over spikes or values."""
+    learns = [None, "tp", "tess"][rng.integers(3)]
+    pools = [tpl.MaxPool2d(2)] if learns == "tp" else [tpl.MaxPool2d(2), tpl.AvgPool2d(2), tpl.AvgPool2d(3, 2, 1), tpl.AdaptiveAvgPool2d(2)]
+    groups = int(rng.integers(1, 3))
+    first, second = ([tpl.Conv2d, tpl.LocalConv2d][rng.integers(2)] for _ in range(2))
+    layers = [first(2 * groups, 3, int(rng.integers(1, 3)), int(rng.integers(1, 3)), groups=groups, gain=4.0)]
+    layers += [pools[rng.integers(len(pools))]] if rng.random() < 0.7 else []
+    layers += [second(3, 2, padding=1, gain=4.0), *([tpl.Dense(4, gain=4.0)] if rng.random() < 0.5 else [])]
+    values = Format(4, 2, signed=bool(rng.integers(2))) if rng.random() < 0.5 else None
+    network = tpl.Network.sequential(
+        (groups * int(rng.integers(1, 3)), 6, 5), layers, 3, random_neuron(rng), 0.9, int(rng.integers(99)), values
+    )
+    update, readout = str(rng.choice(["step", "sequence"])), tpl.Readout(features=str(rng.choice(["trace", "count", "spike"])))
+    if learns == "tess":
+        return network, tpl.TESS(0.3, 0.3, basis="walsh", update=update, grid=int(rng.integers(1, 3)), readout=readout)
+    return network, learns and tpl.TP(0.3, 0.3, int(rng.integers(2, 4)), bool(rng.integers(2)), update, readout)
+
+
+def test_no_run_over_maps_leaves_a_proven_interval():
+    assert draws_that_ran(range(12), random_maps) >= 9
+
+
+def random_convolution(rng):
+    groups, shared = int(rng.integers(1, 3)), bool(rng.integers(2))
+    kernel, stride, dilation = (tuple(int(n) for n in rng.integers(1, most, 2)) for most in (4, 3, 3))
+    shape = (2 * groups, int(rng.integers(5, 8)), int(rng.integers(5, 8)))
+    return Convolution(shape, 3 * groups, kernel, stride, (1, 2), dilation, groups, shared=shared)
+
+
+def carried_out(operation, **arrays):
+    """An operation on arrays that are all there is."""
+    buffers = {name: SimpleNamespace(format=Format(32, 0)) for name in arrays}
+    OPERATION_TABLE[type(operation)](SimpleNamespace(memory=arrays, circuit=SimpleNamespace(buffers=buffers, fixed=True)), operation)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_sums_over_a_convolution_are_those_of_the_position_that_has_most(seed):
+    rng = np.random.default_rng(seed)
+    kind = random_convolution(rng)
+    weights, most = rng.integers(-99, 99, kind.weight_shape), int(rng.integers(1, 5))
+    held = Interval.of(*[np.moveaxis(weights, 0, -1)] * 2)
+    found = maps.convolved(kind, held, Interval.of(np.zeros(kind.n_inputs), np.full(kind.n_inputs, most)))
+    sums = [bound.sum(axis=1).astype(int) * most for matrix in [kind.matrix(weights)] for bound in (matrix.clip(max=0), matrix.clip(0))]
+    if kind.shared:
+        sums = [reach(bound.reshape(kind.channels, -1), axis=1) for reach, bound in zip((np.min, np.max), sums, strict=True)]
+    assert [bound[0].tolist() for bound in found] == [bound.tolist() for bound in sums]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_sums_of_changes_of_a_kernel_are_reached(seed):
+    rng = np.random.default_rng(seed)
+    kind = replace(random_convolution(rng), shared=True)
+    pre, third = rng.integers(1, 9, kind.shape[0]), rng.integers(-9, 9, kind.channels)
+    trace, signal = (np.repeat(each, size // len(each)) for each, size in ((pre, kind.n_inputs), (third, kind.size)))
+    change = np.zeros((*kind.kernel_shape, kind.channels), np.int64)
+    products = AccumulateProducts(change="change", third_factor="third", kind=kind, geometry="", trace="trace")
+    carried_out(products, change=change, third=np.stack([signal] * 2), trace=np.stack([trace] * 2))
+    low, high = maps.learned(kind, Interval.of(0 * trace, trace), Interval.of(signal, signal), rows=2)
+    assert (np.where(change > 0, high, low) == change).all()
+
+
+POOLINGS = [
+    Pool2d((2, 3), (1, 2), (1, 0), "sum"),
+    Pool2d((3, 2), (2, 1), (1, 1), "average"),
+    Pool2d((2, 2), (3, 3), (0, 0), "max"),
+    Pool2d((3, 3), (1, 1), (1, 1), "max"),
+    Pool2d(mode="average", size=(2, 3)),
+]
+
+
+@pytest.mark.parametrize("pooling", POOLINGS, ids=str)
+def test_what_pooling_can_make_is_reached(pooling):
+    shape, result = (2, 5, 7), pooling.shape((2, 5, 7))
+    arrays = {"source": np.repeat([3, 5], 35)[np.newaxis], "signal": np.repeat([-7, 4], result[1] * result[2])[np.newaxis]}
+    if pooling.mode == "max":
+        arrays["source"][0] = 0
+        arrays["source"][0, [17, 35 + 17]] = 9  # the largest of all windows over it
+    made = pooled_format(pooling, shape, Format(4, 0))
+    for operation, source, function, shares, shift in (
+        (Pool, "source", maps.pooled, made.shares, made.shift),
+        (Unpool, "signal", maps.unpooled, pooling.windows(shape).share if pooling.mode == "average" else None, SHARE_BITS),
+    ):
+        share = None if shares is None else np.rint(shares.ravel() * 2**SHARE_BITS).astype(np.int64)
+        given = {"source": "source", "into": "into"} | ({"signal": "signal"} if source == "signal" else {})
+        o = operation(**given, pooling=pooling, shape=shape, windows="", share="" if share is None else "share", shift=shift)
+        into = np.zeros((1, 70 if operation is Unpool else result[1] * result[2] * 2), np.int64)
+        carried_out(o, **arrays, into=into, **({} if share is None else {"share": share}))
+        found = function(o, Interval.of(arrays[source].clip(max=0), arrays[source].clip(0)), share)
+        by_channel = into.reshape(2, -1)
+        assert (by_channel.min(axis=1) >= found.low).all()
+        assert (by_channel.max(axis=1) <= found.high).all()
+        reached = np.where(found.high > 0, by_channel.max(axis=1), by_channel.min(axis=1))
+        if pooling.mode != "max" or source == "signal":
+            assert (reached == np.where(found.high > 0, found.high, found.low)).all()
+
+
+def test_large_networks_take_no_longer_than_small_ones():
+    """VGG-9 over 32 x 32: what channels have in common is looked at once."""
+    blocks = [(64, 1), (128, 2), (256, 2)]
+    layers = [layer for channels, n in blocks for layer in (*[tpl.Conv2d(channels, 3, padding=1)] * n, tpl.MaxPool2d(2))]
+    network = tpl.Network.sequential((2, 32, 32), [*layers, tpl.Dense(256)], 10)
+    before = time.perf_counter()
+    report = analyse(build_circuit(network, None, plan(network, None, FixedPoint())), steps=10)
+    assert time.perf_counter() - before < 20
+    assert "hidden4_input" in proven(report)
 
 
 @pytest.mark.parametrize("rule", OTHERS, ids=lambda rule: type(rule).__name__)
@@ -227,9 +352,8 @@ def test_no_run_of_other_rules_leaves_a_proven_interval(rule, update):
 
 @pytest.mark.parametrize("update", ["step", "sequence"])
 @pytest.mark.parametrize("rule", [tpl.TP(contrast=2), *OTHERS[:3]], ids=lambda rule: type(rule).__name__)
-def test_no_run_leaves_a_proven_interval_while_kernels_learn(rule, update, monkeypatch):
+def test_no_run_leaves_a_proven_interval_while_kernels_learn(rule, update):
     """Changes of weights that synapses share are summed exactly, and rounded once a step or a sample."""
-    monkeypatch.setattr(RuleTeaching, "_check", lambda teaching, learning: None)
     rng = np.random.default_rng(6)
     network = spatial_network(rng, random_neuron(rng))
     rule = replace(rule, rate=(0.2, 0.2), readout_rate=0.2, update=update)

@@ -376,3 +376,14 @@ def test_a_convolution_and_a_third_layer_are_drawn():
     assert f">{len(spatial.synapses().targets)} synapses, 8 bits<" in drawing
     assert drawing.count("<path") == 2  # the arrowhead, and the feedback of hidden1
     assert "credit" not in drawing
+
+
+def test_a_network_that_pools_and_learns_is_told(rng):
+    layers = [tpl.Conv2d(3, 3, padding=1, gain=4), tpl.MaxPool2d(2), tpl.Dense(6, gain=4)]
+    network = tpl.Network.sequential((1, 6, 6), layers, 4, seed=1)
+    page = render(gather(tpl.Learner(network, tpl.TP(0.1, 0.1, 2), "fixed"), random_samples(rng, 2, 36, 4, n_steps=6, rate=0.3)))
+    assert "hidden0_pooled pools by OR" in page
+    assert ">972 synapses, 8 bits<" not in page  # those beyond the edges are none
+    assert ">768 synapses, 8 bits<" in page
+    assert "network.unshare(&#34;hidden0&#34;)" in page
+    assert "raster-hidden0_pooled" not in page

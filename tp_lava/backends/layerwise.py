@@ -14,11 +14,13 @@ import numpy as np
 from tp_lava.backends.interpreter import Interpreter
 from tp_lava.circuit import ListEvents, Owner, names
 from tp_lava.circuit.build import build_circuit
+from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.formats import Formats
 from tp_lava.circuit.operations import events_of
-from tp_lava.data.events import Events
+from tp_lava.data.events import Events, values_of
 from tp_lava.dynamics.neuron import check_knows
 from tp_lava.graph.chain import ChainLayer, chain_of
+from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Network
 
 Array = np.ndarray
@@ -27,7 +29,9 @@ _KNOWN = frozenset({"decay", "threshold", "comparison", "reset", "current_decay"
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples side by side. spikes: (T, B, n) bool, shorter samples end in silence; lengths: (B,) steps of each."""
+    """Samples side by side. spikes: (T, B, n), bool or values of graded ones, shorter samples end in silence; lengths: (B,) steps of
+    each.
+    """
 
     spikes: Array
     lengths: Array
@@ -36,9 +40,10 @@ class Batch:
     def of(cls, events: Sequence[Events]) -> Batch:
         """Of recordings with the same units."""
         lengths = np.array([sample.n_steps for sample in events])
-        spikes = np.zeros((int(lengths.max()), len(events), events[0].n_units), bool)
+        graded = any(sample.is_graded for sample in events)
+        spikes = np.zeros((int(lengths.max()), len(events), events[0].n_units), np.float32 if graded else bool)
         for row, sample in enumerate(events):
-            spikes[sample.times, row, sample.units] = True
+            spikes[sample.times, row, sample.units] = values_of(sample)
         return cls(spikes, lengths)
 
     @property
@@ -49,9 +54,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class LayerRun:
-    """What a layer did. spikes: (T, B, n) bool, none after a sample's end; largest: |membrane| before reset and saturation."""
+    """What a layer did. spikes: (T, B, n) bool, none after a sample's end; sent: what others get of them, (T, B, units), as a circuit of
+    its formats holds it; largest: |membrane| before reset and saturation.
+    """
 
     spikes: Array
+    sent: Array
     largest: float
 
 
@@ -68,29 +76,32 @@ def simulate(network: Network, formats: Formats, batch: Batch) -> Simulation:
     below, within, runs = batch.spikes, batch.within, []
     for layer in chain_of(network):
         runs.append(run_layer(network, layer, formats, below, within))
-        below = runs[-1].spikes
+        below = runs[-1].sent
     return Simulation(tuple(runs), run_readout(network, formats, below, batch.lengths))
 
 
 def run_layer(network: Network, layer: ChainLayer, formats: Formats, below: Array, within: Array) -> LayerRun:
-    """A hidden layer on the spikes of what is below it, (T, B, n_in). formats: from circuit.formats.plan, or REAL."""
+    """A hidden layer on what is sent from below it, (T, B, n_in). formats: from circuit.formats.plan, or REAL."""
     check_knows(layer.neuron, _KNOWN, "layer-by-layer simulation")
     steps, rows, _ = below.shape
     owners = Owner("population", layer.name), *(Owner("connection", connection.name) for connection in layer.connections)
     part = _Part(network, formats, rows, owners)
     decay = part.real(names.of(layer.name, "decay")) if layer.neuron.decay < 1 else 1.0
-    spikes, largest = np.zeros((steps, rows, layer.size), bool), 0.0
+    spikes, largest, pooled = np.zeros((steps, rows, layer.size), bool), 0.0, names.of(layer.name, "output")
+    sent = np.zeros((steps, rows, layer.population.output_size), part.memory[pooled].dtype) if layer.population.pooling else spikes
     for step in range(steps):
         leaked = part.real(names.of(layer.name, "membrane")) * decay
         part.step(layer.forward.pre, below[step])
         spikes[step] = (part.memory[names.of(layer.name, "spike")] > 0) & within[step][:, None]
+        if layer.population.pooling:
+            sent[step] = part.memory[pooled] * within[step][:, None]
         before_reset = np.asarray(leaked + _drive(part, network, layer))
         largest = max(largest, float(np.abs(before_reset[within[step]]).max(initial=0.0)))
-    return LayerRun(spikes, largest)
+    return LayerRun(spikes, sent, largest)
 
 
 def run_readout(network: Network, formats: Formats, last: Array, lengths: Array) -> Array:
-    """Scores (B, classes) at each sample's end, physical. last: spikes of the last hidden layer, (T, B, n)."""
+    """Scores (B, classes) at each sample's end, physical. last: what the last hidden layer sends, (T, B, n)."""
     part = _Part(network, formats, last.shape[1], (Owner("readout"), Owner("connection", network.readout.name)))
     scores = np.zeros((last.shape[1], network.n_classes))
     for step, spikes in enumerate(last):
@@ -111,7 +122,11 @@ class _Part:
         self.memory = circuit.allocate() | {name: circuit.buffers[name].encode(value) for name, value in circuit.values.items()}
 
     def step(self, population: str, spikes: Array) -> None:
-        """One step. spikes: of the population whose events are given, (B, n) bool."""
+        """One step. spikes: of the population whose events are given, (B, n), or values: the input's physical ones, others as held."""
+        if population == INPUT and INPUT_VALUES in self.memory:
+            self.memory[INPUT_VALUES][...] = self._buffers[INPUT_VALUES].encode(spikes)
+        elif (pooled := names.of(population, "output")) in self.memory:
+            self.memory[pooled][...] = spikes
         active, count = (self.memory[name] for name in events_of(population))
         rows, units = np.nonzero(spikes)
         count[...] = np.bincount(rows, minlength=len(count))

@@ -202,6 +202,11 @@ class RunProgram(Conditional):
         units = dict(self.maps).get(port)
         return array.reshape(*array.shape[:-1], *units) if units else array
 
+    def seen_shape(self, port: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The same of an array's shape."""
+        shape = (1, *shape[1:]) if port in self.first else shape
+        return (*shape[:-1], *dict(self.maps).get(port, shape[-1:]))
+
     @property
     def reads(self) -> tuple[str, ...]:
         """See Operation."""

@@ -169,6 +169,8 @@ def _print(mapping: Mapping) -> None:
         for p in mapping.processors
     ]
     print_rows("embedded processors", processors)
+    for layer in (layer for layer in mapping.layers if layer.note):
+        print(layer.name, layer.note)
     print("\n".join(map(str, mapping.violations)) or "no limit is broken")
 
 

@@ -15,8 +15,10 @@ from tp_lava.divergence.causes import why, why_scores
 from tp_lava.divergence.forms import InLava as InLava
 from tp_lava.divergence.forms import NetworkForm, Trial, form_of
 from tp_lava.divergence.pair import FormPair, resolutions
+from tp_lava.divergence.replay import sent
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT, READOUT_BIAS
+from tp_lava.graph.network import Network
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def diverge(
         raise invalid("diverge", "tolerance", repr(tolerance), "a number >= 0, or None", "None follows from the forms' resolution")
     forms = form_of(a), form_of(b)
     _check_shapes(*forms)
-    recordings = _recordings(samples, forms[0].network.n_inputs)
+    recordings = _recordings(samples, forms[0].network)
     if forms[0].title == forms[1].title:
         for form, name in zip(forms, ("first", "second"), strict=True):
             form.title = f"{name} {form.title}"
@@ -90,7 +92,9 @@ class _Comparison:
 
     def __init__(self, pair: FormPair, trials: tuple[Trial, Trial], events: Events, tolerance: float | None, sample: int) -> None:
         self._pair, self._trials, self._tolerance, self._sample = pair, trials, tolerance, sample
-        self._below = (events.to_dense(), *trials[0].spikes)
+        layers = zip(pair.layers, trials[0].spikes, strict=True)
+        self._sent = tuple(sent(layer.population, spikes) for layer, spikes in layers)
+        self._below = (events.to_dense(), *self._sent)
 
     def first(self) -> Divergence | None:
         """Earliest step, then lowest layer, then lowest neuron; the readout, which stands at the end, last."""
@@ -126,8 +130,8 @@ class _Comparison:
 
     def _arriving(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(T,) each: the most that rounding of weights brings to an input in a step, and the most that arrives."""
-        pair, own = self._pair, self._trials[0].spikes[number]
-        counts = self._below[number].sum(axis=1), np.concatenate([[0], own[:-1].sum(axis=1)])
+        pair, below, own = self._pair, np.abs(self._below[number]), self._sent[number]
+        counts = below.sum(axis=1), np.concatenate([[0], own[:-1].sum(axis=1)])
         differences = weights = np.zeros(len(own))
         for connection, count in zip(pair.layers[number].connections, counts, strict=False):
             differences = differences + pair.explained(connection.name) * count
@@ -139,7 +143,7 @@ class _Comparison:
             return self._tolerance
         pair, steps = self._pair, len(self._below[0])
         largest = max(1.0, *(float(np.abs(trial.scores).max()) for trial in self._trials))
-        weights = pair.explained(pair.a.network.readout.name) * int(self._below[-1].sum())
+        weights = pair.explained(pair.a.network.readout.name) * float(self._below[-1].sum())
         bias = pair.explained(READOUT_BIAS) * steps
         decays, leaky = pair.readout_decays, min(pair.readout_decays) < 1
         slip = sum(pair.fixed) * 2.0**-13 * largest * steps if leaky and pair.rounded_decays(decays) else 0.0
@@ -181,10 +185,10 @@ def _check_shapes(a: NetworkForm, b: NetworkForm) -> None:
             raise invalid("diverge", one.name, "connected in two ways", "the same connection", "compare forms of one network")
 
 
-def _recordings(samples: Any, n_inputs: int) -> list[Events]:
+def _recordings(samples: Any, network: Network) -> list[Events]:
     recordings = [sample[0] if isinstance(sample, tuple) and sample else sample for sample in samples]
     if not recordings:
         raise invalid("diverge", "samples", "empty", "at least one recording", "give some that both forms should agree on")
     for events in recordings:
-        check_events(events, n_inputs)
+        check_events(events, network.n_inputs, network.input_format)
     return recordings

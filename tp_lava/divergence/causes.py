@@ -8,8 +8,9 @@ import numpy as np
 
 from tp_lava.divergence.forms import Trial
 from tp_lava.divergence.pair import FLOAT_ROUNDING, FormPair, resolutions
-from tp_lava.divergence.replay import NeuronForm, Replay, incoming, replay
+from tp_lava.divergence.replay import NeuronForm, Replay, incoming, replay, sent
 from tp_lava.dynamics.neuron import LIF
+from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.names import READOUT_BIAS
 from tp_lava.numbers import DECAY_BITS
 
@@ -17,7 +18,8 @@ from tp_lava.numbers import DECAY_BITS
 def why(pair: FormPair, trials: tuple[Trial, Trial], below: np.ndarray, number: int, neuron: int, step: int) -> tuple[str, Replay]:
     """The cause of a difference of a hidden neuron's spike or membrane, and the replay it is read from."""
     one, other = (NeuronForm.of(form, trial, number, neuron) for form, trial in zip((pair.a, pair.b), trials, strict=True))
-    seen = replay(one, other, below, trials[0].spikes[number], neuron, step)
+    own = trials[0].spikes[number]
+    seen = replay(one, other, below, sent(pair.layers[number].population, own), own[:, neuron], step)
     spiked = (bool(trials[0].spikes[number][step, neuron]), bool(trials[1].spikes[number][step, neuron]))
     return _Difference(pair, number, neuron, spiked, seen).cause(), seen
 
@@ -97,7 +99,7 @@ class _Difference:
             return f"weight rounding: accumulated difference {self.seen.terms['weights']:.3g}"
         connection = layer.connections[int(np.abs(shares[0]).max(initial=0.0) < np.abs(shares[1]).max(initial=0.0))]
         unit = int(np.argmax(np.abs(shares[layer.connections.index(connection)])))
-        if not connection.kind.shares_weights:
+        if isinstance(connection.kind, AllToAll):
             return _different_weights(self.pair, connection.name, self.neuron, unit)
         a, b = self.pair.each(lambda form: incoming(form, layer, self.neuron)[unit])
         return f"different weights: {connection.name} from unit {unit} to neuron {self.neuron} is {a:.6g} and {b:.6g}"

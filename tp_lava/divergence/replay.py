@@ -16,13 +16,15 @@ import numpy as np
 from tp_lava.divergence.forms import NetworkForm, Trial
 from tp_lava.graph.chain import ChainLayer
 from tp_lava.graph.connections import Convolution
+from tp_lava.graph.network import Population
+from tp_lava.graph.pooling import pooled
 
 TERMS = ("weights", "bias", "decay", "current_decay", "reset")
 
 
 @dataclass(frozen=True)
 class NeuronForm:
-    """One neuron in one form: w (n_in,) and r (n,) its weights, b its bias, v (T,) its membrane, constants as held."""
+    """One neuron in one form: w (n_in,) and r (units,) its weights, b its bias, v (T,) its membrane, constants as held."""
 
     w: np.ndarray
     r: np.ndarray
@@ -37,7 +39,7 @@ class NeuronForm:
         """Neuron `neuron` of hidden layer `number`."""
         layer = form.layers[number]
         bias = form.weights.get(layer.population.bias)
-        feedback = form.weights[layer.recurrent.name][neuron] if layer.recurrent else np.zeros(layer.size)
+        feedback = form.weights[layer.recurrent.name][neuron] if layer.recurrent else np.zeros(layer.population.output_size)
         return cls(
             incoming(form, layer, neuron),
             np.asarray(feedback, np.float64),
@@ -54,10 +56,26 @@ def incoming(form: NetworkForm, layer: ChainLayer, neuron: int) -> np.ndarray:
     kind, weights = layer.forward.kind, np.asarray(form.weights[layer.forward.name], np.float64)
     if not isinstance(kind, Convolution):
         return weights[neuron]
-    offsets, targets, taps = kind.synapses()
-    reached = np.flatnonzero(targets == neuron)
-    units = np.searchsorted(offsets, reached, side="right") - 1
-    return np.bincount(units, weights.ravel()[taps[reached]], kind.n_inputs)
+    channel, y, x = np.unravel_index(neuron, kind.output_shape)
+    kernel = weights[channel] if kind.shared else weights[channel, y, x]
+    (ya, rows), (xa, columns) = ((np.flatnonzero(seen >= 0), seen[seen >= 0]) for seen in (kind.taps(0)[y], kind.taps(1)[x]))
+    group = slice(*(int(channel) // (kind.channels // kind.groups) + np.arange(2)) * len(kernel))
+    maps = np.zeros(kind.pooled_shape)
+    maps[group, rows[:, None], columns] = kernel[:, ya[:, None], xa]
+    shapes = [pooled(kind.pooling[:count], kind.shape) for count in range(len(kind.pooling))]
+    for pooling, (_, height, width) in zip(reversed(kind.pooling), reversed(shapes), strict=True):
+        maps = pooling.paths(0, height).T @ maps @ pooling.paths(1, width)
+    return maps.ravel()
+
+
+def sent(population: Population, spikes: np.ndarray) -> np.ndarray:
+    """(T, units): what others get of a population's spikes, (T, n)."""
+    maps, shape = spikes.astype(np.float64), population.shape
+    for pooling in population.pooling:
+        maps = pooling.paths(0, shape[1]) @ maps.reshape(-1, *shape) @ pooling.paths(1, shape[2]).T
+        maps = (maps > 0).astype(np.float64) if pooling.mode == "max" else maps * pooling.windows(shape).share
+        shape = maps.shape[1:]
+    return maps.reshape(len(spikes), -1)
 
 
 @dataclass(frozen=True)
@@ -82,15 +100,17 @@ class Replay:
         return max(1.0, *self.largest)
 
 
-def replay(a: NeuronForm, b: NeuronForm, below: np.ndarray, own: np.ndarray, neuron: int, step: int) -> Replay:
-    """Up to `step`. below: (T, n_in) spikes of the layer below; own: (T, n) of this one, in both forms until `step`."""
+def replay(a: NeuronForm, b: NeuronForm, below: np.ndarray, back: np.ndarray, own: np.ndarray, step: int) -> Replay:
+    """Up to `step`. below: (T, n_in) sent by the layer below; back: (T, units) by this one, in both forms until `step`; own: (T,) the
+    neuron's spikes.
+    """
     u = [0.0, 0.0]
     filtered, term = dict.fromkeys(TERMS, 0.0), dict.fromkeys(TERMS, 0.0)
     shares, filtered_shares = ([np.zeros_like(a.w), np.zeros_like(a.r)] for _ in range(2))
     largest, pre = [0.0, 0.0], [0.0, 0.0]
     c, d = b.constants["current_decay"], b.constants["decay"]
     for t in range(step + 1):
-        s, fed = below[t].astype(np.float64), own[t - 1].astype(np.float64) if t else np.zeros(own.shape[1])
+        s, fed = below[t].astype(np.float64), back[t - 1].astype(np.float64) if t else np.zeros(back.shape[1])
         v = [side.v[t - 1] if t else 0.0 for side in (a, b)]
         filtered["current_decay"] = c * filtered["current_decay"] + (a.constants["current_decay"] - c) * u[0]
         for place, side in enumerate((a, b)):
@@ -105,7 +125,7 @@ def replay(a: NeuronForm, b: NeuronForm, below: np.ndarray, own: np.ndarray, neu
         for name in TERMS:
             term[name] = d * term[name] + filtered[name]
         term["decay"] += (a.constants["decay"] - d) * v[0]
-        if t < step and own[t, neuron]:
+        if t < step and own[t]:
             jumps = [pre[place] if side.zeroed else side.constants["reset_by"] for place, side in enumerate((a, b))]
             if a.zeroed and b.zeroed:
                 term = dict.fromkeys(TERMS, 0.0)

@@ -153,12 +153,17 @@ class Convolution:
         for pool in self.pooling:
             step = pool.paths(axis, n)
             paths, n = step if paths is None else step @ paths, len(step)
-        k, s, p, d = (getattr(self, name)[axis] for name in ("kernel", "stride", "padding", "dilation"))
-        taps = np.arange(self.output_shape[axis + 1])[:, None] * s + np.arange(k) * d - p
+        taps = self.taps(axis)
         convolved = np.zeros((len(taps), n), np.int64)
-        rows, columns = np.nonzero((taps >= 0) & (taps < n))
+        rows, columns = np.nonzero(taps >= 0)
         np.add.at(convolved, (rows, taps[rows, columns]), 1)
         return convolved if paths is None else convolved @ paths
+
+    def taps(self, axis: int) -> np.ndarray:
+        """Along an axis: which of the pooled units each tap of each position sees, -1 beyond the edges, (height or width, kernel)."""
+        k, s, p, d = (getattr(self, name)[axis] for name in ("kernel", "stride", "padding", "dilation"))
+        taps = np.arange(self.output_shape[axis + 1])[:, None] * s + np.arange(k) * d - p
+        return np.where(taps < self.pooled_shape[axis + 1], taps, -1).clip(-1)
 
     @property
     def geometry(self) -> np.ndarray:

@@ -87,7 +87,8 @@ class Pool2d:
 
     def paths(self, axis: int, n: int) -> np.ndarray:
         """Along an axis of n units: 1 where a unit is in a window, (windows, n)."""
-        count = self.shape((1, n, n))[axis + 1] if self.size is None else self.size[axis]
+        span = n + 2 * self.padding[axis] - self.kernel[axis]
+        count = span // self.stride[axis] + 1 if self.size is None else self.size[axis]
         first, end = self._along(axis, n, count)
         units = np.arange(n)
         return ((units >= first[:, None]) & (units < end[:, None])).astype(np.int64)

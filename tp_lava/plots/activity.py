@@ -24,15 +24,21 @@ def events(axes: Axes, events: Events) -> Axes:
 
 @drawing
 def raster(axes: Axes, outcome: Outcome, layer: int = 0, neurons: int = 40) -> Axes:
-    """Spikes of a layer's most active neurons, on their traces. outcome: from infer(..., record=True)."""
+    """Spikes of a layer's most active neurons, on their traces, or alone where what is traced is pooled.
+
+    outcome: from infer(..., record=True).
+    """
     spikes, traces = recorded("raster", outcome, "spikes"), recorded("raster", outcome, "traces")
     count_of("raster", "neurons", neurons, 1)
     layer = count_of("raster", "layer", layer, 0, len(spikes))
     shown = np.argsort(-spikes[layer].sum(axis=0), kind="stable")[:neurons]
-    axes.imshow(traces[layer][:, shown].T, aspect="auto", cmap=FROM_ZERO, origin="lower", interpolation="nearest", vmin=0)
+    own = traces[layer].shape == spikes[layer].shape
+    behind = traces[layer] if own else np.zeros_like(spikes[layer], np.float32)
+    axes.imshow(behind[:, shown].T, aspect="auto", cmap=FROM_ZERO, origin="lower", interpolation="nearest", vmin=0)
     steps, rows = np.nonzero(spikes[layer][:, shown])
     axes.plot(steps, rows, "|", color=COLOURS["spike"], markersize=4)
-    return finished(axes, xlabel="step", ylabel=f"neuron (the {len(shown)} most active)", title="spikes on their traces")
+    title = "spikes on their traces" if own else "spikes"
+    return finished(axes, xlabel="step", ylabel=f"neuron (the {len(shown)} most active)", title=title)
 
 
 @drawing

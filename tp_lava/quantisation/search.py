@@ -86,7 +86,7 @@ class Search:
             for connection in self._order(layer):
                 self._fixed = self._decided(connection, layer)
             self._fixed = self._placed(layer)
-            self._move_to(run_layer(self._network, layer, self._plan(self._fixed), self._below, self._within).spikes)
+            self._move_to(run_layer(self._network, layer, self._plan(self._fixed), self._below, self._within).sent)
         self._fixed = self._decided(self._network.readout, None)
         for name in self._weights.keys() - self._network.weights.keys():
             self._fixed = self._by_weights(name)
@@ -98,7 +98,7 @@ class Search:
         return layer.connections if once else (*layer.connections, layer.forward)
 
     def _move_to(self, below: np.ndarray) -> None:
-        """Go on to the layer that sees these spikes."""
+        """Go on to the layer that sees what is sent from below."""
         self._below, self._seen = below, dict[tuple, tuple[float, float]]()
 
     def _plan(self, fixed: FixedPoint) -> Formats:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,17 @@ from tp_lava.circuit import (
     ListEvents,
     MarkEvents,
     Operation,
+    Pool,
     RunProgram,
+    Unpool,
     UpdateWeights,
 )
+from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.operations import Conditional, events_of
 from tp_lava.graph.names import INPUT
 from tp_lava.ranges.evaluator import Evaluator
 from tp_lava.ranges.intervals import NAME, Array, Interval, corners
+from tp_lava.ranges.maps import by_channel, by_unit, convolved, learned, pooled, unpooled
 from tp_lava.ranges.states import closed
 
 _PASSES = 16  # after which what still grows is given its whole format
@@ -51,12 +56,14 @@ class ProgramUse:
     def of(cls, number: int, operation: RunProgram | UpdateWeights, circuit: Circuit) -> ProgramUse:
         """An operation of a circuit."""
         buffers, ports = dict(operation.bindings), operation.program.ports
-        first = operation.first if isinstance(operation, RunProgram) else ()
+        shapes = {port.name: circuit.shape(buffers[port.name]) for port in ports}
+        if isinstance(operation, RunProgram):
+            shapes = {port: operation.seen_shape(port, shape) for port, shape in shapes.items() if port not in operation.first}
         sizes = {
-            axis: circuit.sizes[along]
+            axis: size
             for port in ports
-            if port.axes and port.name not in first
-            for axis, along in zip(port.axes, circuit.buffers[buffers[port.name]].axes[-len(port.axes) :], strict=True)
+            if port.axes and port.name in shapes
+            for axis, size in zip(port.axes, shapes[port.name][-len(port.axes) :], strict=True)
         }
         return cls(number, operation, Evaluator(operation.program, sizes), {port.name: buffers[port.name] for port in ports})
 
@@ -90,7 +97,8 @@ class IntervalAnalysis:
         """What a buffer holds; a rate may also be anything below, down to zero, as schedules have it; a label is 0 or 1."""
         if buffer.name not in self.circuit.values:
             zero = np.zeros([1] * len(buffer.axes), np.int64)
-            return Interval(zero, zero + (buffer.role == "label"))
+            given = buffer.format if buffer.name == INPUT_VALUES else None
+            return Interval(zero, zero + (buffer.role == "label")) if given is None else Interval(zero + given.low, zero + given.high)
         held = np.asarray(self.memory[buffer.name], np.int64).reshape([self.circuit.sizes[axis] for axis in buffer.axes])
         interval = Interval(held, held)
         if buffer.name in self.circuit.rates:
@@ -137,7 +145,7 @@ class IntervalAnalysis:
         """Let a buffer also be what was found; it stays the same object if it already could."""
         old = self.buffers[name]
         if not found.within(old):
-            self.buffers[name] = old.hull(found)
+            self.buffers[name] = found if old.within(found) else old.hull(found)
 
     def _store_sum(self, name: str, found: Interval) -> None:
         """The same for what may exceed the buffer's format."""
@@ -146,61 +154,60 @@ class IntervalAnalysis:
         self._store(name, found.map(lambda array: np.clip(array, *whole)))
 
     def _whole(self, buffer: str) -> Interval:
-        format = self.circuit.buffers[buffer].format
-        assert format is not None
-        return Interval.of(format.low, format.high)
+        held = self.circuit.buffers[buffer]
+        assert held.format is not None
+        return Interval.of(held.format.low, held.format.high).map(lambda bound: bound.reshape([1] * len(held.axes)))
 
     # Events ---------------------------------------------------------------------------------------
     def _list_events(self, place: int, o: ListEvents, widen: bool) -> None:
-        spikes = self.buffers[o.spikes].high.max(axis=0) > 0
-        if (spikes & ~self.active[o.population]).any():
-            self.active[o.population] = self.active[o.population] | spikes
+        active = self.active[o.population]
+        sent = by_unit(self.buffers[o.spikes], len(active))
+        found = active | (sent.low < 0) | (sent.high > 0)
+        if (found != active).any():
+            self.active[o.population] = found
 
     def _mark_events(self, place: int, o: MarkEvents, widen: bool) -> None:
-        self._store(o.into, Interval.of(0, self.active[o.population][np.newaxis]))
+        self._store(o.into, self._sent(o.population, o.values).map(lambda bound: bound[np.newaxis]))
+
+    def _sent(self, events: str, values: str) -> Interval:
+        """What the units of a population send, (units,): 1 or a value, or nothing."""
+        active = self.active[events]
+        return by_unit(self.buffers[values], len(active)).or_zero() if values else Interval.of(0 * active, active)
 
     def _count_steps(self, place: int, o: CountSteps, widen: bool) -> None:
         """Counts have no format."""
 
     # Delivery -------------------------------------------------------------------------------------
     def _accumulate(self, place: int, o: Accumulate, widen: bool) -> None:
-        """Sums of the weights of any units that can spike; of a population of one-hot rows, any one weight. -> (1, targets)."""
-        held, active = self.buffers[o.weights], self.active[o.events]
-        if not self._changed(place, held, active):
+        """Sums over any units that can spike; of a population of one-hot rows, any one weight."""
+        held = self.buffers[o.weights]
+        if not self._changed(place, held, self.active[o.events], self.buffers.get(o.values)):
             return
-        if o.table:
-            found = self._over_synapses(o, held, active)
+        sent = self._sent(o.events, o.values)
+        if o.kind:
+            found = convolved(o.kind, held, sent)
         elif o.events in self._one_hot:
             found = held.collapsed(0)
         else:
-            low, high = (np.broadcast_to(bound, (len(active), bound.shape[1]))[active] for bound in held)
-            found = Interval(np.minimum(low, 0).sum(axis=0, keepdims=True), np.maximum(high, 0).sum(axis=0, keepdims=True))
+            products = corners(held, sent.map(lambda bound: bound[:, np.newaxis])).or_zero()
+            found = products.map(lambda bound: bound.sum(axis=0, keepdims=True))
         self._store_sum(o.into, found)
 
-    def _over_synapses(self, o: Accumulate, held: Interval, active: Array) -> Interval:
-        offsets, targets, taps = self._synapses(o.table)
-        size = self.circuit.shape(o.into)[-1]
-        counted = np.repeat(active, np.diff(offsets))
-        parts = np.minimum(held.low, 0), np.maximum(held.high, 0)
-        return Interval.of(*(np.bincount(targets[counted], part.ravel()[taps[counted]], size)[np.newaxis] for part in parts))
-
-    def _synapses(self, table: str) -> tuple[Array, ...]:
-        return tuple(np.asarray(self.circuit.values[name]) for name in synapse_table(table))
+    def _pool(self, place: int, o: Pool | Unpool, widen: bool) -> None:
+        source = self.buffers[o.source if isinstance(o, Pool) else o.signal]
+        if self._changed(place, source):
+            share = self.buffers[o.share].low if o.share else None
+            self._store(o.into, pooled(o, source, share) if isinstance(o, Pool) else unpooled(o, source, share))
 
     # Products of shared weights ---------------------------------------------------------------------
     def _accumulate_products(self, place: int, o: AccumulateProducts, widen: bool) -> None:
         """Every active synapse of every row may add its product, or not."""
-        third, (rows, n_post) = self.buffers[o.third_factor], self.circuit.shape(o.third_factor)
+        third = self.buffers[o.third_factor]
         source: Any = self.active[o.events] if o.events else self.buffers[o.trace]
-        if not self._changed(place, third, source):
-            return
-        offsets, targets, taps = self._synapses(o.table)
-        units = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-        pre = _by_unit(Interval.of(0, source) if o.events else source, len(offsets) - 1)
-        products = corners(pre.map(lambda bound: bound[units]), _by_unit(third, n_post).map(lambda bound: bound[targets]))
-        shape, bounds = self.circuit.shape(o.change), (np.minimum(products.low, 0), np.maximum(products.high, 0))
-        sums = (np.bincount(taps, bound, int(np.prod(shape))).reshape(shape) for bound in bounds)
-        self._integrate(place, o.change, Interval.of(*(rows * total for total in sums)))
+        if self._changed(place, third, source):
+            pre = self._sent(o.events, "") if o.events else by_unit(source, prod(o.kind.pooled_shape))
+            rows = self.circuit.shape(o.third_factor)[0]
+            self._integrate(place, o.change, learned(o.kind, pre, by_unit(third, o.kind.size), rows))
 
     # Programs -------------------------------------------------------------------------------------
     def _run(self, place: int, operation: RunProgram | UpdateWeights, widen: bool) -> None:
@@ -222,6 +229,7 @@ class IntervalAnalysis:
         """A buffer as a port sees it: units that it sees one by one, or does not tell apart, are one."""
         buffer = self.circuit.buffers[use.buffers[port]]
         held = self.buffers[buffer.name]
+        held = _on_maps(use.operation, port, held)
         while held.low.ndim > len(use.operation.program.port(port).axes):
             held = Interval(held.low.min(axis=0), held.high.max(axis=0))
         if buffer.role == "weight" and held.low.ndim == 2:
@@ -237,7 +245,9 @@ class IntervalAnalysis:
         elif added is not None and buffer.role in WEIGHTS:
             old = self.buffers[buffer.name]
             learns = (added.low < 0) | (added.high > 0)  # and so may in time be anything that its format holds
-            self._store(buffer.name, Interval(np.where(learns, whole.low, old.low), np.where(learns, whole.high, old.high)))
+            if not learns.all():
+                whole = Interval(np.where(learns, whole.low, old.low), np.where(learns, whole.high, old.high))
+            self._store(buffer.name, whole)
         elif added is not None and buffer.role == "state":
             self._integrate(use.number, buffer.name, added)
         elif buffer.format:
@@ -253,7 +263,7 @@ class IntervalAnalysis:
         values, index = use.evaluator.values(reads, port), dict(operation.program.writes)[port]
         once = use.evaluator.written(port, {index: Interval.total([values[part] for part in parts])})
         rows = self.circuit.shape(operation.third_factor)[0] if isinstance(operation, UpdateWeights) else 1
-        return Interval(np.minimum(once.low, 0) * rows, np.maximum(once.high, 0) * rows)
+        return once.or_zero().map(lambda bound: bound * rows)
 
     # Sums -----------------------------------------------------------------------------------------
     def _integrate(self, place: int, buffer: str, added: Interval) -> None:
@@ -274,10 +284,17 @@ class IntervalAnalysis:
         return 1 if cleared and all(_when(self.circuit.step[place]) == cleared for place in places) else self.steps
 
 
-def _by_unit(interval: Interval, count: int) -> Interval:
-    """One number for each unit, (count,), whatever its row."""
-    low, high = (np.atleast_2d(bound) for bound in interval)
-    return Interval(np.broadcast_to(low.min(axis=0), (count,)), np.broadcast_to(high.max(axis=0), (count,)))
+def _on_maps(operation: RunProgram | UpdateWeights, port: str, held: Interval) -> Interval:
+    """A buffer of units where a port sees (channels, positions) of them, or the channels of one position."""
+    if isinstance(operation, UpdateWeights):
+        of_units = operation.kind is not None and dict(operation.bindings)[port] == operation.third_factor
+        return by_channel(held, operation.kind.channels) if operation.kind and of_units else held
+    maps = dict(operation.maps).get(port)
+    if maps is None:
+        return held
+    *rows, units = held.low.shape
+    shape = (*rows, *(maps if units > maps[0] else (units, 1)))
+    return held.map(lambda bound: bound.reshape(shape))
 
 
 def _when(operation: Operation) -> tuple[str, int]:
@@ -291,6 +308,8 @@ OPERATION_TABLE: dict[type[Operation], Callable[[IntervalAnalysis, int, Any, boo
     CountSteps: IntervalAnalysis._count_steps,
     ListEvents: IntervalAnalysis._list_events,
     MarkEvents: IntervalAnalysis._mark_events,
+    Pool: IntervalAnalysis._pool,
     RunProgram: IntervalAnalysis._run,
+    Unpool: IntervalAnalysis._pool,
     UpdateWeights: IntervalAnalysis._run,
 }

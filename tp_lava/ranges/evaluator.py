@@ -14,7 +14,7 @@ import numpy as np
 
 from tp_lava.backends.interpreter import on_axes
 from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program
-from tp_lava.ranges.intervals import HUGE, Array, Axes, Interval, assumed, either, instruction, pieces
+from tp_lava.ranges.intervals import HUGE, Array, Axes, Interval, assumed, either, in_step, instruction, pieces
 
 _CLAMPED = {"min": 0, "select": 2}  # which argument of a saturating instruction is clamped
 _FUNCTIONS = ("piecewise", "shift_right", "and")  # what makes it worth while to look at a function octave by octave
@@ -83,7 +83,9 @@ class Evaluator:
         wanted: only what is needed for this port's write; clamped=False: as if nothing saturated.
         """
         needed = self._ancestors[dict(self.program.writes)[wanted]] if wanted else None
-        values = {index: reads[name] for name, index in self.program.reads}
+        values = dict(
+            zip((index for _, index in self.program.reads), in_step([reads[name] for name, _ in self.program.reads]), strict=True)
+        )
         narrower: dict[int, Interval] = {}
         for i in self.program.instructions:
             if needed is not None and i.result not in needed:

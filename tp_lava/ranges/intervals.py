@@ -1,7 +1,7 @@
 """Intervals of mantissas, and what each instruction makes of them.
 
-An interval is a pair of int64 arrays, least and greatest mantissa, over a program's axes; an axis along which nothing
-differs has size 1.
+An interval is a pair of int64 arrays, least and greatest mantissa, over a program's axes. An axis may be shorter than it is: each
+element then stands for as many in a row, as a channel does for its positions, and one for all along which nothing differs.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Interval(NamedTuple):
     @classmethod
     def total(cls, intervals: Sequence[Interval]) -> Interval:
         """The sum of all."""
-        return cls(np.asarray(sum(x.low for x in intervals)), np.asarray(sum(x.high for x in intervals)))
+        alike = in_step(intervals)
+        return cls(np.asarray(sum(x.low for x in alike)), np.asarray(sum(x.high for x in alike)))
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -46,7 +47,12 @@ class Interval(NamedTuple):
 
     def hull(self, other: Interval) -> Interval:
         """The smallest that contains both."""
-        return Interval(np.minimum(self.low, other.low), np.maximum(self.high, other.high))
+        a, b = in_step((self, other))
+        return Interval(np.minimum(a.low, b.low), np.maximum(a.high, b.high))
+
+    def or_zero(self) -> Interval:
+        """The smallest that also contains zero."""
+        return Interval(np.minimum(self.low, 0), np.maximum(self.high, 0))
 
     def meet(self, low: Array | int, high: Array | int) -> Interval:
         """What is also within low..high."""
@@ -54,7 +60,8 @@ class Interval(NamedTuple):
 
     def within(self, other: Interval) -> bool:
         """Whether the other one contains it."""
-        return bool((self.low >= other.low).all() and (self.high <= other.high).all())
+        a, b = in_step((self, other))
+        return bool((a.low >= b.low).all() and (a.high <= b.high).all())
 
     def map(self, change: Callable[[Array], Array]) -> Interval:
         """Both bounds changed in shape."""
@@ -63,6 +70,22 @@ class Interval(NamedTuple):
     def collapsed(self, axis: int) -> Interval:
         """With one element along an axis."""
         return Interval(self.low.min(axis=axis, keepdims=True), self.high.max(axis=axis, keepdims=True))
+
+
+def in_step(intervals: Sequence[Interval]) -> Sequence[Interval]:
+    """Intervals of as many axes, each axis of one length but where it is 1."""
+    shapes = {x.low.shape for x in intervals}
+    if len(shapes) == 1:
+        return intervals
+    most = [max(lengths) for lengths in zip(*shapes, strict=False)]
+    return [x.map(lambda bound: _in_step(bound, most)) for x in intervals]
+
+
+def _in_step(array: Array, most: Sequence[int]) -> Array:
+    for axis, (length, wanted) in enumerate(zip(array.shape, most, strict=False)):
+        if 1 < length < wanted:
+            array = np.repeat(array, wanted // length, axis=axis)
+    return array
 
 
 def either(a: Interval, can_a: Array, b: Interval, can_b: Array) -> Interval:
@@ -163,9 +186,8 @@ def _tabulated(table: Piecewise) -> Array:
 def _sum(axes: Axes, i: Instruction, a: Interval) -> Interval:
     """Of all elements or only some: a rule's own rows may be left out while running."""
     axis = axes.names.index(i["axis"])
-    count = axes.sizes[i["axis"]] if a.low.shape[axis] == 1 else 1
-    low, high = (reach.sum(axis=axis, keepdims=True) for reach in (np.minimum(a.low, 0), np.maximum(a.high, 0)))
-    return Interval(low * count, high * count)
+    count = axes.sizes[i["axis"]] // a.low.shape[axis]
+    return a.or_zero().map(lambda bound: bound.sum(axis=axis, keepdims=True) * count)
 
 
 def _truth(never: Array, always: Array) -> Interval:

@@ -166,7 +166,7 @@ class _Buffers:
         if name in self._circuit.values and (verdict := self._constant(buffer, format)):
             return verdict
         if name in self._populations:
-            return self._spikes(name, self._populations[name])
+            return self._spikes(self._populations[name])
         return self._clamped.get(name, (FITS, ""))
 
     def _sum(self, name: str, format: Format, low: int, high: int) -> _Verdict:
@@ -209,9 +209,8 @@ class _Buffers:
             return ERROR, f"{found} ({format} holds {format.low}..{format.high}); use membrane_frac <= {format.frac - 1}"
         return None
 
-    def _spikes(self, name: str, population: str) -> _Verdict:
-        can_spike = self._analysis.buffers[name].high.max(axis=0) > 0
-        spikes = np.broadcast_to(can_spike, self._analysis.active[population].shape)
+    def _spikes(self, population: str) -> _Verdict:
+        spikes = self._analysis.active[population]
         if not spikes.any():
             return SILENT, "no input reaches the threshold of any neuron"
         return FITS, f"{np.count_nonzero(~spikes)} of {spikes.size} neurons can never spike" if not spikes.all() else ""

@@ -29,7 +29,7 @@ def architecture(network: Network, rule: Rule | None, mapping: Mapping) -> str:
     """From the input down to the readout; beside each layer that learns, its credit."""
     last = len(network.layers) + 1
     parts = [_arrowhead(), *_row(0, "input", f"{network.n_inputs:,} units")]
-    for number, (layer, demand) in enumerate(zip(network.layers, mapping.layers, strict=True)):
+    for number, (layer, demand) in enumerate(zip(network.layers, _of_neurons(network, mapping), strict=True)):
         parts += _into(number, _synapses(demand, layer))
         neurons = f"{layer.size:,} neurons, decay {layer.neuron.decay:g}"
         parts += _row(number + 1, demand.name, neurons, colour_of(mapping, demand.name))
@@ -46,6 +46,12 @@ def architecture(network: Network, rule: Rule | None, mapping: Mapping) -> str:
     sizes = ", ".join(str(layer.size) for layer in network.layers)
     title = f"Architecture: {network.n_inputs} inputs, hidden layers of {sizes} neurons, {network.n_classes} classes"
     return picture(_WIDTH, _top(last) + _BOX + 6, title, parts)
+
+
+def _of_neurons(network: Network, mapping: Mapping) -> list[LayerDemand]:
+    """The layers that are neurons, and not units that pool them."""
+    named = {population.name for population in network.populations}
+    return [layer for layer in mapping.layers if layer.name in named]
 
 
 def _top(row: int) -> float:
@@ -108,7 +114,7 @@ def _arrowhead() -> str:
 
 def _synapses(demand: LayerDemand, layer: Layer) -> list[str]:
     (forward,) = (c for c in demand.connections if c.name == demand.name)
-    count = len(forward.table.targets) if forward.table else forward.units * demand.neurons
+    count = forward.reach.synapses if forward.reach else forward.units * demand.neurons
     kernel = [" x ".join(map(str, layer.connection.kernel)) + " convolution"] if layer.connection else []
     return [*kernel, _weights(count, forward.bits)]
 

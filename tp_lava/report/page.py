@@ -90,9 +90,9 @@ def _pictures(facts: Facts) -> dict[str, Any]:
         return Markup(svg.drawn(name, title, draw, size))
 
     counts, estimate, shown = facts.learning or facts.inference, facts.estimates[-1], facts.shown
-    layers = [demand.name for demand in facts.mapping.layers]
+    layers = [population.name for population in facts.network.populations]
     assert shown.traces is not None
-    wide, small, tall = (5.4, 2.8), (3.6, 2.3), (5.4, 1.2 + 0.42 * len(layers))
+    wide, small, tall = (5.4, 2.8), (3.6, 2.3), (5.4, 1.2 + 0.42 * len(facts.mapping.layers))
     made: dict[str, Any] = {
         "architecture": Markup(drawings.architecture(facts.network, facts.rule, facts.mapping)),
         "chips": [Markup(drawings.core_map(facts.mapping, chip)) for chip in drawings.shown_chips(facts.mapping)],

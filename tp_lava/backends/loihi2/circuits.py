@@ -30,11 +30,15 @@ from tp_lava.circuit import (
     ListEvents,
     MarkEvents,
     Operation,
+    Owner,
+    Pool,
     RunProgram,
+    Unpool,
     UpdateWeights,
 )
 from tp_lava.dynamics.program import Program
 from tp_lava.errors import invalid
+from tp_lava.graph.network import Population
 
 NEURO_CORE, LEARNING_ENGINE, EMBEDDED = "neuro-core", "learning engine", "embedded processor"
 
@@ -151,10 +155,32 @@ def axis_lengths(circuit: Circuit, operation: RunProgram) -> dict[str, int]:
     """Length of every axis of a program in its circuit."""
     lengths: dict[str, int] = {}
     for port, buffer in operation.bindings:
-        shape = circuit.shape(buffer)
-        shape = (1, *shape[1:]) if port in operation.first else shape
+        shape = operation.seen_shape(port, circuit.shape(buffer))
         lengths |= dict(zip(operation.program.port(port).axes, shape, strict=False))
     return lengths
+
+
+def axis_of(circuit: Circuit, buffer: str) -> str:
+    """The axis of a buffer's units."""
+    return circuit.buffers[buffer].axes[-1]
+
+
+def unit_axes(circuit: Circuit, population: Population) -> tuple[str, ...]:
+    """The axes of a population's neurons and of the units of each of its poolings: a layer each on the chip."""
+    pools = (o for o in circuit.of(Owner("population", population.name)) if isinstance(o, Pool))
+    return tuple(dict.fromkeys([population.name, *(axis_of(circuit, o.into) for o in pools)]))
+
+
+def is_handed_out(circuit: Circuit, o: Operation) -> bool:
+    """Whether a population leaves it to a processor: signals over a grid, for which it has no units, and the way back of a maximum,
+    which goes to the first neuron of a window that spikes.
+    """
+    if o.owner.kind != "population" or not isinstance(o, RunProgram | Unpool):
+        return False
+    if isinstance(o, Unpool) and o.pooling.mode == "max":
+        return True
+    axes = unit_axes(circuit, circuit.network.population(o.owner.name))
+    return not any(axis_of(circuit, name) in axes for name in o.writes)
 
 
 # Operations ---------------------------------------------------------------------------------------
@@ -169,9 +195,12 @@ def _run_program(back_end: Loihi2, circuit: Circuit, o: RunProgram) -> Placement
     written = [circuit.buffers[name] for name in o.writes]
     layer, elements = written[0].axes[-1], prod(circuit.shape(written[0].name))
     changed = next((b for b in written if b.role in ("weight", "kernel")), None)
-    if changed and changed.role == "weight":
+    layer = _reached(circuit, changed.name) if changed else layer
+    if changed and not _shares(circuit, changed.name):
         note = f"{changed.name} takes up the sum of its changes at a sample's end: dw = u_k*d, where the sum fits the tag d"
         return Placement(o.program.name, layer, LEARNING_ENGINE, prod(circuit.shape(changed.name)), note)
+    if is_handed_out(circuit, o):
+        return Placement(o.program.name, layer, EMBEDDED, 1, "of places of a grid, none of which is a neuron (backends/c)")
     if changed or gathers(o.program):
         what = "synapses share what it changes" if changed else "sums over neurons; its results are written back to the layer"
         return Placement(o.program.name, layer, EMBEDDED, 1, f"{what} (backends/c)")
@@ -183,7 +212,8 @@ def _run_program(back_end: Loihi2, circuit: Circuit, o: RunProgram) -> Placement
 
 
 def _update_weights(back_end: Loihi2, circuit: Circuit, o: UpdateWeights) -> Placement:
-    layer, elements = circuit.buffers[o.weights].axes[-1], prod(circuit.shape(o.weights))
+    layer = circuit.buffers[o.third_factor].axes[-1]
+    elements = o.kind.synapse_count if o.kind else prod(circuit.shape(o.weights))
     if found := unsuited(o):
         what, remedy = found
         return Placement(o.program.name, layer, EMBEDDED, elements, f"the learning engine does not have {what}; {remedy}")
@@ -197,6 +227,29 @@ def _accumulate_products(back_end: Loihi2, circuit: Circuit, o: AccumulateProduc
     return Placement(o.change, circuit.buffers[o.third_factor].axes[-1], EMBEDDED, prod(circuit.shape(o.change)), note)
 
 
+def _pool(back_end: Loihi2, circuit: Circuit, o: Pool | Unpool) -> Placement:
+    """Windows are wired by synapses of weight 1; only what hands a maximum's signal back must know which neuron spikes first."""
+    embedded = o.owner.kind == "credit" or is_handed_out(circuit, o)
+    if embedded:
+        how = "by its program" if isinstance(o, Pool) else "handed to the first neuron of a window that spikes"
+    elif isinstance(o, Pool) and o.pooling.mode == "max":
+        how = "an OR: integrate-and-fire units with a threshold of 1"
+    else:
+        how = "over synapses of weight 1, from or to units that send graded spikes"
+    note = f"{o.pooling.mode} over windows of {o.source}{'' if isinstance(o, Pool) else ', and back'}, {how}"
+    return Placement(o.into, axis_of(circuit, o.into), EMBEDDED if embedded else NEURO_CORE, prod(circuit.shape(o.into)), note)
+
+
+def _reached(circuit: Circuit, weights: str) -> str:
+    """The axis of the units that weights reach."""
+    post = next((c.post for c in circuit.network.connections if c.name == weights), "")
+    return post if post in circuit.sizes else circuit.buffers[weights].axes[-1]
+
+
+def _shares(circuit: Circuit, weights: str) -> bool:
+    return any(c.name == weights and c.kind.shares_weights for c in circuit.network.connections)
+
+
 def _no_program(back_end: Loihi2, circuit: Circuit, o: Operation) -> None:
     """Events and the count of steps: what the chip does by itself."""
 
@@ -207,6 +260,8 @@ OPERATION_TABLE: dict[type[Operation], Callable[[Loihi2, Circuit, Any], Placemen
     CountSteps: _no_program,
     ListEvents: _no_program,
     MarkEvents: _no_program,
+    Pool: _pool,
     RunProgram: _run_program,
+    Unpool: _pool,
     UpdateWeights: _update_weights,
 }

@@ -45,7 +45,7 @@ def engine_trace(circuit: Circuit, trace: str) -> str:
 def unsuited(operation: Operation) -> tuple[str, str] | None:
     """What of an update the learning engine does not have, and a remedy; None if it can carry it out."""
     if isinstance(operation, AccumulateProducts):
-        return "a weight that synapses share", "use an unshared convolution"
+        return "a weight that synapses share", f'use network.unshare("{operation.owner.name}")'
     if isinstance(operation, UpdateWeights) and synapse_states(operation):
         return "a state per synapse that decays", "use a term without filter"
     return None
@@ -63,5 +63,5 @@ def learning_string(circuit: Circuit, operation: UpdateWeights) -> str:
     rule, named = (TRACE_TIMES_THIRD, engine_trace(circuit, trace)) if trace else (SPIKE_TIMES_THIRD, "")
     fracs = {name: format.frac for name, b in circuit.buffers.items() if (format := b.format)}
     shift = fracs[operation.third_factor] + (fracs[trace] if trace else 0) - fracs[operation.weights]
-    change = "dw" if circuit.buffers[operation.weights].role == "weight" else "dd"
+    change = "dw" if circuit.buffers[operation.weights].role in ("weight", "kernel") else "dd"
     return f"{change} = {loihi_string(rule, {'y1': shift}, named)}"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
+from math import prod
 
 from tp_lava.backends.loihi2.learning_engine import presynaptic_trace, unsuited
 from tp_lava.circuit import Accumulate, RunProgram, UpdateWeights
@@ -13,6 +12,7 @@ from tp_lava.deploy.loihi2.demand import format_of, neuron_programs, on_cores, p
 from tp_lava.deploy.loihi2.limits import Violation
 from tp_lava.deploy.loihi2.mapping import Mapping
 from tp_lava.deploy.loihi2.placement import Core
+from tp_lava.graph.connections import Convolution
 from tp_lava.numbers import STOCK_TRACE_BITS, STOCK_WEIGHT_BITS
 
 Used = Iterable[tuple[str, int]]  # (what, how much of the limit it uses)
@@ -20,12 +20,12 @@ Used = Iterable[tuple[str, int]]  # (what, how much of the limit it uses)
 
 @dataclass(frozen=True)
 class Constraint:
-    """rule: its name; limit: that of a Limit; used: what uses how much of it; remedy: where that is more."""
+    """rule: its name; limit: that of a Limit; used: what uses how much of it; remedy: where that is more, or what says it of that."""
 
     rule: str
     limit: str
     used: Callable[[Mapping], Used]
-    remedy: str
+    remedy: str | Callable[[Mapping, str], str]
 
 
 def violations(mapping: Mapping) -> tuple[Violation, ...]:
@@ -33,8 +33,13 @@ def violations(mapping: Mapping) -> tuple[Violation, ...]:
     found: list[Violation] = []
     for c in CONSTRAINTS:
         limit = mapping.limits.named[c.limit]
-        found += [Violation(c.rule, what, used, limit.value, limit.unit, c.remedy) for what, used in c.used(mapping) if used > limit.value]
+        broken = [(what, used) for what, used in c.used(mapping) if used > limit.value]
+        found += [Violation(c.rule, what, used, limit.value, limit.unit, _remedy(c, mapping, what)) for what, used in broken]
     return (*found, *_chips_of_board(mapping))
+
+
+def _remedy(constraint: Constraint, mapping: Mapping, what: str) -> str:
+    return constraint.remedy if isinstance(constraint.remedy, str) else constraint.remedy(mapping, what)
 
 
 # Cores and chips ----------------------------------------------------------------------------------
@@ -101,7 +106,7 @@ def _processors(mapping: Mapping) -> Used:
 
 def _updates(mapping: Mapping) -> Iterator[UpdateWeights]:
     """What the learning engine does: all but the readout, whose synapses an embedded processor holds, and what it does not have."""
-    return (o for o in mapping.circuit.step if isinstance(o, UpdateWeights) and on_cores(o) and not unsuited(o))
+    return (o for o in mapping.circuit.step if isinstance(o, UpdateWeights) and on_cores(mapping.circuit, o) and not unsuited(o))
 
 
 def _third_factors(mapping: Mapping) -> Used:
@@ -124,7 +129,7 @@ def _shifts(mapping: Mapping) -> Used:
     """By how much a change is shifted to the weight's binary point, where no trace is in it."""
     buffers = mapping.circuit.buffers
     for o in _updates(mapping):
-        if not presynaptic_trace(o) and buffers[o.weights].role == "weight":
+        if not presynaptic_trace(o) and buffers[o.weights].role in ("weight", "kernel"):
             shift = format_of(buffers[o.third_factor]).frac - format_of(buffers[o.weights]).frac
             yield f"{o.third_factor} into {o.weights}", shift
 
@@ -141,8 +146,17 @@ def _synapse_states(mapping: Mapping) -> Used:
 
 def _shared_weights(mapping: Mapping) -> Used:
     """Synapses of a weight that learns: the engine changes it by what one synapse sees."""
-    learned = ((c.name, c.table) for layer in mapping.layers for c in layer.connections if c.plastic)
-    return ((name, int(np.bincount(table.taps).max())) for name, table in learned if table)
+    return ((c.name, c.reach.weight_uses) for layer in mapping.layers for c in layer.connections if c.plastic and c.reach)
+
+
+def _unshare(mapping: Mapping, name: str) -> str:
+    """What lets a convolution learn in the engine, and what that costs."""
+    kind, bits = mapping.circuit.network.connection(name).kind, format_of(mapping.circuit.buffers[name]).bits
+    assert isinstance(kind, Convolution)
+    own, shared = (
+        f"{n:,} weights of {-(-n * bits // 8):,} bytes" for n in (prod(replace(kind, shared=False).weight_shape), prod(kind.weight_shape))
+    )
+    return f'use network.unshare("{name}"), by which each position has weights of its own: {own} in place of {shared}'
 
 
 def _windows(mapping: Mapping) -> Used:
@@ -179,6 +193,6 @@ CONSTRAINTS = (
     Constraint("learning shift", "learning_shift", _shifts, "use a larger rate or third_factor_range, or a smaller weight exponent"),
     Constraint("summed change bits", "tag_bits", _summed_changes, 'use update="step"'),
     Constraint("synapse state bits", "tag_bits", _synapse_states, "use a term without filter, whose traces are the neurons'"),
-    Constraint("synapses of a weight", "synapses_of_weight", _shared_weights, "use an unshared convolution"),
+    Constraint("synapses of a weight", "synapses_of_weight", _shared_weights, _unshare),
     Constraint("learning window", "epoch_steps", _windows, "use a smaller learn_last, or None"),
 )

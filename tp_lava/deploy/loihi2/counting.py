@@ -10,25 +10,41 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from tp_lava.backends.loihi2.circuits import axis_lengths
+from tp_lava.backends.loihi2.circuits import axis_lengths, axis_of, unit_axes
 from tp_lava.backends.protocol import Memory, StepByStep
-from tp_lava.circuit import Accumulate, AccumulateProducts, Circuit, ListEvents, Operation, Owner, RunProgram, UpdateWeights
+from tp_lava.circuit import (
+    Accumulate,
+    AccumulateProducts,
+    Circuit,
+    ListEvents,
+    Operation,
+    Pool,
+    RunProgram,
+    Unpool,
+    UpdateWeights,
+)
+from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.labels import check_label
 from tp_lava.circuit.operations import SAMPLES, STEPS_LEFT, Conditional, events_of, rows_in_use
-from tp_lava.data.events import Sample, check_events
-from tp_lava.deploy.loihi2.demand import instructions, on_cores, steps_neurons
+from tp_lava.data.events import Events, Sample, check_events, values_of
+from tp_lava.deploy.loihi2.demand import instructions, on_cores, pooling_steps, steps_neurons
+from tp_lava.deploy.loihi2.reach import Reach
 from tp_lava.errors import invalid
+from tp_lava.graph.connections import Convolution
 from tp_lava.learner import Learner
 
 
 @dataclass(frozen=True)
 class LayerCounts:
-    """One population and one sample. synaptic, spikes: of the sample's own path; rule_*: of a rule's own rows, whose spikes count
+    """One population, or the units that pool one, and one sample.
+
+    synaptic, spikes: of the sample's own path; rule_*: of a rule's own rows, whose spikes count
     where they go anywhere; updates: plastic; neuron_updates: compartments stepped, those of a rule's rows among them.
     """
 
@@ -120,8 +136,13 @@ def _count_sample(learner: Learner, counter: _Counter, sample: Sample, learns: b
     learner.begin(check_label(label, learner.network.n_classes) if learns else None, n_steps=events.n_steps)
     memory = dict(learner.memory)
     counter.start(memory)
-    counter.steps(memory, events.offsets[np.newaxis], events.units, 0, events.n_steps)
+    counter.steps(memory, events.offsets[np.newaxis], events.units, 0, events.n_steps, _held_values(counter.circuit, events))
     return counter.result(events.n_steps, len(events))
+
+
+def _held_values(circuit: Circuit, events: Events) -> np.ndarray | None:
+    """Values of graded input, as they are held."""
+    return circuit.buffers[INPUT_VALUES].encode(values_of(events)) if INPUT_VALUES in circuit.buffers else None
 
 
 class _Counter(StepByStep):
@@ -132,13 +153,17 @@ class _Counter(StepByStep):
 
         self.circuit = circuit
         self._operations = [(o, CPU().compile(circuit, [o])) for o in circuit.step]
-        self._reached = {o.owner.name: circuit.buffers[o.into].owner for o in circuit.step if isinstance(o, Accumulate)}
+        self._layers = [axis for population in circuit.network.populations for axis in unit_axes(circuit, population)]
+        self._reached = {o.owner.name: axis_of(circuit, o.into) for o in circuit.step if isinstance(o, Accumulate)}
+        self._sources = {o.into: o.source for o in circuit.step if isinstance(o, Pool)}
+        self._listed = {o.population: o.spikes for o in circuit.step if isinstance(o, ListEvents)}
+        self._on_processors = [o for o in circuit.step if not on_cores(circuit, o)]
 
     def start(self, memory: Memory) -> None:
         """A sample begins: count from 0. Rows are in use or not for the whole of it."""
         self._memory, self._rows = memory, self.circuit.rows_used(memory)
         self._in_use = replace(self.circuit, sizes={**self.circuit.sizes, **self._rows})
-        self._counts = {Owner("population", p.name): Counter[str]() for p in self.circuit.network.populations}
+        self._counts = {axis: Counter[str]() for axis in self._layers}
         self._readout, self._credit = Counter[str](), 0
 
     def once(self, memory: Memory) -> None:
@@ -151,41 +176,62 @@ class _Counter(StepByStep):
     def result(self, steps: int, input_spikes: int) -> SampleCounts:
         """What came together."""
         kinds = [f.name for f in dataclasses.fields(LayerCounts)][1:]
-        layers = tuple(LayerCounts(owner.name, *(counts[kind] for kind in kinds)) for owner, counts in self._counts.items())
+        layers = tuple(LayerCounts(axis, *(counts[kind] for kind in kinds)) for axis, counts in self._counts.items())
         return SampleCounts(steps, input_spikes, layers, self._credit, self._readout["synaptic"], self._readout["updates"])
 
     # Operations -------------------------------------------------------------------------------
     def accumulate(self, o: Accumulate) -> None:
-        done = sum(self._synapses(o.weights, o.table, units) for units in self._events(o.events))
-        self._of(o)[self._kind("synaptic", o.into)] += done
+        """Sums that a connection pools first are synapses of the units below them."""
+        units = self._unpooled(o.events) if o.kind and o.kind.pooling else self._events(o.events)
+        self._at(o.into)[self._kind("synaptic", o.into)] += sum(self._synapses(o.weights, o.kind, active) for active in units)
 
     def list_events(self, o: ListEvents) -> None:
-        spikes = rows_in_use(self._memory[o.spikes], self.circuit.buffers[o.spikes].axes, self._rows)
-        self._of(o)[self._kind("spikes", o.spikes)] += int(np.count_nonzero(spikes))
+        """What is pooled is counted there, and a connection's own poolings are nobody's spikes."""
+        if o.owner.kind == "population" and o.spikes not in self._sources.values():
+            self._at(o.spikes)[self._kind("spikes", o.spikes)] += sum(map(len, self._active_in(o.spikes)))
+
+    def pool(self, o: Pool | Unpool) -> None:
+        """Spikes into the units that pool them, and signals back."""
+        if any(o is other for other in self._on_processors):
+            self._credit += pooling_steps(self._in_use, o)
+        elif o.owner.kind == "population":
+            reach, source = Reach.pooling(o.pooling, o.shape), o.source if isinstance(o, Pool) else o.signal
+            reach, active = reach if isinstance(o, Pool) else reach.back(), self._active_in(source)
+            self._at(o.into)[self._kind("synaptic", o.into)] += sum(map(reach.fans, active))
+            if isinstance(o, Pool):
+                self._at(o.into)["neuron_updates"] += prod(self._in_use.shape(o.into))
+                self._at(source)[self._kind("spikes", source)] += sum(map(len, active))
 
     def update_weights(self, o: UpdateWeights) -> None:
+        if o.kind:
+            self._of(o)["updates"] += self._learned(o, o.kind)
+            return
         n_pre, width = self._in_use.shape(o.weights)
         active = self._active(o)
         units = n_pre * self._in_use.shape(o.third_factor)[0] if active is None else sum(map(len, active))
         self._of(o)["updates"] += units * width
 
     def accumulate_products(self, o: AccumulateProducts) -> None:
-        self._of(o)["updates"] += sum(self._synapses(o.change, o.table, units) for units in self._active(o) or ())
+        self._of(o)["updates"] += self._learned(o, o.kind)
 
     def run_program(self, o: RunProgram) -> None:
         weights = [name for name in o.writes if self.circuit.buffers[name].role in ("weight", "kernel")]
         if weights:
             self._of(o)["updates"] += prod(self._in_use.shape(weights[0]))
-        elif not on_cores(o):
+        elif any(o is other for other in self._on_processors):
             self._credit += instructions(o.program, axis_lengths(self._in_use, o))
-        elif steps_neurons(o):
-            self._of(o)["neuron_updates"] += prod(self._in_use.shape(o.writes[0]))
+        elif steps_neurons(o) and axis_of(self.circuit, o.writes[0]) == o.owner.name:
+            self._at(o.writes[0])["neuron_updates"] += prod(self._in_use.shape(o.writes[0]))
 
     # Inside -----------------------------------------------------------------------------------
     def _of(self, o: Operation) -> Counter[str]:
         """The counts of the population that an operation belongs to, or that its connection reaches; else those of the readout."""
-        owner = o.owner if o.owner.kind == "population" else self._reached.get(o.owner.name, o.owner)
-        return self._counts.get(owner, self._readout)
+        name = o.owner.name if o.owner.kind == "population" else self._reached.get(o.owner.name, "")
+        return self._counts.get(name, self._readout)
+
+    def _at(self, buffer: str) -> Counter[str]:
+        """The counts of the layer that a buffer's units are; else those of the readout."""
+        return self._counts.get(axis_of(self.circuit, buffer), self._readout)
 
     def _kind(self, name: str, buffer: str) -> str:
         return name if self.circuit.buffers[buffer].axes[0] == SAMPLES else f"rule_{name}"
@@ -200,24 +246,44 @@ class _Counter(StepByStep):
         """Presynaptic units of each row for which something is learned; None: all."""
         if o.events:
             return self._events(o.events)
-        return [np.flatnonzero(row) for row in self._memory[o.trace]] if o.trace else None
+        return self._active_in(o.trace) if o.trace else None
 
-    def _synapses(self, weights: str, table: str, units: np.ndarray) -> int:
+    def _active_in(self, buffer: str) -> list[np.ndarray]:
+        """Units of each row in use for which a buffer has no zero."""
+        return [np.flatnonzero(row) for row in rows_in_use(self._memory[buffer], self.circuit.buffers[buffer].axes, self._rows)]
+
+    def _unpooled(self, events: str) -> list[np.ndarray]:
+        """Active units of what a connection pools before it lists these events."""
+        buffer = self._listed[events]
+        while buffer in self._sources:
+            buffer = self._sources[buffer]
+        return self._active_in(buffer)
+
+    def _synapses(self, weights: str, kind: Convolution | None, units: np.ndarray) -> int:
         """Synapses of some units."""
-        if not table:
-            return len(units) * self.circuit.shape(weights)[1]
-        offsets = self._memory[synapse_table(table)[0]]
-        return int((offsets[units + 1] - offsets[units]).sum())
+        return _reach(kind).fans(units) if kind else len(units) * self.circuit.shape(weights)[1]
+
+    def _learned(self, o: UpdateWeights | AccumulateProducts, kind: Convolution) -> int:
+        """Weights of a convolution that active units, pooled by it or not, change."""
+        reach = _reach(replace(kind, shape=kind.pooled_shape, pooling=()))
+        return sum(map(reach.fans, self._active(o) or ()))
 
     def _happens(self, o: Conditional) -> bool:
         on = not o.switch or self._memory[o.switch][0] != 0
         return bool(on and (not o.last_steps or 0 <= self._memory[STEPS_LEFT][0] < o.last_steps))
 
 
+@lru_cache(maxsize=64)
+def _reach(kind: Convolution) -> Reach:
+    return Reach.of(kind)
+
+
 _COUNTED: dict[type[Operation], Callable[[_Counter, Any], None]] = {
     Accumulate: _Counter.accumulate,
     AccumulateProducts: _Counter.accumulate_products,
     ListEvents: _Counter.list_events,
+    Pool: _Counter.pool,
     RunProgram: _Counter.run_program,
+    Unpool: _Counter.pool,
     UpdateWeights: _Counter.update_weights,
 }

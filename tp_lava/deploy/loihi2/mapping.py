@@ -90,6 +90,7 @@ class Mapping:
             "chips": [chip.number for chip in self.chips if layer.name in chip.layers],
             "synapses": sum(sum(core.synapses.values()) for core in cores),
             "state_bytes_per_neuron": -(-layer.state_bits // 8),
+            "note": layer.note,
             "instructions": {p.name: p.counts.instructions for p in layer.programs},
             "bytes": {part: sum(core.bytes[part] for core in cores) for part in cores[0].bytes},
         }
@@ -110,7 +111,8 @@ class Mapping:
         lines = [f"{self.size}, {board}"]
         for row in self.rows():
             kilobytes = sum(row["bytes"].values()) / 1024
-            lines.append(f"  {row['layer']}: {row['compartments']} compartments, {_counted(row['cores'], 'core')}, {kilobytes:.1f} KB")
+            size = f"{row['compartments']} compartments, {_counted(row['cores'], 'core')}, {kilobytes:.1f} KB"
+            lines.append(f"  {row['layer']}: {size}{row['note'] and '; '}{row['note']}")
         return "\n".join([*lines, *map(str, self.violations)])
 
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from tp_lava.deploy.loihi2.demand import ConnectionDemand, LayerDemand
 from tp_lava.deploy.loihi2.limits import Limits
-from tp_lava.graph.connections import Synapses
 
 
 @dataclass(frozen=True)
@@ -81,12 +80,10 @@ def _reached(connection: ConnectionDemand, cores: Sequence[Core] | None) -> np.n
     """Cores that each source unit reaches."""
     if cores is None:
         return 1
-    if connection.table is None:
+    if connection.reach is None:
         return len(cores)
-    offsets, targets, _ = connection.table
-    where = np.searchsorted(np.array([core.last for core in cores]), targets, side="right")
-    pairs = np.unique(np.repeat(np.arange(connection.units), np.diff(offsets)) * len(cores) + where)
-    return np.bincount(pairs // len(cores), minlength=connection.units)
+    reached = sum((connection.reach.into(core.first, core.last) > 0).astype(np.int64) for core in cores)
+    return np.repeat(reached, connection.reach.per_group, axis=0).ravel()
 
 
 class _Layer:
@@ -95,7 +92,6 @@ class _Layer:
     def __init__(self, demand: LayerDemand, axons: np.ndarray, limits: Limits) -> None:
         self.demand, self.limits = demand, limits
         self.axons = np.concatenate([[0], np.cumsum(axons)])
-        self.sparse = {c.name: _ByTarget(c.table, demand.neurons) for c in demand.connections if c.table}
 
     def cores(self) -> list[Core]:
         """Neurons in order, as many on each core as it holds, at least one."""
@@ -136,26 +132,12 @@ class _Layer:
     def _rows(self, c: ConnectionDemand, first: int, last: int) -> tuple[int, int, int]:
         """-> (sources, synapses, words) of a connection into a range: a row for each source, which starts on a word."""
         word, bits = self.limits.synapse_word.value, c.bits + c.sum_bits + c.state_bits
-        if c.table is None:
+        if c.reach is None:
             return c.units, c.units * (last - first), c.units * -(-(last - first) * bits // word)
         index = max(1, (self.limits.neurons_per_core.value - 1).bit_length())  # which neuron of the core
-        rows = self.sparse[c.name].rows(first, last)
+        rows = c.reach.into(first, last)
         words = -(-rows * (bits + index) // word)
-        return len(rows), int(rows.sum()), int(words.sum())
-
-
-class _ByTarget:
-    """A table of synapses by target, to count the rows of any range of targets."""
-
-    def __init__(self, table: Synapses, neurons: int) -> None:
-        order = np.argsort(table.targets, kind="stable")
-        self.sources = np.repeat(np.arange(len(table.offsets) - 1), np.diff(table.offsets))[order]
-        self.begins = np.searchsorted(table.targets[order], np.arange(neurons + 1))
-
-    def rows(self, first: int, last: int) -> np.ndarray:
-        """Synapses of each source that reaches the range."""
-        counts = np.bincount(self.sources[self.begins[first] : self.begins[last]])
-        return counts[counts > 0]
+        return tuple(int(each.sum()) * c.reach.per_group for each in (rows > 0, rows, words))  # type: ignore[return-value]
 
 
 def chips_of(cores: Sequence[Core], limits: Limits) -> Iterator[tuple[Core, ...]]:
