@@ -55,7 +55,7 @@ class Functions:
 
     def taps(self, kind: Convolution, lines: Sequence[str]) -> list[str]:
         """Lines for every position p that unit i reaches by a convolution: see templates/helpers.c.jinja."""
-        return self._helpers.taps(kind, "\n".join(lines)).splitlines()
+        return self._helpers.taps(kind, "\n".join(lines)).splitlines()  # type: ignore[attr-defined] # a macro
 
     def program(self, program: Program, types: Mapping[str, str]) -> tuple[str, CFunction]:
         """A program as a function, and its name. types: C type of the array of each port. Raises InvalidValueError."""
