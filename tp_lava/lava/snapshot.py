@@ -24,7 +24,7 @@ _RETRY_SECONDS = 5e-5
 
 
 class Snapshot(Arrays):
-    """Arrays by name as they were between two steps: weights (n_in, n_out), states, parameters, counters; read-only.
+    """Arrays by name as they were between two steps: weights with the units or channels that they reach last, states, parameters, counters; read-only.
 
     They are what the target holds: float32, or mantissas in fixed point (`formats` has their number formats). In a Process
     made of several, names begin with the part's label: "label/name". process: type of the Process.

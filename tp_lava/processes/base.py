@@ -19,7 +19,7 @@ VARS: set[str] = set()  # names of all Vars made of buffers: those that models h
 
 def visible(buffer: Buffer) -> bool:
     """Whether a buffer is a Var: all but events, tables and counters."""
-    return buffer.role != "random" and (not buffer.index or buffer.role == "switch")
+    return buffer.role not in ("random", "table") and (not buffer.index or buffer.role == "switch")
 
 
 class Process(AbstractProcess):
