@@ -18,7 +18,7 @@ from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
 from tp_lava.lava.learning import PERIOD, check_stock, first_weights, pause
 from tp_lava.learner import Learner
-from tp_lava.parts.graph import Graph, check_parts, graph_of, in_learning_engine
+from tp_lava.parts.graph import Graph, graph_of, in_learning_engine
 from tp_lava.parts.messages import SAMPLE_SIZE
 from tp_lava.parts.stages import lags_of
 from tp_lava.processes.base import VARS, Process, visible
@@ -91,7 +91,6 @@ class OnChipLearner(Process):
         """The parts that it is opened into. Raises InvalidValueError for a network that cannot be."""
         if self._graph is None:
             network, rule, stock = (self.proc_params[key] for key in ("network", "rule", "stock"))
-            check_parts(network)
             if stock:
                 check_stock(network, rule)
             graph = graph_of(network, rule)
