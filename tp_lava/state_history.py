@@ -64,7 +64,7 @@ def watch(
     steps: dict[str, list[np.ndarray]] = {name: [] for name in read}
     for step in range(events.n_steps):
         here = slice(events.offsets[step], events.offsets[step + 1])
-        learner.step(events.units[here], checked=True, values=events.values[here] if events.is_graded else None)
+        learner.step(events.units[here], checked=True, values=None if events.values is None else events.values[here])
         for name, now in read.items():
             steps[name].append(now())
     return StateHistory(

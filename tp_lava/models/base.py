@@ -1,6 +1,7 @@
 """The base class of our ProcessModels: Vars that are the simulator's own arrays, and a lock around each time step.
 
-Weights are seen with the units or channels that they reach first. Lava reads the arrays that the compiled programs use; what it writes acts from the next step on.
+Weights are seen with the units or channels that they reach first. Lava reads the arrays that the compiled programs use; what it writes
+acts from the next step on.
 """
 
 from __future__ import annotations

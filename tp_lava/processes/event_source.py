@@ -25,15 +25,22 @@ class EventSource(Process):
     the first carries it; pause: silent time steps between two samples (not asynchronously); format: of graded input, the network's
     input_format.
 
-    Ports: s_out (n_units,) the spikes of this step, of graded input their values as integers of the format, rounded; sample_out (4,) start of a sample (0/1), its label or -1, its steps
-    left (1: this is the last, 0: no sample), target streams (0: all; -1: nothing happens in this step); packet_out, the same
-    asynchronously, many steps in one message.
+    Ports: s_out (n_units,) the spikes of this step, of graded input their values as integers of the format, rounded; sample_out
+    (4,) start of a sample (0/1), its label or -1, its steps left (1: this is the last, 0: no sample), target streams (0: all; -1:
+    nothing happens in this step); packet_out, the same asynchronously, many steps in one message.
     Var: played (1,), samples played so far. Hardware: embedded processor or host.
-    Raises InvalidValueError for no samples, values beyond the format, another number of flags, or a period or pause that is no integer >= 1 or >= 0.
+    Raises InvalidValueError for no samples, values beyond the format, another number of flags, or a period or pause that is no
+    integer >= 1 or >= 0.
     """
 
     def __init__(
-        self, samples: Sequence[tuple[Events, int]], labelled: bool | Sequence[bool] = True, period: int = 1, pause: int = 0, format: Format | None = None, **parameters
+        self,
+        samples: Sequence[tuple[Events, int]],
+        labelled: bool | Sequence[bool] = True,
+        period: int = 1,
+        pause: int = 0,
+        format: Format | None = None,
+        **parameters,
     ) -> None:
         obj, count = "EventSource", len(samples)
         if count == 0:

@@ -37,12 +37,13 @@ class OnChipLearner(Process):
 
     Standardised connections are folded: they deliver the same, and learn plain weights.
 
-    Ports: s_in (n_inputs,) spikes, of graded input their values as integers of its format; sample_in (4,) start, label or -1, steps left (see EventSource); packet_in, the same
-    asynchronously; score_out (n_classes,) the readout after each step, or after each sample asynchronously; sample_out
+    Ports: s_in (n_inputs,) spikes, of graded input their values as integers of its format; sample_in (4,) start, label or
+    -1, steps left (see EventSource); packet_in, the same asynchronously; score_out (n_classes,) the readout after each
+    step, or after each sample asynchronously; sample_out
     (4,) the sample message of the step that score_out tells of. Opened into layers (select_sub_proc_model=True), that is
     `lag` steps behind sample_in: one for each connection.
-    Vars: every weight (n_out, n_in), or as Network.shapes has it, state, third factor, error and parameter by the name of its buffer, for example
-    hidden0, hidden0_membrane, target0_trace, hidden0_rate, hidden0_learning (0: this layer keeps its weights) and
+    Vars: every weight, in the shape that Network.shapes has, state, third factor, error and parameter by the name of its
+    buffer, for example hidden0, hidden0_membrane, target0_trace, hidden0_rate, hidden0_learning (0: this layer keeps its weights) and
     contrast (target streams from the next sample on, 2..K); learning (1,): 0 switches all learning off. Initial values
     are physical; once running they are what the target holds: float32, or mantissas in fixed point (`buffer(name)` has
     the format). Hardware: neuro-cores, learning engine and embedded processor together.
