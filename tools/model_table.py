@@ -217,6 +217,7 @@ def _features() -> dict[str, dict[str, Case]]:
             "leaky scores": Case(replace(plain, readout_decay=0.9)),
             "a connection that skips a layer": Case(_joined()),
             "feedback from a layer above": Case(_joined(recurrent=True)),
+            "graded input": Case(replace(plain, input_format=tpl.Format(8, 4))),
         },
         "Convolutions": {
             "infers": Case(_maps(tpl.SumPool2d(2), convolution), None),
