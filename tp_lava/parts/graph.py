@@ -36,10 +36,9 @@ _KEPT = ("weight", "kernel", "bias", "moment")  # roles of what is too much to s
 class PartInput:
     """A port on which a part receives what another part writes.
 
-    signal: buffer of the circuit that travels, or the input; buffers: those it fills, of spikes the lists of events and, where they have
-    any, their values; shape: of
-    its messages; stage: the first that needs it; delay: Lava steps from its arrival to that; recurrent: it comes of the time step
-    before, so nothing of it counts when a sample starts.
+    signal: buffer of the circuit that travels, or the input; buffers: those it fills, of spikes the lists of events and their values, if
+    they have any; shape: of its messages; stage: the first that needs it; delay: Lava steps from its arrival to that; recurrent: it comes
+    of the time step before, so nothing of it counts when a sample starts.
     """
 
     name: str

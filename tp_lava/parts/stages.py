@@ -70,7 +70,7 @@ class Flow:
 
     def __init__(self, circuit: Circuit) -> None:
         lists = [o for o in circuit.step if isinstance(o, ListEvents)]
-        given = {*events_of(INPUT), *({INPUT_VALUES} & circuit.buffers.keys())}
+        given = *events_of(INPUT), *((INPUT_VALUES,) if INPUT_VALUES in circuit.buffers else ())
         listed = dict.fromkeys(given, INPUT) | {name: o.spikes for o in lists for name in events_of(o.population)}
         self.spikes = set(listed.values())
         first = dict.fromkeys(given, -1)

@@ -145,8 +145,8 @@ class TraceLIF(LayerProcess):
         third_factor = -rate * A * sum_c error[c] * coefficient[c]          A: surrogate derivative, or what a rule's term has
 
     TP: coefficients are the target traces, which neurons for the target rows have too; TESS: those of its basis, and one third factor
-    for each term. layer: number of the population; one
-    that pools sends what its windows make of its spikes. See tp_lava.dynamics.neuron, third_factor and the rules for the equations.
+    for each term. A population that pools sends what its windows make of its spikes. layer: number of the population. See
+    tp_lava.dynamics.neuron, third_factor and the rules for the equations.
     Ports: a_in (n,), s_out (n,), sample_in (4,), acted on one step later, sample_out (4,), of the step computed; feedback_in (n,) from
     a recurrent connection, input_<weights>_in (n,) from further ones; error_in (K or classes,) from the credit, or the readout;
     third_factor_out (n,), with a rule of several terms for example causal_third_factor_out, to the connections; trace_out,
