@@ -1,5 +1,7 @@
 """Convolutions that learn, pooled populations and graded input in Lava: one Process or opened into layers, as in the engine."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from opened import PRECISIONS, SKIPPED, assert_same_memory, in_engine, in_layers
@@ -25,7 +27,12 @@ def graded(layers):
     return network(layers, input_format=Format(4, 1))
 
 
+def dense():
+    return replace(tpl.Network.dense((72, 8, 4), tpl.LIF(0.9, 0.3), recurrent=True), input_format=Format(4, 1))
+
+
 FORMS = {
+    "TP, dense, graded": lambda: (dense(), tpl.TP(0.1, 0.01, 3)),
     "TP, maximum, average": lambda: (network(MAX), tpl.TP(0.1, 0.01, 3)),
     "TP, unshared, graded": lambda: (graded(UNSHARED), tpl.TP(0.1, 0.01, 3)),
     "TP, at a sample's end": lambda: (network(MAX), tpl.TP(0.1, 0.01, 3, update="sequence")),
@@ -118,5 +125,7 @@ def test_what_connections_and_sources_refuse(rng):
         PlasticConv(made, None, "readout")
     with pytest.raises(tpl.InvalidValueError, match="sample: events is graded, but must be plain spikes"):
         EventSource(samples_for(made, rng))
+    with pytest.raises(tpl.InvalidValueError, match="that learns from plain spikes"):
+        tpl.lava.run(dense(), tpl.TP(contrast=2), samples_for(made, rng), layers="stock")
     with pytest.raises(tpl.InvalidValueError, match="sample: values is"):
         EventSource(samples_for(made, rng), format=Format(2, 1))
