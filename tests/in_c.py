@@ -8,7 +8,9 @@ from tp_lava.backends.c.compiled import State, build
 from tp_lava.backends.c.members import TYPES, unit_type
 from tp_lava.backends.c.program import Functions, c_type, prelude
 from tp_lava.backends.scalar import scratch_of
+from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.operations import rows_in_use
+from tp_lava.data.events import values_of
 from tp_lava.deploy.c import library_of
 
 STRICT = ("-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Werror")
@@ -46,6 +48,7 @@ class InC:
         self.library = library_of(learner, "network")
         self.loaded = build(self.library.files, folder, (*STRICT, *options), compiler)
         self.unit = np.dtype(TYPES[unit_type([circuit for circuit in learner.circuits if circuit])])
+        self.graded = next((m for m in self.library.members if m.name == INPUT_VALUES), None)
         state = State(self.library.members)
         ctypes.memset(ctypes.byref(state.struct), 255, self.library.state_bytes)
         self.state, self.arrays = state.struct, state.arrays
@@ -54,14 +57,18 @@ class InC:
     def begin(self, label, n_steps):
         return self.loaded.network_begin(ctypes.byref(self.state), -1 if label is None else label, n_steps)
 
-    def step(self, units):
-        units = np.ascontiguousarray(units, self.unit)
-        return self.loaded.network_step(ctypes.byref(self.state), units.ctypes.data_as(ctypes.c_void_p), len(units))
+    def step(self, units, values=None):
+        """values: mantissas, where the input is graded."""
+        given = [np.ascontiguousarray(units, self.unit)]
+        if self.graded:
+            given.append(np.ascontiguousarray(values, TYPES[self.graded.type]))
+        return self.loaded.network_step(ctypes.byref(self.state), *(a.ctypes.data_as(ctypes.c_void_p) for a in given), len(units))
 
     def present(self, events, label):
         assert self.begin(label, events.n_steps) == 0
+        values = self.graded.format.quantise(values_of(events)) if self.graded else np.zeros(len(events))
         for begin, end in zip(events.offsets[:-1], events.offsets[1:], strict=True):
-            assert self.step(events.units[begin:end]) == 0
+            assert self.step(events.units[begin:end], values[begin:end]) == 0
 
     def read(self, classes):
         scores = np.zeros(classes, np.int32)

@@ -20,7 +20,7 @@ PRECISIONS = {"fixed_pt": "fixed", "floating_pt": "float"}
 def in_layers(network, rule, samples, tag, change=None, *, learn=True, stock=False):
     """The learner's twin and the scores after all samples, from Lava. change: what to do with the chip before the first step."""
     chip, sink = OnChipLearner(network, rule, SEED, stock=stock), ScoreSink(network.n_classes, len(samples))
-    source = EventSource(samples, learn if rule else False, **chip.timing())
+    source = EventSource(samples, learn if rule else False, format=network.input_format, **chip.timing())
     source.s_out.connect(chip.s_in)
     source.sample_out.connect(chip.sample_in)
     chip.score_out.connect(sink.score_in)
@@ -45,7 +45,9 @@ def in_engine(network, rule, samples, tag, change=None, learn=True):
 def assert_same_memory(found, expected, tag):
     """Every weight, state, parameter and counter; what is left over from one step to the next is not compared."""
     for name, buffer in expected.buffers.items():
-        if (buffer.role in ("weight", "bias", "state", "parameter", "random") and not buffer.index) or buffer.role == "switch":
+        if buffer.owner.kind == "input":
+            continue
+        if (buffer.role in ("weight", "kernel", "bias", "state", "parameter", "random") and not buffer.index) or buffer.role == "switch":
             a, b = found.memory[name], expected.memory[name]
             if tag == "fixed_pt":
                 np.testing.assert_array_equal(a, b, name)

@@ -35,9 +35,9 @@ class OutputFeedback(Credit):
         """See Credit."""
         b, path = builder, sample_path(population)
         rng = np.random.default_rng((self.seed, b.network.populations.index(population)))
-        signs = rng.choice((-1, 1), (b.sizes[CLASSES], population.size))
+        signs = rng.choice((-1, 1), (b.sizes[CLASSES], population.output_size))
         with b.owned(Owner("credit", population.name), "error"):
-            feedback = b.parameter(path.of("feedback_signs"), SIGN, signs, (CLASSES, population.name), local="feedback_signs")
+            feedback = b.parameter(path.of("feedback_signs"), SIGN, signs, (CLASSES, b.axis(population.name)), local="feedback_signs")
         return [Signal(path, feedback, READOUT_ERROR, sample_events(b, population, after_readout=True))]
 
 

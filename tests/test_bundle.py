@@ -264,7 +264,7 @@ def convolution():
     ("arguments", "message"),
     [
         ({"model": "float"}, "export: precision is float, but must be fixed"),
-        ({"model": "convolution"}, "export: hidden0: connection is a convolution, but must be all-to-all where opened into Processes"),
+        ({"model": "convolution"}, "export: network is with hidden0, a convolution, but must be of all-to-all connections"),
         ({"model": "match"}, r"export: rule.readout is Match\(\), but must be a Readout where opened into Processes"),
         ({"name": "2nd"}, "export: name is '2nd'"),
         ({"out": __file__}, r"export: out is .*test_bundle.py, a file, but must be a folder"),

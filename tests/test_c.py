@@ -98,7 +98,30 @@ def convolution(rng, **options):
     return tpl.Network.of_layers(spatial.n_inputs, layers, 3, weights, **options)
 
 
-LEARNERS = {
+MAPS = {
+    "max": (tpl.Conv2d(3, 3, padding=1, gain=2), tpl.MaxPool2d(2), tpl.Conv2d(4, 3, padding=1, gain=3), tpl.Dense(7, gain=4)),
+    "average": (tpl.Conv2d(3, 3, gain=2), tpl.AvgPool2d(3, 2, padding=1), tpl.Conv2d(4, 2, gain=4), tpl.AvgPool2d(2), tpl.Dense(7, gain=4)),
+    "unshared": (tpl.LocalConv2d(4, 3, padding=1, stride=2, groups=2, gain=3), tpl.SumPool2d(2), tpl.LocalConv2d(5, 2, padding=1)),
+    "pooled first": (tpl.SumPool2d(2), tpl.Conv2d(4, 3, padding=1, groups=2, gain=2), tpl.MaxPool2d(2), tpl.Dense(7, gain=4)),
+}
+
+
+def maps(layers, **options):
+    """A network of convolutions over 2 x 8 x 8 inputs."""
+    return tpl.Network.sequential((2, 8, 8), MAPS[layers], 4, tpl.LIF(0.9, 0.3), 0.8, seed=1, **options)
+
+
+GRADED = {"input_format": Format(4, 1, signed=False)}
+CONVOLUTIONS = {
+    "conv_tp_max": lambda: (maps("max"), tpl.TP(0.1, 0.01, 3)),
+    "conv_tp_average": lambda: (maps("average"), tpl.TP(0.1, 0.01, 3, update="sequence")),
+    "conv_tp_unshared_graded": lambda: (maps("unshared", **GRADED), tpl.TP(0.1, 0.01, 3)),
+    "conv_tess_sequence": lambda: (maps("average"), tpl.TESS(1.0, 0.01, basis="walsh")),
+    "conv_tess_step": lambda: (maps("max"), tpl.TESS(1.0, 0.01, basis="walsh", update="step", activity="trace", grid=2)),
+    "conv_tess_pooled_first_graded": lambda: (maps("pooled first", **GRADED), tpl.TESS(1.0, 0.01, basis="walsh")),
+    "conv_tess_unshared": lambda: (maps("unshared"), tpl.TESS(1.0, 0.01, basis="walsh", update="step")),
+}
+LEARNERS = {form: lambda rng, made=made: tpl.Learner(*made(), "fixed", 3) for form, made in CONVOLUTIONS.items()} | {
     "tp_k2_recurrent": lambda rng: tpl.Learner(dense(rng, recurrent=(True, True), **CELLS), TWO_ROWS, "fixed", 5),
     "tp_all_plain": lambda rng: tpl.Learner(dense(rng, biases=False), tpl.TP(0.02, 0.05, "all"), "fixed", 2**40 + 3),
     "tp_sequence_trained_target": lambda rng: tpl.Learner(
@@ -151,11 +174,19 @@ def follow(learner, samples, tell, *libraries):
             assert prediction == scores.argmax()
 
 
+def graded_events(rng, events, format):
+    """The same with random values."""
+    values = format.real(rng.integers(format.low, format.high, len(events), endpoint=True))
+    return tpl.Events(events.times, events.units, events.n_steps, events.n_units, values)
+
+
 def mixed_samples(learner, rng, count=5, steps=10):
     """Every third one is inferred; all are, where there is no rule."""
     network = learner.network
     for number in range(count):
         events = random_events(rng, network.n_inputs, steps + number, 0.3 if network.n_inputs < 1000 else 0.001)
+        if network.input_format:
+            events = graded_events(rng, events, network.input_format)
         yield events, None if learner.rule is None or number % 3 == 2 else int(rng.integers(network.n_classes))
 
 
@@ -217,6 +248,11 @@ def test_what_c_refuses_changes_nothing(tmp_path, rng):
     for units in ([11], [0, 65535], [*range(11), 0]):
         assert in_c.step(units) == -1
     assert bytes(in_c.state) == before
+    graded = InC(LEARNERS["conv_tp_unshared_graded"](rng), tmp_path / "graded", ("-O1",))
+    before = bytes(graded.state)
+    assert graded.step([3, 5], [15, 16]) == -1
+    assert bytes(graded.state) == before
+    assert graded.step([3, 5], [15, 1]) == 0
     silent = InC(LEARNERS["infers"](rng), tmp_path / "silent", ("-O1",))
     assert silent.begin(0, 5) == -1
 
@@ -225,14 +261,15 @@ def test_what_c_refuses_changes_nothing(tmp_path, rng):
     "rule", [tpl.TP(0.02, 0.05, 2, train_target=True), OutputError(0.05, 0.02), tpl.TESS(0.3, 0.05, basis="walsh", update="sequence")]
 )
 @pytest.mark.parametrize("batch", [1, 3])
-def test_it_is_a_back_end(rule, batch, rng):
+@pytest.mark.parametrize("form", ["dense", *MAPS])
+def test_it_is_a_back_end(rule, batch, form, rng):
     """On any circuit's memory, batches included: what the interpreter does."""
-    network = dense(rng, recurrent=(True, False), biases=False)
+    network = dense(rng, recurrent=(True, False), biases=False) if form == "dense" else maps(form)
     engines = [engine_for(network, rule, fixed=True, batch_size=batch) for _ in range(2)]
     start = engines[0].memory["hidden0"].copy()
     compiled = [b.compile(e.circuit) for b, e in zip((Interpreter(), C("gcc", (*STRICT, "-O1"))), engines, strict=True)]
     for labels in ([0, 1, 2], [2, 3, 1]):
-        offsets, units = side_by_side([random_events(rng, 11, 12, 0.3) for _ in range(batch)])
+        offsets, units, _ = side_by_side([random_events(rng, network.n_inputs, 12, 0.3) for _ in range(batch)])
         for engine, chosen in zip(engines, compiled, strict=True):
             engine.begin(labels[:batch], 12)
             chosen.steps(engine.memory, offsets, units, 0, 12)
@@ -257,7 +294,7 @@ def test_what_the_back_end_refuses(back_end, fixed, message):
 # The folder --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["tp_k2_recurrent", "tp_match", "tp_above_a_convolution", "tess_step", "infers"])
+@pytest.mark.parametrize("form", ["tp_k2_recurrent", "tp_match", "tp_above_a_convolution", "tess_step", "infers", *CONVOLUTIONS])
 def test_the_exported_folder_tests_itself(form, tmp_path, rng):
     sanitized = "-O1 -g -Werror -fsanitize=undefined,address -fno-sanitize-recover=all"
     learner = LEARNERS[form](rng)

@@ -38,12 +38,12 @@ def engine_for(network, rule, fixed, batch_size=1, seed=5, optimiser=tpl.SGD()):
 
 
 def run_in_interpreter(engine, events):
-    offsets, units = side_by_side(events)
+    offsets, units, _ = side_by_side(events)
     Interpreter().compile(engine.circuit).steps(engine.memory, offsets, units, 0, offsets.shape[1] - 1)
 
 
 def run_on_cpu(engine, events):
-    offsets, units = side_by_side(events)
+    offsets, units, _ = side_by_side(events)
     engine.run(offsets, units, 0, offsets.shape[1] - 1)
 
 

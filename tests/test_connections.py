@@ -111,8 +111,6 @@ def test_a_convolution_is_saved_and_runs_in_lava(rng, tmp_path):
     for name, weights in learner.mantissas.items():
         np.testing.assert_array_equal(again.mantissas[name], weights)
         np.testing.assert_array_equal(run.learner.mantissas[name], weights)
-    with pytest.raises(InvalidValueError, match="hidden0: connection is a convolution, but must be all-to-all where opened into Processes"):
-        tpl.lava.run(network, rule, samples, layers=True)
 
 
 @pytest.mark.parametrize(
@@ -139,10 +137,8 @@ def test_impossible_connections(make, message):
         make()
 
 
-def test_a_convolution_does_not_learn(rng):
+def test_networks_of_convolutions_are_checked(rng):
     network = spatial_network(rng)
-    with pytest.raises(InvalidValueError, match="TP: rate is above 0 for hidden0, but must be 0 for a convolution"):
-        tpl.Learner(network, tpl.TP(contrast=2))
     wrong = Layer(network.layers[0].size, tpl.LIF(), connection=network.layers[0].connection)
     with pytest.raises(InvalidValueError, match="hidden0: connection is from"):
         Network.of_layers(network.n_inputs + 1, (wrong,), 3, network.weights)

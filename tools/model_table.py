@@ -22,10 +22,9 @@ import numpy as np
 import tp_lava as tpl
 from tp_lava.deploy.c import export_c, library_of
 from tp_lava.errors import TpLavaError, invalid
-from tp_lava.graph.connections import AllToAll, Convolution
+from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.names import INPUT
-from tp_lava.graph.network import Connection, Layer, Network
-from tp_lava.graph.pooling import Pool2d
+from tp_lava.graph.network import Connection, Network
 from tp_lava.rules import Rule
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "model-table.md"
@@ -130,12 +129,9 @@ def _biased(**options: Any) -> Network:
     return network.with_weights({"bias0": np.full(SIZES[1], 0.1), "readout_bias": np.full(SIZES[-1], 0.1)})
 
 
-def _convolving() -> Network:
-    """A convolution with a pooling before it, below a layer from all to all."""
-    spatial = Convolution((1, 6, 6), 2, (3, 3), (1, 1), (1, 1), pooling=(Pool2d((2, 2), (2, 2)),))
-    layers = (Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial), Layer(5, tpl.LIF(0.9), 0.9))
-    shapes = {"hidden0": spatial.weight_shape, "hidden1": (5, spatial.size), "readout": (3, 5)}
-    return Network.of_layers(spatial.n_inputs, layers, 3, {name: np.full(shape, 0.5) for name, shape in shapes.items()})
+def _maps(*layers: Any, **options: Any) -> Network:
+    """Layers over (1, 6, 6) inputs, below one from all to all."""
+    return Network.sequential((1, 6, 6), (*layers, tpl.Dense(5)), 3, **options)
 
 
 def _joined(recurrent: bool = False) -> Network:
@@ -151,6 +147,19 @@ def _joined(recurrent: bool = False) -> Network:
 def _features() -> dict[str, dict[str, Case]]:
     """Group -> feature -> a case that has it."""
     plain, deep, stepwise = _dense(), _dense((6, 5, 4, 3)), tpl.TESS(basis="walsh", update="step")
+    convolution = tpl.Conv2d(2, 3, padding=1)
+    maps = {
+        "learns, weights shared": _maps(convolution),
+        "learns, not shared": _maps(tpl.LocalConv2d(2, 3)),
+        "strides, dilation, groups": _maps(convolution, tpl.Conv2d(4, 2, stride=2, dilation=2, groups=2)),
+        "after a sum pooling of the input": _maps(tpl.SumPool2d(2), convolution),
+        "maximum pooling": _maps(convolution, tpl.MaxPool2d(2)),
+        "average pooling": _maps(convolution, tpl.AvgPool2d(2)),
+        "sum pooling": _maps(convolution, tpl.SumPool2d(2)),
+        "adaptive average pooling": _maps(convolution, tpl.AdaptiveAvgPool2d(2)),
+        "standardised weights": _maps(replace(convolution, standardised=True)),
+        "graded input": _maps(convolution, input_format=tpl.Format(8, 4)),
+    }
     neurons = {
         "LIF, TP's": tpl.LIF(),
         "LIF, TESS's": tpl.TESS.neuron(),
@@ -208,9 +217,16 @@ def _features() -> dict[str, dict[str, Case]]:
             "leaky scores": Case(replace(plain, readout_decay=0.9)),
             "a connection that skips a layer": Case(_joined()),
             "feedback from a layer above": Case(_joined(recurrent=True)),
-            "convolution and pooling, infers": Case(_convolving(), None),
-            "convolution frozen, a layer above learns": Case(_convolving(), tpl.TP((0.0, 1e-3), contrast=2)),
-            "convolution that learns": Case(_convolving()),
+            "graded input": Case(replace(plain, input_format=tpl.Format(8, 4))),
+        },
+        "Convolutions": {
+            "infers": Case(_maps(tpl.SumPool2d(2), convolution), None),
+            "frozen, a layer above learns": Case(_maps(convolution), tpl.TP((0.0, 1e-3), contrast=2)),
+            **{
+                f"{name}, {type(rule).__name__}": Case(network, rule)
+                for name, network in maps.items()
+                for rule in (tpl.TP(contrast=2), stepwise)
+            },
         },
         "Rule": {name: Case(plain, rule) for name, rule in rules.items()},
         "Readout": {name: Case(plain, tpl.TP(contrast=2, readout=readout)) for name, readout in readouts.items()},

@@ -200,16 +200,17 @@ class Learner:
         self._memory["labelled"][0] = 1
         self._memory["samples_seen"] += 1
 
-    def step(self, units: Sequence[int] | np.ndarray, checked: bool = False) -> None:
-        """One time step of the sample begun last. units: the inputs that spike now, each once.
+    def step(self, units: Sequence[int] | np.ndarray, checked: bool = False, values: np.ndarray | None = None) -> None:
+        """One time step of the sample begun last. units: the inputs that spike now, each once; values: theirs, of graded input.
 
         checked: they are an int32 array and known to be in range; saves the time to look.
         """
         if checked:
-            ones = np.ones(len(units), np.float32) if self._start.input_format else None
-            self._current.run(np.array([[0, len(units)]], np.int32), units, 0, 1, ones)  # type: ignore[arg-type]
+            if self._start.input_format and values is None:
+                values = np.ones(len(units), np.float32)
+            self._current.run(np.array([[0, len(units)]], np.int32), units, 0, 1, values)  # type: ignore[arg-type]
             return
-        self.advance(Events(np.zeros(len(units), np.int64), units, 1, self._start.n_inputs))
+        self.advance(Events(np.zeros(len(units), np.int64), units, 1, self._start.n_inputs, values))
 
     def advance(self, events: Events) -> None:
         """The next events.n_steps time steps of the sample begun last."""

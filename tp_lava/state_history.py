@@ -63,7 +63,8 @@ def watch(
     start = {name: now() for name, now in read.items() if circuit.buffers[name].role != "work"}
     steps: dict[str, list[np.ndarray]] = {name: [] for name in read}
     for step in range(events.n_steps):
-        learner.step(events.units[events.offsets[step] : events.offsets[step + 1]], checked=True)
+        here = slice(events.offsets[step], events.offsets[step + 1])
+        learner.step(events.units[here], checked=True, values=None if events.values is None else events.values[here])
         for name, now in read.items():
             steps[name].append(now())
     return StateHistory(

@@ -12,9 +12,10 @@ import numpy as np
 from tp_lava.backends.c import CLibrary, c_library
 from tp_lava.backends.c.members import STRUCTS
 from tp_lava.circuit import Owner
+from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.data.events import Sample
-from tp_lava.deploy.samples import Presented, checked_samples, checksum_of, in_turn, present, random_samples
+from tp_lava.deploy.samples import Presented, checked_samples, checksum_of, in_turn, present, random_samples, value_mantissas
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
@@ -104,6 +105,7 @@ def _facts(learner: Learner, library: CLibrary, samples: Sequence[Sample]) -> di
     """What the templates of the files around the library say."""
     presented, checksum = _expected(learner, samples, library)
     members, (inference, learning) = {m.name: m for m in library.members}, learner.circuits
+    graded = [sample.events for sample in presented] if learner.network.input_format else []
     limits = {o.limit: learning.shape(o.into)[0] for o in learning.start if o.limit} if learning else {}
     totals = [inference.buffer(Owner("population", p.name), "total").name for p in learner.network.populations]
     return {
@@ -120,6 +122,8 @@ def _facts(learner: Learner, library: CLibrary, samples: Sequence[Sample]) -> di
         "presented": presented,
         "labels": [-1 if sample.label is None else sample.label for sample in presented],
         "units": [unit for sample in presented for unit in sample.events.units.tolist()],
+        "graded": members.get(INPUT_VALUES),
+        "values": [value for events in graded for value in value_mantissas(learner, events).tolist()],
         "counts": [count for sample in presented for count in np.diff(sample.events.offsets).tolist()],
         "checksum": checksum,
     }

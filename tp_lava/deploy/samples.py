@@ -9,13 +9,15 @@ import numpy as np
 
 from tp_lava.backends.interpreter import interpret_step
 from tp_lava.circuit import Circuit, Owner
+from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.labels import check_label
 from tp_lava.circuit.names import SCORE
 from tp_lava.circuit.operations import events_of, rows_in_use
-from tp_lava.data.events import Events, Sample, check_events
+from tp_lava.data.events import Events, Sample, check_events, values_of
 from tp_lava.errors import invalid
 from tp_lava.graph.names import INPUT
 from tp_lava.learner import Learner
+from tp_lava.numbers import Format
 
 _STEPS, _SAMPLES = 12, 4
 _RATES = (0.05, 0.1, 0.2, 0.4, 0.8)  # of random events: the first one at which every population spikes
@@ -48,10 +50,17 @@ def random_samples(learner: Learner) -> list[Sample]:
     noise = rng.random((_SAMPLES, _STEPS, network.n_inputs))
     probe = Learner(network, None, learner.fixed or "fixed", learner.seed)
     for rate in _RATES:
-        events = [Events.from_dense(sample < rate) for sample in noise]
+        events = [_random_events(sample < rate, network.input_format, rng) for sample in noise]
         if all(present(probe, events[0], None).spikes):
             break
     return [Sample(sample, number % network.n_classes) for number, sample in enumerate(events)]
+
+
+def _random_events(spikes: np.ndarray, format: Format | None, rng: np.random.Generator) -> Events:
+    """Events where `spikes` are; format: of their random values."""
+    if format is None:
+        return Events.from_dense(spikes)
+    return Events.from_dense(format.real(rng.integers(format.low, format.high, spikes.shape, endpoint=True)) * spikes, graded=True)
 
 
 def in_turn(learner: Learner, samples: Sequence[Sample]) -> list[tuple[Events, int | None]]:
@@ -75,13 +84,22 @@ def present(
     used = circuit.rows_used(learner.memory)
     memory = {name: rows_in_use(learner.memory[name], buffer.axes, used) for name, buffer in circuit.buffers.items()}
     active, count = events_of(INPUT)
+    values = value_mantissas(learner, events) if learner.network.input_format else None
     for begin, end in zip(events.offsets[:-1], events.offsets[1:], strict=True):
         units = events.units[begin:end]
         memory[active][0, : units.size], memory[count][0] = units, units.size
+        if values is not None:
+            memory[INPUT_VALUES][0] = 0
+            memory[INPUT_VALUES][0, units] = values[begin:end]
         step(circuit, memory)
     scores = memory[SCORE][0]
     totals = (circuit.buffer(Owner("population", p.name), "total").name for p in learner.network.populations)
     return Presented(events, label, tuple(scores.tolist()), int(scores.argmax()), tuple(int(memory[name].sum()) for name in totals))
+
+
+def value_mantissas(learner: Learner, events: Events) -> np.ndarray:
+    """The values of events as the memory of a learner with graded input holds them."""
+    return learner.buffers[INPUT_VALUES].encode(values_of(events))
 
 
 def checksum_of(learner: Learner, weights: Sequence[str]) -> int:

@@ -43,9 +43,9 @@ class RecordBuffer:
         self._vars = [(each.key, each.owner.name, each.index) for each in recorded]
         buffers = {key: simulator.buffers.get(name) for key, name, _ in self._vars}
         self.formats = {key: buffer.format if buffer else None for key, buffer in buffers.items()}
-        self._transposed = {key for key, buffer in buffers.items() if buffer and buffer.outputs_last}  # copied as stored: fast
+        self._outputs_last = {key for key, buffer in buffers.items() if buffer and buffer.outputs_last}  # copied as stored: fast
         arrays = {**variables, **simulator.memory}
-        shapes = {each.key: each.shape[::-1] if each.key in self._transposed else each.shape for each in recorded}
+        shapes = {each.key: each.shape[1:] + each.shape[:1] if each.key in self._outputs_last else each.shape for each in recorded}
         self._dtype = np.dtype([(key, arrays[name].dtype, shapes[key]) for key, name, _ in self._vars], align=True)
         self._rows = shared_array((1 if file is not None else capacity + 1,), self._dtype)
         self._count = shared_array((1,), np.int64)
@@ -53,7 +53,7 @@ class RecordBuffer:
     def _column(self, rows: np.ndarray, key: str) -> np.ndarray:
         """(records, ...): one Var of some records, its axes in the order of the Var; a view."""
         column = rows[key]
-        return column.transpose(0, *range(column.ndim - 1, 0, -1)) if key in self._transposed else column
+        return np.moveaxis(column, -1, min(1, column.ndim - 1)) if key in self._outputs_last else column
 
     # In the child ---------------------------------------------------------------------------------
     def set_sources(self, views: Mapping[str, np.ndarray]) -> None:
@@ -112,4 +112,4 @@ def _rows_of(file: int, dtype: np.dtype, begin: int, end: int) -> np.ndarray:
 
 def without_single_row(array: np.ndarray) -> np.ndarray:
     """(1, n) as (n,): the row of the one sample that is presented."""
-    return array[0] if array.ndim > 1 and len(array) == 1 else array
+    return array[0] if array.ndim == 2 and len(array) == 1 else array

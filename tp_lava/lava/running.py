@@ -106,7 +106,7 @@ def connected_processes(
 
         chip = OnChipLearner(network, rule, seed, fixed, stock=layers == "stock")
         timing = chip.timing() if layers else {}
-        source = EventSource(samples, labelled=learn if rule is not None else False, **timing)
+        source = EventSource(samples, labelled=learn if rule is not None else False, format=network.input_format, **timing)
         sink = ScoreSink(network.n_classes, len(samples))
     if stepwise:
         source.s_out.connect(chip.s_in)

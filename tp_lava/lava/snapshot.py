@@ -24,8 +24,9 @@ _RETRY_SECONDS = 5e-5
 
 
 class Snapshot(Arrays):
-    """Arrays by name as they were between two steps: weights (n_in, n_out), states, parameters, counters; read-only.
+    """Arrays by name as they were between two steps: weights, states, parameters, counters; read-only.
 
+    Weights are (n_in, n_out), kernels (channels below, y, x, channels), after (y, x) of positions that do not share them.
     They are what the target holds: float32, or mantissas in fixed point (`formats` has their number formats). In a Process
     made of several, names begin with the part's label: "label/name". process: type of the Process.
     """

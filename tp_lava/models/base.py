@@ -1,6 +1,7 @@
 """The base class of our ProcessModels: Vars that are the simulator's own arrays, and a lock around each time step.
 
-Weights are seen as (n_out, n_in). Lava reads the arrays that the compiled programs use; what it writes acts from the next step on.
+Weights are seen with the units or channels that they reach first. Lava reads the arrays that the compiled programs use; what it writes
+acts from the next step on.
 """
 
 from __future__ import annotations
@@ -143,4 +144,6 @@ class SimulatorModel(AbstractPyProcessModel):
 def _steps_of(events: Events, begin: int, end: int) -> Events:
     """Steps begin..end-1."""
     offsets = events.offsets[begin : end + 1]
-    return Events.from_counts(np.diff(offsets), events.units[offsets[0] : offsets[-1]], events.n_units)
+    here = slice(offsets[0], offsets[-1])
+    values = None if events.values is None else events.values[here]
+    return Events.from_counts(np.diff(offsets), events.units[here], events.n_units, values)

@@ -7,6 +7,7 @@ from lava.magma.core.model.py.model import PyAsyncProcessModel, PyLoihiProcessMo
 from lava.magma.core.model.py.ports import PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 
+from tp_lava.data.events import values_of
 from tp_lava.lava.hardware import TAGS
 from tp_lava.models.register import register_model
 from tp_lava.parts.messages import ALL_ROWS, LAST_STEP, NO_SAMPLE
@@ -48,8 +49,9 @@ class PyEventSource(_Ports, PyLoihiProcessModel):
             self._present, self._step = self._samples[number], 0
         if self._present is None:
             return
-        events, left = self._present[0], self._present[0].n_steps - self._step
-        spikes[events.units[events.offsets[self._step] : events.offsets[self._step + 1]]] = 1
+        events, left, format = self._present[0], self._present[0].n_steps - self._step, self.proc_params["format"]
+        here = slice(events.offsets[self._step], events.offsets[self._step + 1])
+        spikes[events.units[here]] = format.quantise(values_of(events)[here]) if format else 1
         sample[:] = self._step == 0, EventSource.label(self._present, self._labelled[number]), left, ALL_ROWS
         self._step += 1
         if left == LAST_STEP:
@@ -65,7 +67,7 @@ class PyEventSourceAsync(_Ports, PyAsyncProcessModel):
         """Lava calls this once a run."""
         size = self.packet_out.shape[0]
         for sample, labelled in zip(self.proc_params["samples"], self.proc_params["labelled"], strict=True):
-            for packet in packets(sample[0], EventSource.label(sample, labelled), size):
+            for packet in packets(sample[0], EventSource.label(sample, labelled), size, self.proc_params["format"]):
                 if self.check_for_stop_cmd():
                     return
                 self.packet_out.send(packet)

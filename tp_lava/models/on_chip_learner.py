@@ -66,13 +66,14 @@ class _Stepwise(_LearnerModel, PyLoihiProcessModel):
     def run_spk(self) -> None:
         """Lava calls this in each spiking phase."""
         sample, spikes = self.sample_in.recv(), self.s_in.recv()
-        units = np.flatnonzero(spikes).astype(np.int32)
+        units, format = np.flatnonzero(spikes).astype(np.int32), self.proc_params["network"].input_format
+        values = format.real(spikes[units]) if format else None
         with self.step():
             if sample[START]:
                 self._begin(int(sample[LABEL]), int(sample[LEFT]))
             if is_active(sample):
                 self._before_steps(int(sample[LEFT]))
-                self.simulator.step(units, checked=True)
+                self.simulator.step(units, checked=True, values=values)
         self._send_scores()
         self.sample_out.send(sample)
 
@@ -82,8 +83,8 @@ class _Asynchronous(_LearnerModel, PyAsyncProcessModel):
 
     def run_async(self) -> None:
         """Lava calls this once a run."""
-        n_inputs = self.s_in.shape[0]
-        while (packet := unpack(self.packet_in.recv(), n_inputs)) is not None:
+        n_inputs, format = self.s_in.shape[0], self.proc_params["network"].input_format
+        while (packet := unpack(self.packet_in.recv(), n_inputs, format)) is not None:
             start, left = packet.start, packet.left
             for events in self.chunks(packet.events):
                 with self.step(events.n_steps):

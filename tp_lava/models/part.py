@@ -27,6 +27,7 @@ from tp_lava.processes.layers import (
     LabelGate,
     LayerProcess,
     LearningTraceLIF,
+    PlasticConv,
     PlasticDense,
     Readout,
     TargetProjection,
@@ -135,7 +136,7 @@ def _define(model: type[PartModel], process: type[LayerProcess]) -> None:
         register_model(process, "fixed_pt" if fixed else "floating_pt")(made)
 
 
-for _process in (PlasticDense, TraceLIF, Credit, Readout):
+for _process in (PlasticDense, PlasticConv, TraceLIF, Credit, Readout):
     _define(PartModel, _process)
 for _label_process in (LabelGate, TargetProjection):
     _define(_LabelModel, _label_process)

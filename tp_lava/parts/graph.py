@@ -19,7 +19,7 @@ from tp_lava.circuit.formats import REAL, Formats
 from tp_lava.circuit.names import SCORE
 from tp_lava.circuit.operations import SAMPLES, Conditional, events_of
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import AllToAll
+from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Network
 from tp_lava.parts.stages import REMEDY, Flow, Group, PartKind, Read, groups_of, homes_of
@@ -27,7 +27,8 @@ from tp_lava.rules import Rule
 
 SOURCE, SINK = "source", "sink"
 LEARNING_DENSE = "LearningDense"  # Lava's own
-_PROCESSES = {"connection": "PlasticDense", "population": "TraceLIF", "credit": "Credit", "readout": "Readout"}
+_CONNECTIONS: Mapping[type, str] = {AllToAll: "PlasticDense", Convolution: "PlasticConv"}
+_PROCESSES = {"population": "TraceLIF", "credit": "Credit", "readout": "Readout"}
 _KEPT = ("weight", "kernel", "bias", "moment")  # roles of what is too much to send in every step
 
 
@@ -35,9 +36,9 @@ _KEPT = ("weight", "kernel", "bias", "moment")  # roles of what is too much to s
 class PartInput:
     """A port on which a part receives what another part writes.
 
-    signal: buffer of the circuit that travels, or the input; buffers: those it fills, of spikes the lists of events too; shape: of
-    its messages; stage: the first that needs it; delay: Lava steps from its arrival to that; recurrent: it comes of the time step
-    before, so nothing of it counts when a sample starts.
+    signal: buffer of the circuit that travels, or the input; buffers: those it fills, of spikes the lists of events and their values, if
+    they have any; shape: of its messages; stage: the first that needs it; delay: Lava steps from its arrival to that; recurrent: it comes
+    of the time step before, so nothing of it counts when a sample starts.
     """
 
     name: str
@@ -115,14 +116,6 @@ class Graph:
     def lag(self) -> int:
         """Lava steps from an input spike to its effect on the scores."""
         return self.parts["readout"].lag
-
-
-def check_parts(network: Network, obj: str = "OnChipLearner") -> None:
-    """Raise InvalidValueError for connections that there are no Processes for."""
-    for connection in network.connections:
-        if not isinstance(connection.kind, AllToAll):
-            limit = "all-to-all where opened into Processes"
-            raise invalid(f"{obj}: {connection.name}", "connection", "a convolution", limit, REMEDY)
 
 
 def graph_of(network: Network, rule: Rule | None, formats: Formats = REAL, obj: str = "OnChipLearner") -> Graph:
@@ -215,9 +208,14 @@ class _Deriving:
         given = {field: getattr(group, field) for field in Group.__dataclass_fields__}
         order = [stage.name for stage in group.stages]
         sent = tuple(sorted(outputs.values(), key=lambda output: order.index(output.stage)))
-        process = _PROCESSES.get(group.kind) or ("TargetProjection" if group.stages else "LabelGate")
+        process = self._process(group)
         ports = {"inputs": tuple(inputs.values()), "outputs": sent}
         return PartSpec(**given, **ports, process=process, names=names, sample_from=sender, sample_delay=delay)  # type: ignore[arg-type]
+
+    def _process(self, group: Group) -> str:
+        if group.kind == "connection":
+            return _CONNECTIONS[type(self.circuit.network.connection(str(group.subject)).kind)]
+        return _PROCESSES.get(group.kind) or ("TargetProjection" if group.stages else "LabelGate")
 
     def _names(self, group: Group) -> dict[str, str]:
         """Buffer -> its name in a part: the local one, but the whole one where that is taken."""

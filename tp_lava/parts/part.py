@@ -13,6 +13,7 @@ from tp_lava.circuit.labels import check_label, present
 from tp_lava.circuit.operations import STEPS_LEFT
 from tp_lava.engine import COUNTERS
 from tp_lava.errors import invalid
+from tp_lava.graph.names import INPUT
 from tp_lava.numbers import seed_key
 from tp_lava.parts.graph import Graph, PartInput, PartOutput, PartSpec
 from tp_lava.parts.messages import (
@@ -178,6 +179,8 @@ class Part:
         """Put what arrived into the buffers that it is for, no further than their formats reach."""
         circuit = self.graph.circuit
         values = np.zeros_like(values) if start and each.recurrent else values
+        if each.signal == INPUT and circuit.network.input_format and not circuit.fixed:
+            values = circuit.network.input_format.real(values)
         lists = [name for name in each.buffers if circuit.buffers[name].index]
         for name in each.buffers:
             if name not in lists:

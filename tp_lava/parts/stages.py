@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tp_lava.circuit import Accumulate, Circuit, ListEvents, Operation, Owner
+from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.operations import CIRCUIT, events_of
 from tp_lava.errors import invalid
 from tp_lava.graph.names import INPUT, READOUT, READOUT_BIAS
@@ -69,9 +70,10 @@ class Flow:
 
     def __init__(self, circuit: Circuit) -> None:
         lists = [o for o in circuit.step if isinstance(o, ListEvents)]
-        listed = dict.fromkeys(events_of(INPUT), INPUT) | {name: o.spikes for o in lists for name in events_of(o.population)}
+        given = *events_of(INPUT), *((INPUT_VALUES,) if INPUT_VALUES in circuit.buffers else ())
+        listed = dict.fromkeys(given, INPUT) | {name: o.spikes for o in lists for name in events_of(o.population)}
         self.spikes = set(listed.values())
-        first = dict.fromkeys(events_of(INPUT), -1)
+        first = dict.fromkeys(given, -1)
         self.writers: dict[str, Operation] = {}
         for number, operation in enumerate(circuit.step):
             for name in operation.writes:

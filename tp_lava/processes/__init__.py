@@ -9,6 +9,7 @@ from tp_lava.processes.event_source import EventSource as EventSource  # noqa: E
 from tp_lava.processes.layers import Credit as Credit  # noqa: E402
 from tp_lava.processes.layers import LabelGate as LabelGate  # noqa: E402
 from tp_lava.processes.layers import LearningTraceLIF as LearningTraceLIF  # noqa: E402
+from tp_lava.processes.layers import PlasticConv as PlasticConv  # noqa: E402
 from tp_lava.processes.layers import PlasticDense as PlasticDense  # noqa: E402
 from tp_lava.processes.layers import Readout as Readout  # noqa: E402
 from tp_lava.processes.layers import TargetProjection as TargetProjection  # noqa: E402

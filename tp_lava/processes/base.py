@@ -18,8 +18,9 @@ VARS: set[str] = set()  # names of all Vars made of buffers: those that models h
 
 
 def visible(buffer: Buffer) -> bool:
-    """Whether a buffer is a Var: all but events, tables and counters."""
-    return buffer.role != "random" and (not buffer.index or buffer.role == "switch")
+    """Whether a buffer is a Var: all but the input, events, tables and counters."""
+    hidden = buffer.owner.kind == "input" or buffer.role in ("random", "table")
+    return not hidden and (not buffer.index or buffer.role == "switch")
 
 
 class Process(AbstractProcess):

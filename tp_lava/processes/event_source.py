@@ -9,8 +9,9 @@ from lava.magma.core.process.ports.ports import OutPort
 from lava.magma.core.process.variable import Var
 
 from tp_lava.checks import is_whole
-from tp_lava.data.events import Events
+from tp_lava.data.events import Events, check_events
 from tp_lava.errors import invalid
+from tp_lava.numbers import Format
 from tp_lava.parts.messages import NO_LABEL, SAMPLE_SIZE
 from tp_lava.processes.base import Process
 from tp_lava.processes.protocol import packet_size
@@ -21,17 +22,25 @@ class EventSource(Process):
 
     samples: sequence of (Events, label), all of n_units units; labelled: whether the label goes with each sample,
     one bool or one per sample (unlabelled samples are inferred only); period: Lava steps that a time step takes, of which
-    the first carries it; pause: silent time steps between two samples (not asynchronously).
+    the first carries it; pause: silent time steps between two samples (not asynchronously); format: of graded input, the network's
+    input_format.
 
-    Ports: s_out (n_units,) the spikes of this step; sample_out (4,) start of a sample (0/1), its label or -1, its steps
-    left (1: this is the last, 0: no sample), target streams (0: all; -1: nothing happens in this step); packet_out, the same
-    asynchronously, many steps in one message.
+    Ports: s_out (n_units,) the spikes of this step, of graded input their values as integers of the format, rounded; sample_out
+    (4,) start of a sample (0/1), its label or -1, its steps left (1: this is the last, 0: no sample), target streams (0: all; -1:
+    nothing happens in this step); packet_out, the same asynchronously, many steps in one message.
     Var: played (1,), samples played so far. Hardware: embedded processor or host.
-    Raises InvalidValueError for no samples, another number of flags, or a period or pause that is no integer >= 1 or >= 0.
+    Raises InvalidValueError for no samples, values beyond the format, another number of flags, or a period or pause that is no
+    integer >= 1 or >= 0.
     """
 
     def __init__(
-        self, samples: Sequence[tuple[Events, int]], labelled: bool | Sequence[bool] = True, period: int = 1, pause: int = 0, **parameters
+        self,
+        samples: Sequence[tuple[Events, int]],
+        labelled: bool | Sequence[bool] = True,
+        period: int = 1,
+        pause: int = 0,
+        format: Format | None = None,
+        **parameters,
     ) -> None:
         obj, count = "EventSource", len(samples)
         if count == 0:
@@ -43,11 +52,14 @@ class EventSource(Process):
             raise invalid(obj, "period", repr(period), "an integer of at least 1", "2 is what stock LearningDense needs")
         if not is_whole(pause, 0):
             raise invalid(obj, "pause", repr(pause), "an integer of at least 0", "0 presents one sample right after the other")
-        super().__init__(samples=samples, labelled=flags, period=int(period), pause=int(pause), **parameters)
         n_units = samples[0][0].n_units
+        for events, _ in samples:
+            if events.is_graded:
+                check_events(events, n_units, format)
+        super().__init__(samples=samples, labelled=flags, period=int(period), pause=int(pause), format=format, **parameters)
         self.s_out = OutPort(shape=(n_units,))
         self.sample_out = OutPort(shape=(SAMPLE_SIZE,))
-        self.packet_out = OutPort(shape=(packet_size(n_units),))
+        self.packet_out = OutPort(shape=(packet_size(n_units, format),))
         self.played = Var(shape=(1,), init=0)
 
     @property

@@ -21,7 +21,7 @@ from lava.magma.core.process.variable import Var
 
 from tp_lava.circuit.formats import REAL, FixedPoint, plan
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import AllToAll
+from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.network import Network
 from tp_lava.lava.learning import check_stock
 from tp_lava.parts.graph import Graph, PartSpec, graph_of
@@ -36,7 +36,8 @@ class LayerProcess(Process):
     """A part of a network.
 
     network, rule: which the part is of (rule None: it only infers); subject: which part of its kind; seed: of the rounding, as for
-    Learner; fixed: options of fixed point, used where the run configuration's tag is "fixed_pt". The whole network gives the scales.
+    Learner; fixed: options of fixed point, used where the run configuration's tag is "fixed_pt". The whole network gives the scales;
+    its standardised connections are folded.
     Raises InvalidValueError for a part that the network and the rule do not have.
     """
 
@@ -52,6 +53,7 @@ class LayerProcess(Process):
         fixed: FixedPoint | None = None,
         **options,
     ) -> None:
+        network = network.folded()
         super().__init__(network=network, rule=rule, subject=subject, seed=seed, fixed=fixed or FixedPoint(), **options)
         graph = graph_of(network, rule, obj=type(self).__name__)
         self.spec = self._found(graph, graph.part(self.kind, subject))
@@ -117,13 +119,24 @@ class PlasticDense(LayerProcess):
     """
 
     kind = "connection"
+    connection: ClassVar[type] = AllToAll
 
     def __init__(self, network: Network, rule: Rule | None = None, weights: str = "hidden0", **options) -> None:
-        known = [connection.name for connection in network.connections if isinstance(connection.kind, AllToAll)]
+        known = [each.name for each in network.connections if isinstance(each.kind, self.connection)]
         if weights not in known:
-            remedy = "use a name of all-to-all weights, and TargetProjection for those of a rule's own"
-            raise invalid("PlasticDense", "weights", repr(weights), f"one of {', '.join(known)}", remedy)
+            remedy = "use PlasticDense for all-to-all weights, PlasticConv for convolutions, TargetProjection for those of a rule's own"
+            raise invalid(type(self).__name__, "weights", repr(weights), f"one of {', '.join(known)}", remedy)
         super().__init__(network, rule, weights, **options)
+
+
+class PlasticConv(PlasticDense):
+    """The same by a convolution, after sum poolings of its own if it has any; a weight learns the sum of what its synapses learn.
+
+    s_in: spikes, or what pooled spikes and graded input carry. Vars: as PlasticDense, but weights and change are (channels, channels
+    below, y, x), with (height, width) after the channels where positions do not share their weights.
+    """
+
+    connection = Convolution
 
 
 class TraceLIF(LayerProcess):
@@ -132,7 +145,8 @@ class TraceLIF(LayerProcess):
         third_factor = -rate * A * sum_c error[c] * coefficient[c]          A: surrogate derivative, or what a rule's term has
 
     TP: coefficients are the target traces, which neurons for the target rows have too; TESS: those of its basis, and one third factor
-    for each term. layer: number of the population. See tp_lava.dynamics.neuron, third_factor and the rules for the equations.
+    for each term. A population that pools sends what its windows make of its spikes. layer: number of the population. See
+    tp_lava.dynamics.neuron, third_factor and the rules for the equations.
     Ports: a_in (n,), s_out (n,), sample_in (4,), acted on one step later, sample_out (4,), of the step computed; feedback_in (n,) from
     a recurrent connection, input_<weights>_in (n,) from further ones; error_in (K or classes,) from the credit, or the readout;
     third_factor_out (n,), with a rule of several terms for example causal_third_factor_out, to the connections; trace_out,

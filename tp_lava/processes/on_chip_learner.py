@@ -18,7 +18,7 @@ from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
 from tp_lava.lava.learning import PERIOD, check_stock, first_weights, pause
 from tp_lava.learner import Learner
-from tp_lava.parts.graph import Graph, check_parts, graph_of, in_learning_engine
+from tp_lava.parts.graph import Graph, graph_of, in_learning_engine
 from tp_lava.parts.messages import SAMPLE_SIZE
 from tp_lava.parts.stages import lags_of
 from tp_lava.processes.base import VARS, Process, visible
@@ -35,12 +35,15 @@ class OnChipLearner(Process):
     tp_lava.lava.learning). The same seed and samples give the same weights as Learner, stock in fixed
     point as Learner with FixedPoint(stock=True).
 
-    Ports: s_in (n_inputs,) spikes; sample_in (4,) start, label or -1, steps left (see EventSource); packet_in, the same
-    asynchronously; score_out (n_classes,) the readout after each step, or after each sample asynchronously; sample_out
+    Standardised connections are folded: they deliver the same, and learn plain weights.
+
+    Ports: s_in (n_inputs,) spikes, of graded input their values as integers of its format; sample_in (4,) start, label or
+    -1, steps left (see EventSource); packet_in, the same asynchronously; score_out (n_classes,) the readout after each
+    step, or after each sample asynchronously; sample_out
     (4,) the sample message of the step that score_out tells of. Opened into layers (select_sub_proc_model=True), that is
     `lag` steps behind sample_in: one for each connection.
-    Vars: every weight (n_out, n_in), state, third factor, error and parameter by the name of its buffer, for example
-    hidden0, hidden0_membrane, target0_trace, hidden0_rate, hidden0_learning (0: this layer keeps its weights) and
+    Vars: every weight, in the shape that Network.shapes has, state, third factor, error and parameter by the name of its
+    buffer, for example hidden0, hidden0_membrane, target0_trace, hidden0_rate, hidden0_learning (0: this layer keeps its weights) and
     contrast (target streams from the next sample on, 2..K); learning (1,): 0 switches all learning off. Initial values
     are physical; once running they are what the target holds: float32, or mantissas in fixed point (`buffer(name)` has
     the format). Hardware: neuro-cores, learning engine and embedded processor together.
@@ -51,12 +54,13 @@ class OnChipLearner(Process):
     def __init__(
         self, network: Network, rule: Rule | None = None, seed: int = 0, fixed: FixedPoint | None = None, *, stock: bool = False, **options
     ) -> None:
+        network = network.folded()
         circuit = build_circuit(network, rule)
         fixed = replace(fixed or FixedPoint(), stock=stock)
         super().__init__(network=network, rule=rule, seed=seed, fixed=fixed, stock=stock, **options)
         self.s_in = InPort(shape=(network.n_inputs,))
         self.sample_in = InPort(shape=(SAMPLE_SIZE,))
-        self.packet_in = InPort(shape=(packet_size(network.n_inputs),))
+        self.packet_in = InPort(shape=(packet_size(network.n_inputs, network.input_format),))
         self.score_out = OutPort(shape=(network.n_classes,))
         self.sample_out = OutPort(shape=(SAMPLE_SIZE,))
         self.learning = Var(shape=(1,), init=1)
@@ -69,7 +73,7 @@ class OnChipLearner(Process):
                 shape = circuit.shape(name)
                 init: object = 0.0
                 if buffer.outputs_last:
-                    shape = shape[::-1]
+                    shape = shape[-1:] + shape[:-1]
                 if name in circuit.values:
                     init = np.broadcast_to(np.asarray(circuit.values[name], np.float64), shape)
                 setattr(self, name, SharedVar(shape=shape, init=init))
@@ -88,7 +92,6 @@ class OnChipLearner(Process):
         """The parts that it is opened into. Raises InvalidValueError for a network that cannot be."""
         if self._graph is None:
             network, rule, stock = (self.proc_params[key] for key in ("network", "rule", "stock"))
-            check_parts(network)
             if stock:
                 check_stock(network, rule)
             graph = graph_of(network, rule)

@@ -1,6 +1,7 @@
 """Layout of the packets between EventSource and OnChipLearner where they run asynchronously: many steps of one sample.
 
-A packet is a header, the number of events of each step, then the units of all these events. Step by step, spikes and sample messages
+A packet is a header, the number of events of each step, then the units of all these events and, of graded input, their values as integers
+of its format. Step by step, spikes and sample messages
 (tp_lava.parts.messages) travel instead.
 """
 
@@ -11,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tp_lava.data.events import Events
+from tp_lava.data.events import Events, values_of
+from tp_lava.numbers import Format
 
 _LABEL, _START, _LEFT, _STEPS, _HEADER = range(5)  # places in a packet, and the size of its header
 PACKET_SIZE = 8192  # integers; about two packets for an N-MNIST recording
@@ -31,9 +33,9 @@ class Packet(NamedTuple):
         return self.left == self.events.n_steps
 
 
-def packet_size(n_units: int) -> int:
-    """Integers in a packet: any single step must fit."""
-    return max(PACKET_SIZE, _HEADER + 1 + n_units)
+def packet_size(n_units: int, format: Format | None) -> int:
+    """Integers in a packet: any single step must fit. format: of the values of graded input."""
+    return max(PACKET_SIZE, _HEADER + 1 + n_units * (2 if format else 1))
 
 
 def end_packet(size: int) -> np.ndarray:
@@ -41,27 +43,29 @@ def end_packet(size: int) -> np.ndarray:
     return np.zeros(size, np.int32)
 
 
-def packets(events: Events, label: int, size: int) -> Iterator[np.ndarray]:
+def packets(events: Events, label: int, size: int, format: Format | None) -> Iterator[np.ndarray]:
     """A sample as packets of `size` integers, each with as many steps as fit."""
     begin, counts = 0, np.diff(events.offsets)
-    filled = np.cumsum(counts + 1)
+    columns = [events.units, *([format.quantise(values_of(events))] if format else [])]
+    filled = np.cumsum(counts * len(columns) + 1)
     while begin < events.n_steps:
         base = filled[begin - 1] if begin else 0
         end = int(np.searchsorted(filled, base + size - _HEADER, side="right"))
-        units = events.units[events.offsets[begin] : events.offsets[end]]
-        content = np.concatenate([(label, begin == 0, events.n_steps - begin, end - begin), counts[begin:end], units])
+        here = slice(events.offsets[begin], events.offsets[end])
+        header = (label, begin == 0, events.n_steps - begin, end - begin)
+        content = np.concatenate([header, counts[begin:end], *(column[here] for column in columns)])
         packet = np.zeros(size, np.int32)
         packet[: content.size] = content
         yield packet
         begin = end
 
 
-def unpack(packet: np.ndarray, n_units: int) -> Packet | None:
+def unpack(packet: np.ndarray, n_units: int, format: Format | None) -> Packet | None:
     """The contents of a packet, or None for the one after the last."""
     steps = int(packet[_STEPS])
     if steps == 0:
         return None
     counts = packet[_HEADER : _HEADER + steps]
-    units = packet[_HEADER + steps : _HEADER + steps + counts.sum()]
-    events = Events.from_counts(counts, units, n_units)
+    units, values = (packet[_HEADER + steps :][number * counts.sum() :][: counts.sum()] for number in range(2))
+    events = Events.from_counts(counts, units, n_units, format.real(values) if format else None)
     return Packet(bool(packet[_START]), int(packet[_LABEL]), events, int(packet[_LEFT]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,9 @@ import numpy as np
 
 from tp_lava.backends.c.members import STRUCTS, Member, in_structs, layout_of, members_of, unit_type
 from tp_lava.backends.c.operations import OperationRenderer
-from tp_lava.backends.c.program import PACKAGE, REGISTER, prelude
+from tp_lava.backends.c.program import PACKAGE, REGISTER, literal, prelude
 from tp_lava.circuit import Circuit, Operation
+from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.names import SCORE
 from tp_lava.circuit.operations import NO_END, STEPS_LEFT
 from tp_lava.templates import template
@@ -72,6 +74,8 @@ def c_library(name: str, inference: Circuit, learning: Circuit | None, memory: M
         "network": inference.network,
         "learns": learning is not None,
         "needs_length": learning is not None and learning.needs_length,
+        "graded": members.get(INPUT_VALUES),
+        "value_limits": _value_limits(members.get(INPUT_VALUES)),
         "score_frac": score.frac if score else 0,
         "constants": constants,
         "steps": steps,
@@ -80,6 +84,15 @@ def c_library(name: str, inference: Circuit, learning: Circuit | None, memory: M
     }
     header, weights, source = (template(PACKAGE, file).render(facts) for file in ("header.h.jinja", "weights.h.jinja", "source.c.jinja"))
     return CLibrary(name, header, weights, source, held)
+
+
+def _value_limits(values: Member | None) -> list[str]:
+    """Comparisons that hold for values of events beyond their format; none where their type has no such values."""
+    if values is None or values.format is None:
+        return []
+    held = np.iinfo(values.type.removesuffix("_t"))
+    below = [f"< {literal(values.format.low)}"] if values.format.low > held.min else []
+    return below + ([f"> {literal(values.format.high)}"] if values.format.high < held.max else [])
 
 
 def once_source(name: str, circuit: Circuit, operations: Sequence[Operation]) -> tuple[str, tuple[Member, ...]]:
@@ -113,7 +126,9 @@ def _with_scratch(code: OperationRenderer) -> tuple[Member, ...]:
 
 def _step(code: OperationRenderer, circuit: Circuit) -> list[str]:
     counted = [f"{code.members['random_step'].where}[0] += 1u;"] if circuit.learns else []
-    return [*code.step(circuit.step), *counted]
+    lines = [*code.step(circuit.step), *counted]
+    used = set(re.findall(r"\w+", "\n".join(lines)))
+    return [*(f"(void){name};" for name in ("units", "count") if name not in used), *lines]
 
 
 def _labelled(code: OperationRenderer, circuit: Circuit) -> list[str]:

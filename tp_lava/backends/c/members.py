@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from tp_lava.backends.c.program import REGISTER, c_type
-from tp_lava.circuit import Accumulate, AccumulateProducts, Buffer, Circuit, Operation, RunProgram, UpdateWeights
+from tp_lava.circuit import Accumulate, AccumulateProducts, Buffer, Circuit, Operation, RunProgram, Unpool, UpdateWeights
 from tp_lava.circuit.operations import events_of
 from tp_lava.graph.names import INPUT
 from tp_lava.numbers import Format
@@ -102,6 +102,7 @@ def members_of(
     used = {name for operation in operations for name in operation.touches}
     used |= {count for circuit in circuits for count in circuit.row_counts.values()}
     used -= set() if lists_input else set(events_of(INPUT))
+    used -= {getattr(operation, "geometry", "") for operation in operations}  # written as numbers
     changed = {name for operation in operations for name in operation.writes}
     units, formats = _unit_numbers(operations), _formats(operations)
     for name, buffer in buffers.items():
@@ -135,8 +136,8 @@ def _formats(operations: Iterable[Operation]) -> dict[str, list[Format | None]]:
         if isinstance(o, RunProgram | UpdateWeights):
             for port, buffer in o.bindings:
                 bound.setdefault(buffer, []).append(o.program.port(port).format)
-        elif isinstance(o, Accumulate | AccumulateProducts):
-            bound.setdefault(o.into if isinstance(o, Accumulate) else o.change, []).append(None)
+        elif isinstance(o, Accumulate | AccumulateProducts | Unpool):
+            bound.setdefault(o.change if isinstance(o, AccumulateProducts) else o.into, []).append(None)
     return bound
 
 

@@ -18,14 +18,16 @@ from tp_lava.circuit import (
     ListEvents,
     MarkEvents,
     Operation,
+    Pool,
     PresentLabels,
     RunProgram,
+    Unpool,
     UpdateWeights,
 )
 from tp_lava.circuit.labels import LABELS_STREAM, LEAST_ROWS
 from tp_lava.circuit.operations import STEPS_LEFT, Conditional, events_of
 from tp_lava.dynamics.program import Program
-from tp_lava.graph.connections import Synapses
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
 
 
@@ -78,8 +80,9 @@ class OperationRenderer:
             return "units", "&count", self._row_size(active)
         return self._at(active), self._at(count), self._row_size(active)
 
-    def _synapses(self, table: str) -> dict[str, Member]:
-        return dict(zip(Synapses._fields, (self.members[name] for name in synapse_table(table)), strict=True))
+    def _cast(self, name: str) -> str:
+        """What makes an int32_t into an element of an array."""
+        return "" if self.members[name].type == REGISTER else f"({self.members[name].type})"
 
     # Programs ---------------------------------------------------------------------------------
     def _call(self, program: Program, types: Mapping[str, str], arguments: Mapping[str, str], key: str) -> str:
@@ -114,12 +117,25 @@ class OperationRenderer:
     # Operations -------------------------------------------------------------------------------
     def _accumulate(self, o: Accumulate) -> list[str]:
         weights, (active, count, size) = self.members[o.weights], self._lists(o.events)
-        columns = self._synapses(o.table) if o.table else {}
-        types = {column: member.type for column, member in columns.items()}
-        kind, counts = "accumulate_shared" if o.table else "accumulate", REGISTER if count == "&count" else self._unit
-        function = self.functions.helper(kind, weight=weights.type, count=counts, **types)
-        arrays = [weights.where, *(member.where for member in columns.values()), active]
+        types = {"weight": weights.type, "count": REGISTER if count == "&count" else self._unit}
+        value = self.members[o.values].type if o.values else ""
+        function = self.functions.helper("accumulate", **types, value=value, kind=o.kind)
+        arrays = [weights.where, *([self._at(o.values)] if o.values else []), active]
         return [f"{function}({', '.join(arrays)}, {size}, {count}, {self._rows(o.into)}, {self._at(o.into)}, {self._row_size(o.into)});"]
+
+    def _pool(self, o: Pool) -> list[str]:
+        return self._windowed("pool", o, {"source": o.source, "into": o.into})
+
+    def _unpool(self, o: Unpool) -> list[str]:
+        sources = {"source": o.source} if o.pooling.mode == "max" else {}
+        return self._windowed("unpool", o, {"signal": o.signal, "into": o.into, **sources})
+
+    def _windowed(self, helper: str, o: Pool | Unpool, arrays: Mapping[str, str]) -> list[str]:
+        """The call of a function that goes through the windows of a pooling."""
+        arrays = {**arrays, "windows": o.windows} | ({"share": o.share} if o.share else {})
+        types = {name: self.members[buffer].type for name, buffer in arrays.items()}
+        function = self.functions.helper(helper, shape=o.shape, pooling=o.pooling, shift=o.shift, **types)
+        return [f"{function}({', '.join(self._at(buffer) for buffer in arrays.values())}, {self._rows(o.into)});"]
 
     def _list_events(self, o: ListEvents) -> list[str]:
         spikes, (active, count, size) = self.members[o.spikes], self._lists(o.population)
@@ -131,8 +147,9 @@ class OperationRenderer:
         return lines
 
     def _mark_events(self, o: MarkEvents) -> list[str]:
-        into = self._at(o.into)
-        marked = [f"{into}[r * {self._row_size(o.into)} + i] = 1;"]
+        into, size = self._at(o.into), self._row_size(o.into)
+        value = f"{self._cast(o.into)}{self._at(o.values)}[r * {size} + i]" if o.values else "1"
+        marked = [f"{into}[r * {size} + i] = {value};"]
         return [f"memset({into}, 0, sizeof {into});", *self._for_active(self._rows(o.into), marked, events=o.population)]
 
     def _count_steps(self, o: CountSteps) -> list[str]:
@@ -145,9 +162,14 @@ class OperationRenderer:
         lengths: dict[str, str] = {}
         sizes: dict[str, int] = {}
         for port, buffer in o.bindings:
-            for position, (axis, name) in enumerate(zip(program.port(port).axes, self._buffers[buffer].axes, strict=True)):
-                lengths[axis] = "1" if port in o.first and not position else self._length(name)
-                sizes[axis] = self._sizes[name]
+            axes, held = program.port(port).axes, self._buffers[buffer].axes
+            seen = [(self._length(axis), self._sizes[axis]) for axis in held]
+            if port in dict(o.maps):
+                seen = [*seen[:-1], *((str(n), n) for n in dict(o.maps)[port])]
+            if port in o.first:
+                seen[0] = "1", seen[0][1]
+            lengths |= {axis: length for axis, (length, _) in zip(axes, seen, strict=True)}
+            sizes |= {axis: size for axis, (_, size) in zip(axes, seen, strict=True)}
         self._reserve(program, sizes)
         arguments = {f"p_{port}": self._at(buffer) for port, buffer in o.bindings} | {f"n_{axis}": n for axis, n in lengths.items()}
         return [self._call(program, self._types(o), arguments, f"mix(base, {o.random_stream}u)")]
@@ -157,6 +179,8 @@ class OperationRenderer:
 
     def _update_weights(self, o: UpdateWeights) -> list[str]:
         _check_bound_once(o)
+        if o.kind is not None:
+            return self._update_local(o, o.kind)
         pre, post = (self._sizes[axis] for axis in self._buffers[o.weights].axes)
         arguments = {f"p_{port}": self._element(o, port, buffer) for port, buffer in o.bindings} | {"n_n": str(post)}
         self._reserve(o.program, {"n": post})
@@ -173,15 +197,29 @@ class OperationRenderer:
             return f"{at} + i * {self._row_size(name)}"
         return f"{at} + r * {self._row_size(name)}" + ("" if o.program.port(port).axes else " + i")
 
+    def _update_local(self, o: UpdateWeights, kind: Convolution) -> list[str]:
+        """The same where each position of a convolution has weights of its own; scratch holds the third factors of one."""
+        (*_, n_out), count = self.members[o.weights].shape, kind.channels // kind.groups
+        n_rows, third = self.members[o.weights].cells // n_out, self.members[o.third_factor]
+        self.scratch = max(self.scratch, count)
+        seen = {port: self._element(o, port, buffer) for port, buffer in o.bindings if port not in ("weight", "y1")}
+        seen |= {"weight": f"{self._at(o.weights)} + row * {n_out} + low", "y1": "s->work.scratch"}
+        key = f"mix(mix(base, {o.random_stream}u), (uint32_t)(r * {n_rows} + row))"
+        arguments = {f"p_{port}": where for port, where in seen.items()} | {"n_n": str(count)}
+        at = f"{third.where}[r * {kind.size} + (low + o) * {prod(kind.output_shape[1:])} + p]"
+        lines = [f"for (int32_t o = 0; o < {count}; ++o) {{ s->work.scratch[o] = {at}; }}"]
+        lines.append(self._call(o.program, self._types(o) | {"y1": REGISTER}, arguments, key))
+        units = 0 if o.events else self._row_size(o.trace)
+        taps = self.functions.taps(kind, lines)
+        return self._for_active(self._rows(o.third_factor), taps, events=o.events, trace=o.trace, units=units)
+
     def _accumulate_products(self, o: AccumulateProducts) -> list[str]:
         change, third, format = self.members[o.change], self.members[o.third_factor], self._buffers[o.change].format
-        columns, units = self._synapses(o.table), 0 if o.events else self._row_size(o.trace)
-        function = self.functions.helper("add_products", third_factor=third.type, **{column: m.type for column, m in columns.items()})
+        units = 0 if o.events else self._row_size(o.trace)
+        function = self.functions.helper("add_products", third_factor=third.type, kind=o.kind)
         pre = "1" if o.events else f"{self._at(o.trace)}[r * {units} + i]"
-        arrays = f"{third.where} + r * {self._row_size(o.third_factor)}, i, {', '.join(m.where for m in columns.values())}"
-        lines = self._for_active(
-            self._rows(o.third_factor), [f"{function}({change.where}, {pre}, {arrays});"], events=o.events, trace=o.trace, units=units
-        )
+        added = f"{function}({change.where}, {pre}, {third.where} + r * {self._row_size(o.third_factor)}, i);"
+        lines = self._for_active(self._rows(o.third_factor), [added], events=o.events, trace=o.trace, units=units)
         assert format is not None
         return [*lines, f"{self.functions.helper('clip')}({change.where}, {change.cells}, {literal(format.high)});"]
 
@@ -209,8 +247,10 @@ _OPERATION_TABLE: dict[type[Operation], Callable[..., list[str]]] = {
     CountSteps: OperationRenderer._count_steps,
     ListEvents: OperationRenderer._list_events,
     MarkEvents: OperationRenderer._mark_events,
+    Pool: OperationRenderer._pool,
     PresentLabels: OperationRenderer._present_labels,
     RunProgram: OperationRenderer._run_program,
+    Unpool: OperationRenderer._unpool,
     UpdateWeights: OperationRenderer._update_weights,
 }
 

@@ -16,6 +16,7 @@ from tp_lava.backends.scalar import Declared, Expression, ScalarRenderer, scratc
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Instruction, Program
 from tp_lava.errors import invalid
+from tp_lava.graph.connections import Convolution
 from tp_lava.numbers import REGISTER_BITS, Format
 from tp_lava.templates import template
 
@@ -48,9 +49,13 @@ class Functions:
         self._names: dict[object, str] = {}
         self._counts = Counter[str]()
 
-    def helper(self, kind: str, **parameters: object) -> str:
+    def helper(self, kind: str, /, **parameters: object) -> str:
         """The name of a function of templates/helpers.c.jinja, for these parameters."""
         return self._named(kind, (kind, *parameters.items()), lambda name: getattr(self._helpers, kind)(name, **parameters))
+
+    def taps(self, kind: Convolution, lines: Sequence[str]) -> list[str]:
+        """Lines for every position p that unit i reaches by a convolution: see templates/helpers.c.jinja."""
+        return self._helpers.taps(kind, "\n".join(lines)).splitlines()  # type: ignore[attr-defined] # a macro
 
     def program(self, program: Program, types: Mapping[str, str]) -> tuple[str, CFunction]:
         """A program as a function, and its name. types: C type of the array of each port. Raises InvalidValueError."""

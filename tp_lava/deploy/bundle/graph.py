@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from tp_lava.circuit import Owner
 from tp_lava.errors import InvalidValueError, invalid
+from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.network import Network
 from tp_lava.lava.learning import PERIOD, check_stock
 from tp_lava.learner import Learner
 from tp_lava.numbers import WEIGHT_BITS
-from tp_lava.parts.graph import LEARNING_DENSE, SINK, SOURCE, Graph, PartSpec, check_parts, in_learning_engine
+from tp_lava.parts.graph import LEARNING_DENSE, SINK, SOURCE, Graph, PartSpec, in_learning_engine
 from tp_lava.parts.graph import graph_of as parts_of
 from tp_lava.rules import Rule
 
@@ -72,7 +73,7 @@ def in_engine(learner: Learner) -> bool:
 
 def graph_of(learner: Learner) -> Bundled:
     """The Processes of a fixed-point learner. Raises InvalidValueError for what has none."""
-    check_parts(learner.network, "export")
+    _check(learner.network)
     formats = learner.circuits[0].formats
     graph = parts_of(learner.network, learner.rule, formats, "export")
     if in_engine(learner):
@@ -83,6 +84,15 @@ def graph_of(learner: Learner) -> Bundled:
             limit = f"a Python name other than {', '.join(_TAKEN)}"
             raise invalid("export", "connections", f"one of the name {node.name!r}", limit, "rename it for the script")
     return Bundled((Node(SOURCE, "EventSource", HOST), *nodes, Node(SINK, "ScoreSink", HOST)), graph.links, graph.period, graph)
+
+
+def _check(network: Network) -> None:
+    """Raise InvalidValueError for connections and input that bundles have no form for."""
+    found = [f"{c.name}, a convolution" for c in network.connections if not isinstance(c.kind, AllToAll)]
+    found += ["graded input"] if network.input_format else []
+    if found:
+        remedy = "run it in Lava from here, tpl.lava.run(..., layers=True), or as C, export_c"
+        raise invalid("export", "network", f"with {found[0]}", "of all-to-all connections and plain spikes", remedy)
 
 
 def _node(graph: Graph, part: PartSpec) -> Node:
