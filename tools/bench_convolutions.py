@@ -1,0 +1,151 @@
+"""Time and memory of convolutions that learn: our engine on one core, one sample at a time, and our PyTorch form in batches on two.
+
+    uv run --extra torch python tools/bench_convolutions.py
+    uv run --extra torch python tools/bench_convolutions.py --network small --rule TP
+
+small: 2x34x34, 16 maps (5x5), maximum pooling, 32 maps (3x3), maximum pooling, 10 classes; 30 steps of 137 events, as N-MNIST's in steps of 10 ms.
+VGG-9: 3x32x32 pictures as a constant current, T = 6, 64-128-M-256-256-M-512-512-M-512-512-average. Every form runs in a process of its own, one after
+the other; a time is the shortest of several, since other work on a machine only adds. "spikes": share of neurons that spike in a step, which
+--threshold sets; the engine's time depends on it, PyTorch's does not. Memory: the engine's arrays, and the process's peak beyond its start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+CLASSES, PIXEL = 10, (8, 5)  # bits of a pixel, and those behind the binary point
+BATCH, TORCH_THREADS = 16, 2
+FORMS = ("engine float", "engine fixed", "PyTorch")
+
+
+def small(threshold: float):
+    """As above. -> network, samples."""
+    import tp_lava as tpl
+
+    layers = [tpl.Conv2d(16, 5, padding=2, gain=2.5), tpl.MaxPool2d(2), tpl.Conv2d(32, 3, padding=1, gain=2.5), tpl.MaxPool2d(2)]
+    network = tpl.Network.sequential((2, 34, 34), layers, CLASSES, tpl.LIF(0.9, threshold), 0.9)
+    rng = np.random.default_rng(0)
+    return network, [
+        (tpl.Events.from_dense(rng.random((30, network.n_inputs)) < 137 / network.n_inputs), k % CLASSES) for k in range(BATCH)
+    ]
+
+
+def vgg9(threshold: float):
+    """As above. -> network, samples."""
+    import tp_lava as tpl
+
+    convolution, pooling = (lambda channels: tpl.Conv2d(channels, 3, padding=1, gain=1.7)), tpl.MaxPool2d(2)
+    blocks = ((64, 128), (256, 256), (512, 512), (512, 512))
+    layers = [layer for block in blocks for layer in (*map(convolution, block), pooling)][:-1] + [tpl.AdaptiveAvgPool2d(1)]
+    neuron, format = tpl.LIF(0.5, threshold, ">", surrogate=tpl.Triangle()), tpl.Format(*PIXEL)
+    network = tpl.Network.sequential((3, 32, 32), layers, CLASSES, neuron, 0.5, input_format=format)
+    rng = np.random.default_rng(0)
+    pictures = (format.real(format.quantise(rng.normal(0, 1, (3, 32, 32)))) for _ in range(BATCH))
+    return network, [(tpl.Events.constant(picture, 6), k % CLASSES) for k, picture in enumerate(pictures)]
+
+
+NETWORKS: dict[str, Callable] = {"small": small, "VGG-9": vgg9}
+
+
+def rule_of(name: str):
+    """TP or TESS, with rates so small that activity stays what it is."""
+    import tp_lava as tpl
+
+    return tpl.TP(1e-9, 1e-9) if name == "TP" else tpl.TESS(1e-9, 1e-9, basis="walsh")
+
+
+def engine(precision: str, network, samples, rule, repetitions: int) -> dict[str, float]:
+    """Seconds per sample, spikes, and memory."""
+    import tp_lava as tpl
+
+    learner = tpl.Learner(network, rule, precision)  # type: ignore[arg-type]
+    told = learner.learn(*samples[0])
+    spikes = sum(counts.sum() for counts in told.spike_counts) / sum(counts.size for counts in told.spike_counts) / samples[0][0].n_steps
+    arrays = sum(array.nbytes for array in learner.memory.values())
+    weights = sum(learner.memory[c.name].nbytes for c in network.connections)
+    times = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        for events, label in samples[:4]:
+            learner.learn(events, label)
+        times.append((time.perf_counter() - start) / 4)
+    return {"seconds": min(times), "spikes": float(spikes), "arrays_MB": arrays / 1e6, "weights_MB": weights / 1e6}
+
+
+def in_torch(network, samples, rule, repetitions: int) -> dict[str, float]:
+    """Seconds per sample of a batch."""
+    import torch
+
+    import tp_lava as tpl
+    from tp_lava.torch import SpikingNetwork, TESSTrainer, TPTrainer, dense
+
+    torch.set_num_threads(TORCH_THREADS)
+    trainer = (TPTrainer if isinstance(rule, tpl.TP) else TESSTrainer)(SpikingNetwork(network), rule)
+    inputs, labels = dense([events for events, _ in samples]), [label for _, label in samples]
+    trainer.learn_batch(inputs, labels)
+    times = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        trainer.learn_batch(inputs, labels)
+        times.append((time.perf_counter() - start) / len(samples))
+    return {"seconds": min(times)}
+
+
+def measure(form: str, network_name: str, rule_name: str, threshold: float, repetitions: int) -> dict[str, float]:
+    """One form, in this process."""
+    warnings.simplefilter("ignore")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    network, samples = NETWORKS[network_name](threshold)
+    made, rule = time.perf_counter() - start, rule_of(rule_name)
+    if form == "PyTorch":
+        found = in_torch(network, samples, rule, repetitions)
+    else:
+        found = engine(form.split()[1], network, samples, rule, repetitions)
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return found | {"made_s": made, "peak_MB": peak}
+
+
+def main() -> None:
+    """See above."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=NETWORKS, default="small")
+    parser.add_argument("--rule", choices=("TP", "TESS"), default="TESS")
+    parser.add_argument("--threshold", type=float, default=1.0, help="of the neurons: the higher, the fewer spikes")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write the figures to this file too")
+    parser.add_argument("--only", choices=FORMS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.only:
+        found = measure(options.only, options.network, options.rule, options.threshold, options.repetitions)
+        print(json.dumps(found))
+        return
+    figures = {}
+    for form in FORMS:
+        command = [sys.executable, __file__, *sys.argv[1:], "--only", form]
+        threads = {} if form == "PyTorch" else {"OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **threads})
+        figures[form] = json.loads(done.stdout)
+    for form, found in figures.items():
+        faster = figures["PyTorch"]["seconds"] / found["seconds"]
+        rest = "  ".join(f"{name} {value:.3g}" for name, value in found.items() if name != "seconds")
+        print(
+            f"{options.network}, {options.rule}, {form:14} {found['seconds'] * 1e3:8.2f} ms a sample  {faster:5.2f} times PyTorch  {rest}"
+        )
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()
