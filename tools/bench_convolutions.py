@@ -3,10 +3,11 @@
     uv run --extra torch python tools/bench_convolutions.py
     uv run --extra torch python tools/bench_convolutions.py --network small --rule TP
 
-small: 2x34x34, 16 maps (5x5), maximum pooling, 32 maps (3x3), maximum pooling, 10 classes; 30 steps of 137 events, as N-MNIST's in steps of 10 ms.
-VGG-9: 3x32x32 pictures as a constant current, T = 6, 64-128-M-256-256-M-512-512-M-512-512-average. Every form runs in a process of its own, one after
-the other; a time is the shortest of several, since other work on a machine only adds. "spikes": share of neurons that spike in a step, which
---threshold sets; the engine's time depends on it, PyTorch's does not. Memory: the engine's arrays, and the process's peak beyond its start.
+small: 2x34x34, 16 maps (5x5), maximum pooling, 32 maps (3x3), maximum pooling, 10 classes; 30 steps of 137 events, as N-MNIST's in
+steps of 10 ms. VGG-9: 3x32x32 pictures as a constant current, T = 6, 64-128-M-256-256-M-512-512-M-512-512-average. Every form runs in
+a process of its own, one after the other; a time is the shortest of several, since other work on a machine only adds. "spikes": share
+of neurons that spike in a step, which --threshold sets; the engine's time depends on it, PyTorch's does not. Memory: the engine's
+arrays, and the process's peak beyond its start.
 """
 
 from __future__ import annotations
@@ -36,9 +37,8 @@ def small(threshold: float):
     layers = [tpl.Conv2d(16, 5, padding=2, gain=2.5), tpl.MaxPool2d(2), tpl.Conv2d(32, 3, padding=1, gain=2.5), tpl.MaxPool2d(2)]
     network = tpl.Network.sequential((2, 34, 34), layers, CLASSES, tpl.LIF(0.9, threshold), 0.9)
     rng = np.random.default_rng(0)
-    return network, [
-        (tpl.Events.from_dense(rng.random((30, network.n_inputs)) < 137 / network.n_inputs), k % CLASSES) for k in range(BATCH)
-    ]
+    spikes = rng.random((BATCH, 30, network.n_inputs)) < 137 / network.n_inputs
+    return network, [(tpl.Events.from_dense(each), k % CLASSES) for k, each in enumerate(spikes)]
 
 
 def vgg9(threshold: float):
@@ -47,7 +47,8 @@ def vgg9(threshold: float):
 
     convolution, pooling = (lambda channels: tpl.Conv2d(channels, 3, padding=1, gain=1.7)), tpl.MaxPool2d(2)
     blocks = ((64, 128), (256, 256), (512, 512), (512, 512))
-    layers = [layer for block in blocks for layer in (*map(convolution, block), pooling)][:-1] + [tpl.AdaptiveAvgPool2d(1)]
+    layers = [layer for block in blocks for layer in (*map(convolution, block), pooling)]
+    layers[-1] = tpl.AdaptiveAvgPool2d(1)
     neuron, format = tpl.LIF(0.5, threshold, ">", surrogate=tpl.Triangle()), tpl.Format(*PIXEL)
     network = tpl.Network.sequential((3, 32, 32), layers, CLASSES, neuron, 0.5, input_format=format)
     rng = np.random.default_rng(0)

@@ -28,4 +28,6 @@ from tp_lava.plots.learning import trace_histogram as trace_histogram
 from tp_lava.plots.learning import weight_changes as weight_changes
 from tp_lava.plots.learning import weight_histogram as weight_histogram
 from tp_lava.plots.learning import weights_over_time as weights_over_time
+from tp_lava.plots.maps import kernels as kernels
+from tp_lava.plots.maps import maps as maps
 from tp_lava.plots.style import COLOURS as COLOURS
