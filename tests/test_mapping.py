@@ -29,6 +29,7 @@ from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, plasticity_program
 from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Layer
 from tp_lava.graph.pooling import Pool2d
+from tp_lava.numbers import Format
 
 WALSH = tpl.TESS(rate=0.5, basis="walsh", update="step")
 TP_GRAPH = tpl.TP(0.05, 0.05, 3, train_target=True)
@@ -389,6 +390,9 @@ EDGES = [
     ("weight_bits", "weight bits", tpl.Network.dense((10, 5, 4)), None),
     ("state_bits", "state bits", tpl.Network.dense((10, 5, 4)), None),
     ("processor_bits", "processor bits", tpl.Network.dense((10, 5, 4)), None),
+    ("payload_bits", "payload bits", maps_network(tpl.Conv2d(3, 3), tpl.AvgPool2d(2), tpl.Dense(5)), None),
+    ("payload_bits", "payload bits", maps_network(tpl.Conv2d(3, 3), input_format=Format(6, 4)), None),
+    ("synapses_of_weight", "synapses of a weight", maps_network(tpl.Conv2d(3, 3)), tpl.TESS(0.1, causal=0.0, basis="walsh", update="step")),
     ("trace_bits", "third factor bits", tpl.Network.dense((10, 5, 4)), TP2),
     ("trace_bits", "presynaptic trace bits", tpl.Network.dense((10, 5, 4)), WALSH),
     ("learning_accumulator_bits", "learning accumulator bits", tpl.Network.dense((10, 5, 4)), WALSH),
