@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from output_error_rule import OutputError
 from second_trace_rule import SecondTrace
 from synapse_state_rule import SynapseState
+from test_connections import random_spatial
 from test_graph import graph
 from typer.testing import CliRunner
 
@@ -24,6 +25,7 @@ from tp_lava.circuit import Accumulate, AccumulateProducts, Owner, Pool, RunProg
 from tp_lava.deploy import map_network
 from tp_lava.deploy.loihi2 import Costs, Limit, Limits, count, estimate, learning_memory
 from tp_lava.deploy.loihi2.demand import instructions
+from tp_lava.deploy.loihi2.reach import Reach
 from tp_lava.dynamics.contrast import contrast_program
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, plasticity_program
 from tp_lava.graph.connections import Convolution
@@ -365,6 +367,20 @@ def test_every_synapse_of_a_convolution_is_placed_once(channels, side, memory):
     held = mapping.cores_of("hidden0")
     assert [n for core in held for n in range(core.first, core.last)] == list(range(network.layers[0].size))
     assert sum(core.synapses["hidden0"] for core in held) == len(network.layers[0].connection.synapses().targets)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_reach_axis_by_axis_is_that_of_the_table(seed):
+    rng = np.random.default_rng(seed)
+    kind, _ = random_spatial(rng)
+    reach, table = Reach.of(kind), kind.synapses()
+    sources = np.repeat(np.arange(kind.n_inputs), np.diff(table.offsets))
+    for first, last in ((0, kind.size), *np.add(np.sort(rng.integers(0, kind.size, (4, 2)), axis=1), (0, 1))):
+        expected = np.bincount(sources[(table.targets >= first) & (table.targets < last)], minlength=kind.n_inputs)
+        assert np.repeat(reach.into(first, last), reach.per_group, axis=0).ravel().tolist() == expected.tolist()
+    units = rng.integers(0, kind.n_inputs, 9)
+    assert reach.fans(units) == np.diff(table.offsets)[units].sum()
+    assert reach.synapses == len(table.targets)
 
 
 @settings(max_examples=25)
