@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from output_error_rule import OutputError
 from second_trace_rule import SecondTrace
 from synapse_state_rule import SynapseState
+from test_connections import random_spatial
 from test_graph import graph
 from typer.testing import CliRunner
 
@@ -24,11 +25,13 @@ from tp_lava.circuit import Accumulate, AccumulateProducts, Owner, Pool, RunProg
 from tp_lava.deploy import map_network
 from tp_lava.deploy.loihi2 import Costs, Limit, Limits, count, estimate, learning_memory
 from tp_lava.deploy.loihi2.demand import instructions
+from tp_lava.deploy.loihi2.reach import Reach
 from tp_lava.dynamics.contrast import contrast_program
 from tp_lava.dynamics.plasticity import SPIKE_TIMES_THIRD, plasticity_program
 from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Layer
 from tp_lava.graph.pooling import Pool2d
+from tp_lava.numbers import Format
 
 WALSH = tpl.TESS(rate=0.5, basis="walsh", update="step")
 TP_GRAPH = tpl.TP(0.05, 0.05, 3, train_target=True)
@@ -366,6 +369,20 @@ def test_every_synapse_of_a_convolution_is_placed_once(channels, side, memory):
     assert sum(core.synapses["hidden0"] for core in held) == len(network.layers[0].connection.synapses().targets)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_reach_axis_by_axis_is_that_of_the_table(seed):
+    rng = np.random.default_rng(seed)
+    kind, _ = random_spatial(rng)
+    reach, table = Reach.of(kind), kind.synapses()
+    sources = np.repeat(np.arange(kind.n_inputs), np.diff(table.offsets))
+    for first, last in ((0, kind.size), *np.add(np.sort(rng.integers(0, kind.size, (4, 2)), axis=1), (0, 1))):
+        expected = np.bincount(sources[(table.targets >= first) & (table.targets < last)], minlength=kind.n_inputs)
+        assert np.repeat(reach.into(first, last), reach.per_group, axis=0).ravel().tolist() == expected.tolist()
+    units = rng.integers(0, kind.n_inputs, 9)
+    assert reach.fans(units) == np.diff(table.offsets)[units].sum()
+    assert reach.synapses == len(table.targets)
+
+
 @settings(max_examples=25)
 @given(units=st.integers(1, 30), size=st.integers(1, 60), memory=st.integers(500, 5000))
 def test_a_core_is_filled_until_nothing_more_fits(units, size, memory):
@@ -389,6 +406,9 @@ EDGES = [
     ("weight_bits", "weight bits", tpl.Network.dense((10, 5, 4)), None),
     ("state_bits", "state bits", tpl.Network.dense((10, 5, 4)), None),
     ("processor_bits", "processor bits", tpl.Network.dense((10, 5, 4)), None),
+    ("payload_bits", "payload bits", maps_network(tpl.Conv2d(3, 3), tpl.AvgPool2d(2), tpl.Dense(5)), None),
+    ("payload_bits", "payload bits", maps_network(tpl.Conv2d(3, 3), input_format=Format(6, 4)), None),
+    ("synapses_of_weight", "synapses of a weight", maps_network(tpl.Conv2d(3, 3)), tpl.TESS(0.1, causal=0.0, basis="walsh", update="step")),
     ("trace_bits", "third factor bits", tpl.Network.dense((10, 5, 4)), TP2),
     ("trace_bits", "presynaptic trace bits", tpl.Network.dense((10, 5, 4)), WALSH),
     ("learning_accumulator_bits", "learning accumulator bits", tpl.Network.dense((10, 5, 4)), WALSH),

@@ -131,11 +131,13 @@ class _Comparison:
     def _arriving(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(T,) each: the most that rounding of weights brings to an input in a step, and the most that arrives."""
         pair, below, own = self._pair, np.abs(self._below[number]), self._sent[number]
-        counts = below.sum(axis=1), np.concatenate([[0], own[:-1].sum(axis=1)])
+        back = np.concatenate([np.zeros_like(own[:1]), own[:-1]])
         differences = weights = np.zeros(len(own))
-        for connection, count in zip(pair.layers[number].connections, counts, strict=False):
-            differences = differences + pair.explained(connection.name) * count
-            weights = weights + max(float(np.abs(held).max(initial=0.0)) for held in pair.weights(connection.name)) * count
+        for connection, arriving in zip(pair.layers[number].connections, (below, back), strict=False):
+            count, largest = arriving.sum(axis=1), pair.largest_weight(connection.name)
+            rounded = pair.rounded_values(connection.pre) * np.count_nonzero(arriving, axis=1)
+            differences = differences + pair.explained(connection.name) * count + largest * rounded
+            weights = weights + largest * count
         return differences, weights
 
     def _allowed_score(self) -> float:
@@ -143,7 +145,9 @@ class _Comparison:
             return self._tolerance
         pair, steps = self._pair, len(self._below[0])
         largest = max(1.0, *(float(np.abs(trial.scores).max()) for trial in self._trials))
-        weights = pair.explained(pair.a.network.readout.name) * float(self._below[-1].sum())
+        readout, last = pair.a.network.readout, self._below[-1]
+        rounded = pair.rounded_values(readout.pre) * np.count_nonzero(last)
+        weights = pair.explained(readout.name) * float(last.sum()) + pair.largest_weight(readout.name) * rounded
         bias = pair.explained(READOUT_BIAS) * steps
         decays, leaky = pair.readout_decays, min(pair.readout_decays) < 1
         slip = sum(pair.fixed) * 2.0**-13 * largest * steps if leaky and pair.rounded_decays(decays) else 0.0

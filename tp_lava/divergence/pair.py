@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tp_lava.circuit import names
+from tp_lava.circuit.payloads import sent_format
 from tp_lava.divergence.forms import NetworkForm
 from tp_lava.graph.chain import ChainLayer
+from tp_lava.graph.names import INPUT
 from tp_lava.numbers import DECAY_BITS, Format
 
 FLOAT_ROUNDING = 2.0**-18  # of the membrane: what sums of float32 in another order may differ by, with room
@@ -86,6 +88,16 @@ class FormPair:
         """The largest difference of weights where rounding explains all of them; else none."""
         a, b = self.weights(name)
         return float(np.abs(a - b).max()) if self.rounded(name) else 0.0
+
+    def rounded_values(self, name: str) -> float:
+        """By how much rounding parts the values that the input or a population sends: averages, and graded input."""
+        network = self.a.network
+        graded = network.input_format is not None if name == INPUT else any(p.mode == "average" for p in network.population(name).pooling)
+        return sent_format(network, name).resolution / 2 if graded and self.fixed[0] != self.fixed[1] else 0.0
+
+    def largest_weight(self, name: str) -> float:
+        """Of both forms."""
+        return max(float(np.abs(held).max(initial=0.0)) for held in self.weights(name))
 
     def float_noise(self, scale: float) -> float:
         """What rounding of float32 sums explains, for numbers of about `scale`; nothing where both forms are integers."""

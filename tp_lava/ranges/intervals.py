@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, reduce
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -73,18 +74,18 @@ class Interval(NamedTuple):
 
 
 def in_step(intervals: Sequence[Interval]) -> Sequence[Interval]:
-    """Intervals of as many axes, each axis of one length but where it is 1."""
+    """Intervals that broadcast: each axis, counted from the last, of one length but where it is 1."""
     shapes = {x.low.shape for x in intervals}
     if len(shapes) == 1:
         return intervals
-    most = [max(lengths) for lengths in zip(*shapes, strict=False)]
+    most = [max(lengths) for lengths in zip_longest(*(shape[::-1] for shape in shapes), fillvalue=1)]
     return [x.map(lambda bound: _in_step(bound, most)) for x in intervals]
 
 
 def _in_step(array: Array, most: Sequence[int]) -> Array:
-    for axis, (length, wanted) in enumerate(zip(array.shape, most, strict=False)):
+    for place, (length, wanted) in enumerate(zip(array.shape[::-1], most, strict=False)):
         if 1 < length < wanted:
-            array = np.repeat(array, wanted // length, axis=axis)
+            array = np.repeat(array, wanted // length, axis=-1 - place)
     return array
 
 

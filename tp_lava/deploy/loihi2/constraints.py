@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from tp_lava.backends.loihi2.learning_engine import presynaptic_trace, unsuited
-from tp_lava.circuit import Accumulate, RunProgram, UpdateWeights
+from tp_lava.circuit import Accumulate, Pool, RunProgram, UpdateWeights
+from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.deploy.loihi2.demand import format_of, neuron_programs, on_cores, processor_operations
 from tp_lava.deploy.loihi2.limits import Violation
 from tp_lava.deploy.loihi2.mapping import Mapping
@@ -101,6 +102,14 @@ def _processors(mapping: Mapping) -> Used:
     return ((name, format.bits) for name, format in formats.items() if format)
 
 
+def _payloads(mapping: Mapping) -> Used:
+    """Values that graded spikes carry: of the input, and of what is pooled."""
+    circuit = mapping.circuit
+    pooled = (o.into for o in circuit.step if isinstance(o, Pool) and o.owner.kind == "population" and o.pooling.mode != "max")
+    given = (INPUT_VALUES,) if INPUT_VALUES in circuit.buffers else ()
+    return ((name, format_of(circuit.buffers[name]).bits) for name in dict.fromkeys((*given, *pooled)))
+
+
 # Learning engine ----------------------------------------------------------------------------------
 
 
@@ -184,6 +193,7 @@ CONSTRAINTS = (
     Constraint("weight bits", "weight_bits", _weights, "use FixedPoint(weight_bits=8)"),
     Constraint("state bits", "state_bits", _states, "use narrower weights or fewer inputs, or a smaller decay"),
     Constraint("processor bits", "processor_bits", _processors, "use a narrower format"),
+    Constraint("payload bits", "payload_bits", _payloads, "use a narrower input_format, smaller windows, or a maximum"),
     Constraint("third factor bits", "trace_bits", _third_factors, "use 7 bits and a sign"),
     Constraint("presynaptic trace bits", "trace_bits", _presynaptic_traces, _CAUSAL),
     Constraint(

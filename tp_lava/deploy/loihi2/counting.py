@@ -265,7 +265,7 @@ class _Counter(StepByStep):
 
     def _learned(self, o: UpdateWeights | AccumulateProducts, kind: Convolution) -> int:
         """Weights of a convolution that active units, pooled by it or not, change."""
-        reach = _reach(replace(kind, shape=kind.pooled_shape, pooling=()))
+        reach = _reach(replace(kind, shape=kind.pooled_shape, pooling=()))  # type: ignore[arg-type]
         return sum(map(reach.fans, self._active(o) or ()))
 
     def _happens(self, o: Conditional) -> bool:

@@ -46,8 +46,7 @@ def learning_memory(network: Network, rule: Rule | None, n_steps: int) -> tuple[
 
 def _others(network: Network, rule: Rule | None) -> Iterator[Rule]:
     """Rules to compare with, at the same rates."""
-    shared = {p.name: any(c.kind.shares_weights for c in network.into(p)) for p in network.populations}
-    rate = tuple(rule.rates(network).values()) if rule else tuple(0.0 if shared[p.name] else 1e-3 for p in network.populations)
+    rate = tuple(rule.rates(network).values()) if rule else 1e-3
     yield from (TP(rate, contrast=k) for k in dict.fromkeys(min(k, network.n_classes) for k in (2, 4, network.n_classes)))
     yield from (TESS(rate, basis="walsh", update=update) for update in ("step", "sequence"))
 

@@ -141,6 +141,7 @@ class Limits(Figures):
     weight_bits: Limit = Limit(8, "bits", "read", WEIGHTS, "magnitude; the sign comes on top")
     state_bits: Limit = Limit(24, "bits", "read", LIF_MODELS, "signed u and v of Lava's bit-accurate LIF")
     processor_bits: Limit = Limit(32, "bits", "read", LSNN, "the embedded processors have INT32 only")
+    payload_bits: Limit = Limit(24, "bits", "from memory", OPEN_NEUROMORPHIC, "of a graded spike, sign included; pages differ, some say 32")
     # Learning engine
     trace_bits: Limit = Limit(7, "bits", "read", LEARNING_ENGINE, "unsigned, what meets a factor; x1, x2, y1, y2, y3")
     tag_bits: Limit = Limit(8, "bits", "read", LEARNING_ENGINE, "magnitude; the sign comes on top")
