@@ -17,7 +17,6 @@ from tp_lava.circuit import AccumulateProducts, Buffer, Circuit, Operation, Upda
 from tp_lava.circuit.formats import REAL
 from tp_lava.dynamics.program import INSTRUCTIONS
 from tp_lava.graph.connections import Convolution
-from tp_lava.graph.pooling import Pool2d
 from tp_lava.numbers import Format
 
 needs_gcc = pytest.param(C("gcc"), marks=pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc"))
@@ -59,11 +58,10 @@ def test_the_interpreter_has_every_instruction_and_every_operation_of_a_step():
 @pytest.mark.parametrize("by", ["events", "trace"])
 def test_weights_that_synapses_share_change_by_the_exact_sum_of_a_step(by, fixed, rng):
     """Against an outer product summed over positions; all back ends alike, whatever the order of synapses."""
-    kind = Convolution((2, 6, 5), 4, (3, 2), (2, 1), (1, 0), groups=2, pooling=(Pool2d((2, 1), (1, 1)),))
+    kind = Convolution((2, 6, 5), 4, (3, 2), (2, 1), (1, 0), groups=2)
     circuit, operation = _alone(kind, by, fixed)
     memory = circuit.allocate()
-    for name, column in zip(("kernel_offsets", "kernel_targets", "kernel_taps"), kind.synapses(), strict=True):
-        memory[name][...] = column
+    memory["kernel_geometry"][...] = kind.geometry
     spikes = rng.random((2, kind.n_inputs)) < 0.4
     pre = spikes * (rng.integers(1, 200, spikes.shape) if by == "trace" else 1)
     for row, units in enumerate(map(np.flatnonzero, spikes)):
@@ -76,36 +74,34 @@ def test_weights_that_synapses_share_change_by_the_exact_sum_of_a_step(by, fixed
         memory["change"][...] = start
         back_end.compile(circuit, [operation]).once(memory)
         changed.append(memory["change"].copy())
-    expected = start.astype(float)
+    expected = np.moveaxis(start, -1, 0).astype(float).copy()
     for row in range(2):
         for unit in range(kind.n_inputs):
             synapses = slice(*kind.synapses().offsets[unit : unit + 2])
             for target, tap in zip(kind.synapses().targets[synapses], kind.synapses().taps[synapses], strict=True):
                 expected.ravel()[tap] += pre[row, unit] * memory["third"][row, target]
     for found in changed:
-        np.testing.assert_allclose(
-            found, expected.clip(-5000, 5000) if fixed else expected, rtol=0 if fixed else 1e-4, atol=0 if fixed else 1e-3
-        )
+        seen, told = np.moveaxis(found, -1, 0), expected.clip(-5000, 5000) if fixed else expected
+        np.testing.assert_allclose(seen, told, rtol=0 if fixed else 1e-4, atol=0 if fixed else 1e-3)
 
 
 def _alone(kind, by, fixed):
     """A circuit of one operation. The change's format holds +-5000."""
     format = Format(31, 0) if fixed else None
     change = _Narrow(31, 0) if fixed else None
-    columns = {f"kernel_{name}": len(column) for name, column in zip(kind.synapses()._fields, kind.synapses(), strict=True)}
-    sizes = {"b": 2, "pre": kind.n_inputs, "post": kind.size} | dict(zip("oiyx", kind.weight_shape, strict=True)) | columns
+    sizes = {"b": 2, "pre": kind.n_inputs, "post": kind.size, "n": len(kind.geometry)} | dict(zip("oiyx", kind.weight_shape, strict=True))
     buffers = [
-        Buffer("change", tuple("oiyx"), "state", change),
+        Buffer("change", tuple("iyxo"), "state", change, outputs_last=True),
         Buffer("third", ("b", "post"), "work", format),
         Buffer("trace", ("b", "pre"), "state", format),
         Buffer("pre_active", ("b", "pre"), "work", index=True),
         Buffer("pre_count", ("b",), "state", index=True),
         Buffer("random_seed", (), "random"),
         Buffer("random_step", (), "random"),
-        *(Buffer(name, (name,), "table", index=True) for name in columns),
+        Buffer("kernel_geometry", ("n",), "table", index=True),
     ]
     events = {"events": "pre"} if by == "events" else {"trace": "trace"}
-    operation = AccumulateProducts(change="change", third_factor="third", table="kernel", **events)
+    operation = AccumulateProducts(change="change", third_factor="third", kind=kind, geometry="kernel_geometry", **events)
     network = tpl.Network.dense((3, 2, 2))
     return Circuit(network, sizes, {b.name: b for b in buffers}, (operation,), REAL, {}), operation
 

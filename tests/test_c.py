@@ -18,6 +18,7 @@ from synapse_state_rule import SynapseState
 from test_backends import product_program, python_product
 from test_circuits import assert_same as assert_same_memory
 from test_circuits import engine_for
+from test_connections import spatial_network
 from typer.testing import CliRunner
 
 import tp_lava as tpl
@@ -199,6 +200,20 @@ def test_networks_are_the_interpreter_s(form, tmp_path, rng):
     learned = {name for name, array in learner.mantissas.items() if not np.array_equal(array, before[name])}
     assert learned == {m.name for m in plain.library.members if m.place == "learned" and m.name in before}
     assert all(learner.memory[f"hidden{number}_total"].any() for number in range(len(learner.network.layers)))
+
+
+@pytest.mark.parametrize("unshared", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_random_convolutions_are_the_interpreter_s(seed, unshared, tmp_path):
+    """Of any groups, strides, dilation, padding and poolings before them, in C that stops at what the language leaves open."""
+    rng = np.random.default_rng(seed)
+    network = spatial_network(rng)
+    rule = (tpl.TP(0.1, 0.01, 2), tpl.TESS(1.0, 0.01, basis="walsh"))[seed % 2]
+    learner = tpl.Learner(network.unshare() if unshared else network, rule, "fixed", seed)
+    before = learner.mantissas["hidden0"]
+    in_c = InC(learner, tmp_path, ("-O1", "-fsanitize=undefined", "-fno-sanitize-recover=all"))
+    follow(learner, mixed_samples(learner, rng, 3, 6), present, in_c)
+    assert (learner.mantissas["hidden0"] != before).any()
 
 
 def by_learner(learner, events, label):
