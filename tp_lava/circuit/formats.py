@@ -121,9 +121,9 @@ def plan(network: Network, rule: LearningRule | None, options: FixedPoint, batch
         formats |= _population_formats(network, population, own, formats, options)
     if network.readout_decay < 1:
         quantise_decay(network.readout_decay, "Network.readout_decay")
-    formats[names.SCORE] = Format(SCORE_BITS, formats[READOUT].frac)
-    formats[READOUT_BIAS] = Format(STATE_BITS, formats[READOUT].frac)
     sent = sent_format(network, network.readout.pre)
+    formats[names.SCORE] = Format(SCORE_BITS, formats[READOUT].frac + sent.frac)
+    formats[READOUT_BIAS] = Format(STATE_BITS, formats[READOUT].frac + sent.frac)
     formats[names.of(READOUT, "input")] = _sum_format(formats[READOUT], network.readout.kind.fan_in, sent)
     if rule is not None:
         formats |= _rule_formats(network, rule, options, batch_size)
