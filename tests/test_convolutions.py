@@ -11,6 +11,7 @@ from random_convolutions import CLASSES, SHAPE, network, recording, rule
 import tp_lava as tpl
 from tp_lava import InvalidValueError
 from tp_lava.backends.interpreter import Interpreter
+from tp_lava.rules.memory import counted
 
 SEEDS = st.integers(0, 2**32 - 1)
 GRADED = st.sampled_from([None, tpl.Format(3, 0), tpl.Format(3, 0, signed=False), tpl.Format(4, 2)])
@@ -199,3 +200,11 @@ def test_values_are_checked_against_the_network(rng):
     assert tpl.Events([0, 0], [1, 1], 2, 2, values=[1, 2]) == tpl.Events([0], [1], 2, 2, values=[3])
     assert len(tpl.Events([0, 0], [1, 1], 2, 2, values=[1, -1])) == 0
     assert tpl.Events([0], [1], 2, 2, values=[3]) != tpl.Events([0], [1], 2, 2)
+
+
+@pytest.mark.parametrize("update", ["step", "sequence"])
+def test_what_learning_remembers_is_counted(update):
+    layers = [tpl.Conv2d(4, 3, padding=1), tpl.MaxPool2d(2), tpl.Conv2d(4, 3, standardised=True), tpl.Dense(5)]
+    made = tpl.Network.sequential(SHAPE, layers, CLASSES)
+    for learned_by in (tpl.TESS(update=update, basis="walsh"), tpl.TP()):
+        assert learned_by.remembered(made, 10) == counted(made, learned_by)

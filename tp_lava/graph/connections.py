@@ -34,6 +34,11 @@ class AllToAll:
                 raise invalid("AllToAll", name, repr(getattr(self, name)), "a positive integer", "give the number of units")
 
     @property
+    def arriving(self) -> int:
+        """Units that synapses see."""
+        return self.n_inputs
+
+    @property
     def weight_shape(self) -> tuple[int, int]:
         """Of the weights."""
         return self.size, self.n_inputs
@@ -103,6 +108,11 @@ class Convolution:
     def pooled_shape(self) -> Shape:
         """What the convolution sees."""
         return pooled(self.pooling, self.shape)
+
+    @property
+    def arriving(self) -> int:
+        """Units that synapses see: those below, pooled."""
+        return prod(self.pooled_shape)
 
     @property
     def output_shape(self) -> tuple[int, int, int]:

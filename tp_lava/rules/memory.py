@@ -30,6 +30,12 @@ def eprop(network: Network) -> tuple[int, ...]:
     return tuple(sum(c.kind.synapse_count for c in network.into(p)) for p in network.populations)
 
 
+def summed(network: Network, population: Population) -> int:
+    """Changes of a step that are summed up before they are applied: of weights that synapses share, or that are standardised."""
+    into = network.into(population)
+    return sum(prod(c.kind.weight_shape) for c in into if c.kind.shares_weights or c.standardisation)
+
+
 def _kept(circuit: Circuit, own: tuple[Connection, ...], population: Population) -> set[str]:
     """Buffers that a population's learning keeps: its states but for those that inference steps and learning does not read.
 

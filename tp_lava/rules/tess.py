@@ -30,6 +30,7 @@ from tp_lava.dynamics.tess import BASIS, error_program
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network, Population
 from tp_lava.graph.pooling import Pool2d, pooled
+from tp_lava.rules import memory
 from tp_lava.rules.base import Credit, Rule, Update, sample_events
 
 
@@ -183,12 +184,12 @@ class TESS(Rule):
     def _remembered(self, network: Network, population: Population, batch: int) -> int:
         into, n = network.into(population), population.size
         traces = (
-            bool(self.causal) * sum(c.kind.n_inputs for c in into)
+            bool(self.causal) * sum(c.kind.arriving for c in into)
             + bool(self.acausal) * n
             + (self.activity == "trace") * population.output_size
         )
         weights = sum(prod(c.kind.weight_shape) for c in into) + network.has_bias(population) * n
-        return batch * traces + (self.update == "sequence") * weights
+        return batch * traces + (weights if self.update == "sequence" else memory.summed(network, population))
 
     @staticmethod
     def neuron(decay: float = 0.5, threshold: float = 0.6) -> LIF:

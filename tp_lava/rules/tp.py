@@ -27,6 +27,7 @@ from tp_lava.errors import invalid
 from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Network, Population
+from tp_lava.rules import memory
 from tp_lava.rules.base import Credit, Rule, Update, sample_events
 
 ROWS = "k"  # the axis of target rows
@@ -248,7 +249,10 @@ class TP(Rule):
         rates = self.rates(network).values()
         rows = batch if batch > 1 else self.credit.number_of_rows(network)
         reached = network.populations[: self.credit.last(rates) + 1]
-        found = [p.size * rows + p.output_size * (rows + batch * (rate > 0)) for p, rate in zip(reached, rates, strict=False)]
+        found = [
+            p.size * rows + p.output_size * (rows + batch * (rate > 0)) + (rate > 0) * memory.summed(network, p)
+            for p, rate in zip(reached, rates, strict=False)
+        ]
         for number, connection in enumerate(self.connections(network) if found else ()):
             place = network.populations.index(network.population(connection.post))
             found[place] += connection.kind.synapse_count + (rows * network.n_classes if number == 0 else 0)
