@@ -153,6 +153,15 @@ def test_a_picture_is_a_constant_current(rng):
     assert (events.to_dense()[3] == picture.ravel()).all()
     layers = [tpl.Conv2d(4, 3, padding=1), tpl.MaxPool2d(2)]
     made = tpl.Network.sequential(SHAPE, layers, CLASSES, tpl.LIF(0.9, 0.4), 0.75, input_format=tpl.Format(3, 0))
+    again = tpl.Events.from_dense(events.to_dense(), graded=True)  # the same, but not known to be
+    for learned_by in (tpl.TP(0.05, contrast=3), tpl.TESS(0.5, basis="walsh"), tpl.TESS(0.5, basis="walsh", update="step")):
+        sides = [tpl.Learner(made, learned_by, "fixed") for _ in range(2)]
+        for learner, shown in zip(sides, (events, again), strict=True):
+            for label in range(3):
+                learner.learn(shown, label)
+        for name, weights in sides[0].mantissas.items():
+            np.testing.assert_array_equal(weights, sides[1].mantissas[name])
+        np.testing.assert_array_equal(sides[0].infer(events).scores, sides[1].infer(again).scores)
     spikes = tpl.Network.sequential(SHAPE, layers, CLASSES, tpl.LIF(0.9, 0.4), 0.75)
     ones = tpl.Events.constant(picture > 0, 5)
     for precision in ("float", "fixed"):

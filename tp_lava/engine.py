@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tp_lava.circuit import Buffer, Circuit
-from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.labels import present_labels
-from tp_lava.circuit.operations import NO_END, STEPS_LEFT, Role
+from tp_lava.circuit.operations import INPUT_VALUES, NO_END, STEPS_LEFT, Role
 from tp_lava.numbers import Format, seed_key
 
 if TYPE_CHECKING:
@@ -54,11 +53,13 @@ class Engine:
             value = np.asarray(self.circuit.values[name], np.float64)
             self.memory[name][...] = self.circuit.buffers[name].encode(value * factor)
 
-    def run(self, offsets: np.ndarray, units: np.ndarray, begin: int, end: int, values: np.ndarray | None = None) -> None:
-        """Steps begin..end-1. offsets: int32 (rows, T + 1); units: int32; values: physical, of graded input."""
+    def run(
+        self, offsets: np.ndarray, units: np.ndarray, begin: int, end: int, values: np.ndarray | None = None, constant: bool = False
+    ) -> None:
+        """Steps begin..end-1. offsets: int32 (rows, T + 1); units: int32; values: physical, of graded input; constant: all alike."""
         if values is not None:
             values = self.circuit.buffers[INPUT_VALUES].encode(values)
-        self.compiled.steps(self.memory, offsets, units, begin, end, values)
+        self.compiled.steps(self.memory, offsets, units, begin, end, values, constant)
 
 
 def weight_buffer(name: str, array: np.ndarray, format: Format | None) -> Buffer:

@@ -394,7 +394,7 @@ class Learner:
 
     def _run(self, events: Events, begin: int, end: int) -> None:
         values = values_of(events) if self._start.input_format else None
-        self._current.run(events.offsets[np.newaxis], events.units, begin, end, values)
+        self._current.run(events.offsets[np.newaxis], events.units, begin, end, values, events.is_constant)
 
     def _present(self, events: Events) -> Outcome:
         self._run(events, 0, events.n_steps)

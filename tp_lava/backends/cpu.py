@@ -32,9 +32,8 @@ from tp_lava.circuit import (
     Unpool,
     UpdateWeights,
 )
-from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.circuit import touched
-from tp_lava.circuit.operations import STEPS_LEFT, events_of, rows_in_use, stored_weight_type
+from tp_lava.circuit.operations import INPUT_KEPT, INPUT_VALUES, STEPS_LEFT, events_of, rows_in_use, stored_weight_type
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Program
 from tp_lava.graph.connections import GEOMETRY, Convolution
@@ -64,6 +63,7 @@ _SCOPE = {
 }
 _INPUT = events_of(INPUT)
 _NOT_DRAWN = np.zeros(1, np.uint32)
+_NOT_KEPT = np.zeros(1, np.int32)
 _NO_VALUES, _NOT_GRADED = np.zeros(0, np.int32), np.zeros((0, 0), np.int32)
 _NO_NAMES: Mapping[str, object] = MappingProxyType({})
 _functions: dict[tuple, Callable] = {}
@@ -99,6 +99,7 @@ class _Compiled:
     random_stream: int = cpu_calls.NO_KEY
     switch: str = ""
     last_steps: int = 0
+    clock: str = STEPS_LEFT
     maps: tuple[tuple[int, ...], ...] = ()  # of each bound array: (channels, positions) of its units, where it is seen so
     work: tuple[tuple[tuple[int, int], Any], ...] = ()  # shape and type of further scratch arrays
 
@@ -189,9 +190,12 @@ class _Compiler:
         """See Accumulate."""
         named = {"weights": o.weights, **self._lists(o.events), "into": o.into} | ({"values": o.values} if o.values else {})
         if o.kind is None:
-            return [self._template(cpu_events.DELIVER_VALUES if o.values else cpu_events.DELIVER, named)]
-        inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
-        return [self._maps(cpu_events.DELIVER_MAPS, cpu_events.ACTIVE_EVENTS, inner, o.kind, {**named, "geometry": o.geometry}, "weights")]
+            made = self._template(cpu_events.DELIVER_VALUES if o.values else cpu_events.DELIVER, named)
+        else:
+            inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
+            geometry = {**named, "geometry": o.geometry}
+            made = self._maps(cpu_events.DELIVER_MAPS, cpu_events.ACTIVE_EVENTS, inner, o.kind, geometry, "weights")
+        return [replace(made, clock=INPUT_KEPT, last_steps=1) if o.keeps else made]
 
     def _maps(
         self,
@@ -257,7 +261,7 @@ class _Compiler:
         bound = tuple((buffers[port.name], port.name in o.first) for port in ports)
         axes, stream = tuple(port.axes for port in ports), self._stream(o.program, o.random_stream)
         maps = tuple(dict(o.maps).get(port.name, ()) for port in ports) if o.maps else ()
-        return [_Compiled(address, arguments, bound, axes, o.program, stream, o.switch, o.last_steps, maps)]
+        return [_Compiled(address, arguments, bound, axes, o.program, stream, o.switch, o.last_steps, maps=maps)]
 
     def update_weights(self, o: UpdateWeights) -> list[_Compiled]:
         """See UpdateWeights: a loop over rows and active units that calls the program on a row of the weights."""
@@ -378,8 +382,8 @@ class CompiledOperations:
         """operations: all of the circuit's step, if not given."""
         compiler, whole = _Compiler(circuit), operations is None
         operations = circuit.step if operations is None else operations
-        graded = (INPUT_VALUES,) if INPUT_VALUES in circuit.buffers else ()
-        names = dict.fromkeys([*touched(operations), *circuit.names("random"), *((*_INPUT, *graded) if whole else ())])
+        graded = (INPUT_VALUES, INPUT_KEPT) if INPUT_VALUES in circuit.buffers else ()
+        names = dict.fromkeys([*touched(operations), *circuit.names("random"), *graded, *(_INPUT if whole else ())])
         self.arguments = tuple(names)
         self._circuit, self._call_all = circuit, cpu_calls.each_step() if whole else cpu_calls.once()
         self._compiled = [compiled for operation in operations for compiled in compiler.compiled(operation)]
@@ -395,13 +399,23 @@ class CompiledOperations:
         self._bind(memory)
         self._call_all(self._calls, *self._counters())
 
-    def steps(self, memory: Memory, offsets: np.ndarray, units: np.ndarray, begin: int, end: int, values: np.ndarray | None = None) -> None:
+    def steps(
+        self,
+        memory: Memory,
+        offsets: np.ndarray,
+        units: np.ndarray,
+        begin: int,
+        end: int,
+        values: np.ndarray | None = None,
+        constant: bool = False,
+    ) -> None:
         """See Compiled."""
         self._bind(memory)
         lists = (self._memory[name] for name in _INPUT)
         graded = (values, self._memory[INPUT_VALUES]) if values is not None else (_NO_VALUES, _NOT_GRADED)
+        kept = self._memory[INPUT_KEPT] if values is not None else _NOT_KEPT
         words = (array.view(np.int32) for array in graded)
-        self._call_all(begin, end, offsets, units, *words, *lists, self._calls, *self._counters(), self._advance)
+        self._call_all(begin, end, offsets, units, *words, kept, int(constant), *lists, self._calls, *self._counters(), self._advance)
 
     def _counters(self) -> tuple[np.ndarray, np.ndarray]:
         """Seed and step; a circuit that draws nothing has neither."""
@@ -425,5 +439,5 @@ class CompiledOperations:
         slots = cpu_calls.slots_of(compiled.arguments, arrays)
         self._kept += [*arrays, slots]
         switch = memory[compiled.switch] if compiled.switch else None
-        clock = memory[STEPS_LEFT] if compiled.last_steps else None
+        clock = memory[compiled.clock] if compiled.last_steps else None
         return cpu_calls.call_of(compiled.address, slots, compiled.random_stream, switch, clock, compiled.last_steps)

@@ -142,6 +142,7 @@ def _array(dtype: Any, dimensions: int, readonly: bool = False) -> types.Array:
 _CALLS, _KEYS = _array(types.int64, 2), _array(types.uint32, 1)
 _EVENTS = (
     *(_array(types.int32, 2, True), _array(types.int32, 1, True), _array(types.int32, 1, True), _array(types.int32, 2)),
+    *(_array(types.int32, 1), types.int64),
     *(_array(types.int32, 2), _array(types.int32, 1)),
 )
 _COMPILED: dict[str, Any] = {"nogil": True, "error_model": "numpy"}  # nogil: so that the threads of Lava's channels go on while we compute
@@ -156,8 +157,9 @@ def _once(calls, seed, step):
     _carry_out(calls, _mix(seed[0], step[0]))
 
 
-def _each_step(begin, end, offsets, units, values, graded, active, count, calls, seed, step, advance):
+def _each_step(begin, end, offsets, units, values, graded, kept, constant, active, count, calls, seed, step, advance):
     for t in range(begin, end):
+        kept[0] = 1 if constant != 0 and t > 0 else 0
         for r in range(offsets.shape[0]):
             if graded.shape[0] != 0:
                 for q in range(count[r]):  # of the step before
@@ -171,6 +173,7 @@ def _each_step(begin, end, offsets, units, values, graded, active, count, calls,
         base = _mix(seed[0], step[0])
         step[0] += np.uint32(advance)
         _carry_out(calls, base)
+    kept[0] = 0
 
 
 @cache
@@ -187,10 +190,12 @@ def once() -> Callable:
 
 @cache
 def each_step() -> Callable:
-    """f(begin, end, offsets, units, values, graded, active, count, calls, seed, step, advance): lists events, carries out calls.
+    """f(begin, end, offsets, units, values, graded, kept, constant, active, count, calls, seed, step,
+    advance): lists events, carries out calls.
 
     For steps begin..end-1; units: the active inputs of all rows; offsets (rows, T + 1): where in units each step begins; values: of
-    units, where the input is graded; graded (rows, inputs): where they are put; active, count:
+    units, where the input is graded; graded (rows, inputs): where they are put; kept: 1 in steps
+    whose events are those before, as `constant` says; active, count:
     where the events are listed; advance: is added to the step counter each time.
     """
     return numba.njit(types.void(types.int64, types.int64, *_EVENTS, _CALLS, _KEYS, _KEYS, types.int64), **_COMPILED)(_each_step)

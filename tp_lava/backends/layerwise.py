@@ -14,9 +14,8 @@ import numpy as np
 from tp_lava.backends.interpreter import Interpreter
 from tp_lava.circuit import ListEvents, Owner, names
 from tp_lava.circuit.build import build_circuit
-from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.formats import Formats
-from tp_lava.circuit.operations import events_of
+from tp_lava.circuit.operations import INPUT_VALUES, events_of
 from tp_lava.data.events import Events, values_of
 from tp_lava.dynamics.neuron import check_knows
 from tp_lava.graph.chain import ChainLayer, chain_of

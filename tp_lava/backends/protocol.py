@@ -13,8 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from tp_lava.circuit import Circuit, Operation
-from tp_lava.circuit.builder import INPUT_VALUES
-from tp_lava.circuit.operations import events_of
+from tp_lava.circuit.operations import INPUT_VALUES, events_of
 from tp_lava.errors import invalid
 from tp_lava.graph.names import INPUT
 
@@ -25,10 +24,19 @@ T = TypeVar("T")
 class Compiled(Protocol):
     """Operations of a circuit, ready to be carried out."""
 
-    def steps(self, memory: Memory, offsets: np.ndarray, units: np.ndarray, begin: int, end: int, values: np.ndarray | None = None) -> None:
+    def steps(
+        self,
+        memory: Memory,
+        offsets: np.ndarray,
+        units: np.ndarray,
+        begin: int,
+        end: int,
+        values: np.ndarray | None = None,
+        constant: bool = False,
+    ) -> None:
         """Steps begin..end-1 of one sample per row. units: int32, the active inputs of all rows; offsets: int32 (rows, T + 1).
 
-        values: one for each of the units, as memory holds them, where the input is graded.
+        values: one for each of the units, as memory holds them, where the input is graded; constant: they are the same in all steps.
         """
 
     def once(self, memory: Memory) -> None:
@@ -53,7 +61,16 @@ class StepByStep(ABC):
     def once(self, memory: Memory) -> None:
         """See Compiled."""
 
-    def steps(self, memory: Memory, offsets: np.ndarray, units: np.ndarray, begin: int, end: int, values: np.ndarray | None = None) -> None:
+    def steps(
+        self,
+        memory: Memory,
+        offsets: np.ndarray,
+        units: np.ndarray,
+        begin: int,
+        end: int,
+        values: np.ndarray | None = None,
+        constant: bool = False,
+    ) -> None:
         """See Compiled."""
         active, count = (memory[name] for name in events_of(INPUT))
         for step in range(begin, end):

@@ -21,6 +21,8 @@ from tp_lava.circuit.layouts import axes_of, reaching_axes
 from tp_lava.circuit.names import Path
 from tp_lava.circuit.operations import (
     CIRCUIT,
+    INPUT_KEPT,
+    INPUT_VALUES,
     SAMPLES,
     STEPS_LEFT,
     Accumulate,
@@ -52,7 +54,6 @@ from tp_lava.numbers import Format
 from tp_lava.optimisers import SGD, Optimiser, of_layer
 
 CLASSES = "class"  # the axis of classes
-INPUT_VALUES = "input_value"
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Builder:
             self.events(INPUT, SAMPLES, INPUT)
             if network.input_format is not None:
                 self._values[INPUT] = self.buffer(INPUT_VALUES, (SAMPLES, INPUT), "state", network.input_format, local="value")
+                self.buffer(INPUT_KEPT, (), "work", index=True, local="kept")
 
     # Whose it is ------------------------------------------------------------------------------
     @contextmanager
@@ -330,13 +332,19 @@ class Builder:
                 self.run(program, {"weight": weights, "delivered": name})
         return name
 
+    def _keeps(self, connection: Connection) -> bool:
+        """Whether what it delivers of a graded input stays the same as long as that does: its weights are those of the sample's start."""
+        if connection.pre != INPUT or self.network.input_format is None:
+            return False
+        return self.rule is None or self.rule.update == "sequence" or not self.rule.rates(self.network).get(connection.post, 0)
+
     def deliver(self, connection: Connection, events: str, into: str, axes: tuple[str, str], format: Format | None, **local: str) -> str:
         """Append the delivery of a connection: sums of the weights of active units into a buffer, which is the owner's."""
         weights, arrival = self.delivered(connection), self.arriving(connection, events)
         self.buffer(into, axes, "work", format, **local)
         kind = connection.kind if isinstance(connection.kind, Convolution) else None
         with self.owned(Owner("connection", connection.name), "deliver"):
-            made = Accumulate(weights=weights, events=arrival.events, into=into, values=arrival.values)
+            made = Accumulate(weights=weights, events=arrival.events, into=into, values=arrival.values, keeps=self._keeps(connection))
             self.append(replace(made, kind=kind, geometry=geometry_of(connection.name) if kind else ""))
         return into
 

@@ -25,6 +25,8 @@ OwnerKind = Literal["input", "population", "connection", "plasticity", "credit",
 Role = Literal["weight", "kernel", "bias", "parameter", "switch", "moment", "table", "state", "work", "label", "random"]
 SAMPLES = "b"  # the row axis of samples presented together
 STEPS_LEFT = "steps_left"
+INPUT_VALUES = "input_value"
+INPUT_KEPT = "input_kept"  # 1 in steps in which a graded input is that of the step before
 NO_END = 2**30  # steps left of a sample of unknown length
 
 
@@ -144,7 +146,8 @@ def geometry_of(weights: str) -> str:
 class Accumulate(Operation):
     """into[row] = sum of the weights of the active units of population `events` in that row, each times its value.
 
-    values: buffer of the events' values, "" where they are 1; kind: the convolution, None where all reach all; geometry: its buffer.
+    values: buffer of the events' values, "" where they are 1; kind: the convolution, None where all reach all; geometry: its buffer;
+    keeps: a back end may keep what it made while INPUT_KEPT is 1: neither events nor weights are others then.
     """
 
     weights: str
@@ -153,6 +156,7 @@ class Accumulate(Operation):
     values: str = ""
     kind: Convolution | None = None
     geometry: str = ""
+    keeps: bool = False
 
     @property
     def reads(self) -> tuple[str, ...]:

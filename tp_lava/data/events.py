@@ -23,7 +23,7 @@ class Events:
     each step begins), n_steps, n_units. Raises InvalidValueError.
     """
 
-    __slots__ = ("_times", "n_steps", "n_units", "offsets", "units", "values")
+    __slots__ = ("_times", "is_constant", "n_steps", "n_units", "offsets", "units", "values")
 
     _times: np.ndarray | None
     units: np.ndarray
@@ -31,6 +31,7 @@ class Events:
     offsets: np.ndarray
     n_steps: int
     n_units: int
+    is_constant: bool
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Events:
 
     def _fill(self, units: np.ndarray, offsets: np.ndarray, n_steps: int, n_units: int, values: np.ndarray | None = None) -> None:
         self._keep("_times", None)
+        self._keep("is_constant", False)
         for name, array in (("units", units), ("offsets", offsets)):
             self._keep(name, _read_only(array))
         self._keep("n_steps", n_steps)
@@ -114,10 +116,15 @@ class Events:
 
     @classmethod
     def constant(cls, picture: np.ndarray, n_steps: int) -> Events:
-        """A still picture, of any shape, as the same graded spikes in each of n_steps steps: a constant input current."""
+        """A still picture, of any shape, as the same graded spikes in each of n_steps steps: a constant input current.
+
+        What the engine delivers of it is computed once, unless the weights change from step to step.
+        """
         row = np.asarray(picture, np.float32).reshape(1, -1)
         _check_count("n_steps", n_steps)
-        return cls.from_dense(np.repeat(row, n_steps, axis=0), graded=True)
+        events = cls.from_dense(np.repeat(row, n_steps, axis=0), graded=True)
+        events._keep("is_constant", True)
+        return events
 
     def to_dense(self) -> np.ndarray:
         """(n_steps, n_units) array: bool, or float32 values of graded spikes."""

@@ -12,8 +12,8 @@ import numpy as np
 from tp_lava.backends.c import CLibrary, c_library
 from tp_lava.backends.c.members import STRUCTS
 from tp_lava.circuit import Owner
-from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.formats import FixedPoint
+from tp_lava.circuit.operations import INPUT_VALUES
 from tp_lava.data.events import Sample
 from tp_lava.deploy.samples import Presented, checked_samples, checksum_of, in_turn, present, random_samples, value_mantissas
 from tp_lava.errors import invalid

@@ -30,8 +30,7 @@ from tp_lava.circuit import (
     Unpool,
     UpdateWeights,
 )
-from tp_lava.circuit.builder import INPUT_VALUES
-from tp_lava.circuit.operations import Conditional, events_of
+from tp_lava.circuit.operations import INPUT_VALUES, Conditional, events_of
 from tp_lava.graph.names import INPUT
 from tp_lava.ranges.evaluator import Evaluator
 from tp_lava.ranges.intervals import NAME, Array, Interval, corners

@@ -13,9 +13,8 @@ from tp_lava.backends.c.members import STRUCTS, Member, in_structs, layout_of, m
 from tp_lava.backends.c.operations import OperationRenderer
 from tp_lava.backends.c.program import PACKAGE, REGISTER, literal, prelude
 from tp_lava.circuit import Circuit, Operation
-from tp_lava.circuit.builder import INPUT_VALUES
 from tp_lava.circuit.names import SCORE
-from tp_lava.circuit.operations import NO_END, STEPS_LEFT
+from tp_lava.circuit.operations import INPUT_VALUES, NO_END, STEPS_LEFT
 from tp_lava.templates import template
 
 

@@ -8,7 +8,7 @@ from math import prod
 
 from tp_lava.backends.loihi2.learning_engine import presynaptic_trace, unsuited
 from tp_lava.circuit import Accumulate, Pool, RunProgram, UpdateWeights
-from tp_lava.circuit.builder import INPUT_VALUES
+from tp_lava.circuit.operations import INPUT_VALUES
 from tp_lava.deploy.loihi2.demand import format_of, neuron_programs, on_cores, processor_operations
 from tp_lava.deploy.loihi2.limits import Violation
 from tp_lava.deploy.loihi2.mapping import Mapping
