@@ -18,6 +18,9 @@ from tp_lava.optimisers import SGD, Adam, Optimiser
 def summed(weight: Symbol, change: Symbol, format: Format | None) -> Symbol:
     """w + g, rounded and saturated to the weight's format."""
     one = change.tracer.constant(1, Format(1, 0, signed=False))
+    lift = format.frac - change.format.frac if format else 0
+    if lift > 0:  # a coarser change is moved to the weight's binary point, where it must fit the register; the weight saturates anyway
+        change = saturate(change, Format(REGISTER_BITS - 2 - lift, change.format.frac))
     rounded = multiply(change, one, Format(REGISTER_BITS, format.frac) if format else None, rounding="stochastic")
     return saturate(weight + rounded, format)
 
