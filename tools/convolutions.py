@@ -49,16 +49,16 @@ NETWORKS = {"conv": conv, "dense": dense}
 
 
 def mnist(path: Path) -> tuple[list[Sample], list[Sample]]:
-    """(train, test) of a file with image (n, 28, 28) uint8, label, split (0: train)."""
+    """(train, test) of a file with image (n, 28, 28) uint8, label, split (0: train), seen by one camera in an order that is drawn."""
     with np.load(path) as file:
         pictures, labels, split = (file[name] for name in ("image", "label", "split"))
-    samples: list[Sample] = []
-    for begin in range(0, len(pictures), CHUNK):
-        seen = CAMERA.record(pictures[begin : begin + CHUNK] / 255.0, seed=begin)
-        samples += [Sample(events, int(label)) for events, label in zip(seen, labels[begin:], strict=False)]
-    return [s for s, part in zip(samples, split, strict=True) if part == 0], [
-        s for s, part in zip(samples, split, strict=True) if part != 0
-    ]
+    parts: tuple[list[Sample], list[Sample]] = ([], [])
+    order = np.random.default_rng(0).permutation(len(pictures))
+    for begin in range(0, len(order), CHUNK):
+        shown = order[begin : begin + CHUNK]
+        for events, label, part in zip(CAMERA.record(pictures[shown] / 255.0), labels[shown], split[shown], strict=True):
+            parts[int(part != 0)].append(Sample(events, int(label)))
+    return parts
 
 
 def nmnist(path: Path) -> tuple[list[Sample], list[Sample]]:
