@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 import tp_lava as tpl
 from tp_lava import cli
 from tp_lava.backends import interpreter
+from tp_lava.backends.interpreted_maps import taps_of
 from tp_lava.backends.loihi2 import circuit_listings
 from tp_lava.circuit import Accumulate, AccumulateProducts, Owner, Pool, RunProgram, Unpool, UpdateWeights
 from tp_lava.deploy import map_network
@@ -627,7 +628,7 @@ def by_the_interpreter(learner, samples, learns, monkeypatch):
 
 def _reached(kind, unit):
     """Synapses of a unit."""
-    return sum(tap.outputs.stop - tap.outputs.start for tap in interpreter.taps_of(kind, int(unit)))
+    return sum(tap.outputs.stop - tap.outputs.start for tap in taps_of(kind, int(unit)))
 
 
 @pytest.mark.parametrize(

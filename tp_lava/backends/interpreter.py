@@ -6,13 +6,14 @@ every run that each value stays in the interval the tracer proved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from tp_lava.backends.interpreted_maps import convolved, pooled, taps_of, unpooled
 from tp_lava.backends.protocol import StepByStep, count_step, entry, operation_entry
 from tp_lava.circuit import (
     Accumulate,
@@ -29,7 +30,6 @@ from tp_lava.circuit import (
 )
 from tp_lava.circuit.operations import STEPS_LEFT, Conditional, events_of, rows_in_use
 from tp_lava.dynamics.program import Instruction, Port, Program, Value
-from tp_lava.graph.connections import Convolution
 from tp_lava.numbers import REGISTER_BITS, draw, mix
 
 NAME = "interpreter"
@@ -285,78 +285,20 @@ def _accumulate(step: _Step, o: Accumulate) -> None:
         if o.kind is None:
             into[row] = (weights[units].astype(number) * values[:, np.newaxis]).sum(axis=0, dtype=number)
             continue
-        maps = np.zeros((*o.kind.output_shape[1:], o.kind.channels), number)
-        for unit, value in zip(units, values, strict=True):
-            for tap in taps_of(o.kind, int(unit)):
-                maps[tap.y, tap.x, tap.outputs] += weights[tap.row].astype(number) * value
-        into[row] = np.moveaxis(maps, -1, 0).ravel()
-
-
-class Tap(NamedTuple):
-    """One position that a unit reaches: where; the weights to its channels, as an index of stored weights; those channels."""
-
-    y: int
-    x: int
-    row: tuple[int | slice, ...]
-    outputs: slice
-
-
-def taps_of(kind: Convolution, unit: int) -> Iterator[Tap]:
-    """The positions that a unit below a convolution reaches."""
-    channels, height, width = kind.pooled_shape
-    channel, y, x = np.unravel_index(unit, (channels, height, width))
-    group, within = divmod(int(channel), channels // kind.groups)
-    outputs = slice(group * (kind.channels // kind.groups), (group + 1) * (kind.channels // kind.groups))
-    for a, b in np.ndindex(*kind.kernel):
-        oy, ry = divmod(int(y) + kind.padding[0] - a * kind.dilation[0], kind.stride[0])
-        ox, rx = divmod(int(x) + kind.padding[1] - b * kind.dilation[1], kind.stride[1])
-        if ry == 0 and rx == 0 and 0 <= oy < kind.output_shape[1] and 0 <= ox < kind.output_shape[2]:
-            place = () if kind.shared else (oy, ox)
-            yield Tap(oy, ox, (*place, within, a, b, outputs), outputs)
+        into[row] = convolved(o.kind, weights, units, values).ravel()
 
 
 def _pool(step: _Step, o: Pool) -> None:
-    memory, into = step.memory, step.memory[o.into]
-    w = o.pooling.windows(o.shape)
-    share = memory[o.share].reshape(w.share.shape) if o.share else None
+    memory = step.memory
     for row, source in enumerate(memory[o.source]):
-        maps = source.reshape(o.shape).astype(np.int64 if step.circuit.fixed else source.dtype)
-        made = into[row].reshape(o.pooling.shape(o.shape))
-        for y, x in np.ndindex(*w.share.shape):
-            window = maps[:, w.first_y[y] : w.end_y[y], w.first_x[x] : w.end_x[x]].reshape(o.shape[0], -1)
-            if o.pooling.mode == "max":
-                made[:, y, x] = window.max(axis=1) if window.shape[1] else 0
-                continue
-            total = window.sum(axis=1)
-            if share is not None:
-                total = (total * int(share[y, x]) + (1 << o.shift >> 1)) >> o.shift if step.circuit.fixed else total * share[y, x]
-            made[:, y, x] = total
+        memory[o.into][row] = pooled(o, source, memory[o.share] if o.share else None).ravel()
 
 
 def _unpool(step: _Step, o: Unpool) -> None:
-    memory, into = step.memory, step.memory[o.into]
-    w = o.pooling.windows(o.shape)
-    share = memory[o.share].reshape(w.share.shape) if o.share else None
-    number = np.int64 if step.circuit.fixed else into.dtype
+    memory = step.memory
     for row, signal in enumerate(memory[o.signal]):
-        signals = signal.reshape(o.pooling.shape(o.shape)).astype(number)
-        back = np.zeros(o.shape, number)
-        for y, x in np.ndindex(*w.share.shape):
-            rows, columns = slice(w.first_y[y], w.end_y[y]), slice(w.first_x[x], w.end_x[x])
-            if back[:, rows, columns].size == 0:
-                continue
-            handed = signals[:, y, x]
-            if share is not None:
-                handed = (handed * int(share[y, x]) + (1 << o.shift >> 1)) >> o.shift if step.circuit.fixed else handed * share[y, x]
-            if o.pooling.mode != "max":
-                back[:, rows, columns] += handed[:, np.newaxis, np.newaxis]
-                continue
-            window = memory[o.source][row].reshape(o.shape)[:, rows, columns]
-            first = window.reshape(o.shape[0], -1).argmax(axis=1)
-            for channel, place in enumerate(first):
-                dy, dx = divmod(int(place), window.shape[2])
-                back[channel, rows.start + dy, columns.start + dx] += handed[channel]
-        into[row] = back.ravel()
+        source = memory[o.source][row]
+        memory[o.into][row] = unpooled(o, signal, source, memory[o.share] if o.share else None).ravel()
 
 
 def _list_events(step: _Step, o: ListEvents) -> None:
