@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,8 @@ from tp_lava.circuit.changes import Changes
 from tp_lava.circuit.circuit import Circuit
 from tp_lava.circuit.formats import Formats
 from tp_lava.circuit.layouts import axes_of, reaching_axes
-from tp_lava.circuit.names import Path
+from tp_lava.circuit.maps import Arrival, arriving, pool_path
+from tp_lava.circuit.names import Path, pooled_axis
 from tp_lava.circuit.operations import (
     CIRCUIT,
     INPUT_KEPT,
@@ -32,42 +32,24 @@ from tp_lava.circuit.operations import (
     MarkEvents,
     Operation,
     Owner,
-    Pool,
     PresentLabels,
     Role,
     RunProgram,
-    Unpool,
     events_of,
     geometry_of,
-    pool_table,
 )
-from tp_lava.circuit.payloads import SPIKE, Pooled, pooled_format, sent_format, unpooled_shares
+from tp_lava.circuit.payloads import SPIKE
 from tp_lava.circuit.terms import Gain, LearningRule
-from tp_lava.dynamics.neuron import DECAY, NeuronFormats, neuron_program, trace_program
+from tp_lava.dynamics.neuron import NeuronFormats, neuron_program
 from tp_lava.dynamics.program import Port, Program
 from tp_lava.dynamics.standardisation import standardised_program
 from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
-from tp_lava.graph.network import Connection, Network, Population
-from tp_lava.graph.pooling import Pool2d, Shape
+from tp_lava.graph.network import Connection, Network
 from tp_lava.numbers import Format
 from tp_lava.optimisers import SGD, Optimiser, of_layer
 
 CLASSES = "class"  # the axis of classes
-
-
-@dataclass(frozen=True)
-class Arrival:
-    """What reaches a connection: events, the buffer of their values ("" where they are 1), the axis of their units, their format.
-
-    signed: whether values may be negative.
-    """
-
-    events: str
-    values: str
-    axis: str
-    format: Format | None
-    signed: bool = False
 
 
 class Builder:
@@ -85,9 +67,9 @@ class Builder:
         self.gains: Mapping[str, Gain] = rule.gains(network) if rule else {}
         self.sizes = {SAMPLES: batch_size, INPUT: network.n_inputs, CLASSES: network.n_classes}
         self.sizes |= {population.name: population.size for population in network.populations}
-        self.sizes |= {_pooled_axis(p.name): p.output_size for p in network.populations if p.pooling}
-        self._values: dict[str, str] = {}  # events -> buffer of their values
-        self._arrivals: dict[tuple[str, str], Arrival] = {}  # connection and events -> what reaches it
+        self.sizes |= {pooled_axis(p.name): p.output_size for p in network.populations if p.pooling}
+        self.values_of_events: dict[str, str] = {}  # events -> buffer of their values
+        self.arrivals: dict[tuple[str, str], Arrival] = {}  # connection and events -> what reaches it
         self.buffers: dict[str, Buffer] = {}
         self.operations: list[Operation] = []
         self.start: list[PresentLabels] = []
@@ -101,7 +83,7 @@ class Builder:
         with self.owned(Owner("input", INPUT)):
             self.events(INPUT, SAMPLES, INPUT)
             if network.input_format is not None:
-                self._values[INPUT] = self.buffer(INPUT_VALUES, (SAMPLES, INPUT), "state", network.input_format, local="value")
+                self.values_of_events[INPUT] = self.buffer(INPUT_VALUES, (SAMPLES, INPUT), "state", network.input_format, local="value")
                 self.buffer(INPUT_KEPT, (), "work", index=True, local="kept")
 
     # Whose it is ------------------------------------------------------------------------------
@@ -132,9 +114,10 @@ class Builder:
 
     def on(self, path: Path, local: str, role: Role, format: Format | None) -> str:
         """Declare a buffer of one number for each row of a path and neuron of its population."""
-        return self._on(path, local, path.population.name, role, format)
+        return self.on_units(path, local, path.population.name, role, format)
 
-    def _on(self, path: Path, local: str, units: str, role: Role, format: Format | None) -> str:
+    def on_units(self, path: Path, local: str, units: str, role: Role, format: Format | None) -> str:
+        """The same of other units."""
         return self.buffer(path.of(local), (path.rows, units), role, format, local=path.prefix + local, prefix=path.prefix)
 
     def events(self, name: str, rows: str, units: str, prefix: str = "") -> None:
@@ -204,100 +187,18 @@ class Builder:
         """The axis of the units that others see of the input, a population or, of what is neither, the classes."""
         if name not in self.sizes:
             return CLASSES
-        return _pooled_axis(name) if _pooled_axis(name) in self.sizes else name
+        return pooled_axis(name) if pooled_axis(name) in self.sizes else name
 
     def sent(self, path: Path) -> str:
         """The buffer of what a path sends in this step: its spikes, pooled where the population pools."""
         return path.of("output" if path.population.pooling else "spike")
 
-    def stage_axis(self, population: Population, stage: int) -> str:
-        """The axis of what the pooling number `stage` of a population is over; beyond its poolings, of what it sends."""
-        if stage == 0:
-            return population.name
-        return self.axis(population.name) if stage >= len(population.pooling) else f"{population.name}_pooled{stage - 1}"
-
-    def stage_source(self, path: Path, stage: int) -> str:
-        """The buffer of that on a path."""
-        if stage == 0:
-            return path.of("spike")
-        return self.sent(path) if stage >= len(path.population.pooling) else path.of(f"pooled{stage - 1}")
-
     def values_of(self, events: str) -> str:
         """The buffer of the values of events, "" where they are 1."""
-        return self._values.get(events, "")
+        return self.values_of_events.get(events, "")
 
-    def arriving(self, connection: Connection, events: str) -> Arrival:
-        """What reaches a connection of a population's events; a connection that pools first has events of its own."""
-        if (connection.name, events) not in self._arrivals:
-            self._arrivals[connection.name, events] = self._arriving(connection, events)
-        return self._arrivals[connection.name, events]
-
-    def _arriving(self, connection: Connection, events: str) -> Arrival:
-        values, units = self.values_of(events), self.axis(connection.pre)
-        own = connection.pre not in {INPUT, *(p.name for p in self.network.populations)}
-        format: Format | None = SPIKE if own or not self.formats else sent_format(self.network, connection.pre)
-        kind, given = connection.kind, self.network.input_format
-        signed = connection.pre == INPUT and given is not None and given.signed
-        if not isinstance(kind, Convolution) or not kind.pooling:
-            return Arrival(events, values, units, format, signed)
-        rows = self.buffers[events_of(events)[1]].axes[0]
-        with self.owned(Owner("connection", connection.name), "deliver"):
-            if not values:
-                values = self.mark_events(events, rows, units, names.of(connection.name, f"{events}_marked"), f"{events}_marked")
-            shape: Shape = kind.shape
-            for number, pooling in enumerate(kind.pooling):
-                into, axis = names.of(connection.name, f"{events}_pooled{number}"), f"{connection.name}_arriving{number}"
-                made = self.pool(values, pooling, shape, into, (rows, axis), f"{events}_pooled{number}", format)
-                values, shape, format, units = into, made.shape, made.format, axis
-            pooled = names.of(connection.name, f"{events}_pooled")
-            self.events(pooled, rows, units)
-            self._values[pooled] = values
-            self.append(ListEvents(population=pooled, spikes=values))
-        return Arrival(pooled, values, units, format, signed)
-
-    # Pooling ----------------------------------------------------------------------------------
-    def pool(
-        self,
-        source: str,
-        pooling: Pool2d,
-        shape: Shape,
-        into: str,
-        axes: tuple[str, str],
-        local: str,
-        format: Format | None,
-        **details: Any,
-    ) -> Pooled:
-        """Append a pooling of `source`, whose units have this shape and numbers this format. -> what it makes, in the buffer `into`."""
-        made = pooled_format(pooling, shape, format if self.formats else None)
-        self.sizes[axes[1]] = prod(made.shape)
-        self.buffer(into, axes, "work", made.format, local=local, **details)
-        windows, share = self._windows(pooling, shape, made.shares, made.share_format)
-        self.append(Pool(source=source, into=into, pooling=pooling, shape=shape, windows=windows, share=share, shift=made.shift))
-        return made
-
-    def unpool(self, signal: str, source: str, pooling: Pool2d, shape: Shape, into: str) -> None:
-        """Append the way back of a signal through a pooling, into a buffer that is declared."""
-        shares, format = unpooled_shares(pooling, shape, fixed=bool(self.formats))
-        windows, share = self._windows(pooling, shape, shares, format)
-        shift = format.frac if format else 0
-        unpool = Unpool(signal=signal, source=source, into=into, pooling=pooling, shape=shape, windows=windows, share=share, shift=shift)
-        self.append(unpool)
-
-    def _windows(self, pooling: Pool2d, shape: Shape, shares: np.ndarray | None, format: Format | None) -> tuple[str, str]:
-        """Declare the tables of a pooling. -> their names, "" for shares where there are none.
-
-        They are named after what they hold, since circuits on one memory share them.
-        """
-        windows = [*(("adapts", *pooling.size) if pooling.size else (*pooling.kernel, *pooling.stride, *pooling.padding)), "over", *shape]
-        name = "_".join(map(str, ("windows", *windows)))
-        self._table(name, pool_table(pooling, shape), None, index=True)
-        if shares is None:
-            return name, ""
-        share = f"{name}_{pooling.mode}_share"
-        self._table(share, shares.ravel(), format)
-        return name, share
-
-    def _table(self, name: str, values: np.ndarray, format: Format | None, owner: Owner = CIRCUIT, **details: Any) -> None:
+    def table(self, name: str, values: np.ndarray, format: Format | None, owner: Owner = CIRCUIT, **details: Any) -> None:
+        """Declare a table and its values."""
         with self.owned(owner):
             self.sizes[f"n_{name}"] = len(values)
             self.values[name] = values
@@ -315,7 +216,7 @@ class Builder:
             kernel_axes = tuple(f"{name}_{axis}" for axis in (*places, "in", "y", "x", "out"))
             self.sizes |= dict(zip(kernel_axes, (*kind.weight_shape[1:], kind.channels), strict=True))
             self.buffer(name, kernel_axes, "kernel", self.format(name), local="weights", outputs_last=True)
-            self._table(geometry_of(name), kind.geometry, None, self._owner, index=True, local="geometry")
+            self.table(geometry_of(name), kind.geometry, None, self._owner, index=True, local="geometry")
             return name
 
     def delivered(self, connection: Connection) -> str:
@@ -340,7 +241,7 @@ class Builder:
 
     def deliver(self, connection: Connection, events: str, into: str, axes: tuple[str, str], format: Format | None, **local: str) -> str:
         """Append the delivery of a connection: sums of the weights of active units into a buffer, which is the owner's."""
-        weights, arrival = self.delivered(connection), self.arriving(connection, events)
+        weights, arrival = self.delivered(connection), arriving(self, connection, events)
         self.buffer(into, axes, "work", format, **local)
         kind = connection.kind if isinstance(connection.kind, Convolution) else None
         with self.owned(Owner("connection", connection.name), "deliver"):
@@ -366,7 +267,7 @@ class Builder:
                 inputs[port] = format
             self._neurons(path, bindings, inputs, surrogate)
             if population.pooling:
-                self._pool(path, total)
+                pool_path(self, path, total)
 
     def _neurons(self, path: Path, bindings: dict[str, str], inputs: Mapping[str, Format | None], surrogate: bool) -> None:
         population = path.population
@@ -389,37 +290,13 @@ class Builder:
             return self.parameter(names.of(population.name, port.name), port.format, value, local=port.name)
         return self.on(path, port.name, "state" if port.role == "state" else "work", port.format)
 
-    def _pool(self, path: Path, total: bool) -> None:
-        """Append the pooling of a path's spikes, and the traces of what is pooled."""
-        population = path.population
-        if total:
-            fired = path.of("fired")
-            self.events(fired, path.rows, population.name, f"{path.prefix}fired_")
-            self._list(fired, path, total)
-        source, shape = path.of("spike"), population.shape
-        format: Format | None = SPIKE
-        for number, pooling in enumerate(population.pooling):
-            last = number == len(population.pooling) - 1
-            local, axis = ("output", _pooled_axis(population.name)) if last else (f"pooled{number}", f"{population.name}_pooled{number}")
-            details = {"local": path.prefix + local, "prefix": path.prefix}
-            made = self.pool(source, pooling, shape, path.of(local), (path.rows, axis), format=format, **details)
-            source, shape, format = path.of(local), made.shape, made.format
-        if population.is_graded:
-            self._values[path.name] = source
-        held, decay = self.format(names.of(population.name, "trace")), names.of(population.name, "trace_decay")
-        bindings = {
-            "spike": source,
-            "trace": self._on(path, "trace", self.axis(population.name), "state", held),
-            "trace_decay": self.parameter(decay, DECAY, population.trace_decay, local="trace_decay"),
-        }
-        self.run(trace_program(held, path.of("trace"), event=format or SPIKE), bindings)
-
     def list_events(self, path: Path, total: bool = False) -> None:
         """Append the listing of what a path sends as its events; total: add its spikes to its counts too."""
         with self.owned(Owner("population", path.population.name), path.prefix + "neurons"):
-            self._list(path.name, path, total and not path.population.pooling)
+            self.list_path(path.name, path, total and not path.population.pooling)
 
-    def _list(self, events: str, path: Path, total: bool) -> None:
+    def list_path(self, events: str, path: Path, total: bool) -> None:
+        """Append a listing for events of a name: of what the path sends, or of its neurons' spikes."""
         counts = ""
         if total:
             axes = (path.rows, path.population.name)
@@ -472,7 +349,3 @@ class Builder:
             tuple(self.start),
             self.row_counts,
         )
-
-
-def _pooled_axis(population: str) -> str:
-    return f"{population}_pooled"

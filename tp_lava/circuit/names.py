@@ -51,3 +51,8 @@ def arriving_at(connection: Connection, network: Network) -> str:
     if forward[0] == connection:
         return "input"
     return "feedback" if recurrent and recurrent[0] == connection else f"input_{connection.name}"
+
+
+def pooled_axis(population: str) -> str:
+    """The axis of what a population sends, where it pools."""
+    return f"{population}_pooled"

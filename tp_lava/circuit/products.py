@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from tp_lava.circuit import names
 from tp_lava.circuit.builder import SPIKE, Builder
 from tp_lava.circuit.formats import change_format
+from tp_lava.circuit.maps import arriving, stage_axis, stage_source, unpool
 from tp_lava.circuit.names import Path
 from tp_lava.circuit.operations import SAMPLES, AccumulateProducts, Owner, UpdateWeights, geometry_of
 from tp_lava.circuit.terms import LearningRule, Term, third_factor_of
@@ -173,10 +174,10 @@ class Products:
         program = signal_program(sources, seen, fixed=fixed, name=path.of("signal"))
         b.run(program, {"coefficient": coefficient.name, "error": signal.error, "signal": held})
         for stage, (pooling, shape) in reversed(list(enumerate(_stages(population, signal.grid)))):
-            axis = b.stage_axis(population, stage)
+            axis = stage_axis(b, population, stage)
             into, local = (path.of("signal"), "signal") if stage == 0 else (path.of(f"signal{stage}"), f"signal{stage}")
             b.buffer(into, (rows, axis), "work", format, local=f"{path.prefix}{local}", prefix=path.prefix)
-            b.unpool(held, b.stage_source(path, stage), pooling, shape, into)
+            unpool(b, held, stage_source(b, path, stage), pooling, shape, into)
             held = into
         return held
 
@@ -203,7 +204,7 @@ def keep_pre_traces(b: Builder, rule: LearningRule, connection: Connection, even
     filtered = any(term.filter and term.pre == "spike" for term in rule.terms if term.factor)
     if not filtered and not wanted & {"trace", "second_trace"}:
         return
-    arrival = b.arriving(connection, events)
+    arrival = arriving(b, connection, events)
     units, event = arrival.axis, arrival.format
     with b.owned(Owner("plasticity", connection.name), "trace"):
         if arrival.values and not filtered:
@@ -234,7 +235,7 @@ def keep_pre_traces(b: Builder, rule: LearningRule, connection: Connection, even
 
 def keep_spikes(b: Builder, connection: Connection, events: str) -> str:
     """Append the marking of a connection's presynaptic spikes, where it learns after they are gone. -> their buffer."""
-    arrival = b.arriving(connection, events)
+    arrival = arriving(b, connection, events)
     with b.owned(Owner("plasticity", connection.name), "trace"):
         name = names.of(connection.name, "pre_spike")
         return b.mark_events(arrival.events, SAMPLES, arrival.axis, name, "pre_spike", arrival.format)
@@ -258,7 +259,7 @@ def learn(
         marked = {"trace": events} if graded else {"marked": events}
         learn_by(b, connection, third, layer, switch, stream=stream, last=last, **marked)
     else:
-        arrival = b.arriving(connection, events)
+        arrival = arriving(b, connection, events)
         met = {"trace": arrival.values} if arrival.values else {"events": arrival.events}
         learn_by(b, connection, third, layer, switch, stream=stream, last=last, **met)
 

@@ -17,6 +17,7 @@ import numpy as np
 from tp_lava.checks import is_number, is_whole
 from tp_lava.circuit.builder import CLASSES, Builder
 from tp_lava.circuit.formats import scale_format
+from tp_lava.circuit.maps import pool
 from tp_lava.circuit.names import sample_path
 from tp_lava.circuit.operations import SAMPLES, Owner
 from tp_lava.circuit.products import Signal
@@ -71,7 +72,7 @@ class BasisError(Credit):
             units = b.axis(population.name)
             for average in self.averages(population):
                 into, units = path.of("grid"), f"{population.name}_grid"
-                b.pool(activity, average, population.output_shape, into, (SAMPLES, units), "grid", b.buffers[activity].format)
+                pool(b, activity, average, population.output_shape, into, (SAMPLES, units), "grid", b.buffers[activity].format)
                 activity = into
             bindings = {
                 "activity": activity,
