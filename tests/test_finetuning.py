@@ -81,7 +81,7 @@ def test_frozen_layers_keep_their_weights(network):
     np.testing.assert_array_equal(done.learner.weights["hidden0"], network.weights["hidden0"])
     assert (done.learner.weights["readout"] != network.weights["readout"]).any()
     assert frozen(RULE, network, ["readout"]).readout_rate == 0
-    with pytest.raises(InvalidValueError, match="finetune: freeze is hidden3, but must be among hidden0, readout"):
+    with pytest.raises(InvalidValueError, match="finetune: freeze is hidden3, but must be among hidden0, readout, convolutions"):
         frozen(RULE, network, ["hidden3"])
 
 
