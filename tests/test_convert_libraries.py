@@ -141,7 +141,11 @@ def test_networks_go_to_nir_and_come_back(tmp_path):
         (3, {}, "convert: source is 3, but must be a torch module, a state dict, a NIR graph"),
         ("net.onnx", {}, "convert: source is net.onnx, but must be a file ending in .nir"),
         (nn.Linear(2, 2), {"format": "keras"}, "convert: format is 'keras', but must be one of nir, slayer, torch, state dict"),
-        (nn.Linear(2, 2), {"shape": (2,)}, "convert: option is shape, but must be among format, trace_decay, seed, input_format, input_shape"),
+        (
+            nn.Linear(2, 2),
+            {"shape": (2,)},
+            "convert: option is shape, but must be among format, trace_decay, seed, input_format, input_shape",
+        ),
     ],
 )
 def test_what_cannot_be_converted(source, options, message):
