@@ -704,6 +704,20 @@ def test_a_state_dict_of_snntorch_is_the_module():
     assert {f"{f.path}.{f.parameter}" for f in source.records} >= set(chain.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("described", "module"),
+    [
+        ({"type": "maxpool", "kernel": 3, "stride": 2, "padding": 1}, nn.MaxPool2d(3, 2, 1)),
+        ({"type": "adaptiveavgpool", "output": [3, 2]}, nn.AdaptiveAvgPool2d((3, 2))),
+        ({"type": "adaptivemaxpool", "output": 3}, nn.AdaptiveMaxPool2d(3)),
+    ],
+)
+def test_poolings_of_state_dicts(described, module):
+    source = read_state_dict({}, [described], (2, 8, 8))
+    frames = np.random.default_rng(0).random((3, 2, 8, 8)).astype(np.float32)
+    np.testing.assert_allclose(linear_response(source, frames), module(torch.tensor(frames)).reshape(3, -1), rtol=1e-5)
+
+
 def test_neurons_of_tensors(rng):
     state = {
         "fc.weight": rng.normal(0, 1, (6, 5)).astype(np.float32),

@@ -85,6 +85,15 @@ def test_frozen_layers_keep_their_weights(network):
         frozen(RULE, network, ["hidden3"])
 
 
+def test_convolutions_learn_unless_they_are_frozen():
+    layers = [tpl.Conv2d(4, 3, stride=2), tpl.MaxPool2d(2), tpl.Dense(20)]
+    network, (train, test) = tpl.Network.sequential((2, 16, 16), layers, 10), tpl.data.digits()
+    for freeze, learn in (((), True), ("convolutions", False), (["convolutions", "readout"], False)):
+        done = finetune(network, few(train, 1), test[:10], epochs=1, freeze=freeze, precision="float")
+        for name, learns in {"hidden0": learn, "hidden1": True, "readout": "readout" not in freeze}.items():
+            assert (done.learner.weights[name] != network.weights[name]).any() == learns, name
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
