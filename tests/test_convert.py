@@ -1,6 +1,7 @@
 """From stages to networks: what the engine does with them is what the oracle says they mean."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -196,6 +197,24 @@ def test_poolings_of_spikes_are_those_of_the_population():
     kept = Pooling("average", (2, 2), (2, 2), scale=0.25)
     recurrent = [CONV, Spiking("lif", 0.9, 1.0, feedback=np.eye(32)), kept, Dense("fc", np.ones((5, 8))), LIF]
     assert not assemble(Source("test", IMAGE, recurrent)).populations[0].pooling, "its own spikes come back as they are"
+
+
+@pytest.mark.parametrize("scale", [0.25, 1.0, 64.0])
+def test_pooled_populations_keep_the_bits_of_poolings_in_the_connection(rng, scale):
+    """In fixed point, where the window's factor is a power of two."""
+    maps = [Pooling("pool", (2, 2), (2, 2), scale=scale), Convolution("c2", normal(rng, 3, 2, 2, 2) / scale)]
+    network = assemble(Source("test", IMAGE, [Convolution("c1", normal(rng, 2, 1, 3, 3)), LIF, *maps, Spiking("lif2", 0.8, 1.0)]))
+    first, second = network.layers
+    assert first.pooling
+    folded = replace(second.connection, shape=(2, 4, 4), pooling=(Pool2d((2, 2), (2, 2)),))
+    weights = network.weights | {"hidden1": network.weights["hidden1"] * (0.25 if scale == 0.25 else 1)}
+    layers = (replace(first, pooling=()), replace(second, connection=folded))
+    before = tpl.Network.of_layers(36, layers, network.n_classes, weights)
+    events = random_events(rng, 36, 60, 0.3)
+    ours, theirs = (tpl.Learner(net, precision="fixed").infer(events, record=True) for net in (network, before))
+    for one, other in zip(ours.spikes, theirs.spikes, strict=True):
+        assert 0.02 < one.mean() < 0.95
+        np.testing.assert_array_equal(one, other)
 
 
 def test_stages_of_a_network_are_the_network(rng):

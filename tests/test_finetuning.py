@@ -207,6 +207,9 @@ def test_convert_and_inspect(tmp_path):
     assert {"path": "hidden", "parameter": "weight", "what": "kept"}.items() <= told["provenance"]["records"][0].items()
     network = tpl.load_network(made)
     np.testing.assert_array_equal(network.weights["hidden0"], tpl.convert(pretrained()).weights["hidden0"])
+    assert network.input_format is None
+    assert command("convert", str(pretrained()), "--to", str(made), "--input-format", "9", "8").exit_code == 0
+    assert tpl.load_network(made).input_format == tpl.Format(9, 8)
 
 
 @pytest.mark.parametrize(
