@@ -202,8 +202,8 @@ def test_poolings_of_spikes_are_those_of_the_population():
 @pytest.mark.parametrize("scale", [0.25, 1.0, 64.0])
 def test_pooled_populations_keep_the_bits_of_poolings_in_the_connection(rng, scale):
     """In fixed point, where the window's factor is a power of two."""
-    maps = [Pooling("pool", (2, 2), (2, 2), scale=scale), Convolution("c2", normal(rng, 3, 2, 2, 2) / scale)]
-    network = assemble(Source("test", IMAGE, [Convolution("c1", normal(rng, 2, 1, 3, 3)), LIF, *maps, Spiking("lif2", 0.8, 1.0)]))
+    maps = [Pooling("pool", (2, 2), (2, 2), scale=scale), Convolution("c2", rng.normal(0, 0.5, (3, 2, 2, 2)) / scale)]
+    network = assemble(Source("test", IMAGE, [Convolution("c1", rng.normal(0, 0.4, (2, 1, 3, 3))), LIF, *maps, Spiking("lif2", 0.8, 1.0)]))
     first, second = network.layers
     assert first.pooling
     folded = replace(second.connection, shape=(2, 4, 4), pooling=(Pool2d((2, 2), (2, 2)),))
