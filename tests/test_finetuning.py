@@ -210,6 +210,9 @@ def test_convert_and_inspect(tmp_path):
     assert network.input_format is None
     assert command("convert", str(pretrained()), "--to", str(made), "--input-format", "9", "8").exit_code == 0
     assert tpl.load_network(made).input_format == tpl.Format(9, 8)
+    tpl.save_network(tpl.Network.sequential((1, 6, 6), [tpl.Conv2d(2, 3), tpl.MaxPool2d(2)], 3, input_format=tpl.Format(9, 8)), made)
+    assert json.loads(command("inspect", str(made), "--json").output)["input_format"] == "s9.8"
+    assert "max pooling" in " ".join(command("inspect", str(made)).output.split())
 
 
 @pytest.mark.parametrize(

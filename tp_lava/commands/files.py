@@ -108,6 +108,7 @@ def _network(network: Network, formats: Mapping[str, str]) -> dict[str, Any]:
     ]
     return {
         "sizes": list(network.sizes),
+        "input_format": str(network.input_format) if network.input_format else None,
         "readout_decay": network.readout_decay,
         "parameters": int(sum(array.size for array in network.weights.values())),
         "layers": [{"name": hidden(number), **encoded(layer)} for number, layer in enumerate(network.layers)],
@@ -128,4 +129,5 @@ def _neurons(layer: Mapping[str, Any]) -> str:
 def _connection(layer: Mapping[str, Any]) -> str:
     spatial = layer["connection"]
     kind = f"convolution of {'x'.join(map(str, spatial['shape']))} to {spatial['channels']} channels" if spatial else "all to all"
-    return kind + (", recurrent" if layer["recurrent"] else "")
+    poolings = "".join(f", then {pool['mode']} pooling" for pool in layer["pooling"])
+    return kind + (", recurrent" if layer["recurrent"] else "") + poolings
