@@ -75,5 +75,19 @@ def convolved(x, stage):
 
 
 def pooled(x, stage):
+    if not stage.is_sum:
+        return windowed(x, stage)
     kernel = np.eye(len(x))[:, :, None, None] * np.ones(stage.kernel) * stage.scale
     return convolved(x, Convolution("", kernel, None, stage.stride, stage.padding))
+
+
+def windowed(x, stage):
+    """Maxima, and windows of PyTorch's adaptive poolings: from floor(i n / size) to ceil((i + 1) n / size)."""
+    n, reduced = x.shape[1:], np.max if stage.mode == "max" else np.mean
+    if stage.size is None:
+        (py, px), (ky, kx), (sy, sx) = stage.padding, stage.kernel, stage.stride
+        x = np.pad(x, ((0, 0), (py, py), (px, px)))
+        rows, columns = ([(a, a + k) for a in range(0, m - k + 1, s)] for m, k, s in zip(x.shape[1:], (ky, kx), (sy, sx), strict=True))
+    else:
+        rows, columns = ([(i * m // size, -(-(i + 1) * m // size)) for i in range(size)] for m, size in zip(n, stage.size, strict=True))
+    return np.array([[[reduced(plane[a:b, c:d]) for c, d in columns] for a, b in rows] for plane in x]) * stage.scale

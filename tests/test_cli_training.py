@@ -215,7 +215,7 @@ def test_in_lava_the_same_comes_of_it(own, tmp_path):
         (("--in-lava", "--batch", 2), "train: in-lava is given with one of these, but must be used without --batch"),
         (("--in-lava", "--schedule", "cosine"), "train: in-lava is given with one of these"),
         (("--validation", 0.01), "train: data is split into 24 samples to learn and 0 to validate, but must be enough for both"),
-        (("--freeze", "hidden7"), "finetune: freeze is hidden7, but must be among hidden0, readout"),
+        (("--freeze", "hidden7"), "finetune: freeze is hidden7, but must be among hidden0, readout, convolutions"),
         (("--decay", 1.5), "LIF: decay is 1.5"),
         (("--epochs", 0), "Invalid value for '--epochs'"),
         (("--rule", "hebb"), "Invalid value for '--rule'"),

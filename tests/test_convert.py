@@ -1,6 +1,7 @@
 """From stages to networks: what the engine does with them is what the oracle says they mean."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from stage_oracle import run_stages
 
 import tp_lava as tpl
 from tp_lava import InvalidValueError
-from tp_lava.convert.assemble import assemble
+from tp_lava.convert.assemble import assemble, stages_of
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Source, Spiking, stage_of
+from tp_lava.graph.pooling import Pool2d
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -37,6 +39,15 @@ def random_neurons(rng, size, path, channels=None):
     )
 
 
+LATE = [Pooling("late", (2, 1), (1, 1)), Pooling("late", mode="average", size=(2, 2))]
+AFTER = [
+    Pooling("sum", (2, 1), (1, 1), (1, 0), scale=0.3),
+    Pooling("average", mode="average", size=(2, 2)),
+    Pooling("max", (2, 2), (1, 1), (1, 1), mode="max"),
+    Pooling("adaptive max", mode="max", size=(2, 1), scale=0.7),
+]
+
+
 def random_source(rng):
     """Maps of every kind before neurons of every kind."""
     stages, shape = [], (2, 7, 8)
@@ -48,9 +59,16 @@ def random_source(rng):
         stages.append(Convolution("conv", normal(rng, 4, 1, 2, 3), None, (1, 2), (1, 1), groups=2))
         shape = (4, shape[1] + 1, (shape[2] + 2 - 3) // 2 + 1)
         if first == 3:
-            stages.append(Pooling("late", (2, 1), (1, 1)))
-            shape = (4, shape[1] - 1, shape[2])
+            stages.append(LATE[rng.integers(len(LATE))])
+            shape = stages[-1].checked(shape)[1]
         stages.append(random_neurons(rng, int(np.prod(shape)), "lif1", channels=4))
+        is_plain = first != 3 and stages[-1].feedback is None
+        if after := rng.integers(5 if is_plain else 3):  # of spikes
+            stages.append(AFTER[after - 1])
+            shape = stages[-1].checked(shape)[1]
+            if is_plain and rng.random() < 0.5:
+                stages += [Convolution("conv2", normal(rng, 3, 4, 2, 1)), random_neurons(rng, 3 * (shape[1] - 1) * shape[2], "lif", 3)]
+                shape = (3, shape[1] - 1, shape[2])
     size = int(np.prod(shape))
     stages += [Dense("fc", normal(rng, 9, size)), random_neurons(rng, 9, "lif2")]
     if rng.random() < 0.6:
@@ -59,7 +77,7 @@ def random_source(rng):
     return Source("test", (2, 7, 8), stages)
 
 
-@settings(max_examples=10)
+@settings(max_examples=20)
 @given(SEEDS)
 def test_networks_mean_what_their_stages_mean(seed):
     rng = np.random.default_rng(seed)
@@ -144,6 +162,100 @@ def test_impossible_convolutions():
     units = Spiking("lif", 0.9, np.arange(1, 10).astype(float))
     with pytest.raises(InvalidValueError, match="convert: lif: threshold or gain is another number for each neuron"):
         assemble(Source("test", (1, 3, 3), [Convolution("c", np.ones((1, 1, 1, 1))), units]))
+
+
+IMAGE = (1, 6, 6)
+CONV = Convolution("conv", np.ones((2, 1, 3, 3)))
+MAX = Pooling("max", (2, 2), (2, 2), mode="max")
+REFUSED_MAX = (
+    r"convert: max: max pooling is of the input, of currents, .*, but must be right after .*put it after the neurons and train again"
+)
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ([MAX, CONV, LIF], REFUSED_MAX),
+        ([CONV, MAX, LIF], REFUSED_MAX),
+        ([CONV, Spiking("lif", 0.9, 1.0, feedback=np.eye(32)), MAX], REFUSED_MAX),
+        ([CONV, Pooling("average", (2, 2), (1, 1)), LIF, MAX], REFUSED_MAX),
+        ([CONV, LIF, Pooling("p", mode="average", size=(5, 4))], r"p: output_size is \(5, 4\), but must be at most \(4, 4\), the image"),
+    ],
+)
+def test_poolings_without_equal_are_refused(stages, message):
+    with pytest.raises(InvalidValueError, match=message):
+        assemble(Source("test", IMAGE, list(stages)))
+
+
+def test_poolings_of_spikes_are_those_of_the_population():
+    poolings = [MAX, Pooling("average", (2, 1), (1, 1), scale=0.5), Pooling("sum", (1, 2), (1, 1), scale=3.0)]
+    network = assemble(Source("test", IMAGE, [CONV, LIF, *poolings, Dense("fc", np.ones((5, 2))), LIF]))
+    assert network.populations[0].pooling == (
+        Pool2d((2, 2), (2, 2), mode="max"), Pool2d((2, 1), mode="average"), Pool2d((1, 2)),
+    )  # fmt: skip
+    np.testing.assert_array_equal(network.weights["hidden1"], np.full((5, 2), 3.0))
+    kept = Pooling("average", (2, 2), (2, 2), scale=0.25)
+    recurrent = [CONV, Spiking("lif", 0.9, 1.0, feedback=np.eye(32)), kept, Dense("fc", np.ones((5, 8))), LIF]
+    assert not assemble(Source("test", IMAGE, recurrent)).populations[0].pooling, "its own spikes come back as they are"
+
+
+@pytest.mark.parametrize("scale", [0.25, 1.0, 64.0])
+def test_pooled_populations_keep_the_bits_of_poolings_in_the_connection(rng, scale):
+    """In fixed point, where the window's factor is a power of two."""
+    maps = [Pooling("pool", (2, 2), (2, 2), scale=scale), Convolution("c2", rng.normal(0, 0.5, (3, 2, 2, 2)) / scale)]
+    network = assemble(Source("test", IMAGE, [Convolution("c1", rng.normal(0, 0.4, (2, 1, 3, 3))), LIF, *maps, Spiking("lif2", 0.8, 1.0)]))
+    first, second = network.layers
+    assert first.pooling
+    folded = replace(second.connection, shape=(2, 4, 4), pooling=(Pool2d((2, 2), (2, 2)),))
+    weights = network.weights | {"hidden1": network.weights["hidden1"] * (0.25 if scale == 0.25 else 1)}
+    layers = (replace(first, pooling=()), replace(second, connection=folded))
+    before = tpl.Network.of_layers(36, layers, network.n_classes, weights)
+    events = random_events(rng, 36, 60, 0.3)
+    ours, theirs = (tpl.Learner(net, precision="fixed").infer(events, record=True) for net in (network, before))
+    for one, other in zip(ours.spikes, theirs.spikes, strict=True):
+        assert 0.02 < one.mean() < 0.95
+        np.testing.assert_array_equal(one, other)
+
+
+def test_stages_of_a_network_are_the_network(rng):
+    """Poolings of populations, standardised weights; what stages cannot say is refused."""
+    layers = [tpl.Conv2d(3, 3, standardised=True), tpl.MaxPool2d(2), tpl.Conv2d(4, 2), tpl.AvgPool2d((2, 1), 1), tpl.AdaptiveAvgPool2d(1)]
+    network = tpl.Network.sequential((2, 9, 9), [*layers, tpl.Dense(7)], 3, trace_decay=0.9)
+    again = assemble(stages_of(network))
+    assert again.populations == network.populations
+    for name, weights in network.folded().weights.items():
+        np.testing.assert_array_equal(again.weights[name], weights, name)
+    back = tpl.Network.sequential((1, 6, 6), [tpl.Conv2d(2, 3, recurrent=True), tpl.MaxPool2d(2)], 3)
+    with pytest.raises(InvalidValueError, match="convert: recurrent0: feedback is of pooled spikes, but must be of the spikes themselves"):
+        stages_of(back)
+
+
+def test_graded_input(rng, tmp_path):
+    source = Source("test", (1, 5, 5), [CONV, Spiking("lif", 0.9, 3.0), Dense("fc", normal(rng, 4, 18)), LIF])
+    network = tpl.convert(source, input_format=tpl.Format(9, 7))
+    pictures = np.rint(rng.normal(0, 0.5, (20, 25)) * 128) / 128
+    events = tpl.Events.from_dense(pictures, graded=True)
+    expected = run_stages(source, pictures)[0]
+    for ours, theirs in zip(tpl.Learner(network).infer(events, record=True).spikes, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert expected[0].mean() > 0.05
+    tpl.save_network(network, tmp_path / "net.tplava")
+    assert tpl.convert(tmp_path / "net.tplava").input_format == tpl.Format(9, 7)
+    assert tpl.convert(tmp_path / "net.tplava", input_format=tpl.Format(8, 0)).input_format == tpl.Format(8, 0)
+    with pytest.raises(
+        InvalidValueError, match=r"convert: input_format is \(9, 7\), but must be a Format, or None; use for example tpl.Format"
+    ):
+        tpl.convert(source, input_format=(9, 7))
+
+
+def test_a_single_output_is_the_score_of_class_0(rng):
+    weight, bias = normal(rng, 1, 3), np.array([0.5])
+    source = Source("test", (4,), [FC, LIF, Dense("angle", weight, bias), Integrating("li")])
+    network = assemble(source)
+    events = random_events(rng, 4, 20, 0.3)
+    scores = tpl.Learner(network).infer(events).scores
+    np.testing.assert_allclose(scores, [run_stages(source, events.to_dense())[1][-1, 0], 0.0], rtol=1e-5)
+    assert "li.class 1: added (without weights" in str(network.provenance)
 
 
 def test_networks_are_saved_with_their_provenance(rng, tmp_path):

@@ -124,11 +124,12 @@ def test_nir_of_sinabs():
 def test_networks_go_to_nir_and_come_back(tmp_path):
     nir = pytest.importorskip("nir")
     net = nn.Sequential(
-        nn.Conv2d(2, 4, 3, padding=1), nn.AvgPool2d(2), leaky(), nn.Flatten(), nn.Linear(64, 12), snn.Synaptic(0.5, 0.8, init_hidden=True)
+        nn.Conv2d(2, 4, 3, padding=1), leaky(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(64, 12), snn.Synaptic(0.5, 0.8, init_hidden=True)
     )
     network = tpl.convert(rescaled(net, (3.0, 1.5), 2), input_shape=(2, 8, 8), trace_decay=0.7)
     nir.write(tmp_path / "net.nir", tpl.to_nir(network, 1e-3))
     again = tpl.convert(tmp_path / "net.nir")
+    assert [pool.mode for pool in network.layers[0].pooling] == ["average"]
     assert again.layers == network.layers
     for name, weights in network.weights.items():
         np.testing.assert_array_equal(again.weights[name], weights, name)
@@ -141,7 +142,11 @@ def test_networks_go_to_nir_and_come_back(tmp_path):
         (3, {}, "convert: source is 3, but must be a torch module, a state dict, a NIR graph"),
         ("net.onnx", {}, "convert: source is net.onnx, but must be a file ending in .nir"),
         (nn.Linear(2, 2), {"format": "keras"}, "convert: format is 'keras', but must be one of nir, slayer, torch, state dict"),
-        (nn.Linear(2, 2), {"shape": (2,)}, "convert: option is shape, but must be among format, trace_decay, seed, input_shape"),
+        (
+            nn.Linear(2, 2),
+            {"shape": (2,)},
+            "convert: option is shape, but must be among format, trace_decay, seed, input_format, input_shape",
+        ),
     ],
 )
 def test_what_cannot_be_converted(source, options, message):

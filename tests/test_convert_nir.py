@@ -685,6 +685,23 @@ def test_what_nir_cannot_hold_is_refused(stage, message):
         graph_of(Source("x", (2,), [stage]), 0.0)
 
 
+def test_poolings_that_nir_has_or_has_not():
+    image, neurons = (2, 6, 6), Spiking("lif", 0.9, 1.0)
+    adaptive = Source("x", image, [neurons, Pooling("p", mode="average", size=(3, 2))])
+    node = graph_of(adaptive, 1e-3).nodes["p"]
+    assert isinstance(node, nir.AvgPool2d)
+    assert (node.kernel_size.tolist(), node.stride.tolist()) == ([2, 3], [2, 3])
+    for pooling, message in (
+        (
+            Pooling("p", (2, 2), (2, 2), mode="max"),
+            "convert: p: node is a MaxPool2d, but must be .* as NIR has no maximum; train with average",
+        ),
+        (Pooling("p", mode="average", size=(4, 4)), r"convert: p: size is \(4, 4\), but must be a divisor of \(6, 6\), as NIR's windows"),
+    ):
+        with pytest.raises(InvalidValueError, match=message):
+            graph_of(Source("x", image, [neurons, pooling]), 1e-3)
+
+
 def test_other_things_than_graphs(monkeypatch, tmp_path):
     with pytest.raises(InvalidValueError, match="a nir.NIRGraph or a path"):
         read_nir(lif(4), dt=1e-3)

@@ -5,6 +5,8 @@ import itertools
 import sys
 import types
 import warnings
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 
 CUBA = {"threshold": 1.25, "current_decay": 0.25, "voltage_decay": 0.05}
 FAST = {"threshold": 1.0, "current_decay": 1.0, "voltage_decay": 0.1}
+IMAGES = tpl.Format(8, 5)
 T = 50
 
 
@@ -101,8 +104,9 @@ def lif(stage, state, x):
         return np.sign(product) * (np.abs(product) >> 12)
 
     def whole(value):
-        np.testing.assert_array_equal(value, np.rint(value))
-        return np.int64(value) << 6 if np.ndim(value) == 0 else value.astype(np.int64) << 6
+        scaled = 64 * np.asarray(value, np.float64)
+        np.testing.assert_array_equal(scaled, np.rint(scaled))
+        return scaled.astype(np.int64)
 
     if stage.feedback is not None:
         x = x + stage.feedback @ state.get("s", np.zeros(x.size))
@@ -441,6 +445,77 @@ def test_decays_of_each_unit(tmp_path):
     np.testing.assert_array_equal(source.stages[-1].current_decay, [0.75, 0.5, 0.0])
 
 
+# Driven by an image -------------------------------------------------------------------------------
+
+
+SLIM = {"stride": [2, 1], "padding": [1, 0]}
+
+
+def pilotnet():
+    """As PilotNet: an input block that turns an image into spikes, convolutions with strides, dense blocks, one output."""
+    rng = np.random.default_rng(0)
+    pairs = {"stride": [2, 2], "padding": [0, 0], "dilation": [1, 1]}
+    neuron = {"type": "LOIHI", "iDecay": 4096, "vDecay": 1024, "vThMant": 80, "refDelay": 1, "wgtExp": 0}
+    return [
+        {"type": "input", "shape": [3, 12, 20], "weight": 40.0, "bias": 36.0, "neuron": neuron | {"vThMant": 40}},
+        {"type": "conv", "shape": [6, 5, 9], "weight": even(rng, 6, 3, 3, 3), "bias": even(rng, 6), **pairs, "neuron": neuron},
+        {"type": "conv", "shape": [4, 3, 7], "weight": even(rng, 4, 6, 3, 3), **pairs, **SLIM, "neuron": neuron},
+        {"type": "flatten", "shape": [1, 1, 84]},
+        {"type": "dense", "shape": [9, 1, 1], "weight": even(rng, 9, 84), "bias": even(rng, 9), "neuron": neuron},
+        {"type": "dense", "shape": [1, 1, 1], "weight": even(rng, 9), "neuron": neuron | {"vThMant": 2**17 - 1, "vDecay": 0}},
+    ]  # fmt: skip
+
+
+def test_a_network_like_pilotnet(rng, tmp_path):
+    """Its spikes are those of its stages, and in fixed point those of Lava's integers."""
+    path = write(tmp_path / "a.net", pilotnet())
+    network = tpl.convert(path, input_format=IMAGES)
+    assert network.input_shape == (3, 12, 20)
+    image = np.rint(rng.uniform(-1, 1, (3, 12, 20)) * 32) / 32
+    frames = np.repeat(image[None], 30, axis=0)
+    expected, potentials = run_stages(read_slayer(path), frames)
+    assert all(0.02 < spikes.mean() < 0.95 for spikes in expected)
+    events = tpl.Events.constant(image, 30)
+    told = tpl.Learner(network).infer(events, record=True)
+    for ours, theirs in zip(told.spikes, expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_allclose(told.scores, [potentials[-1, 0], 0.0], rtol=1e-4)
+    fixed = tpl.Learner(network, precision=network.provenance.fixed).infer(events, record=True)
+    for ours, theirs in zip(fixed.spikes, simulate(read_slayer(path), frames)[0], strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_images_are_slayers(slayer, rng):
+    """SLAYER rounds an image to 1/32, as IMAGES does."""
+    blocks = [("Input", (FAST,), {"weight": 0.8, "bias": 0.2}), ("Conv", (FAST, 2, 4, 3), {"weight_scale": 4.0}), ("Flatten", (), {})]
+    module = network_of(slayer, [*blocks, ("Dense", (CUBA, 48, 5), {"weight_scale": 3.0})], seed=4)
+    image = rng.uniform(-1, 1, (2, 6, 5))
+    found = outputs(module, np.repeat(image[None], T, axis=0))
+    network = tpl.convert(module, input_format=IMAGES)
+    learner = tpl.Learner(network, precision=network.provenance.fixed)
+    told = learner.infer(tpl.Events.constant(image, T), record=True)
+    for ours, theirs, late in zip(told.spikes, (found[0], found[1], found[3]), latencies(module), strict=True):
+        np.testing.assert_array_equal(ours[: T - late], theirs[late:])
+        assert 0.02 < theirs.mean() < 0.95
+
+
+def test_pilotnets_spikes_are_those_of_loihi():
+    """lava-dl's PilotNet and what Loihi did with one picture, as their wheel has both. Their image comes with weight and bias applied."""
+    folder = Path(pytest.importorskip("lava").__path__[0]).parent / "tests/lava/lib/dl/netx/gts/pilotnet_lif"
+    if not (folder / "network.net").is_file():
+        pytest.skip("this lava-dl came without its tests")
+    network = tpl.convert(folder / "network.net", input_format=tpl.Format(9, 0))
+    drive = {"hidden0": np.ones_like(network.weights["hidden0"]), "bias0": np.zeros_like(network.weights["bias0"])}
+    exponents = network.provenance.fixed.weight_exponents | {"hidden0": 0}
+    learner = tpl.Learner(network.with_weights(drive), precision=replace(network.provenance.fixed, weight_exponents=exponents))
+    steps, picture = 16, np.load(folder / "image.npy").T  # theirs are (width, height, channels)
+    told = learner.infer(tpl.Events.constant(picture, steps), record=True)
+    names = ["input", *(f"conv-{k}" for k in range(5)), *(f"fc-{k}" for k in range(3))]
+    for late, (name, ours) in enumerate(zip(names, told.spikes, strict=True)):
+        theirs = np.load(folder / f"{name}.npy")[..., :steps]
+        np.testing.assert_array_equal(ours[: steps - late], theirs.T.reshape(steps, -1)[late:], name)
+
+
 LAYER = "^convert: layer/0: "
 SICK = r"^convert: layer/0/neuron: "
 IMAGE = {"type": "input", "shape": [2, 5, 4]}
@@ -449,6 +524,7 @@ CONV = plain()[1]
 BAD = [  # (blocks, message)
     ([dense(neuron=NEURON | {"type": "ALIF"})], SICK + "type is 'ALIF', but must be CUBA .*; rebuild the block with block.cuba.$"),
     ([dense(neuron=NEURON | {"type": "SDNN"})], SICK + "type is 'SDNN'"),
+    ([{"type": "input", "shape": [2, 5, 4], "neuron": {"type": "SDNN", "vThMant": 3}}], SICK + "type is 'SDNN', .* with block.cuba"),
     ([dense(neuron=NEURON | {"gradedSpike": True})], SICK + "gradedSpike is True, but must be whole, 0..0; spikes are 0 or 1; train with"),
     ([dense(neuron=NEURON | {"messageBits": 8})], SICK + "messageBits is 8"),
     ([dense(neuron=NEURON | {"refDelay": 3})], SICK + "refDelay is 3, but must be whole, 1..1; there is no refractory"),

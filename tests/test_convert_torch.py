@@ -383,6 +383,9 @@ def assert_same_map(module, shape, **options):
         lambda: nn.AvgPool2d(2, divisor_override=3),
         lambda: nn.AvgPool2d(3, 1, ceil_mode=True),
         lambda: nn.AdaptiveAvgPool2d((2, None)),
+        lambda: nn.AdaptiveAvgPool2d((3, 5)),
+        lambda: nn.AdaptiveMaxPool2d((3, 8)),
+        lambda: nn.MaxPool2d((3, 2), stride=(2, 1), padding=1),
         lambda: nn.LPPool2d(1, 2),
         lambda: nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(256, 7), nn.Identity()),
         lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 3, 3)),
@@ -490,6 +493,55 @@ def test_order():
         read_module(Net(), 8, order=["block.0"])
 
 
+@needs_snntorch
+@pytest.mark.parametrize(
+    "pooling", [nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1), nn.AdaptiveMaxPool2d(3), nn.AdaptiveAvgPool2d((3, 2)), nn.AvgPool2d(2)]
+)
+def test_poolings_of_spikes(pooling):
+    """In snnTorch, in our stages, and in our engine."""
+
+    def made(factor):
+        neuron = snn.Leaky(0.8, graded_spikes_factor=factor)
+        size = pooling(torch.zeros(1, 4, 8, 8)).numel()
+        return nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), neuron, pooling, nn.Flatten(), nn.Linear(size, 6), snn.Leaky(0.9))
+
+    module = lively_module(made(1.5))
+    source = compare(module, (2, 8, 8))
+    network = tpl.convert(module, input_shape=(2, 8, 8))
+    assert len(network.populations[0].pooling) == 1
+    frames = random_frames((2, 8, 8), 0.4)
+    told = tpl.Learner(network).infer(tpl.Events.from_dense(frames.reshape(len(frames), -1)), record=True)
+    for ours, theirs in zip(told.spikes, run_stages(source, frames)[0], strict=True):
+        assert (ours == theirs).mean() >= 0.999
+    if isinstance(pooling, nn.MaxPool2d):
+        message = "1: graded_spikes_factor is negative, but must be at least 0 before the maximum 2; train with positive ones"
+        with pytest.raises(tpl.InvalidValueError, match=message):
+            read_module(made(-1.0), (2, 8, 8))
+
+
+@needs_snntorch
+def test_max_pooling_of_currents_is_refused():
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), snn.Leaky(0.9))
+    with pytest.raises(tpl.InvalidValueError, match="convert: 1: max pooling is of the input, of currents, .*put it after the neurons"):
+        tpl.convert(module, input_shape=(1, 6, 6))
+
+
+@needs_snntorch
+def test_pictures_as_a_constant_current():
+    """snnTorch's usual way: the same picture in every step."""
+    module = lively_module(
+        nn.Sequential(nn.Conv2d(1, 4, 3), snn.Leaky(0.9), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 6), snn.Leaky(0.9))
+    )
+    picture = np.round(np.random.default_rng(3).random((1, 8, 8)) * 255) / 256
+    spikes, _ = library_run(list(module), np.repeat(picture[None], 40, axis=0).astype(np.float32))
+    network = tpl.convert(module, input_shape=(1, 8, 8), input_format=tpl.Format(8, 8, signed=False))
+    told = tpl.Learner(network).infer(tpl.Events.constant(picture, 40), record=True)
+    assert_same_spikes(told.spikes, spikes)
+    fixed = tpl.Learner(network, precision="fixed").infer(tpl.Events.constant(picture, 40), record=True)
+    for ours, theirs in zip(fixed.spikes, told.spikes, strict=True):  # the same rates; single spikes move where weights are rounded
+        np.testing.assert_allclose(ours.sum(axis=0), theirs.sum(axis=0), atol=2)
+
+
 class Wrapped(nn.Module):
     def __init__(self):
         super().__init__()
@@ -499,9 +551,11 @@ class Wrapped(nn.Module):
 @pytest.mark.parametrize(
     ("make", "shape", "options", "message"),
     [
-        (lambda: nn.MaxPool2d(2), (2, 4, 4), {}, "0: type is MaxPool2d, .*train with AvgPool2d"),
+        (lambda: nn.MaxPool2d(2, dilation=2), (2, 4, 4), {}, "0: dilation is 2, but must be 1; train without dilation"),
+        (lambda: nn.MaxPool2d(2, return_indices=True), (2, 4, 4), {}, "0: return_indices is True, but must be False; leave the indices"),
+        (lambda: nn.MaxPool2d(2, ceil_mode=True), (2, 5, 5), {}, "0: ceil_mode is True, but must be False where"),
         (lambda: nn.LPPool2d(2, 2), (2, 4, 4), {}, "0: norm_type is 2, but must be 1|0: norm_type is 2.0, but must be 1"),
-        (lambda: nn.AdaptiveAvgPool2d(3), (2, 4, 4), {}, r"0: output_size is \(3, 3\), but must be a divisor of \(4, 4\)"),
+        (lambda: nn.AdaptiveAvgPool2d(5), (2, 4, 4), {}, r"0: output_size is \(5, 5\), but must be at most \(4, 4\), the image"),
         (lambda: nn.AvgPool2d(2, padding=1, count_include_pad=False), (2, 4, 4), {}, "0: count_include_pad is False"),
         (lambda: nn.AvgPool2d(2, ceil_mode=True), (2, 5, 5), {}, "0: ceil_mode is True, but must be False where"),
         (lambda: nn.AvgPool2d(9), (2, 5, 5), {}, r"0: kernel is too large for an input of \(2, 5, 5\)"),
@@ -648,6 +702,20 @@ def test_a_state_dict_of_snntorch_is_the_module():
     source = read_state_dict(chain.state_dict(), layers, 20)
     assert_same_stages(source, compare(chain, (20,)))
     assert {f"{f.path}.{f.parameter}" for f in source.records} >= set(chain.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("described", "module"),
+    [
+        ({"type": "maxpool", "kernel": 3, "stride": 2, "padding": 1}, nn.MaxPool2d(3, 2, 1)),
+        ({"type": "adaptiveavgpool", "output": [3, 2]}, nn.AdaptiveAvgPool2d((3, 2))),
+        ({"type": "adaptivemaxpool", "output": 3}, nn.AdaptiveMaxPool2d(3)),
+    ],
+)
+def test_poolings_of_state_dicts(described, module):
+    source = read_state_dict({}, [described], (2, 8, 8))
+    frames = np.random.default_rng(0).random((3, 2, 8, 8)).astype(np.float32)
+    np.testing.assert_allclose(linear_response(source, frames), module(torch.tensor(frames)).reshape(3, -1), rtol=1e-5)
 
 
 def test_neurons_of_tensors(rng):

@@ -81,8 +81,17 @@ def test_frozen_layers_keep_their_weights(network):
     np.testing.assert_array_equal(done.learner.weights["hidden0"], network.weights["hidden0"])
     assert (done.learner.weights["readout"] != network.weights["readout"]).any()
     assert frozen(RULE, network, ["readout"]).readout_rate == 0
-    with pytest.raises(InvalidValueError, match="finetune: freeze is hidden3, but must be among hidden0, readout"):
+    with pytest.raises(InvalidValueError, match="finetune: freeze is hidden3, but must be among hidden0, readout, convolutions"):
         frozen(RULE, network, ["hidden3"])
+
+
+def test_convolutions_learn_unless_they_are_frozen():
+    layers = [tpl.Conv2d(4, 3, stride=2), tpl.MaxPool2d(2), tpl.Dense(20)]
+    network, (train, test) = tpl.Network.sequential((2, 16, 16), layers, 10), tpl.data.digits()
+    for freeze, learn in (((), True), ("convolutions", False), (["convolutions", "readout"], False)):
+        done = finetune(network, few(train, 1), test[:10], epochs=1, freeze=freeze, precision="float")
+        for name, learns in {"hidden0": learn, "hidden1": True, "readout": "readout" not in freeze}.items():
+            assert (done.learner.weights[name] != network.weights[name]).any() == learns, name
 
 
 @pytest.mark.parametrize(
@@ -198,6 +207,12 @@ def test_convert_and_inspect(tmp_path):
     assert {"path": "hidden", "parameter": "weight", "what": "kept"}.items() <= told["provenance"]["records"][0].items()
     network = tpl.load_network(made)
     np.testing.assert_array_equal(network.weights["hidden0"], tpl.convert(pretrained()).weights["hidden0"])
+    assert network.input_format is None
+    assert command("convert", str(pretrained()), "--to", str(made), "--input-format", "9", "8").exit_code == 0
+    assert tpl.load_network(made).input_format == tpl.Format(9, 8)
+    tpl.save_network(tpl.Network.sequential((1, 6, 6), [tpl.Conv2d(2, 3), tpl.MaxPool2d(2)], 3, input_format=tpl.Format(9, 8)), made)
+    assert json.loads(command("inspect", str(made), "--json").output)["input_format"] == "s9.8"
+    assert "max pooling" in " ".join(command("inspect", str(made)).output.split())
 
 
 @pytest.mark.parametrize(

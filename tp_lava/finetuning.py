@@ -14,6 +14,7 @@ from tp_lava.circuit.formats import FixedPoint
 from tp_lava.data.events import Sample
 from tp_lava.data.order import epoch_order
 from tp_lava.errors import invalid
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
@@ -21,6 +22,7 @@ from tp_lava.optimisers import Cosine
 from tp_lava.rules import TP, Rule
 
 RULE = TP(1e-3, 5e-4, contrast="all")
+CONVOLUTIONS = "convolutions"
 
 
 @dataclass(frozen=True)
@@ -61,15 +63,17 @@ def few(samples: Sequence[Sample], shots: int, seed: int = 0) -> list[Sample]:
     return chosen
 
 
-def frozen(rule: Rule, network: Network, layers: Sequence[str]) -> Rule:
-    """The rule with rate 0 for the named layers ("hidden0", ..., "readout") and for convolutions. Raises InvalidValueError."""
-    names = [population.name for population in network.populations]
-    unknown = sorted(set(layers) - {*names, READOUT})
-    if unknown:
-        limit = f"among {', '.join([*names, READOUT])}"
-        raise invalid("finetune", "freeze", ", ".join(unknown), limit, "correct the name")
-    shared = {c.post for c in network.connections if c.kind.shares_weights}
-    rest = shared | set(layers)
+def frozen(rule: Rule, network: Network, layers: Sequence[str] | str) -> Rule:
+    """The rule with rate 0 for the named layers: "hidden0", ..., "readout", or "convolutions" for all that a convolution reaches.
+
+    Raises InvalidValueError.
+    """
+    rest = {layers} if isinstance(layers, str) else set(layers)
+    known = [*(population.name for population in network.populations), READOUT, CONVOLUTIONS]
+    if unknown := sorted(rest - set(known)):
+        raise invalid("finetune", "freeze", ", ".join(unknown), f"among {', '.join(known)}", "correct the name")
+    if CONVOLUTIONS in rest:
+        rest |= {c.post for c in network.connections if isinstance(c.kind, Convolution)}
     rates = tuple(0.0 if name in rest else rate for name, rate in rule.rates(network).items())
     return replace(rule, rate=rates, readout_rate=0.0 if READOUT in rest else rule.readout_rate)
 
@@ -82,7 +86,7 @@ def finetune(
     rule: Rule = RULE,
     precision: Literal["float", "fixed"] | FixedPoint = "fixed",
     epochs: int = 20,
-    freeze: Sequence[str] = (),
+    freeze: Sequence[str] | str = (),
     old_test: Sequence[Sample] = (),
     validation: Sequence[Sample] = (),
     patience: int | None = None,
@@ -93,10 +97,10 @@ def finetune(
 ) -> FineTuned:
     """Learn the samples of a new task, one at a time, and measure the accuracy on the new and on the old task.
 
-    samples: see `few`; test, old_test: of the new and of the old task; freeze: layers that keep their weights; validation: samples
-    for early stopping, tested after each epoch; patience: epochs without improvement after which learning stops; keep_best: return
-    the learner of the best epoch instead of the last; in_lava: learn in one run in Lava, with constant rates (in the engine they
-    follow a cosine) and without early stopping. Raises InvalidValueError.
+    samples: see `few`; test, old_test: of the new and of the old task; freeze: layers that keep their weights, by name, or
+    "convolutions"; validation: samples for early stopping, tested after each epoch; patience: epochs without improvement after which
+    learning stops; keep_best: return the learner of the best epoch instead of the last; in_lava: learn in one run in Lava, with
+    constant rates (in the engine they follow a cosine) and without early stopping. Raises InvalidValueError.
     """
     if not is_whole(epochs, 1):
         raise invalid("finetune", "epochs", repr(epochs), "an integer of at least 1", "20 suits a few samples a class")

@@ -17,6 +17,7 @@ from tp_lava.errors import ArchiveError, invalid
 from tp_lava.graph.names import hidden
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
+from tp_lava.numbers import Format
 
 _OPTIONS = {"nir": ("dt", "reset", "exporter"), "state dict": ("layers",), "slayer": ()}  # of each format
 
@@ -29,13 +30,17 @@ def convert_file(
     exporter: Annotated[str | None, typer.Option(help="NIR: snntorch, norse or sinabs, whose conventions the file follows.")] = None,
     reset: Annotated[str | None, typer.Option(help="NIR: zero or subtract.")] = None,
     trace_decay: Annotated[float | None, typer.Option(help="Decay of all spike traces; by default each membrane's decay.")] = None,
+    input_format: Annotated[
+        tuple[int, int] | None, typer.Option(help="Input of real values: bits, sign included, and how many of them are fractional.")
+    ] = None,
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
 ) -> None:
     """Convert a trained network, report what happened to each parameter, and write it as a .tplava file."""
     given = {"layers": layers, "dt": dt, "exporter": exporter, "reset": reset}
     of_format = _checked(source, {name: value for name, value in given.items() if value is not None})
-    network = convert(source, trace_decay=trace_decay, seed=seed, **of_format)
+    graded = None if input_format is None else Format(*input_format)
+    network = convert(source, trace_decay=trace_decay, seed=seed, input_format=graded, **of_format)
     make_folder(to.parent)
     save_network(network, to)
     inspect(to, as_json)
@@ -103,6 +108,7 @@ def _network(network: Network, formats: Mapping[str, str]) -> dict[str, Any]:
     ]
     return {
         "sizes": list(network.sizes),
+        "input_format": str(network.input_format) if network.input_format else None,
         "readout_decay": network.readout_decay,
         "parameters": int(sum(array.size for array in network.weights.values())),
         "layers": [{"name": hidden(number), **encoded(layer)} for number, layer in enumerate(network.layers)],
@@ -123,4 +129,5 @@ def _neurons(layer: Mapping[str, Any]) -> str:
 def _connection(layer: Mapping[str, Any]) -> str:
     spatial = layer["connection"]
     kind = f"convolution of {'x'.join(map(str, spatial['shape']))} to {spatial['channels']} channels" if spatial else "all to all"
-    return kind + (", recurrent" if layer["recurrent"] else "")
+    poolings = "".join(f", then {pool['mode']} pooling" for pool in layer["pooling"])
+    return kind + (", recurrent" if layer["recurrent"] else "") + poolings

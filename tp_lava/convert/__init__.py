@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tp_lava.convert.assemble import assemble, stages_of
 from tp_lava.convert.stages import Source
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
+from tp_lava.numbers import Format
 
 FORMATS: Mapping[str, tuple[str, str]] = {  # name -> module of this package, its reader
     "nir": ("nir", "read_nir"),
@@ -25,34 +27,45 @@ FORMATS: Mapping[str, tuple[str, str]] = {  # name -> module of this package, it
     "state dict": ("state_dicts", "read_state_dict"),
 }
 SUFFIXES = {".nir": "nir", ".net": "slayer", ".pt": "state dict", ".pth": "state dict", ".safetensors": "state dict"}
+_OPTIONS = ("format", "trace_decay", "seed", "input_format")  # of every format
 
 
-def convert(source: Any, *, format: str | None = None, trace_decay: float | None = None, seed: int = 0, **options: Any) -> Network:
+def convert(
+    source: Any,
+    *,
+    format: str | None = None,
+    trace_decay: float | None = None,
+    seed: int = 0,
+    input_format: Format | None = None,
+    **options: Any,
+) -> Network:
     """A network trained elsewhere, as a tp_lava Network in physical units; its provenance records what became of each parameter.
 
     source: a torch.nn.Module (plain or snnTorch), a state dict or its .pt or .safetensors file (layers=[...]), a NIR graph
     or .nir file (dt=...), a SLAYER network or .net file, a .tplava file, or a Source; format: "torch", "state dict", "nir"
     or "slayer", where it cannot be seen; trace_decay: of all spike traces, by default each membrane's decay; seed: of the
-    label projection, which TP needs and no source has; options: of the format's reader, see tp_lava.convert.<module>.
+    label projection, which TP needs and no source has; input_format: of real-valued input (pictures, see Events.constant), to
+    which fixed-point forms round it; None: the input spikes; options: of the format's reader, see tp_lava.convert.<module>.
     Raises InvalidValueError naming the layer's path for what cannot be converted, ArchiveError for a damaged file,
     FileNotFoundError.
     """
     if isinstance(source, str | os.PathLike) and Path(source).suffix == ".tplava":
-        return load_network(source)
+        network = load_network(source)
+        return network if input_format is None else replace(network, input_format=input_format)
     if isinstance(source, Source):
-        return assemble(source, trace_decay, seed)
+        return assemble(source, trace_decay, seed, input_format)
     reader = _reader(format or _format_of(source))
     known = list(inspect.signature(reader).parameters)[1:]
     unknown = sorted(set(options) - set(known))
     if unknown:
-        raise invalid("convert", "option", ", ".join(unknown), f"among {', '.join(['format', 'trace_decay', 'seed', *known])}", "rename it")
-    return assemble(reader(source, **options), trace_decay, seed)
+        raise invalid("convert", "option", ", ".join(unknown), f"among {', '.join([*_OPTIONS, *known])}", "rename it")
+    return assemble(reader(source, **options), trace_decay, seed, input_format)
 
 
 def to_nir(network: Network, dt: float) -> Any:
     """A network as a nir.NIRGraph; write it with nir.write. dt: seconds a step. See convert.nir.graph_of for what is kept how.
 
-    convert(to_nir(network, dt)) is the same network, but for the label projection, which NIR has no place for.
+    convert(to_nir(network, dt)) is the same network, but for the label projection and input_format, which NIR has no place for.
     Raises InvalidValueError, FormatUnavailableError.
     """
     from tp_lava.convert.nir import graph_of

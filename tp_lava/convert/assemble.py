@@ -3,37 +3,45 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from tp_lava.convert.maps import Connection, combined
+from tp_lava.convert.maps import Connection, combined, leading_poolings
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Map, Neurons, Pooling, Source, Spiking, Stage, stage_of
 from tp_lava.convert.values import Shape, per_unit, refuse
 from tp_lava.dynamics.neuron import LIF
+from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT, READOUT_BIAS, bias, hidden, recurrent
 from tp_lava.graph.network import Layer, Network
-from tp_lava.numbers import seed_key
+from tp_lava.graph.pooling import pooled
+from tp_lava.numbers import Format, seed_key
 from tp_lava.provenance import Provenance
 
 _TRACE_DECAY = 0.98  # where the membrane's decay suits no trace
 
 
-def assemble(source: Source, trace_decay: float | None = None, seed: int = 0) -> Network:
+def assemble(source: Source, trace_decay: float | None = None, seed: int = 0, input_format: Format | None = None) -> Network:
     """The network of a source. trace_decay: of all hidden layers, instead of their membranes' own; seed: of the label
-    projection, which no source has. Its provenance says what became of each parameter. Raises InvalidValueError.
+    projection, which no source has; input_format: of graded input, None: the input spikes. Its provenance says what became of
+    each parameter. Raises InvalidValueError.
     """
+    if input_format is not None and not isinstance(input_format, Format):
+        raise invalid("convert", "input_format", repr(input_format)[:60], "a Format, or None", "use for example tpl.Format(9, 8)")
     assembly = _Assembly(source, trace_decay)
     for stage in source.stages:
         assembly.add(stage)
-    return assembly.network(seed)
+    return assembly.network(seed, input_format)
 
 
 def stages_of(network: Network) -> Source:
     """The stages of a network, without the label projection, which only learning needs. Paths are the network's own names."""
+    network = network.folded()
     first = network.layers[0].connection
     stages: list[Stage] = []
     for number, layer in enumerate(network.layers):
         stages += [*_maps_of(network, number, layer), _neurons_of(network, number, layer)]
+        stages += [Pooling.of(f"neurons{number}_pool{k}", pool) for k, pool in enumerate(layer.pooling)]
     stages.append(Dense(READOUT, network.weights[READOUT], network.weights.get(READOUT_BIAS)))
     stages.append(Integrating("score", network.readout_decay))
     return Source("tp_lava", first.shape if first else (network.n_inputs,), stages)
@@ -49,7 +57,7 @@ def _maps_of(network: Network, number: int, layer: Layer) -> list[Map]:
         if np.ptp(channels, axis=1).any():
             raise refuse(name, "bias", "another one for each unit", "one per channel of a convolution", "use one per channel")
         biases = channels[:, 0]
-    pools = [Pooling(f"{name}_pool{k}", p.kernel, p.stride, p.padding) for k, p in enumerate(spatial.pooling)]
+    pools = [Pooling.of(f"{name}_pool{k}", pool) for k, pool in enumerate(spatial.pooling)]
     options = spatial.stride, spatial.padding, spatial.dilation, spatial.groups
     return [*pools, Convolution(name, network.weights[name], biases, *options)]
 
@@ -57,6 +65,9 @@ def _maps_of(network: Network, number: int, layer: Layer) -> list[Map]:
 def _neurons_of(network: Network, number: int, layer: Layer) -> Spiking:
     offset = network.weights.get(bias(number), 0.0) if layer.neuron.bias_to == "membrane" else 0.0
     feedback = network.weights.get(recurrent(number))
+    if feedback is not None and layer.pooling:
+        remedy = "give the pooling to the connection of the next layer"
+        raise refuse(recurrent(number), "feedback", "of pooled spikes", "of the spikes themselves", remedy)
     return stage_of(f"neurons{number}", layer.neuron, offset=offset, feedback=feedback, trace_decay=layer.trace_decay)
 
 
@@ -88,7 +99,7 @@ class _Assembly:
         number, source = len(self.layers), self.source
         if not self.maps:
             source.record(spiking.path, "weight", "added", "each unit reaches its own neuron")
-        connection = combined(source, self.maps, self.shape_below)
+        connection = self._connection()
         factor, threshold = _common_threshold(source, spiking, connection.shape)
         self.weights[hidden(number)] = _scaled_weight(spiking, connection, factor)
         biases, is_filtered = _biases(spiking, connection, factor)
@@ -111,19 +122,46 @@ class _Assembly:
         self.layers.append(Layer(len(factor), lif, trace_decay, spiking.feedback is not None, connection.spatial))
         self.shape_below, self.maps = connection.shape, []
 
-    def network(self, seed: int) -> Network:
+    def _connection(self) -> Connection:
+        """The connection of the maps since the last population. Poolings right behind neurons become those of their population,
+        so that what learns has traces of pooled spikes; those of neurons that feed their spikes back stay in the connection.
+        """
+        poolings, maps = leading_poolings(self.maps)
+        below = self.layers[-1] if self.layers else None
+        if below is None or below.connection is None or below.recurrent or not poolings:
+            return combined(self.source, self.maps, self.shape_below)
+        factor, pools = 1.0, []
+        for pooling in poolings:
+            pool, scale = pooling.as_population()
+            pools.append(pool)
+            factor *= scale
+        self.layers[-1] = replace(below, pooling=tuple(pools))
+        connection = combined(self.source, maps, pooled(pools, self.shape_below))
+        return replace(connection, weight=connection.weight * factor)
+
+    def network(self, seed: int, input_format: Format | None = None) -> Network:
         """The network of all stages."""
         source = self.source
         path = source.stages[-1].path if source.stages else source.format
         if not self.layers:
             raise refuse(path, "neurons", "none", "at least one layer of spiking neurons", "declare a neuron for each hidden layer")
         decay = self._add_readout(path)
+        if len(self.weights[READOUT]) == 1:
+            self._add_silent_class(path)
         n_classes = len(self.weights[READOUT])
         seed_key(seed)
         source.record("label projection", "weight", "added", f"TP draws it from seed {seed}")
         provenance = Provenance(source.format, tuple(source.records), source.fixed)
         n_inputs = math.prod(source.input_shape)
-        return Network.of_layers(n_inputs, tuple(self.layers), n_classes, self.weights, decay, provenance, seed=seed)
+        origin = {"seed": seed, "input_format": input_format}
+        return Network.of_layers(n_inputs, tuple(self.layers), n_classes, self.weights, decay, provenance, **origin)
+
+    def _add_silent_class(self, path: str) -> None:
+        """A network that computes one number, such as a steering angle, has it as the score of class 0."""
+        self.weights[READOUT] = np.pad(self.weights[READOUT], ((0, 1), (0, 0)))
+        if READOUT_BIAS in self.weights:
+            self.weights[READOUT_BIAS] = np.pad(self.weights[READOUT_BIAS], (0, 1))
+        self.source.record(path, "class 1", "added", "without weights, for networks have two classes or more; class 0 is the output")
 
     def _add_readout(self, path: str) -> float:
         """Add its weights. -> its decay."""
@@ -131,7 +169,7 @@ class _Assembly:
             self.weights[READOUT] = np.eye(self.layers[-1].size, dtype=np.float32)
             self.source.record(path, "readout", "added", "the spikes of each output neuron are counted")
             return 1.0
-        connection = combined(self.source, self.maps, self.shape_below).dense(self.source, path)
+        connection = self._connection().dense(self.source, path)
         weight, biases, decay = connection.weight, connection.bias, 1.0
         if self.readout is None:
             self.source.record(path, "readout", "added", "the outputs are summed over the steps of a sample")

@@ -11,7 +11,18 @@ import numpy as np
 
 from tp_lava.checks import is_number
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Source, Spiking, Stage, image_shape
-from tp_lava.convert.values import CHECK_TRAINING, MOST_UNITS, Parameter, Shape, check_shape, population_shape, refuse, spread, unspread
+from tp_lava.convert.values import (
+    CHECK_TRAINING,
+    MOST_UNITS,
+    Parameter,
+    Shape,
+    check_shape,
+    pair,
+    population_shape,
+    refuse,
+    spread,
+    unspread,
+)
 from tp_lava.provenance import Outcome, ParameterRecord
 
 
@@ -97,26 +108,47 @@ class SourceBuilder:
                 self.update_record(stage.path, "zeros of weight", "added", "before its first row or column, for padding is symmetric here")
         return replace(stage, weight=weight, padding=(lengths[0] // 2, lengths[1] // 2))
 
-    def pool(self, path: str, kernel: Any, stride: Any = None, padding: Any = 0, scale: float | None = None, ceil: bool = False) -> None:
-        """Sums over windows times scale; stride None: the kernel; scale None: the average; ceil: as PyTorch's ceil_mode."""
-        stage = Pooling(path, kernel, kernel if stride is None else stride, padding)
-        stage = replace(stage, scale=1.0 / math.prod(stage.kernel) if scale is None else scale)
+    def pool(
+        self,
+        path: str,
+        kernel: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        scale: float | None = None,
+        ceil: bool = False,
+        maximum: bool = False,
+    ) -> None:
+        """Sums over windows times scale, or maxima; stride None: the kernel; scale None: the average; ceil: as PyTorch's ceil_mode."""
+        stage = Pooling(path, kernel, kernel if stride is None else stride, padding, mode="max" if maximum else "sum")
+        if not maximum:
+            stage = replace(stage, scale=1.0 / math.prod(stage.kernel) if scale is None else scale)
         stage.checked(self.shape)
         lengths = zip(self.shape[1:], stage.padding, stage.kernel, stage.stride, strict=True)
         if ceil and any((length + 2 * padding - size) % step for length, padding, size, step in lengths):
             raise refuse(path, "ceil_mode", True, f"False where windows do not divide {self.shape[1:]}", "pad or crop the input")
-        if self.scale is not None:
-            self.scale = replace(self.scale, factor=self._factor_by_channel(path))
-        self.append(stage)
+        self._append_pooling(stage)
 
-    def pool_to(self, path: str, output: Any) -> None:
-        """Averages over windows that divide the image. output: height and width after it, or one for both; None: as before it."""
+    def pool_to(self, path: str, output: Any, maximum: bool = False) -> None:
+        """Averages or maxima over windows that adapt to the image. output: height and width after it, or one for both; None: as before."""
         _, *lengths = image_shape(path, self.shape)
         given = output if isinstance(output, Sequence) else (output, output)
+        if len(given) != 2:
+            raise refuse(path, "output_size", given, "one number, or (height, width)", "check the layer")
         sizes = [length if size is None else size for size, length in zip(given, lengths, strict=True)]
-        if any(size < 1 or length % size for size, length in zip(sizes, lengths, strict=True)):
-            raise refuse(path, "output_size", tuple(sizes), f"a divisor of {tuple(lengths)}", "use AvgPool2d with a kernel and a stride")
-        self.pool(path, [length // size for size, length in zip(sizes, lengths, strict=True)])
+        stage = Pooling(path, mode="max" if maximum else "average", size=pair(path, "output_size", sizes, 1))
+        stage.checked(self.shape)
+        if any(length % size for size, length in zip(sizes, lengths, strict=True)):
+            self._append_pooling(stage)
+        else:
+            self.pool(path, [length // size for size, length in zip(sizes, lengths, strict=True)], maximum=maximum)
+
+    def _append_pooling(self, stage: Pooling) -> None:
+        if self.scale is not None:
+            self.scale = replace(self.scale, factor=self._factor_by_channel(stage.path))
+            if stage.mode == "max" and (self.scale.factor < 0).any():
+                limit = f"at least 0 before the maximum {stage.path}"
+                raise refuse(self.scale.path, self.scale.parameter, "negative", limit, "train with positive ones, or average pooling")
+        self.append(stage)
 
     def flatten(self, path: str, parameter: str = "shape") -> None:
         """No stage: units are numbered in C order already."""

@@ -69,8 +69,10 @@ class LayerReader:
             builder.pool(path, **options)
         elif kind == "sumpool":
             builder.pool(path, **options, scale=1.0)
-        elif kind == "adaptiveavgpool":
-            builder.pool_to(path, **options)
+        elif kind == "maxpool":
+            builder.pool(path, **options, maximum=True)
+        elif kind in ("adaptiveavgpool", "adaptivemaxpool"):
+            builder.pool_to(path, **options, maximum=kind == "adaptivemaxpool")
         elif kind == "flatten":
             builder.flatten(path)
         elif kind == "dropout":

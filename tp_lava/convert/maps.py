@@ -45,9 +45,22 @@ class Connection:
         return Connection(self.spatial.matrix(self.weight), self.bias, self.shape)
 
 
+def leading_poolings(maps: Sequence[Map]) -> tuple[list[Pooling], Sequence[Map]]:
+    """-> (the poolings with which the maps begin, the maps after them)."""
+    poolings = [stage for stage in takewhile(lambda stage: isinstance(stage, Pooling), maps) if isinstance(stage, Pooling)]
+    return poolings, maps[len(poolings) :]
+
+
 def combined(source: Source, maps: Sequence[Map], shape: Shape) -> Connection:
-    """One connection of a chain of maps from a population of that shape. Poolings and a convolution after them stay one kernel."""
-    count = len(list(takewhile(lambda stage: isinstance(stage, Pooling), maps)))
+    """One connection of a chain of maps from a population of that shape. Sums over windows and a convolution after them stay one
+    kernel. Raises InvalidValueError for a maximum, which is no linear map.
+    """
+    for stage in maps:
+        if isinstance(stage, Pooling) and stage.mode == "max":
+            limit = "right after spiking neurons that a convolution reaches without pooling in between, and that have no feedback"
+            remedy = "put it after the neurons and train again, or use average pooling, which is linear"
+            raise refuse(stage.path, "max pooling", "of the input, of currents, or of other neurons", limit, remedy)
+    count = len(list(takewhile(lambda stage: isinstance(stage, Pooling) and stage.is_sum, maps)))
     count += any(isinstance(stage, Convolution) for stage in maps[count : count + 1])
     if count or (len(shape) == 3 and not maps):
         connection = _spatial(maps[:count], shape)
@@ -75,7 +88,16 @@ def _one(stage: Map, shape: Shape) -> Connection:
     """The connection of a single stage."""
     if isinstance(stage, Dense):
         return Connection(np.asarray(stage.weight, np.float64), _bias(stage), (stage.outputs,))
-    return _spatial([stage], shape)
+    return _adaptive(stage, shape) if isinstance(stage, Pooling) and not stage.is_sum else _spatial([stage], shape)
+
+
+def _adaptive(stage: Pooling, shape: Shape) -> Connection:
+    """The connection of a pooling over windows of different sizes, all-to-all."""
+    pool, factor = stage.as_population()
+    result = pool.shape(shape)
+    _check_size(stage.path, "output_size", math.prod(result), math.prod(shape), "put it after spiking neurons")
+    plane = np.kron(pool.paths(0, shape[1]), pool.paths(1, shape[2])) * pool.windows(shape).share.reshape(-1, 1)
+    return Connection(np.kron(np.eye(shape[0]), plane * factor), np.zeros(math.prod(result)), result)
 
 
 def _spatial(stages: Sequence[Map], shape: Shape) -> Connection:

@@ -22,6 +22,7 @@ from tp_lava.circuit.formats import FixedPoint
 from tp_lava.convert.values import CHECK_SHAPES, Parameter, Shape, array_of, check_finite, check_shape, integers_of, pair, parameter, refuse
 from tp_lava.dynamics.neuron import COMPARISONS, LIF, RESETS, check_knows
 from tp_lava.dynamics.surrogate import ArcTan, Surrogate
+from tp_lava.graph.pooling import Mode, Pool2d
 from tp_lava.provenance import Outcome, ParameterRecord
 
 _TIME_CONSTANT = "a time constant tau gives exp(-1 / tau)"
@@ -111,20 +112,55 @@ class Convolution(_WithWeight):
 
 @dataclass(frozen=True)
 class Pooling:
-    """Sums over windows, channel by channel, times `scale` (1 / window: the average). Windows beyond the edge see zeros."""
+    """Windows over an image, channel by channel, which see zeros beyond its edges.
+
+    mode: "sum", times `scale` (1 / window: the average), "max", or with `size` also "average". size: height and width of the
+    result, where windows adapt to the image as in PyTorch's adaptive poolings; kernel, stride and padding are left out then.
+    """
 
     path: str
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)
     scale: float = 1.0
+    mode: Mode = "sum"
+    size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         _set_pairs(self, kernel=1, stride=1, padding=0)
+        if self.size is not None:
+            _set_pairs(self, size=1)
+
+    @classmethod
+    def of(cls, path: str, pool: Pool2d) -> Pooling:
+        """The stage of a pooling of a population."""
+        if pool.mode == "average" and pool.size is None:
+            return cls(path, pool.kernel, pool.stride, pool.padding, 1.0 / math.prod(pool.kernel))
+        return cls(path, pool.kernel, pool.stride, pool.padding, 1.0, pool.mode, pool.size)
+
+    @property
+    def is_sum(self) -> bool:
+        """Whether it sums over equal windows, whatever the factor."""
+        return self.mode == "sum" and self.size is None
+
+    @property
+    def is_average(self) -> bool:
+        """Whether it averages over equal windows."""
+        return self.is_sum and self.scale == 1.0 / math.prod(self.kernel)
+
+    def as_population(self) -> tuple[Pool2d, float]:
+        """-> (the pooling of a population, the factor of what it makes)."""
+        mode: Mode = "average" if self.is_average else self.mode
+        return Pool2d(self.kernel, self.stride, self.padding, mode, self.size), 1.0 if self.is_average else self.scale
 
     def checked(self, shape: Shape) -> tuple[Pooling, Shape]:
         """-> (itself, shape of its output)."""
-        return self, (image_shape(self.path, shape)[0], *_windows(self, shape, self.kernel))
+        channels, *lengths = image_shape(self.path, shape)
+        if self.size is None:
+            return self, (channels, *_windows(self, shape, self.kernel))
+        if any(size > length for size, length in zip(self.size, lengths, strict=True)):
+            raise refuse(self.path, "output_size", self.size, f"at most {tuple(lengths)}, the image", "use a smaller size")
+        return self, (channels, *self.size)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,8 @@ The description is a list of dicts, as JSON holds them, one for each layer in th
     {"type": "linear", "name": "fc1"}                       fc1.weight (n_out, n_in), fc1.bias if there is one
     {"type": "conv2d", "name": "c1"}                        stride 1, padding 0 (or "same", "valid"), dilation 1, groups 1
     {"type": "batchnorm", "name": "bn1"}                    eps 1e-5; folded into the layer before
-    {"type": "avgpool", "kernel": 2}, {"type": "sumpool"..} stride: the kernel, padding 0
+    {"type": "avgpool", "kernel": 2}                        stride: the kernel, padding 0; sumpool; maxpool, of spikes
+    {"type": "adaptiveavgpool", "output": [3, 3]}           height and width after it; adaptivemaxpool, of spikes
     {"type": "flatten"}, {"type": "dropout"}                nothing
     {"type": "lif", "decay": 0.9}                           threshold 1, current_decay 0, reset "subtract", reset_by, comparison
                                                             ">=", gain 1, offset 0, feedback, trace_decay: see stages.Spiking
@@ -42,6 +43,9 @@ _KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # type -> (needed
     "batchnorm": (("name",), ("eps",)),
     "avgpool": (("kernel",), ("name", "stride", "padding")),
     "sumpool": (("kernel",), ("name", "stride", "padding")),
+    "maxpool": (("kernel",), ("name", "stride", "padding")),
+    "adaptiveavgpool": (("output",), ("name",)),
+    "adaptivemaxpool": (("output",), ("name",)),
     "flatten": ((), ("name",)),
     "dropout": ((), ("name",)),
     "lif": (("decay",), ("name", *NUMBERS[1:], "reset", "comparison", "trace_decay")),

@@ -37,8 +37,8 @@ def read_module(
 ) -> Source:
     """A PyTorch network, snnTorch's included, as a Source. input_shape: (n,) or (channels, height, width), of one sample and step.
 
-    Read are Linear, Conv2d, AvgPool2d, AdaptiveAvgPool2d, LPPool2d of norm 1 (sums), BatchNorm1d and 2d, Flatten, Dropout and
-    Identity, and snnTorch's Leaky, RLeaky, Synaptic and RSynaptic (see snntorch_neurons.py).
+    Read are Linear, Conv2d, AvgPool2d, AdaptiveAvgPool2d, LPPool2d of norm 1 (sums), after spikes MaxPool2d and AdaptiveMaxPool2d,
+    BatchNorm1d and 2d, Flatten, Dropout and Identity, and snnTorch's Leaky, RLeaky, Synaptic and RSynaptic (see snntorch_neurons.py).
     neurons: path of a layer -> the LIF or Spiking after it (after its batch normalisation), or in place of it where it is
     an activation; or one LIF for every Linear and Conv2d but the last, which is then the readout. order: paths of submodules
     in the order of use. standardised: paths whose weights are standardised in forward, or path -> Standardised(...).
@@ -69,8 +69,6 @@ def _by_path(standardised: Mapping[str, Standardised] | Iterable[str]) -> dict[s
 
 _DECLARE = "declare neurons in its place: neurons={path: tpl.LIF(...)}"
 _REFUSED = {
-    "torch.MaxPool2d": "train with AvgPool2d, a maximum of spikes is no sum",
-    "torch.AdaptiveMaxPool2d": "train with AdaptiveAvgPool2d, a maximum of spikes is no sum",
     "torch.LayerNorm": "train with BatchNorm, which does not depend on the sample",
     "torch.GroupNorm": "train with BatchNorm, which does not depend on the sample",
     "torch.ModuleList": "pass order=[names], for a list does not say in which order it is used",
@@ -88,6 +86,8 @@ _LAYERS: dict[str, tuple[str, dict[str, str]]] = {  # class -> (type of layer fo
     "torch.AvgPool2d": ("avgpool", _POOLING | {"padding": "padding"}),
     "torch.AdaptiveAvgPool2d": ("adaptiveavgpool", {"output": "output_size"}),
     "torch.LPPool2d": ("sumpool", _POOLING),
+    "torch.MaxPool2d": ("maxpool", _POOLING | {"padding": "padding"}),
+    "torch.AdaptiveMaxPool2d": ("adaptivemaxpool", {"output": "output_size"}),
     "torch.Flatten": ("flatten", {}),
     "torch.Identity": ("dropout", {}),
     "torch._DropoutNd": ("dropout", {}),
@@ -97,6 +97,9 @@ _LAYERS: dict[str, tuple[str, dict[str, str]]] = {  # class -> (type of layer fo
 _REQUIRED = {  # (type of layer, attribute) -> (its value, remedy)
     ("conv2d", "padding_mode"): ("zeros", "train with zeros"),
     ("batchnorm", "track_running_stats"): (True, "train with it on, for statistics become part of the weights"),
+    ("maxpool", "dilation"): (1, "train without dilation"),
+    ("maxpool", "return_indices"): (False, "leave the indices out, which nothing here can use"),
+    ("adaptivemaxpool", "return_indices"): (False, "leave the indices out, which nothing here can use"),
     ("sumpool", "norm_type"): (1, "train with AvgPool2d, or norm 1, which sums spikes"),
 }
 _WEIGHTED = ("torch.Linear", "torch.Conv2d")

@@ -85,13 +85,26 @@ class Writer:
 
     def _pooling(self, stage: Pooling, output_shape: Shape) -> None:
         """Add a SumPool2d or AvgPool2d, and a Scale where the factor is neither's."""
-        average = stage.scale == 1.0 / (stage.kernel[0] * stage.kernel[1])
+        stage = self._with_equal_windows(stage)
+        average = stage.is_average
         kind = self.nir.AvgPool2d if average else self.nir.SumPool2d
         node = kind(np.array(stage.kernel), np.array(stage.stride), np.array(stage.padding))
         self._set_types(node, output_shape)
         self._add(stage.path, node)
         if not average and stage.scale != 1:
             self._add(f"{stage.path}.scale", self.nir.Scale(np.full(output_shape, float(stage.scale))), of="pooling")
+
+    def _with_equal_windows(self, stage: Pooling) -> Pooling:
+        """The pooling by a kernel, which is all that NIR has."""
+        if stage.mode == "max":
+            raise refuse(stage.path, "node", "a MaxPool2d", "a SumPool2d or AvgPool2d, as NIR has no maximum", "train with average pooling")
+        if stage.size is None:
+            return stage
+        if any(length % size for size, length in zip(stage.size, self.shape[1:], strict=True)):
+            limit = f"a divisor of {self.shape[1:]}, as NIR's windows are all of one size"
+            raise refuse(stage.path, "size", stage.size, limit, "pool to another size")
+        kernel = self.shape[1] // stage.size[0], self.shape[2] // stage.size[1]
+        return Pooling(stage.path, kernel, kernel, scale=stage.scale / math.prod(kernel))
 
     def _set_types(self, node: Any, output_shape: Shape) -> None:
         """Set the shapes, which nir infers for square kernels only."""

@@ -92,7 +92,7 @@ class _Reader:
         spiking = self._neurons(group)
         filtered = bias != 0 and bool(np.any(spiking.current_decay))  # SLAYER adds this bias to the current
         kernel, biases = np.full((shape[0], 1, 1, 1), weight, np.float32), np.full(shape[0], bias, np.float32)
-        self.record(group.path, "weight", "kept", f"{weight} to each neuron from its input, which must be spikes of size 1")
+        self.record(group.path, "weight", "kept", f"{weight} to each neuron from its input: spikes, or with input_format the image")
         self.record(group.path, "bias", "kept", f"{bias} to each neuron")
         self.builder.convolution(group.path, kernel, biases if filtered else None, groups=shape[0])
         self._append(group, spiking if filtered else replace(spiking, offset=float(bias)))
