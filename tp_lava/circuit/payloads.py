@@ -1,7 +1,7 @@
 """What events carry: the formats of pooled spikes and of graded input, and the shares of an average.
 
-In fixed point a sum is a whole number; an average over 2**k units is the sum with k bits behind its binary point, and any other the
-sum times 2**16 / units, rounded to 8 more bits.
+In fixed point a sum is a whole number; an average over 2**k units is the sum with k bits behind its binary point where that has at most
+16 bits, and any other the sum times 2**16 / units, rounded to 8 more bits, or to 16 in all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from tp_lava.numbers import Format
 
 SPIKE = Format(1, 0, signed=False)
 SHARE_BITS = 16  # of a unit's share of its window
-_AVERAGE_BITS = 8  # of an average over what is no power of two
+_AVERAGE_BITS = 8  # that an average has more than what it is of, where it is rounded
+_WIDEST = 16  # bits of an average: sums of many must fit a register
 _SHARE = Format(SHARE_BITS + 1, SHARE_BITS, signed=False)
 
 
@@ -46,9 +47,12 @@ def pooled_format(pooling: Pool2d, shape: Shape, format: Format | None) -> Poole
         return Pooled(result, _holding(largest, format.frac, format.signed))
     octaves = np.log2(shares)
     if (octaves == octaves.flat[0]).all() and octaves.flat[0] == int(octaves.flat[0]):
-        return Pooled(result, _holding(largest, format.frac - int(octaves.flat[0]), format.signed))
-    held = _holding(format.high << _AVERAGE_BITS, format.frac + _AVERAGE_BITS, format.signed)
-    return Pooled(result, held, shares, _SHARE, SHARE_BITS - _AVERAGE_BITS)
+        exact = _holding(largest, format.frac - int(octaves.flat[0]), format.signed)
+        if exact.bits <= _WIDEST:
+            return Pooled(result, exact)
+    more = max(0, min(_AVERAGE_BITS, _WIDEST - format.bits))
+    held = _holding(format.high << more, format.frac + more, format.signed)
+    return Pooled(result, held, shares, _SHARE, SHARE_BITS - more)
 
 
 def unpooled_shares(pooling: Pool2d, shape: Shape, *, fixed: bool) -> tuple[np.ndarray | None, Format | None]:
