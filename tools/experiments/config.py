@@ -17,7 +17,6 @@ from experiments.vgg import vgg
 from tp_lava.optimisers import Optimiser, Schedule
 from tp_lava.rules import Rule
 
-
 _GRADED = tpl.Format(24, 10)  # of real-valued input, where numbers are fixed
 
 
@@ -97,6 +96,9 @@ class Convolution:
         projection = np.random.default_rng(seed).standard_normal((made.populations[0].size, n_classes))
         target = {"target": self.neuron.threshold * self.weights(projection)}
         return replace(made, connections=(*hidden, replace(last, standardisation=self.weights)), rule_parameters=target)
+
+
+Shape = Dense | Convolution
 
 
 @dataclass(frozen=True)
@@ -202,13 +204,12 @@ class Method:
     """One of several ways to learn that are compared."""
 
     name: str
-    network: Convolution
-    batch: Learning
+    learning: Learning
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What --small runs for convolutional networks: methods side by side on real, smaller data.
+    """What --small runs for convolutional networks: methods side by side in one network, on real, smaller data.
 
     kind: "pictures", CIFAR-10 as JPEG; "camera", MNIST seen by the simulated camera; "recordings", of N-MNIST; file: its usual name;
     train, test: numbers of samples.
@@ -218,6 +219,7 @@ class Comparison:
     file: str
     train: int
     test: int
+    network: Convolution
     methods: tuple[Method, ...]
     seeds: int = 3
 
@@ -233,7 +235,7 @@ class Experiment:
     name: str
     title: str
     paper: str
-    network: Dense | Convolution
+    network: Shape
     batch: Learning
     streaming: Learning | None
     data: Data

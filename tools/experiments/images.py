@@ -99,6 +99,7 @@ class Frames:
         self._held: dict[int, np.ndarray] = {}
 
     def __call__(self, number: int) -> np.ndarray:
+        """(steps, polarities, side, side) of a part."""
         if number not in self._held:
             self._held[number] = self._made(*self._parts[number])
         return self._held[number]
