@@ -4,6 +4,7 @@ import io
 import json
 import math
 import pathlib
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -354,6 +355,7 @@ def test_missing_data_are_told_and_nothing_is_downloaded(tmp_path, monkeypatch):
         (["nmnist", "--small", "--precision", "fixed"], "use --form streaming"),
         (["nmnist", "--small", "--form", "streaming", "--device", "cpu"], "--device is for --form torch"),
         (["cifar10", "--small", "--recordings", "no.npz"], "there is no file no.npz; give --recordings FILE"),
+        (["cifar10", "--data", "x", "--device", "nowhere"], "PyTorch is not there on nowhere"),
         (["cifar10", "--data", "x", "--form", "streaming"], "cifar10 has no streaming form"),
         (["cifar10", "--data", "x", "--precision", "fixed"], "use --form streaming"),
         (["nmnist", "--small", "--seeds", "0"], "must be at least 1"),
@@ -573,18 +575,20 @@ ONE_EPOCH = ("--epochs", "1", "--seeds", "1", "--train", "8", "--test", "6")
 
 
 @pytest.mark.filterwarnings("ignore:.*basis gives")
-def test_the_whole_is_learned_in_both_forms(tmp_path, capsys, tiny):
+@pytest.mark.parametrize(
+    ("name", "write", "forms"), [("cifar10", write_cifar, ("engine", "torch")), ("dvs_gesture_tp", write_gestures, ("torch",))]
+)
+def test_the_whole_is_learned(tmp_path, capsys, tiny, name, write, forms):
     pytest.importorskip("torch")
-    write_cifar(tmp_path)
-    write_gestures(tmp_path)
-    for name in ("cifar10", "dvs_gesture_tp"):
-        path, accuracies = tmp_path / "out.json", []
-        for form in ("engine", "torch"):
-            out = ran(capsys, name, "--data", str(tmp_path), *ONE_EPOCH, "--form", form, "--json", str(path))
-            held = check_printed(out, path)
-            assert held["shortcomings"][-1] == "only a part of the samples"
-            accuracies.append(held["measured"]["accuracies"])
-        assert accuracies[0] == accuracies[1]
+    write(tmp_path)
+    path, accuracies = tmp_path / "out.json", []
+    for form in forms:
+        out = ran(capsys, name, "--data", str(tmp_path), *ONE_EPOCH, "--form", form, "--json", str(path))
+        held = check_printed(out, path)
+        assert held["shortcomings"][0] == "epochs: 1, not 200"
+        assert held["shortcomings"][-1] == "only a part of the samples"
+        accuracies.append(held["measured"]["accuracies"])
+    assert accuracies[0] == accuracies[-1]
 
 
 def write_jpegs(path):
@@ -630,6 +634,14 @@ def test_four_ways_are_compared(tmp_path, capsys, tiny, name, write, shape):
         assert row["best"]["percent"] == pytest.approx(accuracies.max(axis=1).mean(), abs=0.01)
         assert row["last"]["spread"] == pytest.approx(accuracies[:, -1].std(), abs=0.01)
         assert f"{row['method']:24}" in out
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar10_dvs_tp", "dvs_gesture_tp"])
+def test_files_of_another_layout_are_refused(tmp_path, name):
+    file = tmp_path / "file.npz"
+    np.savez(file, nothing=np.zeros(3))
+    with pytest.raises(SystemExit, match=re.escape(str(file))):
+        run.main([name, "--small", "--recordings", str(file), "--form", "engine"])
 
 
 def test_backpropagation_is_not_the_engines():

@@ -34,6 +34,7 @@ from experiments.configs import EXPERIMENTS
 from experiments.on_disk import MissingDataError
 from experiments.plan import all_seeds, load, planned
 from experiments.training import Mode
+from tp_lava.errors import ArchiveError
 
 _SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -86,6 +87,18 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         parser.error("Adam needs floating point: use --form streaming, which learns by plain SGD")
     if options.device is not None and options.form != "torch":
         parser.error("--device is for --form torch: the others run in tp_lava's engine")
+    if options.form == "torch":
+        _check_device(parser, options.device or "cpu")
+
+
+def _check_device(parser: argparse.ArgumentParser, device: str) -> None:
+    try:
+        import torch
+
+        torch.zeros(1, device=device)
+    except (ImportError, RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        parser.error(f"PyTorch is not there on {device} ({reason}): install it, leave out --device, or use --form engine")
 
 
 def _measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -113,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     try:
         printed, values = _result(options)
-    except (MissingDataError, LayoutError) as error:
+    except (MissingDataError, LayoutError, ArchiveError) as error:
         sys.exit(str(error))
     print(printed)
     if options.json:

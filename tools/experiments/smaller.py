@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from experiments.configs.cifar10 import PREPARATION
 from experiments.configs.nmnist import DATA as N_MNIST
 from experiments.samples import DataSet
 from tp_lava.data.events import Sample
+from tp_lava.data.recordings import UNREADABLE
 
 _CAMERA = tpl.data.EventCamera(n_steps=20)
 _PICTURE_STEPS, _RECORDING_STEPS, _RECORDING_STEP = 6, 20, 15_000.0  # microseconds
@@ -36,8 +37,8 @@ def data_set(comparison: Comparison, file: Path | None) -> DataSet:
 def _pictures(comparison: Comparison, file: Path) -> DataSet:
     from PIL import Image
 
-    with np.load(file, allow_pickle=False) as held:
-        packed, ends, parts = held["jpeg"], held["end"], _parts(held, comparison)
+    held = _arrays(file, "jpeg", "end", "label", "split")
+    packed, ends, parts = held["jpeg"], held["end"], _parts(held, comparison)
     begins = np.concatenate([[0], ends[:-1]])
 
     def picture(number: int) -> np.ndarray:
@@ -52,8 +53,8 @@ def _pictures(comparison: Comparison, file: Path) -> DataSet:
 
 
 def _camera(comparison: Comparison, file: Path) -> DataSet:
-    with np.load(file, allow_pickle=False) as held:
-        images, parts = held["image"], _parts(held, comparison)
+    held = _arrays(file, "image", "label", "split")
+    images, parts = held["image"], _parts(held, comparison)
     train, test = (
         [Sample(events, int(label)) for events, label in zip(_CAMERA.record(images[part.numbers] / 255.0, seed), part.labels, strict=True)]
         for seed, part in enumerate(parts)
@@ -68,7 +69,15 @@ def _recordings(comparison: Comparison, file: Path) -> DataSet:
     return found._replace(image=(2, *N_MNIST.sensor_size[:2]))
 
 
-def _parts(held: np.lib.npyio.NpzFile, comparison: Comparison) -> list[_Part]:
+def _arrays(file: Path, *names: str) -> dict[str, np.ndarray]:
+    try:
+        with np.load(file, allow_pickle=False) as held:
+            return {name: held[name] for name in names}
+    except UNREADABLE as error:
+        raise cifar.LayoutError(f"{file}: not a .npz of the arrays {', '.join(names)} ({error})") from None
+
+
+def _parts(held: Mapping[str, np.ndarray], comparison: Comparison) -> list[_Part]:
     """Of the training and the test part, so many samples, drawn at random, always the same ones."""
     split, labels, found = held["split"], held["label"], []
     for number, count in enumerate((comparison.train, comparison.test)):
