@@ -55,12 +55,12 @@ def _pictures(comparison: Comparison, file: Path) -> DataSet:
 def _camera(comparison: Comparison, file: Path) -> DataSet:
     held = _arrays(file, "image", "label", "split")
     images, parts = held["image"], _parts(held, comparison)
-    train, test = (
-        [Sample(events, int(label)) for events, label in zip(_CAMERA.record(images[part.numbers] / 255.0, seed), part.labels, strict=True)]
-        for seed, part in enumerate(parts)
-    )
+    numbers, labels = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    seen = _CAMERA.record(images[numbers] / 255.0)  # by one camera
+    samples = [Sample(events, int(label)) for events, label in zip(seen, labels, strict=True)]
+    count = len(parts[0].numbers)
     what = f"MNIST seen by the simulated event camera: {file.name}, {_CAMERA.n_steps} steps"
-    return DataSet(what, False, 10, train, test, (2, _CAMERA.side, _CAMERA.side))
+    return DataSet(what, False, 10, samples[:count], samples[count:], (2, _CAMERA.side, _CAMERA.side))
 
 
 def _recordings(comparison: Comparison, file: Path) -> DataSet:
