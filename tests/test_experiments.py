@@ -1,10 +1,14 @@
 """tools/experiments: the configurations of the papers' experiments, and their runner on something small."""
 
+import io
 import json
 import math
 import pathlib
+import re
 import subprocess
 import sys
+from dataclasses import replace
+from itertools import pairwise
 
 import h5py
 import numpy as np
@@ -16,20 +20,21 @@ import tp_lava as tpl
 TOOLS = pathlib.Path(__file__).resolve().parents[1] / "tools"
 sys.path.insert(0, str(TOOLS))
 
-from experiments import adapting, on_disk, run, synthetic  # noqa: E402
-from experiments.config import Convolution, Dense  # noqa: E402
+from experiments import adapting, images, on_disk, run, synthetic  # noqa: E402
+from experiments.config import BPTT, Convolution, Dense, Method, Preparation  # noqa: E402
 from experiments.configs import EXPERIMENTS  # noqa: E402
 from experiments.plan import planned, shortcomings  # noqa: E402
-from experiments.samples import some, split  # noqa: E402
+from experiments.samples import some, split, varied  # noqa: E402
 from experiments.training import Mode, learn  # noqa: E402
+from experiments.vgg import VGG_6, VGG_9, VGG_12, vgg  # noqa: E402
 
-RUNNABLE = [name for name, experiment in EXPERIMENTS.items() if experiment.runnable]
+DENSE = [name for name, experiment in EXPERIMENTS.items() if isinstance(experiment.network, Dense)]
+CONVOLUTIONAL = [name for name in EXPERIMENTS if name not in DENSE]
 
 
 def test_all_experiments_of_both_papers_are_there():
-    assert RUNNABLE == ["nmnist", "shd", "shd_recurrent", "gsc"]
-    waiting = {"dvs_gesture_tp", "dvs_gesture_tess", "cifar10_dvs_tp", "cifar10_dvs_tess", "cifar10", "cifar100"}
-    assert set(EXPERIMENTS) == waiting | set(RUNNABLE)
+    assert DENSE == ["nmnist", "shd", "shd_recurrent", "gsc"]
+    assert set(CONVOLUTIONAL) == {"dvs_gesture_tp", "dvs_gesture_tess", "cifar10_dvs_tp", "cifar10_dvs_tess", "cifar10", "cifar100"}
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -63,7 +68,7 @@ def check_learning(learning):
 
 
 def check_data(data):
-    assert data.loader.split(".")[:2] in (["tonic", "datasets"], ["torchvision", "datasets"])
+    assert data.loader == "bytes" or data.loader.startswith("tonic.datasets.")
     assert data.n_steps > 0
     assert data.binning
     assert data.obtain
@@ -71,11 +76,11 @@ def check_data(data):
     assert all(not pathlib.Path(file).is_absolute() for file in data.files)
 
 
-@pytest.mark.parametrize("name", RUNNABLE)
-def test_configurations_that_run_make_their_network(name):
+@pytest.mark.parametrize("name", DENSE)
+def test_dense_configurations_make_their_network(name):
     experiment = EXPERIMENTS[name]
     sizes = experiment.network.sizes
-    network = experiment.network.network(sizes[0], sizes[-1], seed=1)
+    network = experiment.network.network(sizes[:1], sizes[-1], seed=1)
     assert network.sizes == sizes
     assert network.layers[0].recurrent == experiment.network.recurrent
     if experiment.data.published:
@@ -97,17 +102,54 @@ def test_published_settings_are_the_papers():
     assert recurrent.network == Dense((700, 450, 20), tpl.LIF(0.85, 0.5), 0.85, recurrent=True)
     assert recurrent.published[0].percent == 80.75
     assert (tess.batch.rule.acausal, tess.batch.rule.update, tess.batch.rule.rate) == (0.0, "sequence", 1e-3)
-    assert isinstance(tess.network, Convolution)
+    assert tess.network.maps == VGG_9
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_convolutional_configurations_fit_their_data(name):
+    experiment = EXPERIMENTS[name]
+    shape, data = experiment.network, experiment.data
+    assert isinstance(shape, Convolution)
+    assert shape.image == (data.sensor_size[2], data.preparation.side, data.preparation.side)
+    assert shape.places == (2 if name.endswith("_tp") else 1)
+    assert shape.readout == ("standardised" if name.endswith("_tp") else "biased")
+    assert {method.name: type(method.learning.rule) for method in experiment.small.methods} == {
+        "frozen convolutions": tpl.TP,
+        "TP": tpl.TP,
+        "TESS": tpl.TESS,
+        "BPTT": BPTT,
+    }
+    assert len({method.learning.epochs for method in experiment.small.methods}) == 1
+
+
+@pytest.mark.parametrize(("maps", "layers"), [(VGG_6, 6), (VGG_9, 9), (VGG_12, 12)])
+def test_networks_of_the_papers_have_their_size(maps, layers):
+    convolutions = [layer.channels for layer in vgg(maps, tpl.Standardisation(), 2) if isinstance(layer, tpl.Conv2d)]
+    assert len(convolutions) + 1 == layers
+    if maps == VGG_9:
+        assert 9 * sum(below * above for below, above in pairwise([2, *convolutions])) == 9_217_152
+
+
+def test_a_network_is_as_published():
+    shape = replace(EXPERIMENTS["cifar10_dvs_tp"].network, maps="4p 6")
+    network = shape.network((2, 8, 8), 3, seed=1)
+    assert network.readout.standardisation == tpl.Standardisation()
+    projection = network.rule_parameters["target"]
+    assert projection.shape == (4 * 64, 3)
+    np.testing.assert_allclose(projection.std(axis=1), 1.8 * 0.5 / 3**0.5, rtol=0.01)
+    biased = replace(EXPERIMENTS["cifar10"].network, maps="4p 6").network((2, 8, 8), 3, seed=1)
+    assert biased.weights["readout_bias"].shape == (3,)
+    assert biased.populations[-1].output_shape == (6, 1, 1)
 
 
 def test_a_run_says_what_keeps_it_from_being_a_reproduction():
     nmnist, folder = EXPERIMENTS["nmnist"], pathlib.Path()
-    assert shortcomings(planned(nmnist, Mode("batch"), folder, None), published_data=True) == []
+    assert shortcomings(planned(nmnist, Mode("engine"), folder, None), published_data=True) == []
     less = planned(nmnist, Mode("streaming", "fixed"), None, None, seeds=2, train=5)
     reasons = " ".join(shortcomings(less, published_data=False))
     for word in ("data", "streaming", "fixed point", "seeds: 2, not 10", "part of the samples"):
         assert word in reasons
-    fewer = shortcomings(planned(nmnist, Mode("batch"), folder, None, epochs=3), published_data=True)
+    fewer = shortcomings(planned(nmnist, Mode("engine"), folder, None, epochs=3), published_data=True)
     assert fewer == ["epochs: 3, not 100"]
 
 
@@ -197,22 +239,13 @@ def test_list_as_a_command():
     done = subprocess.run([sys.executable, str(TOOLS / "experiments" / "run.py"), "list"], capture_output=True, text=True, check=True)
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.strip()}
     for name, experiment in EXPERIMENTS.items():
-        assert lines[name].endswith("runs" if experiment.runnable else "needs convolution, not runnable yet")
+        assert experiment.title in lines[name]
     assert "none of them measured here" in done.stdout
 
 
 def ran(capsys, *arguments):
     run.main(list(arguments))
     return capsys.readouterr().out
-
-
-def test_what_needs_convolution_is_told(capsys, tmp_path):
-    out = ran(capsys, "cifar10_dvs_tess", "--json", str(tmp_path / "out.json"))
-    assert "needs convolution, not runnable yet" in out
-    assert "75.00 %" in out
-    held = json.loads((tmp_path / "out.json").read_text())
-    assert held["printed"] == out.rstrip("\n")
-    assert held["published"][0]["percent"] == 75.0
 
 
 SMALL = ("--small", "--epochs", "1", "--seeds", "1", "--train", "20", "--test", "10")
@@ -261,8 +294,8 @@ def test_batches_in_pytorch_give_what_the_engine_gives(rng):
     pytest.importorskip("torch")
     shape, learning = Dense((12, 9, 3), tpl.LIF(0.9, 0.3), 0.9), EXPERIMENTS["shd"].batch.lasting(2)
     samples = [tpl.Sample(*sample) for sample in random_samples(rng, 20, 12, 3)]
-    network = shape.network(12, 3, seed=0)
-    engine, torch = (learn(network, learning, Mode("batch", device=device), samples, samples[:9], 0) for device in (None, "cpu"))
+    network = shape.network((12,), 3, seed=0)
+    engine, torch = (learn(network, learning, Mode(form), samples, samples[:9], 0) for form in ("engine", "torch"))
     np.testing.assert_allclose(engine.network.weights["hidden0"], torch.network.weights["hidden0"], atol=1e-4)
     assert engine.evaluate(samples) == torch.evaluate(samples)
 
@@ -320,7 +353,11 @@ def test_missing_data_are_told_and_nothing_is_downloaded(tmp_path, monkeypatch):
         (["nmnist", "--data", "x", "--recordings", "y"], "--recordings goes with --small"),
         (["nmnist", "--small", "--recordings", "no.npz"], "there is no file no.npz"),
         (["nmnist", "--small", "--precision", "fixed"], "use --form streaming"),
-        (["nmnist", "--small", "--form", "streaming", "--device", "cpu"], "--device is for --form batch"),
+        (["nmnist", "--small", "--form", "streaming", "--device", "cpu"], "--device is for --form torch"),
+        (["cifar10", "--small", "--recordings", "no.npz"], "there is no file no.npz; give --recordings FILE"),
+        (["cifar10", "--data", "x", "--device", "nowhere"], "PyTorch is not there on nowhere"),
+        (["cifar10", "--data", "x", "--form", "streaming"], "cifar10 has no streaming form"),
+        (["cifar10", "--data", "x", "--precision", "fixed"], "use --form streaming"),
         (["nmnist", "--small", "--seeds", "0"], "must be at least 1"),
     ],
 )
@@ -328,3 +365,286 @@ def test_what_does_not_go_together_is_refused(arguments, message, capsys):
     with pytest.raises(SystemExit):
         run.main(arguments)
     assert message in capsys.readouterr().err
+
+
+# Pictures and frames --------------------------------------------------------------------------------
+
+
+def with_events(times, x, y, p):
+    events = np.zeros(len(times), [("t", np.int64), ("x", np.int16), ("y", np.int16), ("p", bool)])
+    for name, values in (("t", times), ("x", x), ("y", y), ("p", p)):
+        events[name] = values
+    return events
+
+
+def test_pictures_are_resized():
+    picture = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
+    np.testing.assert_allclose(images.resized(picture, 4, corners=False), picture)
+    np.testing.assert_allclose(images.resized(picture, 2, corners=True)[0], [[0, 3], [12, 15]])
+    halved = images.resized(picture, 2, corners=False)
+    np.testing.assert_allclose(halved.mean(), picture.mean(), rtol=1e-6)
+    np.testing.assert_allclose(images.resized(np.ones((3, 7, 9)), 5, corners=False), np.ones((3, 5, 5)), rtol=1e-6)
+
+
+def test_resizing_is_pytorchs(rng):
+    torch = pytest.importorskip("torch")
+    frames = rng.random((2, 3, 128, 128)).astype(np.float32)
+    for corners, side in ((True, 48), (False, 32)):
+        how = {"align_corners": True} if corners else {"antialias": True}
+        expected = torch.nn.functional.interpolate(torch.from_numpy(frames), (side, side), mode="bilinear", **how)
+        np.testing.assert_allclose(images.resized(frames, side, corners), expected.numpy(), atol=1e-5)
+
+
+def test_frames_count_events():
+    events = with_events([5, 5, 15, 45, 105], [1, 1, 0, 2, 3], [0, 0, 3, 2, 1], [1, 1, 0, 0, 1])
+    times = images.elapsed(events)
+    data = replace(EXPERIMENTS["cifar10_dvs_tp"].data, sensor_size=(4, 4, 2), n_steps=2)
+    counts = images.counted(events, times, data)  # an event at the very end is in no bin, as in tonic
+    assert counts.shape == (2, 2, 4, 4)
+    assert (counts[0, 1, 0, 1], counts[0, 0, 3, 0], counts[0, 0, 2, 2], counts.sum()) == (2, 1, 1, 4)
+    evenly = replace(data, preparation=Preparation(side=4, bins="events"))
+    assert images.counted(events, times, evenly).sum(axis=(1, 2, 3)).tolist() == [2, 2]
+    assert images.counted(events, times, replace(data, step=20.0)).shape[0] == 5
+    empty = with_events([], [], [], [])
+    assert images.counted(empty, images.elapsed(empty), data).sum() == 0
+
+
+def test_bytes_wrap_as_in_the_release():
+    counts = with_events([0, 1, 2, 3], [0, 0, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0])
+    how = Preparation(side=2, bins="events", as_bytes=True)
+    data = replace(EXPERIMENTS["cifar10_dvs_tess"].data, sensor_size=(2, 2, 2), n_steps=1, preparation=how)
+    frames = images.Frames([(counts, 0)], [(0, None)], data)(0)
+    np.testing.assert_allclose(frames[0, 0], [[254 / 255, 1], [0, 1]])
+
+
+def test_varied_pictures_are_the_seeds(rng):
+    pictures = rng.integers(1, 256, (3, 3, 32, 32)).astype(np.uint8)
+    plain = on_disk.of_pictures(
+        pictures, np.arange(3), Preparation(side=32, mean=(0.5,) * 3, spread=(0.25,) * 3, flip=True, cutout=True), 6
+    )
+    still = plain[0].events
+    np.testing.assert_allclose(still.to_dense()[5].reshape(3, 32, 32), (pictures[0] / 255 - 0.5) / 0.25, atol=1e-5)
+    first, again, other = varied(plain, 1), varied(plain, 1), varied(plain, 2)
+    epochs = [[first[number].events for number in range(3)] for _ in range(4)]
+    assert all(again[number].events == epochs[epoch][number] for epoch in range(4) for number in range(3))
+    assert epochs[0][0] not in (epochs[1][0], other[0].events)
+    assert varied(some(plain, 2), 1)[0].events.n_steps == 6
+    assert plain[0].events == still
+    assert [sample.label for sample in plain[1:]] == [1, 2]
+    with pytest.raises(IndexError):
+        plain[3]
+
+
+def test_crops_mirrors_and_cutouts():
+    picture = np.ones((2, 1, 32, 32), np.float32)
+    picture[:, :, 10, 5] = 2
+    rng, plain, cut = np.random.default_rng(0), Preparation(side=32), Preparation(side=32, cutout=True, flip=True)
+    places = [np.argwhere(images._varied(picture, plain, rng)[1, 0] == 2)[0] for _ in range(200)]
+    assert np.min(places, axis=0).tolist() == [6, 1]
+    assert np.max(places, axis=0).tolist() == [14, 9]
+    found = [images._varied(np.ones((2, 1, 32, 32), np.float32), cut, rng)[:, 0] for _ in range(200)]
+    assert all((steps[0] == steps[1]).all() for steps in found)
+    inner = [np.mean(steps[0, 4:28, 4:28] == 0) for steps in found]
+    assert 60 < np.count_nonzero(inner) < 120
+    assert max(inner) < 0.75
+
+
+# Convolutional experiments --------------------------------------------------------------------------
+
+
+def write_cifar(folder, classes=10, count=20):
+    """Random pictures in the binary version's layout."""
+    rng, ten = np.random.default_rng(0), classes == 10
+    (folder / ("cifar-10-batches-bin" if ten else "cifar-100-binary")).mkdir()
+    for file in EXPERIMENTS["cifar10" if ten else "cifar100"].data.files:
+        pixels = rng.integers(0, 256, (count, 3072))
+        labels = np.arange(count)[:, None] % classes
+        columns = [labels, pixels] if ten else [labels % 20, labels, pixels]
+        (folder / file).write_bytes(np.concatenate(columns, axis=1).astype(np.uint8).tobytes())
+
+
+@pytest.mark.parametrize("classes", [10, 100])
+def test_cifar_is_read_from_plain_bytes(tmp_path, classes):
+    write_cifar(tmp_path, classes)
+    experiment = EXPERIMENTS["cifar10" if classes == 10 else "cifar100"]
+    task = on_disk.whole_data_set(experiment.data, tmp_path, classes)
+    assert (len(task.train), len(task.test), task.input_shape) == (100 if classes == 10 else 20, 20, (3, 32, 32))
+    assert [sample.label for sample in task.test] == [number % classes for number in range(20)]
+    row = np.fromfile(tmp_path / experiment.data.files[-1], np.uint8)[-3072:].reshape(3, 32, 32)
+    expected = (row / 255 - np.array([0.4914, 0.4822, 0.4465])[:, None, None]) / np.array([0.2023, 0.1994, 0.2010])[:, None, None]
+    np.testing.assert_allclose(task.test[19].events.to_dense().reshape(6, 3, 32, 32)[3], expected, atol=1e-4)
+
+
+def test_other_pictures_than_cifars_are_refused(tmp_path):
+    (tmp_path / "cifar-10-batches-py").mkdir()
+    with pytest.raises(SystemExit) as told:
+        run.main(["cifar10", "--data", str(tmp_path)])
+    for part in ("CIFAR10 is not in", "data_batch_1.bin", "binary version", "pickles may run code"):
+        assert part in str(told.value)
+    write_cifar(tmp_path)
+    batch = tmp_path / "cifar-10-batches-bin" / "test_batch.bin"
+    held = batch.read_bytes()
+    batch.write_bytes(held[:-1])
+    with pytest.raises(SystemExit, match="no multiple of 3073"):
+        run.main(["cifar10", "--data", str(tmp_path)])
+    batch.write_bytes(bytes([10]) + held[1:])
+    with pytest.raises(SystemExit, match="a label of 10, of 10 classes"):
+        run.main(["cifar10", "--data", str(tmp_path)])
+
+
+def recording(rng, microseconds, count=400):
+    columns = rng.integers(0, 128, (2, count))
+    return with_events(np.sort(rng.integers(0, microseconds, count)), *columns, rng.integers(0, 2, count))
+
+
+def write_gestures(folder):
+    """100 recordings a part, which tonic asks for, in tonic's layout: x, y, p and milliseconds."""
+    rng = np.random.default_rng(0)
+    for part in ("Train", "Test"):
+        (folder / "DVSGesture").mkdir(exist_ok=True)
+        (folder / f"DVSGesture/ibmGesture{part}.tar.gz").touch()
+        for user in range(1, 11):
+            place = folder / f"DVSGesture/ibmGesture{part}/user{user:02}_led"
+            place.mkdir(parents=True)
+            for label in range(10):
+                events = recording(rng, 1_600_000 if user > 1 else 3_200_000)
+                np.save(place / f"{label}.npy", np.stack([events["x"], events["y"], events["p"], events["t"] // 1000], axis=1))
+
+
+def test_gestures_are_frames(tmp_path):
+    write_gestures(tmp_path)
+    task = on_disk.whole_data_set(EXPERIMENTS["dvs_gesture_tess"].data, tmp_path, 11)
+    assert len(task.train) > 100  # the longer ones in two slices
+    assert len(task.test) == 100
+    assert task.input_shape == (2, 32, 32)
+    assert {sample.events.n_steps for sample in task.train} <= {19, 20, 21}
+    assert max(sample.events.n_steps for sample in task.test) == 20
+    whole = on_disk.whole_data_set(EXPERIMENTS["dvs_gesture_tp"].data, tmp_path, 11)
+    assert max(sample.events.n_steps for sample in whole.test) > 40
+
+
+def write_cifar10_dvs(folder, monkeypatch):
+    """100 recordings of each class, of which tonic asks for 1000 in all; what would be read from all of them."""
+    import tonic
+
+    names = tonic.datasets.CIFAR10DVS.classes
+    (folder / "CIFAR10DVS").mkdir()
+    (folder / "CIFAR10DVS/CIFAR10DVS.zip").touch()
+    for name in names:
+        (folder / "CIFAR10DVS" / name).mkdir()
+        for number in range(100):
+            (folder / "CIFAR10DVS" / name / f"cifar10_{name}_{number}.aedat4").touch()
+
+    def read(path):
+        name, number = pathlib.Path(path).stem.split("_")[1:]
+        return recording(np.random.default_rng([names[name], int(number)]), 1_000_000)
+
+    monkeypatch.setattr(sys.modules[tonic.datasets.CIFAR10DVS.__module__], "read_aedat4", read)
+
+
+def test_recordings_of_cifar10_are_parted_by_class(tmp_path, monkeypatch):
+    monkeypatch.setattr(on_disk.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(SystemExit, match="uv pip install aedat"):
+        run.main(["cifar10_dvs_tp", "--data", str(tmp_path)])
+    monkeypatch.undo()
+    write_cifar10_dvs(tmp_path, monkeypatch)
+    data = replace(EXPERIMENTS["cifar10_dvs_tess"].data, first=90, needs="")
+    task = on_disk.whole_data_set(data, tmp_path, 10)
+    assert (len(task.train), len(task.test), task.input_shape) == (900, 100, (2, 48, 48))
+    assert np.bincount([task.test[number].label for number in range(100)]).tolist() == [10] * 10
+    made = images.Frames([(recording(np.random.default_rng([9, 99]), 1_000_000), 9)], [(0, None)], data)(0)
+    mean, spread = (np.array(values)[:, None, None] for values in (data.preparation.mean, data.preparation.spread))
+    np.testing.assert_allclose(task.test[99].events.to_dense().reshape(10, 2, 48, 48), (made - mean) / spread, atol=1e-4)
+
+
+TINY = Convolution((3, 32, 32), "4p 6", 2, 10, tpl.LIF(0.5, 1.0), 0.5, tpl.Standardisation(), "standardised")
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """A tiny network in place of each VGG-9."""
+    for name in CONVOLUTIONAL:
+        experiment = EXPERIMENTS[name]
+        network = replace(experiment.network, maps="4p 6")
+        methods = tuple(Method(way.name, replace(way.learning, batch=4)) for way in experiment.small.methods)
+        small = replace(experiment.small, network=TINY, methods=methods)
+        monkeypatch.setitem(EXPERIMENTS, name, replace(experiment, network=network, small=small))
+
+
+ONE_EPOCH = ("--epochs", "1", "--seeds", "1", "--train", "8", "--test", "6")
+
+
+@pytest.mark.filterwarnings("ignore:.*basis gives")
+@pytest.mark.parametrize(
+    ("name", "write", "forms"), [("cifar10", write_cifar, ("engine", "torch")), ("dvs_gesture_tp", write_gestures, ("torch",))]
+)
+def test_the_whole_is_learned(tmp_path, capsys, tiny, name, write, forms):
+    pytest.importorskip("torch")
+    write(tmp_path)
+    path, accuracies = tmp_path / "out.json", []
+    for form in forms:
+        out = ran(capsys, name, "--data", str(tmp_path), *ONE_EPOCH, "--form", form, "--json", str(path))
+        held = check_printed(out, path)
+        assert held["shortcomings"][0] == "epochs: 1, not 200"
+        assert held["shortcomings"][-1] == "only a part of the samples"
+        accuracies.append(held["measured"]["accuracies"])
+    assert accuracies[0] == accuracies[-1]
+
+
+def write_jpegs(path):
+    from PIL import Image
+
+    rng, packed = np.random.default_rng(0), []
+    for _ in range(40):
+        held = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3)).astype(np.uint8)).save(held, "JPEG")
+        packed.append(np.frombuffer(held.getvalue(), np.uint8))
+    ends = np.cumsum([len(one) for one in packed])
+    np.savez(path, jpeg=np.concatenate(packed), end=ends, label=np.arange(40) % 10, split=np.arange(40) % 2)
+
+
+def write_digits(path):
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 28, 28)).astype(np.uint8)
+    np.savez(path, image=pictures, label=np.arange(40) % 10, split=np.arange(40) % 2)
+
+
+@pytest.mark.filterwarnings("ignore:.*basis gives")
+@pytest.mark.parametrize(
+    ("name", "write", "shape"),
+    [
+        ("cifar10", write_jpegs, "3 x 32 x 32"),
+        ("cifar10_dvs_tp", write_digits, "2 x 16 x 16"),
+        ("dvs_gesture_tp", write_archive, "2 x 34 x 34"),
+    ],
+)
+def test_four_ways_are_compared(tmp_path, capsys, tiny, name, write, shape):
+    pytest.importorskip("torch")
+    file, path = tmp_path / "file.npz", tmp_path / "out.json"
+    write(file)
+    small = ("--small", "--recordings", str(file), "--epochs", "2", "--seeds", "2", "--train", "8", "--test", "6", "--json", str(path))
+    out = ran(capsys, name, *small)
+    held = json.loads(path.read_text())
+    assert held["printed"] == out.rstrip("\n")
+    assert held["measured"]["network"].startswith(shape)
+    assert np.shape(held["measured"]["accuracies"]) == (2, 4, 2)
+    rows = {row["method"]: row for row in held["measured"]["methods"]}
+    assert list(rows) == ["frozen convolutions", "TP", "TESS", "BPTT"]
+    for number, row in enumerate(rows.values()):
+        accuracies = np.array(held["measured"]["accuracies"])[:, number]
+        assert row["best"]["percent"] == pytest.approx(accuracies.max(axis=1).mean(), abs=0.01)
+        assert row["last"]["spread"] == pytest.approx(accuracies[:, -1].std(), abs=0.01)
+        assert f"{row['method']:24}" in out
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar10_dvs_tp", "dvs_gesture_tp"])
+def test_files_of_another_layout_are_refused(tmp_path, name):
+    file = tmp_path / "file.npz"
+    np.savez(file, nothing=np.zeros(3))
+    with pytest.raises(SystemExit, match=re.escape(str(file))):
+        run.main([name, "--small", "--recordings", str(file), "--form", "engine"])
+
+
+def test_backpropagation_is_not_the_engines():
+    plan = planned(EXPERIMENTS["cifar10"], Mode("engine"), None, None, epochs=2)
+    assert [method.name for method in plan.methods] == ["frozen convolutions", "TP", "TESS"]
+    assert {method.learning.schedule for method in plan.methods} == {tpl.Cosine(2, 0.25)}

@@ -63,7 +63,7 @@ def stages(adaptation: Adaptation) -> list[str]:
 def accuracies(shape: Dense, learning: Learning, adaptation: Adaptation, mode: Mode, data: SpeakerSplit, seed: int) -> np.ndarray:
     """(stages, 2): on the new speaker and on the known ones, before fine-tuning and after it with each number of shots."""
     known = data.known
-    untrained = shape.network(known.train[0].events.n_units, known.n_classes, seed)
+    untrained = shape.network(known.input_shape, known.n_classes, seed)
     before = learn(untrained, learning, mode, known.train, known.test, seed)
     rows = [(before.evaluate(data.query), before.accuracies[-1])]
     for support in data.support.values():

@@ -1,7 +1,9 @@
-"""Data from files: the whole data sets, read by tonic, and smaller files that the user gives. Nothing is downloaded."""
+"""Data from files: the whole data sets, most of them read by tonic, and smaller files that the user gives. Nothing is downloaded."""
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ from typing import Any
 import numpy as np
 
 import tp_lava as tpl
-from experiments.config import Data
+from experiments import cifar
+from experiments.config import Data, Preparation
+from experiments.images import Frames, Images, Part, elapsed
 from experiments.samples import DataSet, Samples, SpokenWords
 
 
@@ -18,9 +22,59 @@ class MissingDataError(Exception):
 
 
 def whole_data_set(data: Data, folder: Path, n_classes: int) -> DataSet:
-    """Training and test part. Raises MissingDataError."""
+    """Training and test part. Raises MissingDataError, LayoutError."""
+    if data.preparation:
+        read = _pictures if data.loader == "bytes" else _recordings
+        return DataSet(_description(data), data.published, n_classes, *read(data, data.preparation, folder, n_classes))
     train, test = (_samples(dataset, data) for dataset in _datasets(data, folder))
     return DataSet(_description(data), data.published, n_classes, train, test)
+
+
+def _pictures(data: Data, how: Preparation, folder: Path, n_classes: int) -> tuple[Images, Images, tuple[int, ...]]:
+    """CIFAR's binary version. -> samples to learn and to test, and their shape."""
+    _check_present(data, folder)
+    parts = (cifar.pictures([folder / file for file in files["files"]], n_classes) for files in (data.train, data.test))
+    train, test = (of_pictures(pictures, labels, how, data.n_steps) for pictures, labels in parts)
+    return train, test, cifar.SHAPE
+
+
+def of_pictures(pictures: np.ndarray, labels: np.ndarray, how: Preparation, n_steps: int) -> Images:
+    """pictures: (count, channels, height, width) uint8."""
+    return Images(lambda number: pictures[number][None] / np.float32(255), labels.tolist(), how, n_steps)
+
+
+def _recordings(data: Data, how: Preparation, folder: Path, n_classes: int) -> tuple[Images, Images, tuple[int, ...]]:
+    """Tonic's recordings, as frames. -> samples to learn and to test, and their shape."""
+    if data.needs and importlib.util.find_spec(data.needs) is None:
+        raise MissingDataError(f"tonic reads {data.name} with the package {data.needs}: uv pip install {data.needs}")
+    train, test = _datasets(data, folder)
+    parts = _slices(train, how), _whole(range(len(test)))
+    if data.first is not None:
+        first, rest = _first_of_each(train, data.first)
+        parts = _whole(first), _whole(rest)
+    frames = Frames(train, parts[0], data), Frames(test, parts[1], data, how.longest)
+    labels = ([part.targets[number] for number, _ in which] for part, which in zip((train, test), parts, strict=True))
+    learned, tested = (Images(read, of, how, data.n_steps) for read, of in zip(frames, labels, strict=True))
+    return learned, tested, (data.sensor_size[2], how.side, how.side)
+
+
+def _whole(numbers: Sequence[int]) -> list[Part]:
+    return [(number, None) for number in numbers]
+
+
+def _slices(dataset: Any, how: Preparation) -> list[Part]:
+    """Full slices of each recording, of a shorter one itself."""
+    if how.slices is None:
+        return _whole(range(len(dataset)))
+    counts = [max(1, int(elapsed(dataset[number][0]).max(initial=0) // how.slices)) for number in range(len(dataset))]
+    return [(number, part * how.slices) for number, count in enumerate(counts) for part in range(count)]
+
+
+def _first_of_each(dataset: Any, count: int) -> tuple[list[int], list[int]]:
+    """Numbers of the first recordings of each class, and of the rest, in the order of the numbers in their files' names."""
+    ordered = sorted(range(len(dataset)), key=lambda number: [int(found) for found in re.findall(r"\d+", Path(dataset.data[number]).name)])
+    classes = [[number for number in ordered if dataset.targets[number] == label] for label in sorted(set(dataset.targets))]
+    return [number for of in classes for number in of[:count]], [number for of in classes for number in of[count:]]
 
 
 def whole_words(data: Data, folder: Path) -> SpokenWords:
@@ -40,16 +94,23 @@ def _description(data: Data) -> str:
 
 def _datasets(data: Data, folder: Path) -> list[Any]:
     """Tonic's data sets of the training and the test part."""
+    _check_present(data, folder)
+    return [_dataset(data, folder, arguments) for arguments in (data.train, data.test)]
+
+
+def _check_present(data: Data, folder: Path) -> None:
     missing = [folder / file for file in data.files if not (folder / file).exists()]
     if missing:
         raise MissingDataError(_message(data, folder, missing))
-    return [_dataset(data, folder, arguments) for arguments in (data.train, data.test)]
 
 
 def _message(data: Data, folder: Path, missing: Sequence[Path]) -> str:
     lines = [f"{data.name} is not in {folder.resolve()}; nothing is downloaded for you. Missing:"]
     lines += [f"    {path.resolve()}" for path in missing]
-    lines += [f"It is read by {data.loader}. Get it from {data.obtain}.", "Or try a stand-in, without any data: --small"]
+    reader = "the program itself" if data.loader == "bytes" else data.loader
+    lines += [f"It is read by {reader}. Get it from {data.obtain}.", "Or try something smaller: --small"]
+    pickled = [name for name in ("cifar-10-batches-py", "cifar-100-python") if data.loader == "bytes" and (folder / name).exists()]
+    lines += [f"The Python version in {folder / name} is not read: pickles may run code." for name in pickled]
     return "\n".join(lines)
 
 

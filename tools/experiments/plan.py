@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 import tp_lava as tpl
-from experiments import adapting, on_disk, synthetic
+from experiments import adapting, on_disk, smaller, synthetic
 from experiments.adapting import SpeakerSplit
-from experiments.config import Dense, Experiment, Learning
+from experiments.config import BPTT, Comparison, Dense, Experiment, Learning, Method, Shape
 from experiments.configs import EXPERIMENTS
 from experiments.samples import DataSet, SpokenWords
-from experiments.training import Mode, test_accuracies
+from experiments.training import Measured, Mode, test_accuracies
 
 
 @dataclass(frozen=True)
 class Plan:
     """An experiment as it is run.
 
-    folder: of the whole data, None for a stand-in; recordings: file for a stand-in; train, test: limits on the number of samples.
+    folder: of the whole data, None for a stand-in; recordings: file for a stand-in; train, test: limits on the number of samples;
+    methods: that are compared, instead of the experiment's own.
     """
 
     experiment: Experiment
@@ -33,12 +35,13 @@ class Plan:
     recordings: Path | None = None
     train: int | None = None
     test: int | None = None
+    methods: tuple[Method, ...] = ()
 
     @property
-    def shape(self) -> Dense:
+    def shape(self) -> Shape:
         """Its network."""
-        assert isinstance(self.experiment.network, Dense)
-        return self.experiment.network
+        small = self.experiment.small
+        return small.network if self.methods and isinstance(small, Comparison) else self.experiment.network
 
 
 def planned(
@@ -52,14 +55,20 @@ def planned(
     test: int | None = None,
 ) -> Plan:
     """The experiment's settings, except for the given ones. folder: None runs the stand-in."""
-    small = experiment.small
+    small, limits = experiment.small, (folder, recordings, train, test)
     assert small is not None
-    assert experiment.streaming is not None
-    source = experiment if folder is not None else small
-    learning = experiment.streaming if folder is not None else small.streaming if recordings is None else small.recorded
-    if mode.form == "batch":
-        learning = source.batch
-    return Plan(experiment, mode, learning.lasting(epochs), seeds or source.seeds, folder, recordings, train, test)
+    if folder is None and isinstance(small, Comparison):
+        chosen = [method for method in small.methods if mode.form == "torch" or not isinstance(method.learning.rule, BPTT)]
+        methods = tuple(replace(method, learning=method.learning.lasting(epochs)) for method in chosen)
+        return Plan(experiment, mode, methods[0].learning, seeds or small.seeds, *limits, methods)
+    if folder is not None or isinstance(small, Comparison):
+        learning = experiment.batch if mode.form != "streaming" else experiment.streaming
+        count = experiment.seeds
+    else:
+        learning = small.batch if mode.form != "streaming" else small.streaming if recordings is None else small.recorded
+        count = small.seeds
+    assert learning is not None
+    return Plan(experiment, mode, learning.lasting(epochs), seeds or count, *limits)
 
 
 def load(plan: Plan) -> DataSet | SpeakerSplit:
@@ -76,11 +85,12 @@ def load(plan: Plan) -> DataSet | SpeakerSplit:
 def _load(name: str, folder: Path | None, file: Path | None) -> DataSet | SpokenWords:
     experiment = EXPERIMENTS[name]
     data, small = experiment.data, experiment.small
-    assert isinstance(experiment.network, Dense)
     assert small is not None
     if folder is not None:
-        n_classes = experiment.network.sizes[-1]
+        n_classes = experiment.network.classes
         return on_disk.whole_words(data, folder) if experiment.adaptation else on_disk.whole_data_set(data, folder, n_classes)
+    if isinstance(small, Comparison):
+        return smaller.data_set(small, file)
     if small.kind == "speech":
         return on_disk.spoken_words(file, data) if file else synthetic.speech()
     return on_disk.nmnist_archive(file, data) if file else _digits()
@@ -91,29 +101,46 @@ def _digits() -> DataSet:
     return DataSet(what, False, 10, *tpl.data.digits())
 
 
-def one_seed(plan: Plan, seed: int) -> np.ndarray:
-    """Accuracies of one seed: (epochs,), or (stages, 2) of a fine-tuning."""
+def one_seed(plan: Plan, seed: int) -> Measured:
+    """What one seed gives."""
     data, adaptation = load(plan), plan.experiment.adaptation
+    if plan.methods:
+        assert isinstance(data, DataSet)
+        found = [_told(method, data, seed, test_accuracies(plan.shape, method.learning, plan.mode, data, seed)) for method in plan.methods]
+        return Measured(np.stack([one.accuracies for one in found]), np.concatenate([one.seconds for one in found]))
     if isinstance(data, DataSet):
         return test_accuracies(plan.shape, plan.learning, plan.mode, data, seed)
     assert adaptation is not None
-    return adapting.accuracies(plan.shape, plan.learning, adaptation, plan.mode, data, seed)
+    assert isinstance(plan.shape, Dense)
+    return Measured(adapting.accuracies(plan.shape, plan.learning, adaptation, plan.mode, data, seed), np.zeros(1))
 
 
-def all_seeds(plan: Plan, processes: int) -> np.ndarray:
+def _told(method: Method, data: DataSet, seed: int, found: Measured) -> Measured:
+    """A line for who waits."""
+    accuracies = " ".join(f"{100 * share:.2f}" for share in found.accuracies)
+    each = found.seconds[0] / method.learning.epochs / len(data.train)
+    print(f"seed {seed}, {method.name}: {accuracies} %, {each:.4f} s a sample", file=sys.stderr, flush=True)
+    return found
+
+
+def all_seeds(plan: Plan, processes: int) -> Measured:
     """(seeds, ...): see one_seed; with several processes, seeds run in parallel."""
     seeds = range(plan.seeds)
     workers = min(processes, plan.seeds)
     if workers <= 1:
-        return np.stack([one_seed(plan, seed) for seed in seeds])
-    with ProcessPoolExecutor(workers) as pool:
-        return np.stack(list(pool.map(one_seed, [plan] * plan.seeds, seeds)))
+        found = [one_seed(plan, seed) for seed in seeds]
+    else:
+        with ProcessPoolExecutor(workers) as pool:
+            found = list(pool.map(one_seed, [plan] * plan.seeds, seeds))
+    return Measured(*(np.stack(part) for part in zip(*found, strict=True)))
 
 
 def shortcomings(plan: Plan, published_data: bool) -> list[str]:
     """The reasons why the figures of a run are no reproduction of the published ones; none if they are."""
+    if plan.methods:
+        return ["smaller data, networks and trainings than the paper's, to compare methods with each other"]
     learning, published = plan.learning, plan.experiment.batch
-    in_batches = plan.mode.form == "batch"
+    in_batches = plan.mode.form != "streaming"
     checks = {
         "the data are not those of the paper": not published_data,
         "our streaming form, not the paper's batches": not in_batches,

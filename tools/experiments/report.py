@@ -11,12 +11,12 @@ import numpy as np
 
 from experiments import adapting
 from experiments.adapting import SpeakerSplit
-from experiments.config import Convolution, Dense, Experiment
+from experiments.config import Experiment, Learning
 from experiments.plan import Plan, shortcomings
 from experiments.samples import DataSet
+from experiments.training import Measured
 
 WIDTH = 120
-NOT_RUNNABLE = "needs convolution, not runnable yet"
 
 
 def published_rows(experiment: Experiment) -> list[dict[str, Any]]:
@@ -24,8 +24,8 @@ def published_rows(experiment: Experiment) -> list[dict[str, Any]]:
     return [vars(figure) for figure in experiment.published]
 
 
-def measured(plan: Plan, data: DataSet | SpeakerSplit, accuracies: np.ndarray, seconds: float) -> dict[str, Any]:
-    """The results of a run. accuracies: see plan.all_seeds."""
+def measured(plan: Plan, data: DataSet | SpeakerSplit, found: Measured, seconds: float) -> dict[str, Any]:
+    """The results of a run. found: see plan.all_seeds."""
     experiment, learning = plan.experiment, plan.learning
     known = data if isinstance(data, DataSet) else data.known
     reasons = shortcomings(plan, known.published)
@@ -42,16 +42,13 @@ def measured(plan: Plan, data: DataSet | SpeakerSplit, accuracies: np.ndarray, s
             "data": known.what,
             "samples": _sample_counts(data),
             "network": _network(plan, known),
+            **(_compared(plan, known, found) if plan.methods else _learned(learning, known)),
             "form": _form(plan),
-            "rule": repr(learning.rule),
-            "optimiser": repr(learning.optimiser),
-            "schedule": repr(learning.schedule),
-            "batch": min(learning.batch, len(known.train)),
             "epochs": learning.epochs,
             "seeds": plan.seeds,
             "seconds": round(seconds, 1),
-            "figures": _figures(plan, accuracies),
-            "accuracies": np.round(100 * accuracies, 4).tolist(),
+            "figures": _figures(plan, found.accuracies),
+            "accuracies": np.round(100 * found.accuracies, 4).tolist(),
         },
     }
 
@@ -64,31 +61,60 @@ def _sample_counts(data: DataSet | SpeakerSplit) -> dict[str, int]:
     return _sample_counts(data.known) | support | {"test (new speaker)": len(data.query)}
 
 
+def _learned(learning: Learning, data: DataSet) -> dict[str, Any]:
+    return {
+        "rule": repr(learning.rule),
+        "optimiser": repr(learning.optimiser),
+        "schedule": repr(learning.schedule),
+        "batch": min(learning.batch, len(data.train)),
+    }
+
+
+def _compared(plan: Plan, data: DataSet, found: Measured) -> dict[str, Any]:
+    """Of each method its settings, and best and last epoch."""
+    rows = []
+    for number, method in enumerate(plan.methods):
+        each, accuracies = found.seconds[:, number] / method.learning.epochs / len(data.train), found.accuracies[:, number]
+        figures = {"best": _figure_of(accuracies.max(axis=1)), "last": _figure_of(accuracies[:, -1])}
+        row = {"method": method.name, **figures, "seconds_per_sample": round(float(each.mean()), 5)}
+        rows.append(row | _learned(method.learning, data))
+    return {"methods": rows}
+
+
 def _network(plan: Plan, data: DataSet) -> str:
     shape = plan.shape
-    sizes = (data.train[0].events.n_units, *shape.sizes[1:-1], data.n_classes)
-    text = "-".join(map(str, sizes)) + (" recurrent" if shape.recurrent else "")
-    published = "-".join(map(str, shape.sizes))
-    changed = "" if sizes == shape.sizes else f" (published: {published}; inputs and classes are those of the data)"
+    text = shape.text(data.input_shape, data.n_classes)
+    changed = (
+        "" if plan.methods or text == shape.published else f" (published: {shape.published}; inputs and classes are those of the data)"
+    )
     return f"{text}{changed}, {shape.neuron!r}, trace decay {shape.trace_decay:g}"
 
 
 def _form(plan: Plan) -> str:
-    forms = {"batch": "batches, contrasted with themselves, as published", "streaming": "streaming, one sample at a time, our own form"}
-    where = "tp_lava's engine" if plan.mode.device is None else f"PyTorch on {plan.mode.device}"
-    return f"{forms[plan.mode.form]}; {plan.mode.precision} numbers; {where}"
+    form = "streaming, one sample at a time, our own form" if plan.mode.form == "streaming" else "batches, as published"
+    where = f"PyTorch on {plan.mode.device}" if plan.mode.form == "torch" else "tp_lava's engine"
+    return f"{form}; {plan.mode.precision} numbers; {where}"
 
 
 def _figures(plan: Plan, accuracies: np.ndarray) -> list[dict[str, Any]]:
     """Mean and standard deviation over seeds, in percent."""
-    if plan.experiment.adaptation is None:
+    rows: dict[str, np.ndarray] = {}
+    if plan.methods:
+        for number, method in enumerate(plan.methods):
+            rows[f"{method.name}, best epoch"] = accuracies[:, number].max(axis=1)
+            rows[f"{method.name}, last epoch"] = accuracies[:, number, -1]
+    elif plan.experiment.adaptation is None:
         rows = {"best epoch (chosen by these test samples)": accuracies.max(axis=1), "last epoch": accuracies[:, -1]}
     else:
         names = adapting.stages(plan.experiment.adaptation)
         rows = {f"new speaker, {name}": accuracies[:, number, 0] for number, name in enumerate(names)}
         rows |= {f"known speakers, {name}": accuracies[:, number, 1] for number, name in enumerate(names)}
-    spread = plan.seeds > 1
-    return [{"what": what, "percent": _percent(of.mean()), "spread": _percent(of.std()) if spread else None} for what, of in rows.items()]
+    return [{"what": what, **_figure_of(of)} for what, of in rows.items()]
+
+
+def _figure_of(shares: np.ndarray) -> dict[str, float | None]:
+    """shares: of each seed."""
+    return {"percent": _percent(shares.mean()), "spread": _percent(shares.std()) if len(shares) > 1 else None}
 
 
 def _percent(share: float) -> float:
@@ -128,18 +154,23 @@ def _published_lines(figures: Sequence[dict[str, Any]]) -> list[str]:
 
 def _measured_lines(run: dict[str, Any]) -> list[str]:
     lines = ["MEASURED HERE, now, mean +- standard deviation over seeds of the test accuracy:"]
-    lines += [f"  {_figure(figure)}" for figure in run["figures"]]
-    settings = {
-        "data": run["data"],
-        "samples": ", ".join(f"{use} {count}" for use, count in run["samples"].items()),
-        "network": run["network"],
-        "form": run["form"],
-        "rule": run["rule"],
-        "learned by": f"{run['optimiser']}, schedule {run['schedule']}, batch {run['batch']}, {run['epochs']} epochs",
-        "seeds": run["seeds"],
-        "took": f"{run['seconds']} s",
-    }
-    return lines + _settings(settings)
+    lines += _table(run["methods"]) if "methods" in run else [f"  {_figure(figure)}" for figure in run["figures"]]
+    settings = {"data": run["data"], "samples": ", ".join(f"{use} {count}" for use, count in run["samples"].items())}
+    settings |= {"network": run["network"], "form": run["form"]}
+    lines += _settings(settings)
+    for learned in run.get("methods", [run]):
+        how = f"{learned['optimiser']}, schedule {learned['schedule']}, batch {learned['batch']}, {run['epochs']} epochs"
+        lines += [f"  {learned['method']}:"] if "method" in learned else []
+        lines += _settings({"rule": learned["rule"], "learned by": how})
+    return lines + _settings({"seeds": run["seeds"], "took": f"{run['seconds']} s"})
+
+
+def _table(methods: Sequence[dict[str, Any]]) -> list[str]:
+    lines = [f"  {'method':24} {'best epoch on test':>20} {'last epoch':>20} {'s a sample':>12}"]
+    for row in methods:
+        best, last = (_percents(row[which]) for which in ("best", "last"))
+        lines.append(f"  {row['method']:24} {best:>20} {last:>20} {row['seconds_per_sample']:>12.4f}")
+    return [*lines, ""]
 
 
 def _settings(settings: Mapping[str, object]) -> list[str]:
@@ -147,8 +178,12 @@ def _settings(settings: Mapping[str, object]) -> list[str]:
 
 
 def _figure(figure: dict[str, Any]) -> str:
+    return f"{figure['what']:52} {_percents(figure)}"
+
+
+def _percents(figure: dict[str, Any]) -> str:
     spread = "" if figure["spread"] is None else f" +- {figure['spread']:.2f}"
-    return f"{figure['what']:52} {figure['percent']:6.2f}{spread} %"
+    return f"{figure['percent']:6.2f}{spread} %"
 
 
 def _wrapped(line: str, indent: str = "", hanging: int | None = None) -> list[str]:
@@ -156,40 +191,13 @@ def _wrapped(line: str, indent: str = "", hanging: int | None = None) -> list[st
     return textwrap.wrap(line, WIDTH, initial_indent=indent, subsequent_indent=later, break_long_words=False)
 
 
-# Configurations ----------------------------------------------------------------------------------
-
-
 def listing(experiments: Sequence[Experiment]) -> str:
     """One line for each, with its first published figure."""
-    lines = [f"{'name':18} {'experiment':58} {'published':>28}  state"]
+    lines = [f"{'name':18} {'experiment':58} {'published':>28}"]
     for experiment in experiments:
         first = experiment.published[-1] if experiment.adaptation else experiment.published[0]
         figure = f"{first.what.split(',')[0]} {first.percent:.2f} %"
-        state = "runs" if experiment.runnable else NOT_RUNNABLE
-        lines.append(f"{experiment.name:18} {experiment.title:58} {figure:>28}  {state}")
+        lines.append(f"{experiment.name:18} {experiment.title:58} {figure:>28}")
     papers = sorted({experiment.paper for experiment in experiments})
     lines += ["", "Published figures, none of them measured here, are from:", *(f"  {paper}" for paper in papers)]
-    return "\n".join([*lines, "", f"Run one:  {experiments[0].command}    or, without any data, with --small"])
-
-
-def configuration_text(experiment: Experiment) -> str:
-    """The configuration of an experiment that cannot be run."""
-    learning, data = experiment.batch, experiment.data
-    settings = {
-        "network": _network_text(experiment.network),
-        "rule": repr(learning.rule),
-        "learned by": f"{learning.optimiser!r}, schedule {learning.schedule!r}, batch {learning.batch}, {learning.epochs} epochs",
-        "seeds": experiment.seeds,
-        "data": f"{data.name} by {data.loader}; {data.binning}",
-        "files": f"{', '.join(data.files)}, from {data.obtain}",
-    }
-    lines = [experiment.title, experiment.paper, "", f"{experiment.name}: {NOT_RUNNABLE}. Its configuration:", *_settings(settings)]
-    return "\n".join([*lines, "", *_published_lines(published_rows(experiment))])
-
-
-def _network_text(network: Dense | Convolution) -> str:
-    if isinstance(network, Dense):
-        return "-".join(map(str, network.sizes))
-    trace = "" if network.trace_decay is None else f", trace decay {network.trace_decay:g}"
-    shape, layers = " x ".join(map(str, network.image)), "; ".join(network.layers)
-    return f"{shape}; channels {layers}; {network.classes} classes; weights {network.weights}; {network.neuron!r}{trace}"
+    return "\n".join([*lines, "", f"Run one:  {experiments[0].command}    or something smaller: --small"])

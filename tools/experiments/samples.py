@@ -25,15 +25,34 @@ class Subset(Sequence):
         chosen = self._indices[index]
         return [self._samples[int(i)] for i in chosen] if isinstance(index, slice) else self._samples[int(chosen)]
 
+    def varied(self, seed: int) -> Subset:
+        """The same of varied samples."""
+        return Subset(varied(self._samples, seed), self._indices)
+
+
+def varied(samples: Samples, seed: int) -> Samples:
+    """To learn from: samples that can be varied each time anew are, see Images."""
+    return samples.varied(seed) if hasattr(samples, "varied") else samples
+
 
 class DataSet(NamedTuple):
-    """Training and test samples. what: description; published: whether the paper's figures were measured on these data."""
+    """Training and test samples.
+
+    what: description; published: whether the paper's figures were measured on these data; image: (channels, height, width), where
+    they have it.
+    """
 
     what: str
     published: bool
     n_classes: int
     train: Samples
     test: Samples
+    image: tuple[int, ...] = ()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of a network for these samples."""
+        return self.image or (self.train[0].events.n_units,)
 
     def limited(self, train: int | None, test: int | None) -> DataSet:
         """With at most so many samples of each part."""

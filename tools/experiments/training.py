@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from time import perf_counter
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 import tp_lava as tpl
-from experiments.config import Dense, Learning
-from experiments.samples import DataSet, Samples
+from experiments.config import BPTT, Learning, Shape
+from experiments.samples import DataSet, Samples, varied
 
 
 @dataclass(frozen=True)
 class Mode:
-    """How training is computed. device: PyTorch's, for batches; None: tp_lava's engine."""
+    """How training is computed: batches in tp_lava's engine or in PyTorch, or one by one in the engine. device: PyTorch's."""
 
-    form: Literal["batch", "streaming"]
+    form: Literal["engine", "torch", "streaming"]
     precision: Literal["float", "fixed"] = "float"
-    device: str | None = None
+    device: str = "cpu"
     progress: bool = False
 
 
@@ -34,20 +35,42 @@ class Learned:
 
 def learn(network: tpl.Network, learning: Learning, mode: Mode, train: Samples, test: Samples, seed: int) -> Learned:
     """Train for all epochs. seed: of the order of samples, the labels drawn and all rounding."""
-    batch = min(learning.batch, len(train))
-    if mode.device is None:
+    batch, train = min(learning.batch, len(train)), varied(train, seed)
+    if mode.form != "torch":
+        assert not isinstance(learning.rule, BPTT)
         learner = tpl.Learner(network, learning.rule, mode.precision, seed, learning.optimiser, learning.schedule)
         accuracies = learner.fit(train, learning.epochs, mode.progress, batch=batch, validation=test)
         return Learned(accuracies, learner.network, learner.evaluate)
-    from tp_lava.torch import SpikingNetwork, TPTrainer, evaluate, fit
+    from tp_lava.torch import SpikingNetwork, evaluate, fit
 
-    rule = cast(tpl.TP, learning.rule)  # the rule of every experiment that runs
-    trainer = TPTrainer(SpikingNetwork(network, device=mode.device), rule, learning.optimiser)
+    trainer = _trainer(SpikingNetwork(network, device=mode.device), learning)
     accuracies = fit(trainer, train, learning.epochs, batch, learning.schedule, seed, test, mode.progress)
     return Learned(accuracies, trainer.module.network(), lambda samples: evaluate(trainer.module, samples))
 
 
-def test_accuracies(shape: Dense, learning: Learning, mode: Mode, data: DataSet, seed: int) -> np.ndarray:
+def _trainer(module: Any, learning: Learning) -> Any:
+    """PyTorch's, of a rule."""
+    from tp_lava.torch import BPTTTrainer, TESSTrainer, TPTrainer
+
+    rule, optimiser = learning.rule, learning.optimiser
+    if isinstance(rule, BPTT):
+        return BPTTTrainer(module, rule.rate, optimiser)
+    if isinstance(rule, tpl.TESS):
+        return TESSTrainer(module, rule, optimiser)
+    assert isinstance(rule, tpl.TP)
+    return TPTrainer(module, rule, optimiser)
+
+
+class Measured(NamedTuple):
+    """accuracies: on the test samples, (epochs,), (methods, epochs), or (stages, 2) of a fine-tuning; seconds: of each method."""
+
+    accuracies: np.ndarray
+    seconds: np.ndarray
+
+
+def test_accuracies(shape: Shape, learning: Learning, mode: Mode, data: DataSet, seed: int) -> Measured:
     """Of an untrained network, after each epoch."""
-    network = shape.network(data.train[0].events.n_units, data.n_classes, seed)
-    return np.array(learn(network, learning, mode, data.train, data.test, seed).accuracies)
+    start = perf_counter()
+    network = shape.network(data.input_shape, data.n_classes, seed)
+    accuracies = learn(network, learning, mode, data.train, data.test, seed).accuracies
+    return Measured(np.array(accuracies), np.array([perf_counter() - start]))

@@ -120,9 +120,10 @@ class Events:
 
         What the engine delivers of it is computed once, unless the weights change from step to step.
         """
-        row = np.asarray(picture, np.float32).reshape(1, -1)
         _check_count("n_steps", n_steps)
-        events = cls.from_dense(np.repeat(row, n_steps, axis=0), graded=True)
+        once = cls.from_dense(np.asarray(picture, np.float32).reshape(1, -1), graded=True)
+        counts, values = np.repeat(len(once), n_steps), np.tile(values_of(once), n_steps)
+        events = cls.from_counts(counts, np.tile(once.units, n_steps), once.n_units, values)
         events._keep("is_constant", True)
         return events
 
