@@ -45,11 +45,12 @@ def network(rng, graded=None, standardised=False):
 
 
 def recording(rng, network, steps=5, density=0.35):
-    """Spikes, or whole values of graded ones."""
+    """Spikes, or values of graded ones that fixed point has too."""
     spikes = rng.random((steps, network.n_inputs)) < density
     if network.input_format is None:
         return tpl.Events.from_dense(spikes)
-    return tpl.Events.from_dense(spikes * rng.integers(network.input_format.low, network.input_format.high + 1, spikes.shape), graded=True)
+    mantissas = rng.integers(network.input_format.low, network.input_format.high + 1, spikes.shape)
+    return tpl.Events.from_dense(spikes * network.input_format.real(mantissas), graded=True)
 
 
 def rule(rng, rate=1.0):

@@ -25,7 +25,7 @@ def _interpreted(learner, events):
     return memory
 
 
-@settings(max_examples=12)
+@settings(max_examples=6)
 @given(SEEDS, GRADED)
 def test_fixed_point_equals_the_interpreter(seed, graded):
     rng = np.random.default_rng(seed)
@@ -41,7 +41,7 @@ def test_fixed_point_equals_the_interpreter(seed, graded):
                 np.testing.assert_array_equal(learner.memory[name], expected[name], name)
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(SEEDS, GRADED, st.booleans())
 def test_float_equals_autograd(seed, graded, standardised):
     oracle = pytest.importorskip("conv_oracle", reason="needs torch", exc_type=ImportError)
@@ -107,7 +107,7 @@ def test_a_network_as_a_user_writes_it(tmp_path):
     rng = np.random.default_rng(0)
     samples = [tpl.Sample(recording(rng, made, 6), k % 3) for k in range(6)]
     for precision in ("float", "fixed"):
-        learner = tpl.Learner(made, tpl.TP(0.1), precision)
+        learner = tpl.Learner(made, tpl.TP(0.1, contrast=2), precision)
         learner.fit(samples[:3])
         learner.save(tmp_path / "learner")
         again = tpl.Learner.load(tmp_path / "learner")
