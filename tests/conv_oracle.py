@@ -6,7 +6,7 @@ It shares nothing with tp_lava.torch and has no closed forms. A step of a layer,
     a = decay v + conv(x; V) + bias,   s = [a >= theta],   v = a - theta s,   o = pool(s),   e = trace_decay e + o
 
     TP:    z[b,k] = sum e[b] g[k] / P,  y[b] = softmax(-D[own b]),  D: distances of target traces below, whole ones where P = 1
-           loss = -mean_b sum_k y log softmax(z),   dW = -rate dloss/dW
+           loss = -P mean_b sum_k y log softmax(z),   dW = -rate dloss/dW
     TESS:  m = temperature dCE(B avg(o or e) / temperature, label)/ds
            dW = -rate (causal d<conv(q; V), m psi>/dW + acausal d<conv(x; V), m h>/dW)
 
@@ -263,7 +263,7 @@ class TPRun(Run):
         target_state, _, _ = target.step(drive, bias)
         positions = math.prod(student.image[1:])
         z = state["e"] @ target_state["e"].T / positions
-        loss = -(soft * torch.log_softmax(z, dim=1)).sum() / len(x)
+        loss = -positions * (soft * torch.log_softmax(z, dim=1)).sum() / len(x)
         found = autograd.grad(loss, list(leaves.values()))
         student.keep(state)
         target.keep(target_state)

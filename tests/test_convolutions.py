@@ -47,9 +47,8 @@ def test_float_equals_autograd(seed, graded, standardised):
     oracle = pytest.importorskip("conv_oracle", reason="needs torch", exc_type=ImportError)
     rng = np.random.default_rng(seed)
     made = network(rng, graded, standardised)
-    if any(c.recurrent for c in made.connections):
-        made = replace(made, connections=tuple(c for c in made.connections if not c.recurrent))
-        made = replace(made, weights={n: w for n, w in made.weights.items() if not n.startswith("recurrent")})
+    weights = {name: array for name, array in made.weights.items() if not name.startswith("recurrent")}
+    made = replace(made, connections=tuple(c for c in made.connections if not c.recurrent), weights=weights)
     learned_by = replace(rule(rng, 0.05), readout_rate=0.0, readout=tpl.Readout())
     samples = [(recording(rng, made, 4), label) for label in (0, 2)]
     rows = [[label, (label + 1) % CLASSES, (label + 3) % CLASSES] for _, label in samples]

@@ -26,7 +26,7 @@ CAMERA = tpl.data.EventCamera(side=28, extent=28.0, n_steps=STEPS["mnist"])
 SHAPES = {"nmnist": (2, 34, 34), "mnist": (2, 28, 28)}
 CHUNK = 1000  # pictures that the camera sees together
 READOUT = tpl.Readout(normalised=True, features="count", learn_last=1)
-TESS = {"basis": "walsh", "temperature": 0.05, "activity": "trace"}
+TESS = {"basis": "walsh", "temperature": 0.05, "activity": "trace", "grid": 8}
 RULES: dict[str, Callable[[], tpl.TP | tpl.TESS]] = {
     "frozen": lambda: tpl.TESS(0.0, 1e-3, readout=READOUT, **TESS),  # type: ignore[arg-type]
     "TP": lambda: tpl.TP(1e-3, 1e-3, contrast="all", readout=READOUT),

@@ -177,10 +177,10 @@ def _row_program(program: Program) -> Callable:
 
 
 class _Compiler:
-    """Compiles the operations of a circuit."""
+    """Compiles the operations of a circuit. keeps: what a constant input delivers is kept; only who runs whole steps knows when."""
 
-    def __init__(self, circuit: Circuit) -> None:
-        self.circuit = circuit
+    def __init__(self, circuit: Circuit, *, keeps: bool = False) -> None:
+        self.circuit, self.keeps = circuit, keeps
 
     def compiled(self, operation: Operation) -> list[_Compiled]:
         """An operation, as one call or several."""
@@ -195,7 +195,7 @@ class _Compiler:
             inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
             geometry = {**named, "geometry": o.geometry}
             made = self._maps(cpu_events.DELIVER_MAPS, cpu_events.ACTIVE_EVENTS, inner, o.kind, geometry, "weights")
-        return [replace(made, clock=INPUT_KEPT, last_steps=1) if o.keeps else made]
+        return [replace(made, clock=INPUT_KEPT, last_steps=1) if o.keeps and self.keeps else made]
 
     def _maps(
         self,
@@ -380,10 +380,11 @@ class CompiledOperations:
 
     def __init__(self, circuit: Circuit, operations: Sequence[Operation] | None = None) -> None:
         """operations: all of the circuit's step, if not given."""
-        compiler, whole = _Compiler(circuit), operations is None
+        whole = operations is None
+        compiler = _Compiler(circuit, keeps=whole)
         operations = circuit.step if operations is None else operations
         graded = (INPUT_VALUES, INPUT_KEPT) if INPUT_VALUES in circuit.buffers else ()
-        names = dict.fromkeys([*touched(operations), *circuit.names("random"), *graded, *(_INPUT if whole else ())])
+        names = dict.fromkeys([*touched(operations), *circuit.names("random"), *((*_INPUT, *graded) if whole else ())])
         self.arguments = tuple(names)
         self._circuit, self._call_all = circuit, cpu_calls.each_step() if whole else cpu_calls.once()
         self._compiled = [compiled for operation in operations for compiled in compiler.compiled(operation)]

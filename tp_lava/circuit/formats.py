@@ -21,6 +21,7 @@ from tp_lava.circuit.payloads import SPIKE, sent_format
 from tp_lava.circuit.terms import Gain, LearningRule, StateRange, third_factor_of
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import NumberRangeError, invalid
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import READOUT, READOUT_BIAS
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.numbers import (
@@ -44,6 +45,7 @@ REAL: Formats = MappingProxyType({})  # no formats: a float network
 
 RULE_WEIGHTS: set[str] = set()  # names of the connections that rules bring along; each rule adds its own
 GROWTH = 2.0  # learned weights may grow to so many times their largest
+KERNEL_GROWTH = 4.0  # those of kernels, of which few reach a unit
 _STOCK_SHIFTS = 10  # bits that the learning engine can shift a product with a trace to the right: 7, and 3 that it always does
 _RATE_HEADROOM_BITS = 3  # a rate may be raised eightfold while running
 
@@ -207,14 +209,20 @@ def start_weights(network: Network, options: FixedPoint | None) -> Mapping[str, 
 
 
 def _range(name: str, weights: np.ndarray, network: Network, rule: LearningRule | None) -> float:
-    """The largest weight to be held: room to grow for those that learn, about a quarter of a threshold for blank layers."""
+    """The largest weight to be held: room to grow for those that learn, about a quarter of a threshold for blank layers.
+
+    Kernels that learn get as much as a threshold.
+    """
     largest = max(float(abs(weights).max(initial=0.0)), 2.0**-20)
     high = Format(WEIGHT_BITS, 0).high
     if name not in network.weights:
         return largest * (GROWTH if rule and rule.trains(name) else 1.0)
     if name == READOUT:
         return max(GROWTH * largest, high / 128)
-    threshold = network.population(network.connection(name).post).neuron.threshold
+    post = network.connection(name).post
+    threshold = network.population(post).neuron.threshold
+    if isinstance(network.connection(name).kind, Convolution) and rule is not None and rule.rates(network)[post] > 0:
+        return max(KERNEL_GROWTH * largest, threshold * high / 128)
     return max(GROWTH * largest, threshold / 4 * high / 128)
 
 

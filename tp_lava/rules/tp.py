@@ -81,10 +81,6 @@ class Contrast(Credit):
         positions = pre.positions if population.positions > 1 else 1
         return target_path(network, pre).of("trace"), pre.output_size // positions, positions
 
-    def scale(self, population: Population) -> float:
-        """See Credit: similarities are averaged over positions."""
-        return 1.0 / population.positions
-
     def _last(self, builder: Builder) -> int:
         assert builder.rule is not None
         return self.last(builder.rule.rates(builder.network).values())
@@ -201,8 +197,8 @@ class TP(Rule):
 
         dW_l = -rate * psi * (sum_k P[k] * g_l[k]) x s_{l-1}          g: target traces, P: contrast of the layer
 
-    rate: of the hidden layers, one number or one per layer, >= 0 (0 freezes a layer), for each position of a layer's maps, whose loss
-    is a mean over positions; readout_rate: >= 0;
+    rate: of the hidden layers, one number or one per layer, >= 0 (0 freezes a layer); a layer's loss counts once for each position of
+    its maps; readout_rate: >= 0;
     contrast: number of target rows K >= 2, or "all" for one per class: a sample's own label and K - 1
     others drawn for each sample; train_target: whether the label projection S learns too; update: "step" changes the
     weights at every step, "sequence" sums the changes up and applies them at the sample's end; readout: how the readout is
@@ -263,8 +259,7 @@ class TP(Rule):
         if self.contrast != "all" and self.contrast > network.n_classes:
             limit, remedy = f"at most the number of classes, {network.n_classes}", 'use contrast="all" for one row per class'
             raise invalid("TP", "contrast", self.contrast, limit, remedy)
-        rates = super().rates(network)
-        return {population.name: rates[population.name] * population.positions for population in network.populations}
+        return super().rates(network)
 
     def with_most_rows(self, n_classes: int) -> TP:
         """See Rule."""

@@ -111,10 +111,9 @@ class ClosedLayer(ContrastLayer):
         return spikes, self._targets(self.trace)
 
     def _credit(self, below_trace: Tensor) -> Tensor:
-        """R g / P of samples, R^T e / P of target rows; (rows, units)."""
+        """R g of samples, R^T e of target rows, the loss counted once a position; (rows, units)."""
         samples, soft = self.rows.samples, self._soft_targets(below_trace)
         error = (torch.softmax(self._similarity(self.trace), dim=1) - soft) / samples
-        error = error if self.places == 1 else error / self.places
         return torch.cat([error @ self.trace[samples:], error.T @ self.trace[:samples]])
 
     def _learn(self, below: Tensor, third: Tensor) -> None:
@@ -138,6 +137,7 @@ class AutogradLayer(ContrastLayer):
             trace = self.trace * self.trace_decay + spikes
             if self.learns:
                 loss = -(self._soft_targets(below_trace) * torch.log_softmax(self._similarity(trace), dim=1)).sum() / self.rows.samples
+                loss = loss if self.places == 1 else loss * self.places
                 self._differentiate(loss, values)
         self.neurons.detach()
         self.spikes, self.trace = spikes.detach(), trace.detach()
