@@ -63,7 +63,7 @@ def rule_of(name: str):
     """TP or TESS, with small rates, so that activity stays about what it is."""
     import tp_lava as tpl
 
-    return tpl.TP(1e-4, 1e-4) if name == "TP" else tpl.TESS(1e-3, 1e-4, basis="walsh")
+    return tpl.TP(1e-4, 1e-4) if name == "TP" else tpl.TESS(0.1, 1e-4, basis="walsh")
 
 
 def engine(precision: str, network, samples, rule, repetitions: int) -> dict[str, float]:
