@@ -1,7 +1,7 @@
 """Accuracy of small networks of convolutions that learn one sample at a time, with plain SGD, and of dense ones beside them.
 
     uv run python tools/convolutions.py nmnist --recordings nmnist_small.npz
-    uv run python tools/convolutions.py mnist --recordings mnist.npz --networks dense conv --rules TESS --seeds 1 --epochs 2
+    uv run python tools/convolutions.py mnist --recordings mnist.npz --networks dense --rules TESS --rate 0.1 --seeds 1 --epochs 2
 
 nmnist: N-MNIST recordings in 30 steps of 10 ms (tpl.data.from_nmnist). mnist: MNIST's pictures through the simulated event camera, in
 20 steps. Frozen: kernels stay as drawn, the readout learns. Printed: test accuracy of the last epoch and of the best one, mean and
@@ -27,10 +27,10 @@ SHAPES = {"nmnist": (2, 34, 34), "mnist": (2, 28, 28)}
 CHUNK = 1000  # pictures that the camera sees together
 READOUT = tpl.Readout(normalised=True, features="count", learn_last=1)
 TESS = {"basis": "walsh", "temperature": 0.05, "activity": "trace", "grid": 8}
-RULES: dict[str, Callable[[], tpl.TP | tpl.TESS]] = {
-    "frozen": lambda: tpl.TESS(0.0, 1e-3, readout=READOUT, **TESS),  # type: ignore[arg-type]
-    "TP": lambda: tpl.TP(1e-3, 1e-3, contrast="all", readout=READOUT),
-    "TESS": lambda: tpl.TESS(0.5, 1e-3, readout=READOUT, **TESS),  # type: ignore[arg-type]
+RULES: dict[str, Callable[[float | None], tpl.TP | tpl.TESS]] = {  # of the hidden layers' rate, if it is another one
+    "frozen": lambda rate: tpl.TESS(0.0, 1e-3, readout=READOUT, **TESS),  # type: ignore[arg-type]
+    "TP": lambda rate: tpl.TP(1e-3 if rate is None else rate, 1e-3, contrast="all", readout=READOUT),
+    "TESS": lambda rate: tpl.TESS(0.5 if rate is None else rate, 1e-3, readout=READOUT, **TESS),  # type: ignore[arg-type]
 }
 
 
@@ -69,11 +69,13 @@ def nmnist(path: Path) -> tuple[list[Sample], list[Sample]]:
 DATA = {"nmnist": nmnist, "mnist": mnist}
 
 
-def learned(data: str, network: str, rule: str, precision: str, seed: int, epochs: int, train: Sequence, test: Sequence) -> dict:
+def learned(
+    data: str, network: str, rule: tpl.TP | tpl.TESS, precision: str, seed: int, epochs: int, train: Sequence, test: Sequence
+) -> dict:
     """Accuracy after each epoch, and seconds of one."""
     schedule = tpl.Cosine(epochs, 0.05) if epochs < 3 else tpl.Cosine(epochs)
     made = NETWORKS[network](SHAPES[data], seed)
-    learner = tpl.Learner(made, RULES[rule](), precision, seed=seed, schedule=schedule)  # type: ignore[arg-type]
+    learner = tpl.Learner(made, rule, precision, seed=seed, schedule=schedule)  # type: ignore[arg-type]
     accuracies, begin, testing = [], time.perf_counter(), 0.0
     for _ in range(epochs):
         learner.fit(train)
@@ -91,6 +93,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", choices=NETWORKS, default=["conv"])
     parser.add_argument("--rules", nargs="*", choices=RULES, default=list(RULES))
     parser.add_argument("--precisions", nargs="*", choices=("float", "fixed"), default=["float", "fixed"])
+    parser.add_argument("--rate", type=float, help="of the hidden layers, another one than 1e-3 of TP and 0.5 of TESS")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--train", type=int, help="only so many samples")
@@ -101,7 +104,7 @@ def main() -> None:
     for network in options.networks:
         for rule in options.rules:
             for precision in options.precisions:
-                args = options.data, network, rule, precision
+                args = options.data, network, RULES[rule](options.rate), precision
                 runs = [learned(*args, seed, options.epochs, train, test) for seed in range(options.seeds)]
                 figures[f"{network}, {rule}, {precision}"] = runs
                 last, best = (np.array([pick(run["accuracies"]) for run in runs]) for pick in (lambda a: a[-1], max))
