@@ -476,6 +476,7 @@ def test_cifar_is_read_from_plain_bytes(tmp_path, classes):
 
 
 def test_other_pictures_than_cifars_are_refused(tmp_path):
+    pytest.importorskip("torch")
     (tmp_path / "cifar-10-batches-py").mkdir()
     with pytest.raises(SystemExit) as told:
         run.main(["cifar10", "--data", str(tmp_path)])
@@ -543,6 +544,7 @@ def write_cifar10_dvs(folder, monkeypatch):
 
 
 def test_recordings_of_cifar10_are_parted_by_class(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
     monkeypatch.setattr(on_disk.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(SystemExit, match="uv pip install aedat"):
         run.main(["cifar10_dvs_tp", "--data", str(tmp_path)])

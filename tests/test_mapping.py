@@ -244,7 +244,7 @@ def test_shared_weights_that_learn_are_refused_by_name(rng):
 @pytest.mark.parametrize("update", ["step", "sequence"])
 def test_an_unshared_convolution_learns_in_the_engine(update):
     network = convolutional().unshare("hidden0")
-    rule = replace(WALSH, causal=0.0, update=update)
+    rule = replace(WALSH, rate=2 * WALSH.rate, causal=0.0, update=update)
     mapping = map_network(network, rule)
     assert [v.rule for v in mapping.violations if v.rule != "summed change bits"] == []
     connection, back = mapping.layers[0].connections
