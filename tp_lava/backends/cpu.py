@@ -413,10 +413,10 @@ class CompiledOperations:
         """See Compiled."""
         self._bind(memory)
         lists = (self._memory[name] for name in _INPUT)
-        graded = (values, self._memory[INPUT_VALUES]) if values is not None else (_NO_VALUES, _NOT_GRADED)
-        kept = self._memory[INPUT_KEPT] if values is not None else _NOT_KEPT
-        words = (array.view(np.int32) for array in graded)
-        self._call_all(begin, end, offsets, units, *words, kept, int(constant), *lists, self._calls, *self._counters(), self._advance)
+        graded = (_NO_VALUES, _NOT_GRADED, _NOT_KEPT)
+        if values is not None:  # as words, whatever their type
+            graded = values.view(np.int32), self._memory[INPUT_VALUES].view(np.int32), self._memory[INPUT_KEPT]
+        self._call_all(begin, end, offsets, units, *graded, int(constant), *lists, self._calls, *self._counters(), self._advance)
 
     def _counters(self) -> tuple[np.ndarray, np.ndarray]:
         """Seed and step; a circuit that draws nothing has neither."""

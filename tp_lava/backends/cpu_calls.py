@@ -168,7 +168,8 @@ def _each_step(begin, end, offsets, units, values, graded, kept, constant, activ
             count[r] = offsets[r, t + 1] - first
             for q in range(count[r]):
                 active[r, q] = units[first + q]
-                if graded.shape[0] != 0:
+            if graded.shape[0] != 0:
+                for q in range(count[r]):
                     graded[r, active[r, q]] = values[first + q]
         base = _mix(seed[0], step[0])
         step[0] += np.uint32(advance)

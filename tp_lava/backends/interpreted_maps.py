@@ -59,8 +59,8 @@ def pooled(o: Pool, source: Array, share: Array | None) -> Array:
     return made
 
 
-def unpooled(o: Unpool, signal: Array, source: Array, share: Array | None) -> Array:
-    """Signals of windows, handed back to their units, (channels, height, width). source: what was pooled."""
+def unpooled(o: Unpool, signal: Array, source: Array | None, share: Array | None) -> Array:
+    """Signals of windows, handed back to their units, (channels, height, width). source: what was pooled, of a maximum."""
     windows, signals = o.pooling.windows(o.shape), _wide(signal).reshape(o.pooling.shape(o.shape))
     back = np.zeros(o.shape, signals.dtype)
     for y, x in np.ndindex(*windows.share.shape):
@@ -68,7 +68,7 @@ def unpooled(o: Unpool, signal: Array, source: Array, share: Array | None) -> Ar
         handed = _shared(signals[:, y, x], share, y * signals.shape[2] + x, o.shift)
         if back[place].size == 0:
             continue
-        if o.pooling.mode == "max":
+        if source is not None:
             firsts = source.reshape(o.shape)[place].reshape(o.shape[0], -1).argmax(axis=1)
             _, rows, columns = place
             width = columns.stop - columns.start

@@ -297,7 +297,7 @@ def _pool(step: _Step, o: Pool) -> None:
 def _unpool(step: _Step, o: Unpool) -> None:
     memory = step.memory
     for row, signal in enumerate(memory[o.signal]):
-        source = memory[o.source][row]
+        source = memory[o.source][row] if o.pooling.mode == "max" else None
         memory[o.into][row] = unpooled(o, signal, source, memory[o.share] if o.share else None).ravel()
 
 

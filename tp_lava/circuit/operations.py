@@ -332,11 +332,11 @@ class MarkEvents(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pool(Operation):
-    """into[row] = what windows make of `source`, (channels, height, width) of `shape`: see graph.pooling.
+class Windowed(Operation):
+    """Through windows over `source`, (channels, height, width) of `shape`, or back: see graph.pooling.
 
-    windows: its buffer (see pool_table); share: of a unit in its window's average, "" where there is none; shift: in fixed point, an
-    average is (sum * share + half) >> shift.
+    windows: their buffer (see pool_table); share: buffer of a unit's share of its window's average, "" where there is none; shift: in
+    fixed point, what is shared is (number * share + half) >> shift.
     """
 
     source: str
@@ -346,11 +346,6 @@ class Pool(Operation):
     windows: str
     share: str = ""
     shift: int = 0
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """See Operation."""
-        return self.source, self.windows, *_given(self.share)
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -359,31 +354,28 @@ class Pool(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unpool(Operation):
+class Pool(Windowed):
+    """into[row] = what windows make of `source`."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See Operation."""
+        return self.source, self.windows, *_given(self.share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unpool(Windowed):
     """into[row] = `signal` of the windows of a Pool, handed back to the units that they are over.
 
-    A sum hands each unit the window's signal, an average its share of it, a maximum all to the first unit that has it. source: what
-    was pooled; shift: in fixed point, a share is (signal * share + half) >> shift.
+    A sum hands each unit the window's signal, an average its share of it, a maximum all to the first unit that has it.
     """
 
     signal: str
-    source: str
-    into: str
-    pooling: Pool2d
-    shape: Shape
-    windows: str
-    share: str = ""
-    shift: int = 0
 
     @property
     def reads(self) -> tuple[str, ...]:
         """See Operation."""
         return self.signal, *((self.source,) if self.pooling.mode == "max" else ()), self.windows, *_given(self.share)
-
-    @property
-    def writes(self) -> tuple[str, ...]:
-        """See Operation."""
-        return (self.into,)
 
 
 def pool_table(pooling: Pool2d, shape: Shape) -> np.ndarray:

@@ -6,10 +6,12 @@ In fixed point a sum is a whole number; an average over 2**k units is the sum wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Network
 from tp_lava.graph.pooling import Pool2d, Shape
@@ -66,20 +68,19 @@ def sent_format(network: Network, name: str) -> Format:
     """The format of what the input or a population sends, in fixed point."""
     if name == INPUT:
         return network.input_format or SPIKE
-    population, format = network.population(name), SPIKE
-    shape: Shape = population.shape
-    for pooling in population.pooling:
-        made = pooled_format(pooling, shape, format)
-        assert made.format is not None
-        shape, format = made.shape, made.format
-    return format
+    population = network.population(name)
+    return _after(population.pooling, population.shape, SPIKE)
 
 
 def arriving_format(network: Network, connection: Connection) -> Format:
     """The format of what reaches a connection, after poolings of its own."""
-    format = sent_format(network, connection.pre)
-    shape = getattr(connection.kind, "shape", (1, 1, 1))
-    for pooling in getattr(connection.kind, "pooling", ()):
+    kind, format = connection.kind, sent_format(network, connection.pre)
+    return _after(kind.pooling, kind.shape, format) if isinstance(kind, Convolution) else format
+
+
+def _after(poolings: Sequence[Pool2d], shape: Shape, format: Format) -> Format:
+    """A format after poolings."""
+    for pooling in poolings:
         made = pooled_format(pooling, shape, format)
         assert made.format is not None
         shape, format = made.shape, made.format

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from tp_lava.circuit import names
 from tp_lava.circuit.builder import SPIKE, Builder
@@ -288,7 +289,7 @@ def learn_by(
     geometry = geometry_of(weights) if kind else ""
     steps = b.last_steps(last)
     if kind and shared:
-        _check_sum(b, connection, factor, pre)
+        _check_sum(weights, prod(kind.output_shape[1:]) * b.batch_size, factor, pre)
         products = AccumulateProducts(
             change=changed, third_factor=third, kind=kind, geometry=geometry, events=events, trace=trace or marked
         )
@@ -301,16 +302,15 @@ def learn_by(
     b.append(replace(update, kind=kind, geometry=geometry, switch=switch, last_steps=steps))
 
 
-def _check_sum(b: Builder, connection: Connection, third: Format | None, trace: Format | None) -> None:
+def _check_sum(weights: str, positions: int, third: Format | None, trace: Format | None) -> None:
     """Refuse a shared weight whose changes of one step could leave their register."""
-    if third is None or not isinstance(connection.kind, Convolution):
+    if third is None:
         return
-    positions = connection.kind.output_shape[1] * connection.kind.output_shape[2] * b.batch_size
     most = positions * third.high * (trace.high if trace else 1)
     limit = 2**30 - 1
     if most > limit:
         found, remedy = f"up to {most} in a step", "use a third factor of fewer bits, a smaller pre_decay, or fewer positions"
-        raise invalid(f"{connection.name}", "sum of changes", found, f"at most {limit}, half a 32-bit register", remedy)
+        raise invalid(weights, "sum of changes", found, f"at most {limit}, half a 32-bit register", remedy)
 
 
 def _learn_filtered(

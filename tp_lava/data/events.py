@@ -48,9 +48,11 @@ class Events:
             raise invalid("Events", "units", f"{which.size} long", f"as long as times, {when.size}", "give one unit for each time")
         _check_range("times", when, n_steps, "give n_steps=... or cut the recording")
         _check_range("units", which, n_units, "give n_units=... or check the sensor size")
-        key, place = np.unique(when * np.int64(n_units) + which, return_inverse=True)
-        graded = None
-        if values is not None:
+        events, graded = when * np.int64(n_units) + which, None
+        if values is None:
+            key = np.unique(events)
+        else:
+            key, place = np.unique(events, return_inverse=True)
             summed = np.bincount(place.ravel(), _numbers(values, when.size), len(key))
             key, graded = key[summed != 0], summed[summed != 0].astype(np.float32)
         times_sorted, units_sorted = np.divmod(key, n_units)

@@ -106,6 +106,13 @@ def pooled(poolings: Sequence[Pool2d], shape: Shape) -> Shape:
     return shape
 
 
+def to_grid(shape: tuple[int, ...], grid: int) -> tuple[Pool2d, ...]:
+    """Averages that bring maps to at most grid by grid places; none where there are no maps, or no larger ones."""
+    if len(shape) != 3 or max(shape[1:]) <= grid:
+        return ()
+    return (Pool2d(mode="average", size=(min(grid, shape[1]), min(grid, shape[2]))),)
+
+
 def extent(obj: str, below: Shape, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
     """(height, width) of what windows of a kernel give. Raises InvalidValueError where there is none."""
     found = [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(below[1:], kernel, stride, padding, dilation, strict=True)]

@@ -154,8 +154,6 @@ def sequential(
             if populations:
                 populations[-1] = replace(populations[-1], pooling=(*populations[-1].pooling, layer.pool()))
                 shape = populations[-1].output_shape
-                if connections[-1].recurrent:  # what is fed back is pooled too
-                    connections[-1] = replace(connections[-1], kind=AllToAll(prod(shape), populations[-1].size))
             else:
                 pooling = (*pooling, layer.pool())
             continue

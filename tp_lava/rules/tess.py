@@ -30,7 +30,7 @@ from tp_lava.dynamics.surrogate import Triangle
 from tp_lava.dynamics.tess import BASIS, error_program
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network, Population
-from tp_lava.graph.pooling import Pool2d, pooled
+from tp_lava.graph.pooling import Pool2d, pooled, to_grid
 from tp_lava.rules import memory
 from tp_lava.rules.base import Credit, Rule, Update, sample_events
 
@@ -49,10 +49,7 @@ class BasisError(Credit):
 
     def averages(self, population: Population) -> tuple[Pool2d, ...]:
         """What brings a population's maps to the grid: nothing where it has no maps, or smaller ones."""
-        shape = population.output_shape
-        if len(shape) != 3 or max(shape[1:]) <= self.grid:
-            return ()
-        return (Pool2d(mode="average", size=(min(self.grid, shape[1]), min(self.grid, shape[2]))),)
+        return to_grid(population.output_shape, self.grid)
 
     def seen(self, population: Population) -> int:
         """Units that the basis is over."""

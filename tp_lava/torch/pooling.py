@@ -44,13 +44,6 @@ class Pooling:
         return result.detach(), lambda signal: torch.autograd.grad(result, leaf, signal)[0]
 
 
-def averages(shape: tuple[int, ...], grid: int) -> Pooling:
-    """Averages of maps over grid by grid places, or as many as there are. shape: of the maps; any other stays as it is."""
-    if len(shape) != 3 or max(shape[1:]) <= grid:
-        return Pooling((), shape)
-    return Pooling((Pool2d(mode="average", size=(min(grid, shape[1]), min(grid, shape[2]))),), shape)
-
-
 def _pooled(pooling: Pool2d, image: Tensor) -> Tensor:
     """image: (rows, channels, height, width)."""
     if pooling.size is not None:

@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from tp_lava.dynamics.basis import basis
+from tp_lava.graph.pooling import to_grid
 from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.rules import TESS
 from tp_lava.torch.delivery import Delivery
 from tp_lava.torch.module import SpikingNetwork
-from tp_lava.torch.pooling import Back, Pooling, averages
+from tp_lava.torch.pooling import Back, Pooling
 from tp_lava.torch.rule_trainer import RuleTrainer, Step
 from tp_lava.torch.trainer import Gradients
 
@@ -57,7 +58,7 @@ class _Layer:
         self.feedback = Delivery.of(layer.recurrent, weights[layer.recurrent.name]) if layer.recurrent else None
         self.neurons, self.pooling = module.neurons(number, len(labels)), Pooling(population.pooling, population.shape)
         self.labels = one_hot(labels, module.n_classes).to(module.dtype)
-        self.grid = averages(population.output_shape, rule.grid)
+        self.grid = Pooling(to_grid(population.output_shape, rule.grid), population.output_shape)
         self.basis = _basis(rule, module, self.grid.size)
         self.spikes = self.trace = torch.zeros(len(labels), population.output_size, device=module.device, dtype=module.dtype)
         self.post_trace = torch.zeros_like(self.neurons.membrane)
