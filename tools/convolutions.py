@@ -20,6 +20,7 @@ import numpy as np
 
 import tp_lava as tpl
 from tp_lava.data.events import Sample
+from tp_lava.graph.sequential import LayerSpec
 
 STEPS = {"nmnist": 30, "mnist": 20}
 CAMERA = tpl.data.EventCamera(side=28, extent=28.0, n_steps=STEPS["mnist"])
@@ -36,7 +37,7 @@ RULES: dict[str, Callable[[float | None], tpl.TP | tpl.TESS]] = {  # of the hidd
 
 def conv(shape: tuple[int, int, int], seed: int) -> tpl.Network:
     """16 maps of 5x5 with stride 2, then 32 of 3x3, pooled by maximum."""
-    layers = [tpl.Conv2d(16, 5, stride=2, padding=2, gain=2.5), tpl.Conv2d(32, 3, padding=1, gain=2.5), tpl.MaxPool2d(2)]
+    layers: list[LayerSpec] = [tpl.Conv2d(16, 5, stride=2, padding=2, gain=2.5), tpl.Conv2d(32, 3, padding=1, gain=2.5), tpl.MaxPool2d(2)]
     return tpl.Network.sequential(shape, layers, 10, tpl.LIF(0.9), 0.9, seed)
 
 
