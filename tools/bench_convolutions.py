@@ -35,7 +35,8 @@ def small(threshold: float):
     import tp_lava as tpl
     from tp_lava.graph.sequential import LayerSpec
 
-    layers: list[LayerSpec] = [tpl.Conv2d(16, 5, padding=2, gain=2.5), tpl.MaxPool2d(2), tpl.Conv2d(32, 3, padding=1, gain=2.5), tpl.MaxPool2d(2)]
+    pooling = tpl.MaxPool2d(2)
+    layers: list[LayerSpec] = [tpl.Conv2d(16, 5, padding=2, gain=2.5), pooling, tpl.Conv2d(32, 3, padding=1, gain=2.5), pooling]
     network = tpl.Network.sequential((2, 34, 34), layers, CLASSES, tpl.LIF(0.9, threshold), 0.9)
     rng = np.random.default_rng(0)
     spikes = rng.random((BATCH, 30, network.n_inputs)) < 137 / network.n_inputs
@@ -47,9 +48,9 @@ def vgg9(threshold: float):
     import tp_lava as tpl
     from tp_lava.graph.sequential import LayerSpec
 
-    convolution, pooling = (lambda channels: tpl.Conv2d(channels, 3, padding=1, gain=1.7)), tpl.MaxPool2d(2)
-    blocks = ((64, 128), (256, 256), (512, 512), (512, 512))
-    layers: list[LayerSpec] = [layer for block in blocks for layer in (*map(convolution, block), pooling)]
+    layers: list[LayerSpec] = []
+    for block in ((64, 128), (256, 256), (512, 512), (512, 512)):
+        layers += [*(tpl.Conv2d(channels, 3, padding=1, gain=1.7) for channels in block), tpl.MaxPool2d(2)]
     layers[-1] = tpl.AdaptiveAvgPool2d(1)
     neuron, format = tpl.LIF(0.5, threshold, ">", surrogate=tpl.Triangle()), tpl.Format(*PIXEL)
     network = tpl.Network.sequential((3, 32, 32), layers, CLASSES, neuron, 0.5, input_format=format)
