@@ -24,6 +24,7 @@ from tp_lava.circuit import (
     Buffer,
     Circuit,
     CountSteps,
+    Delay,
     ListEvents,
     MarkEvents,
     Operation,
@@ -239,6 +240,16 @@ class _Compiler:
             return "found"
         return cpu_events.SCALED[self.circuit.fixed].format("found", "share[oy * ow + ox]", 1 << o.shift >> 1, o.shift)
 
+    def delay(self, o: Delay) -> list[_Compiled]:
+        """See Delay."""
+        arrived, arrived_count = events_of(o.into)
+        named = {**self._lists(o.events), "arrived": arrived, "arrived_count": arrived_count, "delays": o.delays}
+        named |= {"pending": o.pending, "waiting": o.waiting, "present": o.slot}
+        if not o.values:
+            return [self._template(cpu_events.DELAY.format(copies=o.copies, keep="", take_back="", give=""), named)]
+        named |= {"values": o.values, "pending_values": o.pending_values, "arrived_values": o.arrived_values}
+        return [self._template(cpu_events.DELAY.format(copies=o.copies, **cpu_events.DELAYED_VALUES), named)]
+
     def list_events(self, o: ListEvents) -> list[_Compiled]:
         """See ListEvents."""
         lists = self._lists(o.population)
@@ -353,6 +364,7 @@ _OPERATION_TABLE: dict[type[Operation], Callable[..., list[_Compiled]]] = {
     Accumulate: _Compiler.accumulate,
     AccumulateProducts: _Compiler.accumulate_products,
     CountSteps: _Compiler.count_steps,
+    Delay: _Compiler.delay,
     ListEvents: _Compiler.list_events,
     MarkEvents: _Compiler.mark_events,
     Pool: _Compiler.pool,

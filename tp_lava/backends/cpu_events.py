@@ -45,6 +45,33 @@ for r in range(into.shape[0]):
     for q in range(count[r]):
         into[r, active[r, q]] = {value}
 """
+DELAY = """
+n = delays.shape[0] // {copies}
+n_slots = pending.shape[1]
+for r in range(count.shape[0]):
+    now = present[r]
+    for copy in range({copies}):
+        for q in range(count[r]):
+            i = copy * n + active[r, q]
+            later = now + delays[i]
+            later -= n_slots if later >= n_slots else 0
+            place = waiting[r, later]
+            pending[r, later, place] = i
+            {keep}
+            waiting[r, later] = place + 1
+    {take_back}
+    for q in range(waiting[r, now]):
+        arrived[r, q] = pending[r, now, q]
+        {give}
+    arrived_count[r] = waiting[r, now]
+    waiting[r, now] = 0
+    present[r] = now + 1 if now + 1 < n_slots else 0
+"""
+DELAYED_VALUES = {
+    "keep": "pending_values[r, later, place] = values[r, active[r, q]]",
+    "take_back": "for q in range(arrived_count[r]): arrived_values[r, arrived[r, q]] = 0",
+    "give": "arrived_values[r, arrived[r, q]] = pending_values[r, now, q]",
+}
 LEARN_EVENTS = """
 for r in range(y1.shape[0]):
     for q in range(count[r]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from tp_lava.circuit import (
     AccumulateProducts,
     Circuit,
     CountSteps,
+    Delay,
     ListEvents,
     MarkEvents,
     Operation,
@@ -301,6 +303,27 @@ def _unpool(step: _Step, o: Unpool) -> None:
         memory[o.into][row] = unpooled(o, signal, source, memory[o.share] if o.share else None).ravel()
 
 
+def _delay(step: _Step, o: Delay) -> None:
+    memory = step.memory
+    active, count = (memory[name] for name in events_of(o.into))
+    delays, n_slots = memory[o.delays].reshape(o.copies, -1), memory[o.pending].shape[1]
+    for row, units in enumerate(_events(memory, o.events)):
+        pending, waiting, now = memory[o.pending][row], memory[o.waiting][row], int(memory[o.slot][row])
+        for copy, unit in product(range(o.copies), units):
+            slot = (now + delays[copy, unit]) % n_slots
+            pending[slot, waiting[slot]] = copy * delays.shape[1] + unit
+            if o.values:
+                memory[o.pending_values][row, slot, waiting[slot]] = memory[o.values][row, unit]
+            waiting[slot] += 1
+        arrived = pending[now, : waiting[now]]
+        if o.values:
+            values = memory[o.arrived_values][row]
+            values[...] = 0
+            values[arrived] = memory[o.pending_values][row, now, : len(arrived)]
+        active[row, : len(arrived)], count[row] = arrived, len(arrived)
+        waiting[now], memory[o.slot][row] = 0, (now + 1) % n_slots
+
+
 def _list_events(step: _Step, o: ListEvents) -> None:
     memory = step.memory
     active, count = (memory[name] for name in events_of(o.population))
@@ -387,6 +410,7 @@ OPERATION_TABLE: dict[type[Operation], Callable[[_Step, Any], None]] = {
     Accumulate: _accumulate,
     AccumulateProducts: _accumulate_products,
     CountSteps: _count_steps,
+    Delay: _delay,
     ListEvents: _list_events,
     MarkEvents: _mark_events,
     Pool: _pool,

@@ -5,6 +5,7 @@ from tp_lava.circuit.operations import Accumulate as Accumulate
 from tp_lava.circuit.operations import AccumulateProducts as AccumulateProducts
 from tp_lava.circuit.operations import Buffer as Buffer
 from tp_lava.circuit.operations import CountSteps as CountSteps
+from tp_lava.circuit.operations import Delay as Delay
 from tp_lava.circuit.operations import ListEvents as ListEvents
 from tp_lava.circuit.operations import MarkEvents as MarkEvents
 from tp_lava.circuit.operations import Operation as Operation

@@ -66,6 +66,9 @@ def build_circuit(
     teaching = rule.teach(builder) if rule is not None else None
     if teaching:
         teaching.start()
+    for connection in network.connections:
+        if connection.recurrent:  # its events are those of the step before, from a population that comes later
+            builder.path_events(sample_path(network.population(connection.pre)))
     for population in network.populations:
         if teaching:
             teaching.before(population)

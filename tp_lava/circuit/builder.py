@@ -18,7 +18,7 @@ from tp_lava.circuit.circuit import Circuit
 from tp_lava.circuit.formats import Formats
 from tp_lava.circuit.layouts import axes_of, reaching_axes
 from tp_lava.circuit.maps import Arrival, arriving, pool_path
-from tp_lava.circuit.names import Path, pooled_axis
+from tp_lava.circuit.names import Path, delayed_axis, pooled_axis
 from tp_lava.circuit.operations import (
     CIRCUIT,
     INPUT_KEPT,
@@ -68,6 +68,7 @@ class Builder:
         self.sizes = {SAMPLES: batch_size, INPUT: network.n_inputs, CLASSES: network.n_classes}
         self.sizes |= {population.name: population.size for population in network.populations}
         self.sizes |= {pooled_axis(p.name): p.output_size for p in network.populations if p.pooling}
+        self.sizes |= {delayed_axis(c.name): c.delays.n_delayed for c in network.connections if c.delays}
         self.values_of_events: dict[str, str] = {}  # events -> buffer of their values
         self.arrivals: dict[tuple[str, str], Arrival] = {}  # connection and events -> what reaches it
         self.buffers: dict[str, Buffer] = {}
@@ -125,6 +126,11 @@ class Builder:
         active, count = events_of(name)
         self.buffer(active, (rows, units), "work", index=True, local=f"{prefix}active", prefix=prefix)
         self.buffer(count, (rows,), "state", index=True, local=f"{prefix}count", prefix=prefix)
+
+    def path_events(self, path: Path) -> None:
+        """Declare the event lists of a path's way through a population."""
+        with self.owned(Owner("population", path.population.name), path.prefix + "neurons"):
+            self.events(path.name, path.rows, self.axis(path.population.name), path.prefix)
 
     def parameter(self, name: str, format: Format | None, value: object, axes: tuple[str, ...] = (), *, local: str = "") -> str:
         """Declare a parameter and its physical value."""
@@ -210,7 +216,8 @@ class Builder:
         with self.owned(Owner("connection", connection.name)):
             name, kind = connection.name, connection.kind
             if not isinstance(kind, Convolution):
-                axes = self.axis(connection.pre), connection.post if connection.post in self.sizes else CLASSES
+                below = delayed_axis(name) if connection.delays else self.axis(connection.pre)
+                axes = below, connection.post if connection.post in self.sizes else CLASSES
                 return self.buffer(name, axes, "weight", self.format(name), local="weights", outputs_last=True)
             places = () if kind.shared else ("oy", "ox")
             kernel_axes = tuple(f"{name}_{axis}" for axis in (*places, "in", "y", "x", "out"))
@@ -235,7 +242,7 @@ class Builder:
 
     def _keeps(self, connection: Connection) -> bool:
         """Whether what it delivers of a graded input stays the same as long as that does: its weights are those of the sample's start."""
-        if connection.pre != INPUT or self.network.input_format is None:
+        if connection.pre != INPUT or self.network.input_format is None or connection.delays:
             return False
         return self.rule is None or self.rule.update == "sequence" or not self.rule.rates(self.network).get(connection.post, 0)
 
@@ -255,8 +262,8 @@ class Builder:
         sources: connection -> the events it delivers; total: spikes are counted too.
         """
         population = path.population
+        self.path_events(path)
         with self.owned(Owner("population", population.name), path.prefix + "neurons"):
-            self.events(path.name, path.rows, self.axis(population.name), path.prefix)
             bindings, inputs = {}, {}
             for connection, events in sources.items():
                 own = connection.name not in self.network.weights

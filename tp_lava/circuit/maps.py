@@ -1,4 +1,4 @@
-"""Maps in a circuit: poolings, their way back, and what reaches a connection that pools first."""
+"""Maps in a circuit: poolings, their way back, and what reaches a connection that delays or pools first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tp_lava.circuit import names
-from tp_lava.circuit.names import Path, pooled_axis
+from tp_lava.circuit.delays import delay
+from tp_lava.circuit.names import Path, delayed_axis, pooled_axis
 from tp_lava.circuit.operations import ListEvents, Owner, Pool, Unpool, events_of, pool_table
 from tp_lava.circuit.payloads import SPIKE, Pooled, pooled_format, sent_format, unpooled_shares
 from tp_lava.dynamics.neuron import DECAY, trace_program
@@ -38,7 +39,7 @@ class Arrival:
 
 
 def arriving(b: Builder, connection: Connection, events: str) -> Arrival:
-    """What reaches a connection of a population's events; a connection that pools first has events of its own."""
+    """What reaches a connection of a population's events; a connection that delays or pools first has events of its own."""
     if (connection.name, events) not in b.arrivals:
         b.arrivals[connection.name, events] = _arriving(b, connection, events)
     return b.arrivals[connection.name, events]
@@ -50,6 +51,9 @@ def _arriving(b: Builder, connection: Connection, events: str) -> Arrival:
     format: Format | None = SPIKE if own or not b.formats else sent_format(b.network, connection.pre)
     kind, given = connection.kind, b.network.input_format
     signed = connection.pre == INPUT and given is not None and given.signed
+    if connection.delays:
+        events = delay(b, connection, events, format)
+        values, units = b.values_of(events), delayed_axis(connection.name)
     if not isinstance(kind, Convolution) or not kind.pooling:
         return Arrival(events, values, units, format, signed)
     rows = b.buffers[events_of(events)[1]].axes[0]

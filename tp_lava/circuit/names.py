@@ -53,6 +53,11 @@ def arriving_at(connection: Connection, network: Network) -> str:
     return "feedback" if recurrent and recurrent[0] == connection else f"input_{connection.name}"
 
 
+def delayed_axis(connection: str) -> str:
+    """The axis of what a connection with delays sees: all copies of the units below."""
+    return f"{connection}_delayed"
+
+
 def pooled_axis(population: str) -> str:
     """The axis of what a population sends, where it pools."""
     return f"{population}_pooled"

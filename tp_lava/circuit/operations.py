@@ -332,6 +332,39 @@ class MarkEvents(Operation):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Delay(Operation):
+    """The events of population `into` are those of `events`, each copy of a unit as many steps later as buffer `delays` says.
+
+    Copy k of unit j is unit k * n + j of `into`. pending: (row, slot, ...) lists of events that have still to arrive, one slot for each
+    step to come, in turn; waiting: how many each slot has; slot: that of this step; values, pending_values, arrived_values: of events
+    that have values, "" where they are 1. An event costs its copies, however long they are delayed.
+    """
+
+    events: str
+    into: str
+    copies: int
+    delays: str
+    pending: str
+    waiting: str
+    slot: str
+    values: str = ""
+    pending_values: str = ""
+    arrived_values: str = ""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """See Operation."""
+        held = self.delays, self.pending, self.waiting, self.slot, *_given(self.pending_values)
+        own = (*events_of(self.into), self.arrived_values) if self.arrived_values else ()  # to take the last step's values back
+        return *events_of(self.events), *_given(self.values), *held, *own
+
+    @property
+    def writes(self) -> tuple[str, ...]:
+        """See Operation."""
+        return *events_of(self.into), self.pending, self.waiting, self.slot, *_given(self.pending_values, self.arrived_values)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Windowed(Operation):
     """Through windows over `source`, (channels, height, width) of `shape`, or back: see graph.pooling.
 

@@ -20,6 +20,7 @@ from tp_lava.dynamics.neuron import LIF, check_decay
 from tp_lava.errors import InvalidValueError, invalid
 from tp_lava.graph import names
 from tp_lava.graph.connections import AllToAll, ConnectionKind, Convolution
+from tp_lava.graph.delays import Delays
 from tp_lava.graph.pooling import Pool2d, pooled
 from tp_lava.graph.standardisation import Standardisation
 from tp_lava.numbers import Format, seed_key
@@ -86,7 +87,8 @@ class Population:
 class Connection:
     """How spikes of `pre` reach `post`. name: of its weights; kind: AllToAll or Convolution; recurrent: one step later.
 
-    standardisation: of its weights before they are delivered, None: they are delivered as they are.
+    standardisation: of its weights before they are delivered, None: they are delivered as they are; delays: of the units of `pre`,
+    whose copies are then what `kind` is from, and for recurrent connections come on top of the one step; None: no delays.
     """
 
     name: str
@@ -95,13 +97,14 @@ class Connection:
     kind: ConnectionKind
     recurrent: bool = False
     standardisation: Standardisation | None = None
+    delays: Delays | None = None
 
 
 @dataclass(frozen=True)
 class Layer:
     """One hidden layer of a chain. size: neurons; trace_decay: spike-trace factor per step, [0, 1); recurrent: fed back one step later.
 
-    connection: from the layer below, None where it is all-to-all; pooling: of its spikes.
+    connection: from the layer below, None where it is all-to-all; pooling: of its spikes; delays: of what comes from the layer below.
     """
 
     size: int
@@ -110,6 +113,7 @@ class Layer:
     recurrent: bool = False
     connection: Convolution | None = None
     pooling: tuple[Pool2d, ...] = ()
+    delays: Delays | None = None
 
     def __post_init__(self) -> None:
         _check_size("Layer", self.size)
@@ -186,7 +190,8 @@ class Network:
         if not layers or not all(isinstance(layer, Layer) for layer in layers):
             raise invalid("Network", "layers", repr(layers)[:60], "at least one Layer", "make one with Network.dense(...)")
         populations, connections = _chain(int(n_inputs), layers, n_classes)
-        shape = layers[0].connection.shape if layers[0].connection and prod(layers[0].connection.shape) == n_inputs else (int(n_inputs),)
+        first = layers[0].connection
+        shape = first.shape if first and prod(first.shape) == n_inputs else (int(n_inputs),)
         return cls(shape, populations, connections, n_classes, weights, readout_decay, provenance, **origin)
 
     @classmethod
@@ -197,11 +202,14 @@ class Network:
         trace_decay: float | Sequence[float] = 0.98,
         recurrent: bool | Sequence[bool] = False,
         seed: int = 0,
+        delays: object = None,
     ) -> Network:
         """A blank network of all-to-all layers.
 
         sizes: (inputs, hidden..., classes), at least one hidden layer; neuron, trace_decay, recurrent: for all hidden
-        layers, or one each. Weights are uniform in +-1/sqrt(n_in), drawn from seed. Raises InvalidValueError.
+        layers, or one each; delays: of what reaches each hidden layer from below, for all or a list of one each, in steps, see
+        Delays.of: a whole number, one a unit, or (copies, 1) for copies of each unit. Weights are uniform in +-1/sqrt(n_in), n_in with
+        all copies, drawn from seed. Raises InvalidValueError.
         """
         sizes = tuple(sizes)
         if len(sizes) < 3:
@@ -215,6 +223,8 @@ class Network:
             _per_layer("recurrent", recurrent, len(hidden)),
         )
         layers = tuple(Layer(size, *values) for size, *values in zip(hidden, *columns, strict=True))
+        given = zip(layers, _per_layer("delays", delays, len(hidden)), sizes, strict=False)
+        layers = tuple(layer if steps is None else replace(layer, delays=Delays.of(steps, below)) for layer, steps, below in given)
         seed_key(seed)
         _, connections = _chain(n_inputs, layers, n_classes)
         weights, drawn = draw_weights(connections, seed, reserved=hidden[0] * n_classes)
@@ -346,7 +356,8 @@ class Network:
             raise invalid(f"Network: {population.name}", "connections", found, f"reached from {below} alone, in a chain of layers", remedy)
         kind = forward[0].kind
         connection = kind if isinstance(kind, Convolution) else None
-        return Layer(population.size, population.neuron, population.trace_decay, bool(recurrent), connection, population.pooling)
+        own = population.size, population.neuron, population.trace_decay
+        return Layer(*own, bool(recurrent), connection, population.pooling, forward[0].delays)
 
     @property
     def is_chain(self) -> bool:
@@ -370,7 +381,8 @@ def _chain(n_inputs: int, layers: Sequence[Layer], n_classes: int) -> tuple[tupl
         name, shape = names.hidden(number), layer.connection.output_shape if layer.connection else (layer.size,)
         populations.append(Population(name, shape, layer.neuron, layer.trace_decay, names.bias(number), layer.pooling))
         n = populations[-1].output_size
-        connections.append(Connection(name, below, name, layer.connection or AllToAll(n_below, layer.size)))
+        kind = layer.connection or AllToAll(layer.delays.n_delayed if layer.delays else n_below, layer.size)
+        connections.append(Connection(name, below, name, kind, delays=layer.delays))
         if layer.recurrent:
             connections.append(Connection(names.recurrent(number), name, name, AllToAll(n, layer.size), recurrent=True))
         below, n_below = name, n
@@ -431,6 +443,9 @@ def _check_connection(connection: Connection, known: Mapping[str, int], size: in
         remedy = f"{'leave out' if connection.recurrent else 'give it'} recurrent=True, or order the populations as a step computes them"
         raise invalid(obj, "pre", repr(connection.pre), f"one of {', '.join(known)}, which are {order} {connection.post}", remedy)
     kind, below = connection.kind, known[connection.pre]
+    if connection.delays and connection.delays.n_units != below:
+        raise invalid(obj, "delays", f"of {connection.delays.n_units} units", f"of the {below} units below", "make them with Delays.of")
+    below *= connection.delays.copies if connection.delays else 1
     if kind.n_inputs != below:
         found = f"from {kind.shape}, {kind.n_inputs} units" if isinstance(kind, Convolution) else f"from {kind.n_inputs} units"
         raise invalid(obj, "connection", found, f"from the {below} units below", "check its shape")

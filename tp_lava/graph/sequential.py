@@ -8,7 +8,7 @@ Conv2d, LocalConv2d and Dense end in a population of neurons each; poolings belo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from math import prod
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,6 +19,7 @@ from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import invalid
 from tp_lava.graph import names
 from tp_lava.graph.connections import AllToAll, Convolution
+from tp_lava.graph.delays import Delays
 from tp_lava.graph.pooling import Mode, Pair, Pool2d
 from tp_lava.graph.standardisation import Standardisation
 from tp_lava.numbers import Format, seed_key
@@ -32,7 +33,8 @@ _One = int | tuple[int, int]
 @dataclass(frozen=True)
 class Neurons:
     """What a layer says of its population: neuron, trace_decay: None takes the network's; recurrent: fed back one step later;
-    gain: blank weights are uniform in +-gain / sqrt(fan-in); standardised: of the weights into it, True takes the published one.
+    gain: blank weights are uniform in +-gain / sqrt(fan-in); standardised: of the weights into it, True takes the published one;
+    delays: of what comes from below, in steps, see Delays.of; copies are so many times the channels.
     """
 
     _: KW_ONLY
@@ -41,6 +43,7 @@ class Neurons:
     recurrent: bool = False
     gain: float = 1.0
     standardised: Standardisation | bool = False
+    delays: object = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -160,7 +163,8 @@ def sequential(
         if not isinstance(layer, Neurons):
             limit = "Conv2d, LocalConv2d, Dense, MaxPool2d, SumPool2d, AvgPool2d, AdaptiveAvgPool2d or Flatten"
             raise invalid("Network.sequential", f"layers[{place}]", repr(layer)[:60], limit, "use tpl.Conv2d(16, 3), for example")
-        kind, number = layer.kind(shape), len(populations)
+        delays = None if layer.delays is None else Delays.of(layer.delays, prod(shape))
+        kind, number = layer.kind((shape[0] * (delays.copies if delays else 1), *shape[1:])), len(populations)
         if pooling and not isinstance(kind, Convolution):
             raise invalid("Network.sequential", "layers[0]", "a pooling of the input", "followed by a convolution", "pool the recordings")
         kind = replace(kind, pooling=pooling) if isinstance(kind, Convolution) else kind
@@ -168,7 +172,7 @@ def sequential(
         own = kind.output_shape, layer.neuron or neuron, trace_decay if layer.trace_decay is None else layer.trace_decay
         populations.append(Population(name, *own, names.bias(number)))
         standardisation = Standardisation() if layer.standardised is True else layer.standardised or None
-        connections.append(Connection(name, below, name, kind, standardisation=standardisation))
+        connections.append(Connection(name, below, name, kind, standardisation=standardisation, delays=delays))
         gains[name] = layer.gain
         if layer.recurrent:
             recurrent.append(number)

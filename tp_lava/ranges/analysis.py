@@ -22,6 +22,7 @@ from tp_lava.circuit import (
     Buffer,
     Circuit,
     CountSteps,
+    Delay,
     ListEvents,
     MarkEvents,
     Operation,
@@ -107,7 +108,8 @@ class IntervalAnalysis:
 
     def _active_at_start(self) -> Iterator[tuple[str, Array]]:
         given = self._one_hot | {INPUT}
-        for population in given | {o.population for o in self.circuit.step if isinstance(o, ListEvents)}:
+        listed = {o.population for o in self.circuit.step if isinstance(o, ListEvents)}
+        for population in given | listed | {o.into for o in self.circuit.step if isinstance(o, Delay)}:
             active, _ = events_of(population)
             if active in self.circuit.buffers:
                 yield population, np.full(self.circuit.shape(active)[-1], population in given)
@@ -164,6 +166,15 @@ class IntervalAnalysis:
         found = active | (sent.low < 0) | (sent.high > 0)
         if (found != active).any():
             self.active[o.population] = found
+
+    def _delay(self, place: int, o: Delay, widen: bool) -> None:
+        """What may be sent may arrive, at every copy."""
+        found = self.active[o.into] | np.tile(self.active[o.events], o.copies)
+        if (found != self.active[o.into]).any():
+            self.active[o.into] = found
+        if o.values:
+            sent = self._sent(o.events, o.values).map(lambda bound: np.tile(bound, o.copies)[np.newaxis])
+            self._store(o.arrived_values, sent)
 
     def _mark_events(self, place: int, o: MarkEvents, widen: bool) -> None:
         self._store(o.into, self._sent(o.population, o.values).map(lambda bound: bound[np.newaxis]))
@@ -305,6 +316,7 @@ OPERATION_TABLE: dict[type[Operation], Callable[[IntervalAnalysis, int, Any, boo
     Accumulate: IntervalAnalysis._accumulate,
     AccumulateProducts: IntervalAnalysis._accumulate_products,
     CountSteps: IntervalAnalysis._count_steps,
+    Delay: IntervalAnalysis._delay,
     ListEvents: IntervalAnalysis._list_events,
     MarkEvents: IntervalAnalysis._mark_events,
     Pool: IntervalAnalysis._pool,

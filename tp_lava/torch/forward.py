@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from tp_lava.graph.chain import ChainLayer
 from tp_lava.graph.connections import AllToAll
+from tp_lava.torch.delay import DelayLine
 from tp_lava.torch.delivery import Delivery
 from tp_lava.torch.neuron import Neurons
 from tp_lava.torch.pooling import Pooling
@@ -23,6 +24,7 @@ class ForwardLayer:
         self._neurons, self._bias = neurons, weights.get(layer.population.bias)
         self._forward = Delivery.of(layer.forward, weights[layer.forward.name])
         self._feedback = Delivery.of(layer.recurrent, weights[layer.recurrent.name]) if layer.recurrent else None
+        self._arriving, self._coming_back = DelayLine(layer.forward), DelayLine(layer.recurrent)
         self._pooling = Pooling(layer.population.pooling, layer.population.shape)
         self._at_once = isinstance(layer.forward.kind, AllToAll)
         self._values = self._forward.values()
@@ -37,19 +39,20 @@ class ForwardLayer:
 
     def drives(self, below: Tensor) -> Iterable[Tensor]:
         """What comes from below at each step; below: (T, rows, units). Of dense layers in one product, for nothing acts back on it."""
+        below = self._arriving.whole(below)
         return self._drive(below) if self._at_once else (self._drive(x) for x in below)
 
     def step(self, drive: Tensor) -> Tensor:
         """-> spikes (rows, n)."""
         if self._feedback is not None and self._feedback_values is not None and not self._silent:
-            drive = drive + self._feedback.drive(self.outputs, self._feedback_values)
+            drive = drive + self._feedback.drive(self._coming_back.step(self.outputs), self._feedback_values)
         spikes = self._neurons.step(drive, self._bias)
         self.outputs, self._silent = self._pooling(spikes), False
         return spikes
 
     def advance(self, below: Tensor) -> Tensor:
         """One step from what is below, (rows, units). -> outputs."""
-        self.step(self._drive(below))
+        self.step(self._drive(self._arriving.step(below)))
         return self.outputs
 
     def _drive(self, below: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from tp_lava.dynamics.basis import basis
 from tp_lava.graph.pooling import to_grid
 from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.rules import TESS
+from tp_lava.torch.delay import DelayLine
 from tp_lava.torch.delivery import Delivery
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.pooling import Back, Pooling
@@ -56,6 +57,7 @@ class _Layer:
         self.rule, self.gradients, self.bias_name = rule, gradients, population.bias
         self.forward, self.bias = Delivery.of(layer.forward, weights[layer.forward.name]), weights.get(self.bias_name)
         self.feedback = Delivery.of(layer.recurrent, weights[layer.recurrent.name]) if layer.recurrent else None
+        self.arriving, self.coming_back = DelayLine(layer.forward), DelayLine(layer.recurrent)
         self.neurons, self.pooling = module.neurons(number, len(labels)), Pooling(population.pooling, population.shape)
         self.labels = one_hot(labels, module.n_classes).to(module.dtype)
         self.grid = Pooling(to_grid(population.output_shape, rule.grid), population.output_shape)
@@ -68,28 +70,29 @@ class _Layer:
 
     def step(self, below: Tensor, learns: bool) -> Tensor:
         """below: what comes from below, (B, n_in); learns: whether this step teaches. -> what others get, (B, units)."""
+        below, own = self.arriving.step(below), self.coming_back.step(self.spikes)
         drive = self.forward.drive(below, self.forward.values())
         if self.feedback is not None:
-            drive = drive + self.feedback.drive(self.spikes, self.feedback.values())
+            drive = drive + self.feedback.drive(own, self.feedback.values())
         spikes, back = self.pooling.taped(self.neurons.step(drive, self.bias))
         if self.forward.name in self.gradients:
-            self._learn(below, spikes, back, learns)
+            self._learn(below, own, spikes, back, learns)
         self.spikes = spikes
         return spikes
 
-    def _learn(self, below: Tensor, spikes: Tensor, back: Back, learns: bool) -> None:
-        """back: takes signals of the spikes, pooled, to the neurons."""
+    def _learn(self, below: Tensor, own: Tensor, spikes: Tensor, back: Back, learns: bool) -> None:
+        """below, own: what arrives from below and comes back; back: takes signals of the spikes, pooled, to the neurons."""
         rule, psi = self.rule, self.neurons.pseudo_derivative()
         self.pre_trace = below + self.pre_trace * rule.pre_decay
         self.trace = spikes + self.trace * self.trace_decay
         if self.feedback is not None:
-            self.own_trace = self.spikes + self.own_trace * rule.pre_decay
+            self.own_trace = own + self.own_trace * rule.pre_decay
         if learns:
             signal = back(self._signal(self.trace if rule.activity == "trace" else spikes))
             causal, acausal = signal * psi, signal * self.post_trace * rule.acausal
             self._add(self.forward, causal * rule.causal, self.pre_trace, acausal, below)
             if self.feedback is not None:
-                self._add(self.feedback, causal * rule.causal, self.own_trace, acausal, self.spikes)
+                self._add(self.feedback, causal * rule.causal, self.own_trace, acausal, own)
             if self.bias is not None:
                 self.gradients.add(self.bias_name, causal.sum(dim=0))
         self.post_trace = psi + self.post_trace * rule.post_decay

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from tp_lava.torch.delay import DelayLine
 from tp_lava.torch.delivery import Delivery
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.pooling import Pooling
@@ -34,6 +35,7 @@ class ContrastLayer(ABC):
         self.rows, self.gradients, self.projection_name = rows, gradients, projection
         self.forward, self.bias = Delivery.of(layer.forward, weights[layer.forward.name]), weights.get(population.bias)
         self.feedback = Delivery.of(layer.recurrent, weights[layer.recurrent.name]) if layer.recurrent else None
+        self.arriving, self.coming_back = DelayLine(layer.forward), DelayLine(layer.recurrent)
         self.projection = module.rule_parameters.get(projection)
         self.neurons, self.trace_decay = module.neurons(number, rows.samples + rows.count), population.trace_decay
         self.pooling, self.places = Pooling(population.pooling, population.shape), population.positions
@@ -62,20 +64,21 @@ class ContrastLayer(ABC):
         return values if self.projection is None else {**values, self.projection_name: self.projection}
 
     def _fire(self, below: Tensor, values: dict[str, Tensor]) -> Tensor:
-        """Spikes of all rows' neurons, from those of below and of the layer's own step before."""
+        """Spikes of all rows' neurons, from what arrives from below and, as `self.own`, from the layer's own step before."""
         drive = self.forward.drive(below, values[self.forward.name])
         if self.projection is not None:
             drive = torch.cat([drive, linear(self.rows.labels, values[self.projection_name])])
         if self.feedback is not None:
-            drive = drive + self.feedback.drive(self.spikes, values[self.feedback.name])
+            self.own = self.coming_back.step(self.spikes)
+            drive = drive + self.feedback.drive(self.own, values[self.feedback.name])
         return self.neurons.step(drive, self.bias)
 
     def _below(self, below: Tensor, below_trace: Tensor) -> tuple[Tensor, Tensor]:
         """The part of them that this layer has rows for; below the first layer stand the labels, whose trace it keeps itself."""
         if self.projection is None:
-            return below[: len(self.trace)], below_trace
+            return self.arriving.step(below[: len(self.trace)]), below_trace
         self.label_trace = self.label_trace * self.trace_decay + self.rows.labels
-        return below, self.label_trace
+        return self.arriving.step(below), self.label_trace
 
     def _similarity(self, trace: Tensor) -> Tensor:
         samples = self.rows.samples
@@ -120,7 +123,7 @@ class ClosedLayer(ContrastLayer):
         """third: of all rows' neurons, (rows, n)."""
         self.forward.learn(self.gradients, third[: len(below)], below)
         if self.feedback is not None:
-            self.feedback.learn(self.gradients, third, self.spikes)
+            self.feedback.learn(self.gradients, third, self.own)
         if self.projection_name in self.gradients:
             self.gradients.add_product(self.projection_name, self._targets(third), self.rows.labels)
 

@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from tp_lava.backends.c.program import REGISTER, c_type
-from tp_lava.circuit import Accumulate, AccumulateProducts, Buffer, Circuit, Operation, RunProgram, Unpool, UpdateWeights
+from tp_lava.circuit import Accumulate, AccumulateProducts, Buffer, Circuit, Delay, Operation, RunProgram, Unpool, UpdateWeights
 from tp_lava.circuit.operations import events_of
 from tp_lava.graph.names import INPUT
 from tp_lava.numbers import Format
@@ -126,7 +126,9 @@ def _counter(name: str, memory: Mapping[str, np.ndarray] | None) -> Member:
 def _unit_numbers(operations: Iterable[Operation]) -> set[str]:
     """Buffers that list events: they hold unit numbers, and how many there are."""
     populations = {getattr(operation, field, INPUT) for operation in operations for field in ("events", "population")}
-    return {name for population in populations for name in events_of(population)}
+    delays = [operation for operation in operations if isinstance(operation, Delay)]
+    waiting = {name for o in delays for name in (o.pending, o.waiting, o.slot)}
+    return {name for population in populations | {o.into for o in delays} for name in events_of(population)} | waiting
 
 
 def _formats(operations: Iterable[Operation]) -> dict[str, list[Format | None]]:

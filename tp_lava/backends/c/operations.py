@@ -15,6 +15,7 @@ from tp_lava.circuit import (
     Buffer,
     Circuit,
     CountSteps,
+    Delay,
     ListEvents,
     MarkEvents,
     Operation,
@@ -137,6 +138,18 @@ class OperationRenderer:
         function = self.functions.helper(helper, shape=o.shape, pooling=o.pooling, shift=o.shift, **types)
         return [f"{function}({', '.join(self._at(buffer) for buffer in arrays.values())}, {self._rows(o.into)});"]
 
+    def _delay(self, o: Delay) -> list[str]:
+        (active, count, size), (arrived, arrived_count, _) = self._lists(o.events), self._lists(o.into)
+        events = [active, count, str(size), self._rows(o.slot), arrived, arrived_count]
+        held = {"delays": o.delays, "pending": o.pending, "waiting": o.waiting, "slot": o.slot}
+        if o.values:
+            held |= {"values": o.values, "pending_values": o.pending_values, "arrived_values": o.arrived_values}
+        types = {name: self.members[buffer].type for name, buffer in held.items()}
+        given = "int32_t" if count == "&count" else self._unit
+        slots = self._sizes[self._buffers[o.waiting].axes[1]]
+        function = self.functions.helper("delay", copies=o.copies, slots=slots, count=given, **types)
+        return [f"{function}({', '.join([*events, *(self._at(buffer) for buffer in held.values())])});"]
+
     def _list_events(self, o: ListEvents) -> list[str]:
         spikes, (active, count, size) = self.members[o.spikes], self._lists(o.population)
         rows = self._rows(o.spikes)
@@ -245,6 +258,7 @@ _OPERATION_TABLE: dict[type[Operation], Callable[..., list[str]]] = {
     Accumulate: OperationRenderer._accumulate,
     AccumulateProducts: OperationRenderer._accumulate_products,
     CountSteps: OperationRenderer._count_steps,
+    Delay: OperationRenderer._delay,
     ListEvents: OperationRenderer._list_events,
     MarkEvents: OperationRenderer._mark_events,
     Pool: OperationRenderer._pool,

@@ -19,6 +19,7 @@ from tp_lava.circuit import (
     AccumulateProducts,
     Buffer,
     Circuit,
+    Delay,
     Operation,
     Owner,
     Pool,
@@ -31,6 +32,7 @@ from tp_lava.circuit.operations import SAMPLES, events_of
 from tp_lava.deploy.loihi2.limits import Limits
 from tp_lava.deploy.loihi2.reach import Reach
 from tp_lava.dynamics.program import Program
+from tp_lava.graph.delays import MOST_STEPS
 from tp_lava.graph.names import READOUT, READOUT_BIAS
 from tp_lava.graph.network import Population
 from tp_lava.numbers import Format
@@ -41,9 +43,9 @@ _THIRD_FACTORS = "third_factor"  # the stage of a population that is not its neu
 @dataclass(frozen=True)
 class ConnectionDemand:
     """Synapses into a population. source: the axis of the units they come from, `units` many; rows: spike sources that each of those
-    is, one for the sample and one for each row of a rule's own that comes this way; bits: of a weight, sign included; sum_bits: of the
-    changes summed up for it, state_bits: of other states of a synapse, 0 where there are none; traces: that each source keeps; reach:
-    between maps, None where all reach all.
+    is, one for the sample and one for each row of a rule's own that comes this way; bits: of a weight, sign included, and of its delay;
+    sum_bits: of the changes summed up for it, state_bits: of other states of a synapse, 0 where there are none; traces: that each
+    source keeps; reach: between maps, None where all reach all; copies: of each source, which `units` counts one by one.
     """
 
     name: str
@@ -56,6 +58,7 @@ class ConnectionDemand:
     state_bits: int
     traces: int
     reach: Reach | None
+    copies: int = 1
 
 
 @dataclass(frozen=True)
@@ -266,18 +269,22 @@ def _connection(circuit: Circuit, name: str, deliveries: list[Accumulate]) -> Co
     sums = {o.weights for o in updates} - {name}
     arriving = buffers[events_of(deliveries[0].events)[0]].axes[1]
     pools = [o for o in circuit.of(Owner("connection", name)) if isinstance(o, Pool)]
-    source = axis_of(circuit, pools[0].source) if pools else arriving
+    delays = [o for o in circuit.of(Owner("connection", name)) if isinstance(o, Delay)]
+    source = seen = axis_of(circuit, pools[0].source) if pools else arriving
+    if delays:
+        source = buffers[events_of(delays[0].events)[0]].axes[1]
     return ConnectionDemand(
         name=name,
         source=source,
-        units=circuit.sizes[source],
+        units=circuit.sizes[seen],
         rows=sum(circuit.shape(o.into)[0] for o in deliveries),
-        bits=format_of(buffers[name]).bits,
+        bits=format_of(buffers[name]).bits + (MOST_STEPS.bit_length() if delays else 0),
         plastic=any(isinstance(o, UpdateWeights | AccumulateProducts) for o in circuit.of(plasticity)),
         sum_bits=sum(format_of(buffers[b]).bits for b in sums),
         state_bits=sum(format_of(buffers[b]).bits for b in states),
         traces=sum(b.role == "state" and b.axes == (SAMPLES, arriving) for b in circuit.owned(plasticity)),
         reach=Reach.of(kind) if kind else None,
+        copies=delays[0].copies if delays else 1,
     )
 
 

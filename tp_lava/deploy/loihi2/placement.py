@@ -83,7 +83,7 @@ def _reached(connection: ConnectionDemand, cores: Sequence[Core] | None) -> np.n
     if connection.reach is None:
         return len(cores)
     reached = sum((connection.reach.into(core.first, core.last) > 0).astype(np.int64) for core in cores)
-    return np.repeat(reached, connection.reach.per_group, axis=0).ravel()
+    return np.repeat(reached, connection.reach.per_group, axis=0).reshape(connection.copies, -1).max(axis=0)
 
 
 class _Layer:
