@@ -144,6 +144,13 @@ def _joined(recurrent: bool = False) -> Network:
     return replace(chain, connections=(*chain.connections, more), weights=weights)
 
 
+def _delayed() -> Network:
+    """One delay a unit into the layer, and a recurrent connection that is delayed too."""
+    network = _dense(recurrent=True, delays=np.arange(SIZES[0]))
+    back = tpl.Delays.of(2, SIZES[1])
+    return replace(network, connections=tuple(replace(c, delays=back) if c.recurrent else c for c in network.connections))
+
+
 def _features() -> dict[str, dict[str, Case]]:
     """Group -> feature -> a case that has it."""
     plain, deep, stepwise = _dense(), _dense((6, 5, 4, 3)), tpl.TESS(basis="walsh", update="step")
@@ -218,6 +225,9 @@ def _features() -> dict[str, dict[str, Case]]:
             "a connection that skips a layer": Case(_joined()),
             "feedback from a layer above": Case(_joined(recurrent=True)),
             "graded input": Case(replace(plain, input_format=tpl.Format(8, 4))),
+            "delays, TP": Case(_delayed()),
+            "delays, TESS": Case(_delayed(), stepwise),
+            "copies of the input at several delays": Case(_dense(delays=np.arange(0, 12, 4)[:, None])),
         },
         "Convolutions": {
             "infers": Case(_maps(tpl.SumPool2d(2), convolution), None),

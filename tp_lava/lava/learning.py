@@ -122,10 +122,10 @@ def check_stock(network: Network, rule: Rule | None) -> None:
     """Raise InvalidValueError for what one LearningDense cannot learn."""
     rates = tuple(rule.rates(network).values()) if rule else ()
     reaching = network.into(network.populations[0])
-    plain = len(reaching) == 1 and isinstance(reaching[0].kind, AllToAll) and network.input_format is None
+    plain = len(reaching) == 1 and isinstance(reaching[0].kind, AllToAll) and network.input_format is None and not reaching[0].delays
     if len(rates) != 1 or rates[0] == 0 or not plain:
         remedy = "use layers=True, or PlasticDense in a network of your own"
-        limit = "with one hidden layer, all-to-all and not recurrent, that learns from plain spikes"
+        limit = "with one hidden layer, all-to-all and not recurrent, that learns from plain spikes without delays"
         raise invalid("LearningTraceLIF", "network", f"{network!r}, rates {rates}", limit, remedy)
     assert rule is not None
     if rule.update != "step":
