@@ -38,6 +38,7 @@ from tp_lava.graph.sequential import MaxPool2d as MaxPool2d
 from tp_lava.graph.sequential import SumPool2d as SumPool2d
 from tp_lava.graph.standardisation import Standardisation as Standardisation
 from tp_lava.learner import Learner as Learner
+from tp_lava.liveness import LivenessWarning as LivenessWarning
 from tp_lava.numbers import Format as Format
 from tp_lava.optimisers import SGD as SGD
 from tp_lava.optimisers import Adam as Adam

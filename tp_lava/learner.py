@@ -26,6 +26,7 @@ from tp_lava.data.order import epoch_order
 from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory, weight_buffer
 from tp_lava.errors import ArchiveError, TpLavaError, invalid
 from tp_lava.graph.network import Network
+from tp_lava.liveness import Liveness
 from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
 from tp_lava.outcome import Arrays, Outcome
 from tp_lava.progress import track
@@ -69,6 +70,7 @@ class Learner:
         self._scores: list[float] = []  # of each epoch, for the schedule
         self.learning = True
         self._learning: Engine | None = None
+        self._liveness: Liveness | None = None
         self._totals = tuple(buffer_names.of(population.name, "total") for population in network.populations)
         self._connect()
 
@@ -102,6 +104,7 @@ class Learner:
         memory["labelled"][0] = 0
         self._batches: dict[int, Engine] = {}
         self._scale_rates()
+        self._liveness = None
 
     def _formats(self, rule: Rule | None, batch_size: int = 1) -> Formats:
         return plan(self._start, rule, self._fixed, batch_size) if self._fixed else REAL
@@ -278,10 +281,12 @@ class Learner:
 
         batch: samples learned together (see learn_batch), the last ones of an epoch with fewer; validation: samples whose
         accuracy after each epoch the schedule looks at, and which is then returned, instead of that while learning.
+        Warns (LivenessWarning), once, of layers and weights that the first samples show not to learn; see tp_lava.liveness.
         """
         if not is_whole(batch, 1):
             raise invalid("fit", "batch", repr(batch), "an integer of at least 1", "1 learns sample by sample")
         accuracies = []
+        self._liveness = self._liveness or Liveness(self)
         for _ in range(epochs):
             order = epoch_order(len(samples), self.seed, self.epochs_done) if shuffle else np.arange(len(samples))
             groups = [order[begin : begin + batch] for begin in range(0, len(order), batch)]
@@ -292,12 +297,15 @@ class Learner:
             accuracies.append(self.evaluate(validation) if validation is not None else right / max(1, len(samples)))
             self._scores.append(accuracies[-1])
             self._scale_rates()
+        self._liveness.tell()
         return accuracies
 
     def _right(self, group: Sequence[Sample]) -> int:
         """Learn some samples together. -> how many of them were told right."""
         events, labels = [sample[0] for sample in group], [sample[1] for sample in group]
         outcomes = self.learn_batch(events, labels) if len(group) > 1 else [self.learn(events[0], labels[0])]
+        if self._liveness:
+            self._liveness.see(outcomes, max(sample.n_steps for sample in events))
         return sum(outcome.prediction == label for outcome, label in zip(outcomes, labels, strict=True))
 
     def evaluate(self, samples: Sequence[Sample], progress: bool = False) -> float:
