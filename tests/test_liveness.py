@@ -102,6 +102,15 @@ def test_what_rests_on_purpose_is_not_told(samples):
     assert told(tpl.Learner(network(), replace(RULE, readout_rate=0.0)), samples) == []
 
 
+def test_the_report_tells(samples):
+    from tp_lava.report import gather, render
+
+    samples = [tpl.Sample(*sample) for sample in samples]
+    page = render(gather(tpl.Learner(network(1e-3), RULE, "fixed"), samples, counted=1))
+    assert "<strong>hidden0</strong>: 100% of its 20 neurons never spiked" in page
+    assert "Every layer spikes" in render(gather(tpl.Learner(network(), RULE, "fixed"), samples, counted=1))
+
+
 def test_finetuning_tells(samples):
     samples = [tpl.Sample(*sample) for sample in samples]
     with pytest.warns(LivenessWarning, match="hidden0: 100% of its 20 neurons never spiked"):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tp_lava.circuit import Buffer
+from tp_lava.data.events import Sample
 from tp_lava.graph.names import INPUT, READOUT
 from tp_lava.graph.network import Connection, Population
 from tp_lava.outcome import Outcome
@@ -56,8 +57,8 @@ class Liveness:
         self._counts = [np.zeros(population.size) for population in learner.network.populations]
         self._start = dict(self._projections())
 
-    def see(self, outcomes: Sequence[Outcome], n_steps: int) -> None:
-        """Samples that were learned together, in n_steps steps each; after WATCHED of them, tell."""
+    def see(self, outcomes: Sequence[Outcome], n_steps: int, tell: bool = True) -> None:
+        """Samples that were learned together, in n_steps steps each; tell: once WATCHED of them were."""
         if self.told:
             return
         self.samples += len(outcomes)
@@ -65,7 +66,7 @@ class Liveness:
         for outcome in outcomes:
             for total, counts in zip(self._counts, outcome.spike_counts, strict=True):
                 total += counts
-        if self.samples >= WATCHED:
+        if tell and self.samples >= WATCHED:
             self.tell()
 
     def findings(self) -> tuple[Finding, ...]:
@@ -136,6 +137,17 @@ class Liveness:
     def _clipped(self, buffer: Buffer) -> float:
         assert buffer.format is not None
         return float((np.abs(self._learner.memory[buffer.name].astype(np.int32)) >= buffer.format.high).mean())
+
+
+def check_liveness(learner: Learner, samples: Sequence[Sample]) -> tuple[Finding, ...]:
+    """What the first samples show not to learn; a copy learns them. Nothing of a learner without a rule, or of fewer than LEAST samples."""
+    if learner.rule is None:
+        return ()
+    twin = learner.copy()
+    watch = Liveness(twin)
+    for events, label in samples[:WATCHED]:
+        watch.see([twin.learn(events, label)], events.n_steps, tell=False)
+    return watch.findings()
 
 
 def _number(population: Population) -> str:

@@ -17,6 +17,7 @@ from tp_lava.deploy.loihi2 import Costs, Counts, Estimate, Limits, Mapping, Reme
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
+from tp_lava.liveness import Finding, check_liveness
 from tp_lava.outcome import Outcome
 from tp_lava.quantisation.report import QuantisationReport, measure
 from tp_lava.ranges import LOIHI, RangeReport, check_ranges
@@ -30,7 +31,8 @@ class Facts:
     """The contents of a report.
 
     name: of the model; accuracy: (float, fixed) of `tested` samples; inference, learning: operations counted, learning None without a
-    rule; held: connection -> (weights in float, weights in fixed point); shown: outcome of the first sample, of class shown_label.
+    rule; alive: what does not learn, see tp_lava.liveness; held: connection -> (weights in float, weights in fixed point); shown:
+    outcome of the first sample, of class shown_label.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Facts:
     learning: Counts | None
     estimates: tuple[Estimate, ...]
     memory: tuple[Remembered, ...]
+    alive: tuple[Finding, ...]
     held: Named[str, tuple[np.ndarray, np.ndarray]] = field(repr=False)
     shown: Outcome = field(repr=False)
     shown_label: int
@@ -102,6 +105,7 @@ def gather(
         learning=learning,
         estimates=tuple(estimate(mapping, counts, costs) for counts in (inference, learning) if counts),
         memory=learning_memory(network, held_rule, steps),
+        alive=check_liveness(learner, samples),
         held={n: (started[n], w) for n, w in learner.weights.items() if not network.is_bias(n)},
         shown=learner.infer(events, record=True),
         shown_label=shown_label,
