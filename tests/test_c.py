@@ -19,7 +19,7 @@ from test_backends import product_program, python_product
 from test_circuits import assert_same as assert_same_memory
 from test_circuits import engine_for
 from test_connections import spatial_network
-from test_delays import graded_network
+from test_delays import graded_network, synaptic
 from test_delays import network as delayed
 from typer.testing import CliRunner
 
@@ -153,6 +153,8 @@ LEARNERS = {form: lambda rng, made=made: tpl.Learner(*made(), "fixed", 3) for fo
     "second_trace": lambda rng: tpl.Learner(dense(rng, recurrent=(True, False)), SecondTrace(0.02, 0.02), "fixed"),
     "synapse_state": lambda rng: tpl.Learner(dense(rng, recurrent=(True, False)), SynapseState(0.005, 0.02), "fixed"),
     "delays": lambda rng: tpl.Learner(delayed(), tpl.TP(0.05, 0.02, 3), "fixed"),
+    "delays_synaptic": lambda rng: tpl.Learner(synaptic(), tpl.TP(0.05, 0.02, 3), "fixed"),
+    "delays_synaptic_trace": lambda rng: tpl.Learner(synaptic(), tpl.TESS(0.3, 0.05, basis="walsh", update="step"), "fixed"),
     "delays_graded": lambda rng: tpl.Learner(graded_network(), tpl.TESS(0.3, 0.05, basis="walsh"), "fixed"),
     "infers": lambda rng: tpl.Learner(dense(rng, recurrent=(True, False)), None, "fixed"),
     "infers_convolution": lambda rng: tpl.Learner(convolution(rng, readout_decay=0.8), None, "fixed"),

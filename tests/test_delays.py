@@ -1,6 +1,7 @@
 """Delays of a connection: the same as a network of more inputs whose events come later, in every form."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import tp_lava as tpl
 from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.network import Connection
 from tp_lava.numbers import Format
+from tp_lava.ranges.analysis import IntervalAnalysis
 
 RULES = {
     "TP": tpl.TP(0.05, 0.02, 3),
@@ -30,6 +32,18 @@ def network(rng=None, sizes=(7, 9, 6, 4), recurrent=True, **options):
     made = lively(tpl.Network.dense(sizes, tpl.LIF(0.9, 0.5), 0.8, (recurrent, False), 1, delays, **options), 1.5)
     back = tpl.Delays.of(2, sizes[1])
     return replace(made, connections=tuple(replace(c, delays=back) if c.recurrent else c for c in made.connections))
+
+
+def synaptic(rng=None, sizes=(7, 9, 6, 4)):
+    """One delay a synapse, of the first layer, of the second, and back."""
+    rng = rng or np.random.default_rng(3)
+    delays = [tpl.SynapticDelays.of(rng.integers(0, 9, (post, pre))) for pre, post in pairwise(sizes[:-1])]
+    made = lively(tpl.Network.dense(sizes, tpl.LIF(0.9, 0.5), 0.8, (True, False), 1, delays), 1.5)
+    back = tpl.SynapticDelays.of(rng.integers(0, 3, (sizes[1], sizes[1])))
+    return replace(made, connections=tuple(replace(c, delays=back) if c.recurrent else c for c in made.connections))
+
+
+NETWORKS = {"copies": network, "synaptic": synaptic}
 
 
 def later(events, delays):
@@ -64,8 +78,9 @@ def test_it_is_a_network_of_the_copies_whose_events_come_later(data):
 
 @pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "float"])
 @pytest.mark.parametrize("rule", RULES)
-def test_interpreter_and_cpu_agree(rule, fixed, rng):
-    made = network()
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_interpreter_and_cpu_agree(kind, rule, fixed, rng):
+    made = NETWORKS[kind]()
     engines = [engine_for(made, RULES[rule], fixed) for _ in range(2)]
     for events, label in random_samples(rng, 3, 7, 4, 15, 0.3):
         for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
@@ -113,10 +128,11 @@ def test_values_are_those_of_the_copies(rng):
 
 
 @pytest.mark.parametrize("rule", ["TP", "TESS", "none"])
-def test_in_lava(rule, rng):
-    samples = random_samples(rng, 3, 7, 4, 12, 0.3)
-    result = tpl.lava.run(network(), RULES[rule], samples, seed=SEED)
-    expected, scores = in_engine(network(), RULES[rule], samples, "fixed_pt")
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_in_lava(kind, rule, rng):
+    samples, made = random_samples(rng, 3, 7, 4, 12, 0.3), NETWORKS[kind]()
+    result = tpl.lava.run(made, RULES[rule], samples, seed=SEED)
+    expected, scores = in_engine(made, RULES[rule], samples, "fixed_pt")
     np.testing.assert_array_equal(result.scores, scores)
     for name in expected.mantissas:
         np.testing.assert_array_equal(result.learner.mantissas[name], expected.mantissas[name])
@@ -124,10 +140,11 @@ def test_in_lava(rule, rng):
 
 @pytest.mark.parametrize("tag", PRECISIONS)
 @pytest.mark.parametrize("rule", ["TP", "TESS"])
-def test_in_lava_opened_into_layers(rule, tag, rng):
-    samples = random_samples(rng, 3, 7, 4, 12, 0.3)
-    found, scores = in_layers(network(), RULES[rule], samples, tag)
-    expected, expected_scores = in_engine(network(), RULES[rule], samples, tag)
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_in_lava_opened_into_layers(kind, rule, tag, rng):
+    samples, made = random_samples(rng, 3, 7, 4, 12, 0.3), NETWORKS[kind]()
+    found, scores = in_layers(made, RULES[rule], samples, tag)
+    expected, expected_scores = in_engine(made, RULES[rule], samples, tag)
     assert_same_memory(found, expected, tag)
     np.testing.assert_allclose(scores, expected_scores, rtol=1e-5, atol=1e-5)
 
@@ -153,15 +170,16 @@ def test_convolutions_see_copies_as_channels(rng):
 
 
 @pytest.mark.parametrize("rule", ["TP", "TESS"])
-def test_in_pytorch(rule, rng):
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_in_pytorch(kind, rule, rng):
     """A batch of the engine's is a batch of the module's; the module's own forward is the engine's."""
     torch = pytest.importorskip("torch")
     from tp_lava.torch import SpikingNetwork, TESSTrainer, TPTrainer
 
-    module = SpikingNetwork(network(), dtype=torch.float64)
+    module = SpikingNetwork(NETWORKS[kind](), dtype=torch.float64)
     trainer = (TPTrainer if rule == "TP" else TESSTrainer)(module, RULES[rule])
     samples = random_samples(rng, 3, 7, 4, 14, 0.3)
-    learner = tpl.Learner(network(), RULES[rule])
+    learner = tpl.Learner(NETWORKS[kind](), RULES[rule])
     spikes = torch.tensor(np.stack([events.to_dense() for events, _ in samples], 1), dtype=torch.float64)
     expected = [learner.infer(events).scores for events, _ in samples]
     np.testing.assert_allclose(module(spikes).detach().numpy(), expected, rtol=1e-4, atol=1e-5)
@@ -173,14 +191,15 @@ def test_in_pytorch(rule, rng):
             np.testing.assert_allclose(module.weights[name].detach().numpy(), weights, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
-def test_the_closed_form_of_tp_is_autograd(rng):
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_the_closed_form_of_tp_is_autograd(kind, rng):
     torch = pytest.importorskip("torch")
     from tp_lava.torch import SpikingNetwork, TPTrainer
 
     spikes = torch.tensor(rng.random((14, 5, 7)) < 0.3, dtype=torch.float64)
     learned = []
     for gradient in ("closed", "autograd"):
-        module = SpikingNetwork(network(), dtype=torch.float64)
+        module = SpikingNetwork(NETWORKS[kind](), dtype=torch.float64)
         TPTrainer(module, tpl.TP(0.5, 0.1), gradient=gradient).learn_batch(spikes, [0, 1, 2, 3, 0])
         learned.append({name: weights.detach().numpy() for name, weights in module.weights.items()})
     for name, weights in learned[0].items():
@@ -198,9 +217,45 @@ def test_mapping_counts_each_copy_as_synapses():
     assert forward.bits == tpl.Learner(network().with_weights({}), None, "fixed").circuits[0].buffers["hidden0"].format.bits + 6
 
 
-def test_ranges_hold(rng):
-    report = tpl.check_ranges(tpl.Learner(graded_network(), RULES["TP"], "fixed"), steps=15)
-    assert report is not None
+@pytest.mark.parametrize("made", [graded_network, synaptic])
+def test_no_value_leaves_its_range(made, rng):
+    """What the analysis proves of every number holds while it learns."""
+    learner = tpl.Learner(made(), RULES["TP"], "fixed")
+    analysis = IntervalAnalysis(learner.circuits[1], learner.memory, steps=15, learning=True)
+    samples = graded_samples(rng, 6, 15) if made is graded_network else random_samples(rng, 6, 7, 4, 15, 0.5)
+    for sample in samples:
+        learner.learn(*sample)
+        for name in ("hidden0_input", "recurrent0_hidden0", "hidden0_feedback", "hidden1_input", "hidden0_membrane"):
+            if name in analysis.buffers:
+                held, interval = learner.memory[name], analysis.buffers[name]
+                assert (held >= interval.low).all(), name
+                assert (held <= interval.high).all(), name
+
+
+def test_synapses_are_counted_by_what_arrives(rng):
+    """With one delay a synapse, a spike is as many synaptic operations as without."""
+    from tp_lava.deploy.loihi2 import count
+
+    steps = np.zeros((12, 7), bool)
+    steps[0] = True  # everything has arrived at the end
+    learner = tpl.Learner(synaptic(), RULES["TESS"], "fixed")
+    (counted,) = count(learner, [tpl.Sample(tpl.Events.from_dense(steps), 0)]).samples
+    assert counted.layers[0].synaptic >= 7 * 9
+
+
+def test_files_keep_synaptic_delays(tmp_path):
+    tpl.save_network(synaptic(), tmp_path / "net.tplava")
+    assert tpl.load_network(tmp_path / "net.tplava").connections == synaptic().connections
+
+
+def test_a_synapse_delivers_after_its_delay():
+    """By hand: one input, three neurons, delays 0, 2 and 5."""
+    delays = tpl.SynapticDelays.of(np.array([[0], [2], [5]]))
+    made = tpl.Network.dense((1, 3, 2), tpl.LIF(0.0, 0.5), delays=delays).with_weights({"hidden0": np.ones((3, 1))})
+    steps = np.zeros((8, 1), bool)
+    steps[[0, 1]] = True
+    spikes = tpl.Learner(made).infer(tpl.Events.from_dense(steps), record=True).spikes[0]
+    assert [np.flatnonzero(each).tolist() for each in spikes.T] == [[0, 1], [2, 3], [5, 6]]
 
 
 def test_files_keep_them(tmp_path):
@@ -220,6 +275,8 @@ def test_files_keep_them(tmp_path):
         (np.zeros((2, 3), int), r"int64 of shape \(2, 3\), but must be whole numbers: one, \(7,\) one a unit"),
         (np.zeros(3, int), r"int64 of shape \(3,\)"),
         (tpl.Delays.of(1, 4), "of 4 units, but must be of the 7 units below"),
+        (tpl.SynapticDelays.of(np.zeros((5, 4), int)), "SynapticDelays: steps is of 4 units, but must be of the 7 units below"),
+        (tpl.SynapticDelays.of(np.zeros((4, 7), int)), "hidden0: delays is of 28 synapses, but must be of an all-to-all connection's 35"),
     ],
 )
 def test_errors(steps, message):

@@ -228,6 +228,7 @@ def _features() -> dict[str, dict[str, Case]]:
             "delays, TP": Case(_delayed()),
             "delays, TESS": Case(_delayed(), stepwise),
             "copies of the input at several delays": Case(_dense(delays=np.arange(0, 12, 4)[:, None])),
+            "one delay a synapse": Case(_dense(delays=tpl.SynapticDelays.of(np.arange(30).reshape(5, 6)))),
         },
         "Convolutions": {
             "infers": Case(_maps(tpl.SumPool2d(2), convolution), None),

@@ -26,6 +26,7 @@ from tp_lava.errors import TpLavaError as TpLavaError
 from tp_lava.finetuning import FineTuned as FineTuned
 from tp_lava.finetuning import finetune as finetune
 from tp_lava.graph.delays import Delays as Delays
+from tp_lava.graph.delays import SynapticDelays as SynapticDelays
 from tp_lava.graph.network import Layer as Layer
 from tp_lava.graph.network import Network as Network
 from tp_lava.graph.sequential import AdaptiveAvgPool2d as AdaptiveAvgPool2d

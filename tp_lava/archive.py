@@ -23,7 +23,7 @@ from tp_lava.dynamics.readout import Match, Readout
 from tp_lava.dynamics.surrogate import Surrogate
 from tp_lava.errors import ArchiveError
 from tp_lava.graph.connections import AllToAll, Convolution
-from tp_lava.graph.delays import Delays
+from tp_lava.graph.delays import Delays, SynapticDelays
 from tp_lava.graph.network import Connection, Layer, Network, Population
 from tp_lava.graph.pooling import Pool2d
 from tp_lava.graph.standardisation import Standardisation
@@ -43,6 +43,7 @@ _DATACLASSES = (
         Population,
         Connection,
         Delays,
+        SynapticDelays,
         AllToAll,
         Convolution,
         Pool2d,

@@ -102,7 +102,7 @@ class _Compiled:
     last_steps: int = 0
     clock: str = STEPS_LEFT
     maps: tuple[tuple[int, ...], ...] = ()  # of each bound array: (channels, positions) of its units, where it is seen so
-    work: tuple[tuple[tuple[int, int], Any], ...] = ()  # shape and type of further scratch arrays
+    work: tuple[tuple[tuple[int, ...], Any], ...] = ()  # shape and type of further scratch arrays
 
     def arrays(self, memory: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Its arrays, scratch arrays made anew: a step is too short to make them."""
@@ -190,7 +190,10 @@ class _Compiler:
     def accumulate(self, o: Accumulate) -> list[_Compiled]:
         """See Accumulate."""
         named = {"weights": o.weights, **self._lists(o.events), "into": o.into} | ({"values": o.values} if o.values else {})
-        if o.kind is None:
+        if o.offsets:
+            text = cpu_events.DELIVER_REACHED.format(value="values[r, v] * " if o.values else "")
+            made = self._template(text, {**named, "offsets": o.offsets, "targets": o.targets})
+        elif o.kind is None:
             made = self._template(cpu_events.DELIVER_VALUES if o.values else cpu_events.DELIVER, named)
         else:
             inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
@@ -278,6 +281,8 @@ class _Compiler:
         """See UpdateWeights: a loop over rows and active units that calls the program on a row of the weights."""
         if o.kind is not None:
             return [self._update_local(o, o.kind)]
+        if o.offsets:
+            return [self._update_reached(o)]
         program, scratch = o.program, _scratch_arguments(o.program)
         bound = [(port.name, dict(o.bindings)[port.name]) for port in program.ports]
         named = dict(bound)
@@ -315,6 +320,27 @@ class _Compiler:
         made = self._maps(cpu_events.LEARN_MAPS, active, inner, kind, {**named, "geometry": o.geometry}, "weights", names)
         stream = self._stream(program, o.random_stream)
         return replace(made, random_stream=stream, switch=o.switch, last_steps=o.last_steps)
+
+    def _update_reached(self, o: UpdateWeights) -> _Compiled:
+        """The same of the synapses that each delayed unit has: their weights and third factors are gathered, and the weights put back."""
+        program, bound = o.program, dict(o.bindings)
+        seen = {"weight": "held[:n]", "x1": "x1[r, v : v + 1]", "y1": "posts[:n]"}
+        call = ", ".join(seen[port.name] for port in program.ports)
+        named = {**bound, "offsets": o.offsets, "targets": o.targets}
+        named |= self._lists(o.events) if o.events else {"trace": o.trace}
+        active = cpu_events.ACTIVE_REACHED_EVENTS if o.events else cpu_events.ACTIVE_REACHED_TRACE
+        text = cpu_events.LEARN_REACHED.replace("{active}", active).format(
+            row_key=cpu_events.REACHED_KEY if program.uses_random else "", arguments=call
+        )
+        post = self.circuit.shape(o.weights)[-1]
+        arguments = tuple(self._argument(name, buffer) for name, buffer in named.items())
+        work = tuple(((post,), arguments[list(named).index(port)].dtype) for port in ("weight", "y1"))
+        gathered = tuple(Argument(name, np.dtype(dtype), 1) for name, (_, dtype) in zip(("held", "posts"), work, strict=True))
+        arguments = (*arguments, *gathered)
+        address = _address(arguments, _indented(text), {"program": _row_program(program)})
+        held = tuple((buffer, False) for buffer in named.values())
+        stream = self._stream(program, o.random_stream)
+        return _Compiled(address, arguments, held, random_stream=stream, switch=o.switch, last_steps=o.last_steps, work=work)
 
     def accumulate_products(self, o: AccumulateProducts) -> list[_Compiled]:
         """See AccumulateProducts."""

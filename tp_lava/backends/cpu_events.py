@@ -72,6 +72,32 @@ DELAYED_VALUES = {
     "take_back": "for q in range(arrived_count[r]): arrived_values[r, arrived[r, q]] = 0",
     "give": "arrived_values[r, arrived[r, q]] = pending_values[r, now, q]",
 }
+# Synaptic delays: a delayed unit v has those synapses of unit i that have its delay.
+DELIVER_REACHED = """
+into[...] = 0
+for r in range(into.shape[0]):
+    for q in range(count[r]):
+        v = active[r, q]
+        i = v % weights.shape[0]
+        for k in range(offsets[v], offsets[v + 1]):
+            into[r, targets[k]] += {value}weights[i, targets[k]]
+"""
+ACTIVE_REACHED_EVENTS = """for q in range(count[r]):
+        v = active[r, q]"""
+ACTIVE_REACHED_TRACE = """for v in range(trace.shape[1]):
+        if trace[r, v] == 0:
+            continue"""
+LEARN_REACHED = """
+for r in range(y1.shape[0]):
+    {active}
+        i, first, n = v % weight.shape[0], offsets[v], offsets[v + 1] - offsets[v]
+        for k in range(n):
+            held[k], posts[k] = weight[i, targets[first + k]], y1[r, targets[first + k]]
+        program({row_key}{arguments})
+        for k in range(n):
+            weight[i, targets[first + k]] = held[k]
+"""
+REACHED_KEY = "mix(key, u32(r * (offsets.shape[0] - 1) + v)), "
 LEARN_EVENTS = """
 for r in range(y1.shape[0]):
     for q in range(count[r]):

@@ -282,12 +282,24 @@ def _events(memory: Mapping[str, Array], population: str) -> list[Array]:
 def _accumulate(step: _Step, o: Accumulate) -> None:
     memory, into, weights = step.memory, step.memory[o.into], step.memory[o.weights]
     number = np.int64 if step.circuit.fixed else into.dtype
+    into[...] = 0
     for row, units in enumerate(_events(memory, o.events)):
         values = memory[o.values][row, units].astype(number) if o.values else np.ones(len(units), number)
+        if o.offsets:
+            for unit, value in zip(units, values, strict=True):
+                reached = _reached(memory, o, int(unit))
+                into[row, reached] += (weights[unit % len(weights), reached].astype(number) * value).astype(into.dtype)
+            continue
         if o.kind is None:
             into[row] = (weights[units].astype(number) * values[:, np.newaxis]).sum(axis=0, dtype=number)
             continue
         into[row] = convolved(o.kind, weights, units, values).ravel()
+
+
+def _reached(memory: Mapping[str, Array], o: Accumulate | UpdateWeights, unit: int) -> Array:
+    """The neurons that a delayed unit reaches."""
+    offsets = memory[o.offsets]
+    return memory[o.targets][offsets[unit] : offsets[unit + 1]]
 
 
 def _pool(step: _Step, o: Pool) -> None:
@@ -359,6 +371,9 @@ def _update_weights(step: _Step, o: UpdateWeights) -> None:
     if o.kind is not None:
         _update_local(step, o, key)
         return
+    if o.offsets:
+        _update_reached(step, o, key)
+        return
     n_pre, rows = len(memory[o.weights]), len(memory[o.third_factor])
     for row, units in enumerate(_active(memory, o, n_pre, rows)):
         for unit in units:
@@ -372,6 +387,19 @@ def _update_weights(step: _Step, o: UpdateWeights) -> None:
                 else:
                     arrays[port] = array
             interpret(o.program, arrays, _key(key, row * n_pre + int(unit)), watch=step.watch)
+
+
+def _update_reached(step: _Step, o: UpdateWeights, key: int) -> None:
+    """The same of the synapses that each delayed unit has."""
+    memory, bound, weights = step.memory, dict(o.bindings), step.memory[o.weights]
+    n_units = len(memory[o.offsets]) - 1
+    for row, units in enumerate(_active(memory, o, 0, len(memory[o.third_factor]))):
+        for unit in units:
+            reached, below = _reached(memory, o, int(unit)), int(unit) % len(weights)
+            arrays = {"weight": weights[below, reached], "y1": memory[bound["y1"]][row, reached]}
+            arrays |= {"x1": memory[bound["x1"]][row, unit : unit + 1]} if "x1" in bound else {}
+            interpret(o.program, arrays, _key(key, row * n_units + int(unit)), watch=step.watch)
+            weights[below, reached] = arrays["weight"]
 
 
 def _update_local(step: _Step, o: UpdateWeights, key: int) -> None:

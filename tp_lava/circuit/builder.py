@@ -15,6 +15,7 @@ import numpy as np
 from tp_lava.circuit import names
 from tp_lava.circuit.changes import Changes
 from tp_lava.circuit.circuit import Circuit
+from tp_lava.circuit.delays import tables_of
 from tp_lava.circuit.formats import Formats
 from tp_lava.circuit.layouts import axes_of, reaching_axes
 from tp_lava.circuit.maps import Arrival, arriving, pool_path
@@ -216,7 +217,8 @@ class Builder:
         with self.owned(Owner("connection", connection.name)):
             name, kind = connection.name, connection.kind
             if not isinstance(kind, Convolution):
-                below = delayed_axis(name) if connection.delays else self.axis(connection.pre)
+                copied = connection.delays is not None and connection.delays.n_seen == connection.delays.n_delayed
+                below = delayed_axis(name) if copied else self.axis(connection.pre)
                 axes = below, connection.post if connection.post in self.sizes else CLASSES
                 return self.buffer(name, axes, "weight", self.format(name), local="weights", outputs_last=True)
             places = () if kind.shared else ("oy", "ox")
@@ -253,7 +255,7 @@ class Builder:
         kind = connection.kind if isinstance(connection.kind, Convolution) else None
         with self.owned(Owner("connection", connection.name), "deliver"):
             made = Accumulate(weights=weights, events=arrival.events, into=into, values=arrival.values, keeps=self._keeps(connection))
-            self.append(replace(made, kind=kind, geometry=geometry_of(connection.name) if kind else ""))
+            self.append(replace(made, kind=kind, geometry=geometry_of(connection.name) if kind else "", **tables_of(connection)))
         return into
 
     def follow(self, path: Path, sources: Mapping[Connection, str], surrogate: bool, *, total: bool = False) -> None:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tp_lava.circuit.names import delayed_axis, of
 from tp_lava.circuit.operations import Delay, Owner, events_of
+from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.network import Connection
 from tp_lava.numbers import Format
 
 if TYPE_CHECKING:
     from tp_lava.circuit.builder import Builder
+
+
+def reached_by(connection: Connection) -> dict[str, np.ndarray]:
+    """The tables of synaptic delays, by their local names; none where a connection has none."""
+    if not isinstance(connection.delays, SynapticDelays):
+        return {}
+    return dict(zip(("offsets", "targets"), connection.delays.reached, strict=True))
+
+
+def tables_of(connection: Connection) -> dict[str, Any]:
+    """The names of these tables, as operations have them."""
+    return {local: of(connection.name, local) for local in reached_by(connection)}
 
 
 def delay(b: Builder, connection: Connection, events: str, format: Format | None) -> str:
@@ -19,19 +34,21 @@ def delay(b: Builder, connection: Connection, events: str, format: Format | None
     assert delays is not None
     rows, into, slots = b.buffers[events_of(events)[1]].axes[0], of(name, f"{events}_delayed"), of(name, "slots")
     b.sizes[slots] = delays.longest + 1
-    table, values = of(name, "delays"), b.values_of(events)
+    table, given = of(name, "delays"), b.values_of(events)
     with b.owned(Owner("connection", name), "deliver"):
         if table not in b.buffers:
             b.values[table] = delays.array
             b.buffer(table, (units,), "table", index=True, local="delays")
+            for reached, values in reached_by(connection).items():
+                b.table(of(name, reached), values, None, Owner("connection", name), index=True, local=reached)
         b.events(into, rows, units, f"{events}_delayed_")
         held: dict[str, Any] = {
             "pending": b.buffer(f"{into}_pending", (rows, slots, units), "state", index=True),
             "waiting": b.buffer(f"{into}_waiting", (rows, slots), "state", index=True),
             "slot": b.buffer(f"{into}_slot", (rows,), "state", index=True),
         }
-        if values:
+        if given:
             held["pending_values"] = b.buffer(f"{into}_pending_value", (rows, slots, units), "state", format)
             held["arrived_values"] = b.values_of_events[into] = b.buffer(f"{into}_value", (rows, units), "state", format)
-        b.append(Delay(events=events, into=into, copies=delays.copies, delays=table, values=values, **held))
+        b.append(Delay(events=events, into=into, copies=delays.copies, delays=table, values=given, **held))
     return into

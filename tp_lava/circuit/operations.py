@@ -146,6 +146,8 @@ def geometry_of(weights: str) -> str:
 class Accumulate(Operation):
     """into[row] = sum of the weights of the active units of population `events` in that row, each times its value.
 
+    offsets, targets: tables of synaptic delays: active unit v, a copy of unit j = v % (units below), has the synapses of j to neurons
+    targets[offsets[v]..offsets[v+1]-1] alone; "" where units have all of theirs.
     values: buffer of the events' values, "" where they are 1; kind: the convolution, None where all reach all; geometry: its buffer;
     keeps: a back end may keep what it made while INPUT_KEPT is 1: neither events nor weights are others then.
     """
@@ -157,11 +159,13 @@ class Accumulate(Operation):
     kind: Convolution | None = None
     geometry: str = ""
     keeps: bool = False
+    offsets: str = ""
+    targets: str = ""
 
     @property
     def reads(self) -> tuple[str, ...]:
         """See Operation."""
-        return self.weights, *events_of(self.events), *_given(self.values, self.geometry)
+        return self.weights, *events_of(self.events), *_given(self.values, self.geometry, self.offsets, self.targets)
 
     @property
     def writes(self) -> tuple[str, ...]:
@@ -232,7 +236,8 @@ class UpdateWeights(Conditional):
     are element (row, i) of (row, pre) buffers, or parameters; the others are rows of (row, post) buffers, third factors.
     Active are the units of population `events`; else, if given, those whose element of buffer `trace` is not zero; else all.
     kind, geometry: of a convolution whose weights are not shared: the program runs on the weights from one unit to the channels of
-    each position that it reaches, with the third factors of those.
+    each position that it reaches, with the third factors of those. offsets, targets: see Accumulate; the program runs on the weights of
+    those synapses alone, and elements (row, pre) are those of the copy.
     """
 
     program: Program
@@ -242,6 +247,8 @@ class UpdateWeights(Conditional):
     random_stream: int = 0
     kind: Convolution | None = None
     geometry: str = ""
+    offsets: str = ""
+    targets: str = ""
 
     @property
     def weights(self) -> str:
@@ -257,7 +264,8 @@ class UpdateWeights(Conditional):
     def reads(self) -> tuple[str, ...]:
         """See Operation."""
         active = events_of(self.events) if self.events else (self.trace,) if self.trace else ()
-        return (*(buffer for _, buffer in self.bindings), *active, *_given(self.geometry), *self.conditions)
+        tables = _given(self.geometry, self.offsets, self.targets)
+        return (*(buffer for _, buffer in self.bindings), *active, *tables, *self.conditions)
 
     @property
     def writes(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from math import prod
 
 from tp_lava.circuit import names
 from tp_lava.circuit.builder import SPIKE, Builder
+from tp_lava.circuit.delays import tables_of
 from tp_lava.circuit.formats import change_format
 from tp_lava.circuit.maps import arriving, stage_axis, stage_source, unpool
 from tp_lava.circuit.names import Path
@@ -299,7 +300,7 @@ def learn_by(
     program = plasticity_program(rule, b.buffers[changed].format, factor, pre, f"{weights}_plasticity")
     bindings = (("weight", changed), *((("x1", trace),) if trace else ()), ("y1", third))
     update = UpdateWeights(program=program, bindings=bindings, events=events, trace=trace or marked, random_stream=stream)
-    b.append(replace(update, kind=kind, geometry=geometry, switch=switch, last_steps=steps))
+    b.append(replace(update, kind=kind, geometry=geometry, switch=switch, last_steps=steps, **tables_of(connection)))
 
 
 def _check_sum(weights: str, positions: int, third: Format | None, trace: Format | None) -> None:
@@ -317,8 +318,8 @@ def _learn_filtered(
     b: Builder, connection: Connection, third: str, pre: str, term: Term, switch: str, stream: int, last: int | None
 ) -> None:
     weights, held = connection.name, b.buffers[connection.name]
-    if b.batch_size > 1 or isinstance(connection.kind, Convolution) or connection.standardisation:
-        found = f"a batch of {b.batch_size}" if b.batch_size > 1 else "a convolution or standardised weights"
+    if b.batch_size > 1 or isinstance(connection.kind, Convolution) or connection.standardisation or tables_of(connection):
+        found = f"a batch of {b.batch_size}" if b.batch_size > 1 else "a convolution, standardised weights or synaptic delays"
         remedy = "learn sample by sample, all-to-all, or use a term without filter"
         raise invalid(weights, "term", f"filtered, in {found}", "filtered where each synapse has one state", remedy)
     layer = connection.post

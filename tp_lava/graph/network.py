@@ -20,7 +20,7 @@ from tp_lava.dynamics.neuron import LIF, check_decay
 from tp_lava.errors import InvalidValueError, invalid
 from tp_lava.graph import names
 from tp_lava.graph.connections import AllToAll, ConnectionKind, Convolution
-from tp_lava.graph.delays import Delays
+from tp_lava.graph.delays import Delays, SynapticDelays, delays_of
 from tp_lava.graph.pooling import Pool2d, pooled
 from tp_lava.graph.standardisation import Standardisation
 from tp_lava.numbers import Format, seed_key
@@ -97,7 +97,7 @@ class Connection:
     kind: ConnectionKind
     recurrent: bool = False
     standardisation: Standardisation | None = None
-    delays: Delays | None = None
+    delays: Delays | SynapticDelays | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class Layer:
     recurrent: bool = False
     connection: Convolution | None = None
     pooling: tuple[Pool2d, ...] = ()
-    delays: Delays | None = None
+    delays: Delays | SynapticDelays | None = None
 
     def __post_init__(self) -> None:
         _check_size("Layer", self.size)
@@ -208,8 +208,8 @@ class Network:
 
         sizes: (inputs, hidden..., classes), at least one hidden layer; neuron, trace_decay, recurrent: for all hidden
         layers, or one each; delays: of what reaches each hidden layer from below, for all or a list of one each, in steps, see
-        Delays.of: a whole number, one a unit, or (copies, 1) for copies of each unit. Weights are uniform in +-1/sqrt(n_in), n_in with
-        all copies, drawn from seed. Raises InvalidValueError.
+        Delays.of: a whole number, one a unit, or (copies, 1) for copies of each unit; or SynapticDelays. Weights are uniform in
+        +-1/sqrt(n_in), n_in with all copies, drawn from seed. Raises InvalidValueError.
         """
         sizes = tuple(sizes)
         if len(sizes) < 3:
@@ -224,7 +224,7 @@ class Network:
         )
         layers = tuple(Layer(size, *values) for size, *values in zip(hidden, *columns, strict=True))
         given = zip(layers, _per_layer("delays", delays, len(hidden)), sizes, strict=False)
-        layers = tuple(layer if steps is None else replace(layer, delays=Delays.of(steps, below)) for layer, steps, below in given)
+        layers = tuple(layer if steps is None else replace(layer, delays=delays_of(steps, below)) for layer, steps, below in given)
         seed_key(seed)
         _, connections = _chain(n_inputs, layers, n_classes)
         weights, drawn = draw_weights(connections, seed, reserved=hidden[0] * n_classes)
@@ -381,7 +381,7 @@ def _chain(n_inputs: int, layers: Sequence[Layer], n_classes: int) -> tuple[tupl
         name, shape = names.hidden(number), layer.connection.output_shape if layer.connection else (layer.size,)
         populations.append(Population(name, shape, layer.neuron, layer.trace_decay, names.bias(number), layer.pooling))
         n = populations[-1].output_size
-        kind = layer.connection or AllToAll(layer.delays.n_delayed if layer.delays else n_below, layer.size)
+        kind = layer.connection or AllToAll(layer.delays.n_seen if layer.delays else n_below, layer.size)
         connections.append(Connection(name, below, name, kind, delays=layer.delays))
         if layer.recurrent:
             connections.append(Connection(names.recurrent(number), name, name, AllToAll(n, layer.size), recurrent=True))
@@ -443,14 +443,23 @@ def _check_connection(connection: Connection, known: Mapping[str, int], size: in
         remedy = f"{'leave out' if connection.recurrent else 'give it'} recurrent=True, or order the populations as a step computes them"
         raise invalid(obj, "pre", repr(connection.pre), f"one of {', '.join(known)}, which are {order} {connection.post}", remedy)
     kind, below = connection.kind, known[connection.pre]
-    if connection.delays and connection.delays.n_units != below:
-        raise invalid(obj, "delays", f"of {connection.delays.n_units} units", f"of the {below} units below", "make them with Delays.of")
-    below *= connection.delays.copies if connection.delays else 1
+    if connection.delays:
+        below = _check_delays(obj, connection.delays, kind, below)
     if kind.n_inputs != below:
         found = f"from {kind.shape}, {kind.n_inputs} units" if isinstance(kind, Convolution) else f"from {kind.n_inputs} units"
         raise invalid(obj, "connection", found, f"from the {below} units below", "check its shape")
     if kind.size != size:
         raise invalid(obj, "connection", f"to {kind.size} units", f"to the {size} units of {connection.post}", "check its shape")
+
+
+def _check_delays(obj: str, delays: Delays | SynapticDelays, kind: ConnectionKind, below: int) -> int:
+    """-> the units that weights are from."""
+    if delays.n_units != below:
+        raise invalid(obj, "delays", f"of {delays.n_units} units", f"of the {below} units below", "make them with Delays.of")
+    if isinstance(delays, SynapticDelays) and (isinstance(kind, Convolution) or len(delays.steps) != kind.synapse_count):
+        found, limit = f"of {len(delays.steps)} synapses", f"of an all-to-all connection's {kind.synapse_count}"
+        raise invalid(obj, "delays", found, limit, "give one for each weight, or Delays, which convolutions take too")
+    return delays.n_seen
 
 
 def _check_size(obj: str, value: object, least: int = 1) -> None:

@@ -19,7 +19,7 @@ from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import invalid
 from tp_lava.graph import names
 from tp_lava.graph.connections import AllToAll, Convolution
-from tp_lava.graph.delays import Delays
+from tp_lava.graph.delays import delays_of
 from tp_lava.graph.pooling import Mode, Pair, Pool2d
 from tp_lava.graph.standardisation import Standardisation
 from tp_lava.numbers import Format, seed_key
@@ -34,7 +34,7 @@ _One = int | tuple[int, int]
 class Neurons:
     """What a layer says of its population: neuron, trace_decay: None takes the network's; recurrent: fed back one step later;
     gain: blank weights are uniform in +-gain / sqrt(fan-in); standardised: of the weights into it, True takes the published one;
-    delays: of what comes from below, in steps, see Delays.of; copies are so many times the channels.
+    delays: of what comes from below, in steps, see Delays.of, of dense layers SynapticDelays too; copies are so many times the channels.
     """
 
     _: KW_ONLY
@@ -163,8 +163,8 @@ def sequential(
         if not isinstance(layer, Neurons):
             limit = "Conv2d, LocalConv2d, Dense, MaxPool2d, SumPool2d, AvgPool2d, AdaptiveAvgPool2d or Flatten"
             raise invalid("Network.sequential", f"layers[{place}]", repr(layer)[:60], limit, "use tpl.Conv2d(16, 3), for example")
-        delays = None if layer.delays is None else Delays.of(layer.delays, prod(shape))
-        kind, number = layer.kind((shape[0] * (delays.copies if delays else 1), *shape[1:])), len(populations)
+        delays = None if layer.delays is None else delays_of(layer.delays, prod(shape))
+        kind, number = layer.kind((shape[0] * (delays.n_seen // delays.n_units if delays else 1), *shape[1:])), len(populations)
         if pooling and not isinstance(kind, Convolution):
             raise invalid("Network.sequential", "layers[0]", "a pooling of the input", "followed by a convolution", "pool the recordings")
         kind = replace(kind, pooling=pooling) if isinstance(kind, Convolution) else kind

@@ -32,6 +32,7 @@ from tp_lava.circuit import (
     UpdateWeights,
 )
 from tp_lava.circuit.operations import INPUT_VALUES, Conditional, events_of
+from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.names import INPUT
 from tp_lava.ranges.evaluator import Evaluator
 from tp_lava.ranges.intervals import NAME, Array, Interval, corners
@@ -198,6 +199,11 @@ class IntervalAnalysis:
             found = convolved(o.kind, held, sent)
         elif o.events in self._one_hot:
             found = held.collapsed(0)
+        elif o.offsets:
+            delays = self.circuit.network.connection(o.owner.name).delays
+            assert isinstance(delays, SynapticDelays)
+            products = corners(held, sent.map(lambda bound: bound[delays.units.T])).or_zero()
+            found = products.map(lambda bound: bound.sum(axis=0, keepdims=True))
         else:
             products = corners(held, sent.map(lambda bound: bound[:, np.newaxis])).or_zero()
             found = products.map(lambda bound: bound.sum(axis=0, keepdims=True))

@@ -16,6 +16,7 @@ from torch.nn.functional import conv2d, linear, unfold
 from torch.nn.grad import conv2d_weight
 
 from tp_lava.graph.connections import AllToAll, Convolution
+from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.network import Connection
 from tp_lava.torch.pooling import Pooling
 from tp_lava.torch.standardisation import standardised
@@ -34,6 +35,8 @@ class Delivery:
     def of(connection: Connection, weights: nn.Parameter) -> Delivery:
         """Of the connection's kind."""
         kind = connection.kind
+        if isinstance(connection.delays, SynapticDelays):
+            return _Reached(connection, weights)
         if isinstance(kind, AllToAll):
             return _Dense(connection, weights)
         return (_Convolved if kind.shared else _Local)(connection, weights)
@@ -61,6 +64,26 @@ class _Dense(Delivery):
     def learn(self, gradients: Gradients, post: Tensor, pre: Tensor) -> None:
         """See Delivery."""
         gradients.add_product(self.name, post, pre)
+
+
+class _Reached(Delivery):
+    """All-to-all, of delayed units, each of which has the synapses of its delay."""
+
+    def __init__(self, connection: Connection, weights: nn.Parameter) -> None:
+        super().__init__(connection, weights)
+        assert isinstance(connection.delays, SynapticDelays)
+        units, self._copies = torch.tensor(connection.delays.units), connection.delays.copies
+        self._mask = torch.zeros(len(units), connection.delays.n_delayed, dtype=weights.dtype, device=weights.device)
+        self._mask.scatter_(1, units.to(weights.device), 1.0)
+
+    def drive(self, x: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
+        """See Delivery."""
+        return linear(x, values.repeat(1, self._copies) * self._mask, bias)
+
+    def learn(self, gradients: Gradients, post: Tensor, pre: Tensor) -> None:
+        """See Delivery."""
+        products = (post.T @ pre) * self._mask
+        gradients.add(self.name, products.reshape(len(products), self._copies, -1).sum(dim=1))
 
 
 class _Convolved(Delivery):

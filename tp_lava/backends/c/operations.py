@@ -120,8 +120,11 @@ class OperationRenderer:
         weights, (active, count, size) = self.members[o.weights], self._lists(o.events)
         types = {"weight": weights.type, "count": REGISTER if count == "&count" else self._unit}
         value = self.members[o.values].type if o.values else ""
-        function = self.functions.helper("accumulate", **types, value=value, kind=o.kind)
-        arrays = [weights.where, *([self._at(o.values)] if o.values else []), active]
+        tables = {name: buffer for name, buffer in (("offsets", o.offsets), ("targets", o.targets)) if buffer}
+        types |= {name: self.members[buffer].type for name, buffer in tables.items()}
+        below = weights.shape[0] if tables else 0
+        function = self.functions.helper("accumulate", **types, value=value, kind=o.kind, below=below)
+        arrays = [weights.where, *(self._at(buffer) for buffer in (*tables.values(), *([o.values] if o.values else []))), active]
         return [f"{function}({', '.join(arrays)}, {size}, {count}, {self._rows(o.into)}, {self._at(o.into)}, {self._row_size(o.into)});"]
 
     def _pool(self, o: Pool) -> list[str]:
@@ -194,12 +197,34 @@ class OperationRenderer:
         _check_bound_once(o)
         if o.kind is not None:
             return self._update_local(o, o.kind)
+        if o.offsets:
+            return self._update_reached(o)
         pre, post = (self._sizes[axis] for axis in self._buffers[o.weights].axes)
         arguments = {f"p_{port}": self._element(o, port, buffer) for port, buffer in o.bindings} | {"n_n": str(post)}
         self._reserve(o.program, {"n": post})
         key = f"mix(mix(base, {o.random_stream}u), (uint32_t)(r * {pre} + i))"
         call = self._call(o.program, self._types(o), arguments, key)
         return self._for_active(self._rows(o.third_factor), [call], events=o.events, trace=o.trace, units=pre)
+
+    def _update_reached(self, o: UpdateWeights) -> list[str]:
+        """The same of the synapses that each delayed unit i has: scratch holds their weights and third factors."""
+        below, post = self.members[o.weights].shape
+        units, bound, weight = self.members[o.offsets].cells - 1, dict(o.bindings), self.members[o.weights]
+        own = sum(prod({"n": post}[axis] for axis in scratch.axes) for scratch in scratch_of(o.program))
+        self.scratch = max(self.scratch, own + 2 * post)
+        held, posts = f"s->work.scratch + {own}", f"s->work.scratch + {own + post}"
+        arguments = {"p_weight": held, "p_y1": posts, "n_n": "n"}
+        arguments |= {"p_x1": f"{self._at(bound['x1'])} + r * {units} + i"} if "x1" in bound else {}
+        third = f"{self._at(o.third_factor)}[r * {post} + {self._at(o.targets)}[first + k]]"
+        at = f"{weight.where}[i % {below} * {post} + {self._at(o.targets)}[first + k]]"
+        key = f"mix(mix(base, {o.random_stream}u), (uint32_t)(r * {units} + i))"
+        lines = [
+            f"const int32_t first = {self._at(o.offsets)}[i], n = {self._at(o.offsets)}[i + 1] - first;",
+            f"for (int32_t k = 0; k < n; ++k) {{ ({held})[k] = {at}; ({posts})[k] = {third}; }}",
+            self._call(o.program, self._types(o) | {"weight": REGISTER, "y1": REGISTER}, arguments, key),
+            f"for (int32_t k = 0; k < n; ++k) {{ {at} = {self._cast(o.weights)}({held})[k]; }}",
+        ]
+        return self._for_active(self._rows(o.third_factor), lines, events=o.events, trace=o.trace, units=units)
 
     def _element(self, o: UpdateWeights, port: str, name: str) -> str:
         """What the program sees of a port's buffer, for row r and presynaptic unit i."""

@@ -182,7 +182,7 @@ class _Counter(StepByStep):
     def accumulate(self, o: Accumulate) -> None:
         """Sums that a connection pools first are synapses of the units below them."""
         units = self._unpooled(o.events) if o.kind and o.kind.pooling else self._events(o.events)
-        self._at(o.into)[self._kind("synaptic", o.into)] += sum(self._synapses(o.weights, o.kind, active) for active in units)
+        self._at(o.into)[self._kind("synaptic", o.into)] += sum(self._synapses(o, active) for active in units)
 
     def list_events(self, o: ListEvents) -> None:
         """What is pooled is counted there, and a connection's own poolings are nobody's spikes."""
@@ -207,6 +207,9 @@ class _Counter(StepByStep):
             return
         n_pre, width = self._in_use.shape(o.weights)
         active = self._active(o)
+        if o.offsets:
+            self._of(o)["updates"] += sum(self._delayed(o, units) for units in active or ())
+            return
         units = n_pre * self._in_use.shape(o.third_factor)[0] if active is None else sum(map(len, active))
         self._of(o)["updates"] += units * width
 
@@ -258,9 +261,15 @@ class _Counter(StepByStep):
             buffer = self._sources[buffer]
         return self._active_in(buffer)
 
-    def _synapses(self, weights: str, kind: Convolution | None, units: np.ndarray) -> int:
+    def _synapses(self, o: Accumulate, units: np.ndarray) -> int:
         """Synapses of some units."""
-        return _reach(kind).fans(units) if kind else len(units) * self.circuit.shape(weights)[1]
+        if o.offsets:
+            return self._delayed(o, units)
+        return _reach(o.kind).fans(units) if o.kind else len(units) * self.circuit.shape(o.weights)[1]
+
+    def _delayed(self, o: Accumulate | UpdateWeights, units: np.ndarray) -> int:
+        """Those of some delayed units, where synapses have delays of their own."""
+        return int(np.diff(self._memory[o.offsets])[units].sum())
 
     def _learned(self, o: UpdateWeights | AccumulateProducts, kind: Convolution) -> int:
         """Weights of a convolution that active units, pooled by it or not, change."""

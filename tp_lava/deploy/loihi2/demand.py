@@ -276,7 +276,7 @@ def _connection(circuit: Circuit, name: str, deliveries: list[Accumulate]) -> Co
     return ConnectionDemand(
         name=name,
         source=source,
-        units=circuit.sizes[seen],
+        units=circuit.sizes[source if deliveries[0].offsets else seen],
         rows=sum(circuit.shape(o.into)[0] for o in deliveries),
         bits=format_of(buffers[name]).bits + (MOST_STEPS.bit_length() if delays else 0),
         plastic=any(isinstance(o, UpdateWeights | AccumulateProducts) for o in circuit.of(plasticity)),
@@ -284,7 +284,7 @@ def _connection(circuit: Circuit, name: str, deliveries: list[Accumulate]) -> Co
         state_bits=sum(format_of(buffers[b]).bits for b in states),
         traces=sum(b.role == "state" and b.axes == (SAMPLES, arriving) for b in circuit.owned(plasticity)),
         reach=Reach.of(kind) if kind else None,
-        copies=delays[0].copies if delays else 1,
+        copies=delays[0].copies if delays and not deliveries[0].offsets else 1,
     )
 
 
