@@ -85,7 +85,7 @@ def run_layer(network: Network, layer: ChainLayer, formats: Formats, below: Arra
     steps, rows, _ = below.shape
     owners = Owner("population", layer.name), *(Owner("connection", connection.name) for connection in layer.connections)
     part = _Part(network, formats, rows, owners)
-    decay = part.real(names.of(layer.name, "decay")) if layer.neuron.decay < 1 else 1.0
+    decay = part.real(names.of(layer.name, "decay")) if layer.neuron.leaks else 1.0
     spikes, largest, pooled = np.zeros((steps, rows, layer.size), bool), 0.0, names.of(layer.name, "output")
     sent = np.zeros((steps, rows, layer.population.output_size), part.memory[pooled].dtype) if layer.population.pooling else spikes
     for step in range(steps):
@@ -143,7 +143,7 @@ class _Part:
 def _drive(part: _Part, network: Network, layer: ChainLayer) -> Array | float:
     """What this step added to the membranes: the synaptic current, or what arrived, and the biases."""
     neuron, current = layer.neuron, names.of(layer.name, "current")
-    if neuron.current_decay > 0:
+    if neuron.has_current:
         return part.real(current) + (part.real(layer.population.bias) if neuron.bias_to == "membrane" else 0.0)
     arrived = [part.real(names.of(layer.name, names.arriving_at(connection, network))) for connection in layer.connections]
     return sum(arrived) + part.real(layer.population.bias)

@@ -45,7 +45,7 @@ class NeuronForm:
             np.asarray(feedback, np.float64),
             0.0 if bias is None else float(bias[neuron]),
             trial.membranes[number][:, neuron],
-            form.constants[number],
+            {attr: float(values[neuron]) for attr, values in form.constants[number].items()},
             layer.neuron.bias_to == "current",
             layer.neuron.reset == "zero",
         )
@@ -80,14 +80,15 @@ def sent(population: Population, spikes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Replay:
-    """before_reset: (a, b) membranes of the step, before reset; terms: what brings their difference; largest: (a, b) |membrane|
-    before saturation, in any step so far; shares: weights' term by (unit below, recurrent unit).
+    """before_reset, threshold: (a, b) of the step, the membranes before reset; terms: what brings their difference; largest: (a, b)
+    |membrane| before saturation, in any step so far; shares: weights' term by (unit below, recurrent unit).
     """
 
     before_reset: tuple[float, float]
     terms: Mapping[str, float]
     largest: tuple[float, float]
     shares: tuple[np.ndarray, np.ndarray]
+    threshold: tuple[float, float]
 
     @property
     def rest(self) -> float:
@@ -132,4 +133,5 @@ def replay(a: NeuronForm, b: NeuronForm, below: np.ndarray, back: np.ndarray, ow
                 shares = [np.zeros_like(a.w), np.zeros_like(a.r)]
             else:
                 term["reset"] -= jumps[0] - jumps[1]
-    return Replay((pre[0], pre[1]), term, (largest[0], largest[1]), (shares[0], shares[1]))
+    threshold = a.constants["threshold"], b.constants["threshold"]
+    return Replay((pre[0], pre[1]), term, (largest[0], largest[1]), (shares[0], shares[1]), threshold)

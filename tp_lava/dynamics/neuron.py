@@ -7,6 +7,8 @@
     e[t]   = trace_decay * e[t-1] + s[t]                 spike trace
     psi[t] = surrogate(pre - threshold)
 
+Decays, threshold and reset_by are numbers, or one number a neuron (see parameters.py).
+
 Fixed point: decays multiply with 12 bits and round toward zero, membrane and current saturate at 24 bits,
 as Loihi's and Lava's bit-accurate LIF do; see numbers.py for the widths.
 """
@@ -17,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Literal, get_args
 
-from tp_lava.checks import is_number
+from tp_lava.dynamics.parameters import Parameter, as_parameter, axes_of, check_decay, check_parameter, highest, lowest
 from tp_lava.dynamics.program import Program
 from tp_lava.dynamics.surrogate import ArcTan, Surrogate, pseudo_derivative
 from tp_lava.dynamics.symbols import Symbol, Tracer, absolute, fit, saturate, select, spike
@@ -29,6 +31,7 @@ FADED = 2.0**-20  # of a spike
 COMPARISONS = (">=", ">")
 RESETS = ("subtract", "zero")
 BIASED = ("membrane", "current")
+PER_NEURON = ("decay", "threshold", "current_decay", "reset_by")  # options that may have one number a neuron
 
 
 @dataclass(frozen=True)
@@ -38,25 +41,26 @@ class LIF:
     decay: membrane factor per step, [0, 1] (1: integrate and fire); threshold: > 0; comparison: ">=" or ">"; reset:
     "subtract" or "zero"; current_decay: synaptic current factor per step, [0, 1); surrogate: ArcTan(), Triangle() or
     FastSigmoid(); reset_by: > 0, what a spike subtracts (None: the threshold); bias_to: "membrane" or "current".
-    Raises InvalidValueError.
+    decay, threshold, current_decay and reset_by: one number, or one a neuron, of maps also one a channel: a tuple, list or array,
+    kept as a tuple in C order. Raises InvalidValueError.
     Source: arXiv 2509.13053 (TP), arXiv 2502.01837 (TESS).
     """
 
-    decay: float = 0.98
-    threshold: float = 1.0
+    decay: Parameter = 0.98
+    threshold: Parameter = 1.0
     comparison: Literal[">=", ">"] = ">="
     reset: Literal["subtract", "zero"] = "subtract"
-    current_decay: float = 0.0
+    current_decay: Parameter = 0.0
     surrogate: Surrogate = field(default_factory=ArcTan)
-    reset_by: float | None = None
+    reset_by: Parameter | None = None
     bias_to: Literal["membrane", "current"] = "membrane"
 
     def __post_init__(self) -> None:
-        if not is_number(self.decay, 0) or self.decay > 1:
-            raise invalid("LIF", "decay", self.decay, "a number in [0, 1]", "a time constant tau gives exp(-1 / tau)")
+        for name in PER_NEURON:
+            object.__setattr__(self, name, as_parameter(getattr(self, name)))
+        check_parameter("LIF", "decay", self.decay, "in [0, 1]", lambda decay: 0 <= decay <= 1, "a time constant tau gives exp(-1 / tau)")
         check_decay("LIF", "current_decay", self.current_decay)
-        if not is_number(self.threshold) or self.threshold <= 0:
-            raise invalid("LIF", "threshold", self.threshold, "a number > 0", "use for example threshold=1.0")
+        check_parameter("LIF", "threshold", self.threshold, "> 0", lambda threshold: threshold > 0, "use for example threshold=1.0")
         if self.comparison not in COMPARISONS:
             raise invalid("LIF", "comparison", repr(self.comparison), '">=" or ">"', 'TP uses ">=", Lava and SLAYER ">"')
         if self.reset not in RESETS:
@@ -66,9 +70,21 @@ class LIF:
             raise invalid("LIF", "surrogate", repr(self.surrogate), limit, "use for example surrogate=ArcTan()")
         if self.bias_to not in BIASED:
             raise invalid("LIF", "bias_to", repr(self.bias_to), '"membrane" or "current"', "Lava's LIF adds it to the membrane")
-        if self.reset_by is not None and (not is_number(self.reset_by) or self.reset_by <= 0 or self.reset != "subtract"):
-            found = f'{self.reset_by!r} with reset "{self.reset}"'
-            raise invalid("LIF", "reset_by", found, 'a number > 0 with reset "subtract"', "leave it out to subtract the threshold")
+        if self.reset_by is not None:
+            limit, remedy = '> 0 with reset "subtract"', "leave it out to subtract the threshold"
+            if self.reset != "subtract":
+                raise invalid("LIF", "reset_by", f'{self.reset_by!r} with reset "{self.reset}"', f"a number {limit}", remedy)
+            check_parameter("LIF", "reset_by", self.reset_by, limit, lambda amount: amount > 0, remedy)
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the membrane of any neuron decays."""
+        return lowest(self.decay) < 1
+
+    @property
+    def has_current(self) -> bool:
+        """Whether any neuron has a synaptic current that outlasts a step."""
+        return highest(self.current_decay) > 0
 
 
 def check_knows(neuron: LIF, known: frozenset[str], form: str) -> None:
@@ -82,12 +98,6 @@ def check_knows(neuron: LIF, known: frozenset[str], form: str) -> None:
         if option.name not in known and value != default:
             limit = "left out" if default is MISSING else f"left at {default!r}"
             raise invalid(form, f"neuron.{option.name}", repr(value), limit, "use the engine")
-
-
-def check_decay(obj: str, attr: str, value: object) -> None:
-    """Refuse a decay factor outside [0, 1)."""
-    if not is_number(value, 0, 1):
-        raise invalid(obj, attr, value, "a number in [0, 1)", "a time constant tau gives exp(-1 / tau)")
 
 
 @dataclass(frozen=True)
@@ -126,17 +136,23 @@ def neuron_program(
     bias: bool = False,
     surrogate: bool = True,
     traces: bool = True,
+    trace_decay: Parameter = 0.0,
     name: str = "lif",
 ) -> Program:
     """The LIF program of a population over axes (row, n): a row is one sample or one stream.
 
     inputs: input port -> format of its accumulated weights (None in a real program); formats: None for a
-    real program; traces: it keeps spike traces. Ports: the inputs, parameters threshold,
-    trace_decay (decay, current_decay, reset_by, bias (n)), states membrane, trace (current), outputs spike (surrogate).
+    real program; traces: it keeps spike traces; trace_decay: theirs, of which only counts whether there is one a neuron. Ports: the
+    inputs, parameters threshold, trace_decay (decay, current_decay, reset_by), over (n) where there is one a neuron, (bias (n)),
+    states membrane, trace (current), outputs spike (surrogate).
     """
     fixed = formats is not None
     t = Tracer(name, fixed=fixed, axes={"row": 1, "n": 1})
     per_neuron, membrane_format = ("row", "n"), formats.membrane if formats else None
+
+    def parameter(name: str, value: Parameter, format: Format | None) -> Symbol:
+        return t.read(name, "parameter", axes_of(value), format)
+
     drive = None
     for port, format in inputs.items():
         arriving = _within_register(t.read(port, "input", per_neuron, format), membrane_format)
@@ -145,22 +161,22 @@ def neuron_program(
     filtered = bias and neuron.bias_to == "current"
     if filtered:
         drive = drive + t.read("bias", "parameter", ("n",), membrane_format)
-    if neuron.current_decay > 0:
+    if neuron.has_current:
         current = t.read("current", "state", per_neuron, membrane_format)
-        drive = saturate(current * t.read("current_decay", "parameter", (), DECAY) + drive, membrane_format)
+        drive = saturate(current * parameter("current_decay", neuron.current_decay, DECAY) + drive, membrane_format)
         t.write("current", drive)
     if bias and not filtered:
         drive = drive + t.read("bias", "parameter", ("n",), membrane_format)
     membrane = t.read("membrane", "state", per_neuron, membrane_format)
-    leaked = membrane if neuron.decay == 1 else membrane * t.read("decay", "parameter", (), DECAY)
-    threshold = t.read("threshold", "parameter", (), membrane_format)
-    reset_by = None if neuron.reset_by is None else t.read("reset_by", "parameter", (), membrane_format)
+    leaked = membrane * parameter("decay", neuron.decay, DECAY) if neuron.leaks else membrane
+    threshold = parameter("threshold", neuron.threshold, membrane_format)
+    reset_by = None if neuron.reset_by is None else parameter("reset_by", neuron.reset_by, membrane_format)
     after, spiked, excess = leaky_integrate_and_fire(neuron, leaked, drive, threshold, reset_by, membrane_format)
     event = spike(spiked)
     t.write("membrane", after)
     if traces:
         trace = t.read("trace", "state", per_neuron, formats.trace if formats else None)
-        t.write("trace", spike_trace(trace, event, t.read("trace_decay", "parameter", (), DECAY)))
+        t.write("trace", spike_trace(trace, event, parameter("trace_decay", trace_decay, DECAY)))
     t.write("spike", event, per_neuron, Format(1, 0, signed=False))
     if surrogate:
         psi = pseudo_derivative(neuron.surrogate, excess)
@@ -177,11 +193,18 @@ def _within_register(arriving: Symbol, membrane: Format | None) -> Symbol:
 
 
 def trace_program(
-    format: Format | None = None, name: str = "trace", *, fades: bool = False, event: Format | None = None, signed: bool = False
+    format: Format | None = None,
+    name: str = "trace",
+    *,
+    fades: bool = False,
+    event: Format | None = None,
+    signed: bool = False,
+    decay: Parameter = 0.0,
 ) -> Program:
     """A spike trace alone, over axes (row, n): ports spike (input), trace (state), trace_decay (parameter).
 
-    event: format of what spikes, 0 or 1 if it is not given; signed: it may be negative.
+    event: format of what spikes, 0 or 1 if it is not given; signed: it may be negative; decay: of which only counts whether there is
+    one a neuron, which trace_decay has over (n) then.
     fades: a real trace below FADED becomes zero, as a fixed one does below its resolution: so that a synapse whose neuron
     has long been silent costs nothing.
     """
@@ -189,7 +212,7 @@ def trace_program(
     spikes = t.read("spike", "input", ("row", "n"), event or Format(1, 0, signed=False))
     arriving = fit(spikes, Format(REGISTER_BITS - 1, format.frac)) if format and event else spikes
     trace = t.read("trace", "state", ("row", "n"), format)
-    after = spike_trace(trace, arriving, t.read("trace_decay", "parameter", (), DECAY))
+    after = spike_trace(trace, arriving, t.read("trace_decay", "parameter", axes_of(decay), DECAY))
     t.write("trace", _faded(after, signed=signed) if fades and not t.fixed else after)
     return t.program()
 
