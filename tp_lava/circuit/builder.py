@@ -272,8 +272,9 @@ class Builder:
 
     def _neurons(self, path: Path, bindings: dict[str, str], inputs: Mapping[str, Format | None], surrogate: bool) -> None:
         population = path.population
-        membrane, trace = (self.format(names.of(population.name, local)) for local in ("membrane", "trace"))
-        formats = NeuronFormats(membrane, trace) if membrane and trace else None
+        local = ("membrane", "trace", "adaptation", "adaptation_trace")
+        membrane, trace, *adaptation = (self.format(names.of(population.name, each)) for each in local)
+        formats = NeuronFormats(membrane, trace, *adaptation) if membrane and trace else None
         bias = self.network.has_bias(population)
         program = neuron_program(
             population.neuron,

@@ -247,7 +247,12 @@ def _population_formats(
     if is_per_neuron(neuron.threshold):
         _check_membrane(name, lowest(neuron.threshold), membrane, finest)
     trace = _trace_format(sent_format(network, name).largest, population.trace_decay)
-    return {names.of(name, "membrane"): membrane, names.of(name, "trace"): trace, population.bias: membrane} | sums
+    held = {names.of(name, "membrane"): membrane, names.of(name, "trace"): trace, population.bias: membrane}
+    if neuron.adapts:
+        quantise_decay(highest(neuron.adaptation_decay), f"{name}.adaptation_decay")
+        held[names.of(name, "adaptation")] = scale_format(highest(neuron.adaptation))
+        held[names.of(name, "adaptation_trace")] = _trace_format(SPIKE.largest, neuron.adaptation_decay)
+    return held | sums
 
 
 def _trace_format(event: float, decay: Parameter) -> Format:

@@ -127,7 +127,8 @@ class _Comparison:
             current = current_decay * current + weights[step]
             total = decay * total + drift + each + slips["decay"] * largest
             allowed[step] = total
-        return allowed
+        refractory = max(float(steps.max()) for steps in pair.constants(number, "refractory")) > 0
+        return np.maximum.accumulate(allowed) if refractory else allowed  # a membrane that waits keeps what it had
 
     def _arriving(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(T,) each: the most that rounding of weights brings to an input in a step, and the most that arrives."""

@@ -60,8 +60,11 @@ class _Difference:
         return ""
 
     def _options(self) -> str:
-        """Another comparison or another kind of reset, where that decides here."""
+        """Another comparison, kind of reset or refractory time, where that decides here."""
         one, other = self._neurons
+        if self.seen.waits[0] != self.seen.waits[1]:
+            a, b = self._held("refractory")
+            return f"different refractory times: {a:.0f} and {b:.0f} steps"
         near = FLOAT_ROUNDING * max(self.seen.threshold) + sum(resolutions(self.pair.membranes(self.number)))
         if self.spiked[0] != self.spiked[1] and one.comparison != other.comparison and self._margin <= near:
             return f'different comparison: "{one.comparison}" and "{other.comparison}", and the membrane meets the threshold'
@@ -122,12 +125,23 @@ class _Difference:
 
     def _threshold(self, attr: str) -> str:
         a, b = self._held(attr)
+        if attr == "threshold" and self.seen.threshold != (a, b):
+            return self._adaptation()
         if attr == "reset_by" and all(neuron.reset_by is None for neuron in self._neurons):
             attr = "threshold"  # is what a spike subtracts
         what = "threshold" if attr == "threshold" else "amount subtracted by a spike"
         if abs(a - b) <= sum(resolutions(self.pair.membranes(self.number))) / 2 + 1e-7:
             return f"rounding of the {what}: {a:.9g} and {b:.9g}"
         return f"different {what}{'s' if attr == 'threshold' else ''}: {a:.6g} and {b:.6g}"
+
+    def _adaptation(self) -> str:
+        """Why a threshold that has risen differs."""
+        for attr in ("threshold", "adaptation", "adaptation_decay"):
+            a, b = self._asked(0, attr), self._asked(1, attr)
+            if a != b:
+                return f"different {attr.replace('_', ' ')}s: {a:.6g} and {b:.6g}"
+        a, b = self.seen.threshold
+        return f"rounding of the threshold's adaptation: {a:.9g} and {b:.9g}"
 
     def _rounding(self) -> str:
         """What no parameter explains."""

@@ -13,7 +13,7 @@ import numpy as np
 from tp_lava.circuit import names
 from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan
 from tp_lava.data.events import Events
-from tp_lava.dynamics.neuron import check_knows
+from tp_lava.dynamics.neuron import PER_NEURON, check_knows
 from tp_lava.dynamics.parameters import spread
 from tp_lava.errors import invalid
 from tp_lava.graph.chain import ChainLayer, chain_of
@@ -23,8 +23,7 @@ from tp_lava.lava.running import connected_processes
 from tp_lava.learner import Learner
 from tp_lava.quantisation import Quantised
 
-_CONSTANTS = ("decay", "current_decay", "threshold", "reset_by")
-_KNOWN = frozenset({*_CONSTANTS, "comparison", "reset", "surrogate", "bias_to"})
+_KNOWN = frozenset({*PER_NEURON, "comparison", "reset", "surrogate", "bias_to"})
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class NetworkForm(ABC):
 
     def _constants(self, layer: ChainLayer) -> dict[str, np.ndarray]:
         """As asked for, or held; a spike subtracts the threshold, as it is held, unless something else is said."""
-        held = {attr: self._held(layer, attr) for attr in _CONSTANTS}
+        held = {attr: self._held(layer, attr) for attr in PER_NEURON}
         constants = {attr: np.broadcast_to(value, layer.size) for attr, value in held.items() if value is not None}
         return {"reset_by": constants["threshold"], **constants}
 

@@ -14,7 +14,7 @@ from tp_lava.backends.layerwise import Batch, LayerRun, simulate
 from tp_lava.circuit import names
 from tp_lava.circuit.formats import REAL, Formats
 from tp_lava.data.events import Events
-from tp_lava.dynamics.neuron import check_knows
+from tp_lava.dynamics.neuron import PER_NEURON, check_knows
 from tp_lava.dynamics.parameters import Parameter, lowest
 from tp_lava.graph.chain import ChainLayer, chain_of
 from tp_lava.graph.network import Network
@@ -26,7 +26,7 @@ from tp_lava.tables import as_text
 
 SATURATED = 0.95  # share of steps in which a saturated neuron spikes
 _ROWS = 32  # samples simulated side by side
-_KNOWN = frozenset({"decay", "threshold", "comparison", "reset", "current_decay", "surrogate", "reset_by", "bias_to"})
+_KNOWN = frozenset({*PER_NEURON, "comparison", "reset", "surrogate", "bias_to"})
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,7 @@ class _Tally:
         neuron, threshold = layer.neuron, lowest(layer.neuron.threshold)
         mantissa = int(membrane.quantise(threshold))
         decays = {"decay": neuron.decay, "current_decay": neuron.current_decay, "trace_decay": layer.population.trace_decay}
+        decays |= {"adaptation_decay": neuron.adaptation_decay} if neuron.adapts else {}
         return LayerReport(
             name=layer.name,
             neurons=layer.size,
