@@ -1,6 +1,5 @@
 """Random neurons with every option, and a second formula of what they do, one neuron at a time."""
 
-
 import tp_lava as tpl
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from tp_lava.convert.maps import Connection, combined, leading_poolings
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Map, Neurons, Pooling, Source, Spiking, Stage, stage_of
 from tp_lava.convert.values import Shape, extent, per_unit, refuse
 from tp_lava.dynamics.neuron import LIF
-from tp_lava.dynamics.parameters import Parameter, is_per_neuron, spread
+from tp_lava.dynamics.parameters import Parameter, is_per_neuron
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT, READOUT_BIAS, bias, hidden, recurrent
 from tp_lava.graph.network import Layer, Network
@@ -111,25 +112,17 @@ class _Assembly:
             self.weights[bias(number)] = biases
         if spiking.feedback is not None:
             self.weights[recurrent(number)] = np.asarray(np.asarray(spiking.feedback) * factor[:, np.newaxis], np.float32)
-        lif = LIF(
-            decay=_parameter(connection.shape, spiking.decay),
-            threshold=_parameter(connection.shape, threshold),
-            comparison=spiking.comparison,
-            reset=spiking.reset,
-            current_decay=_parameter(connection.shape, spiking.current_decay),
-            reset_by=_reset_by(spiking, connection.shape, factor, threshold),
-            surrogate=spiking.surrogate,
-            bias_to="current" if is_filtered else "membrane",
-        )
-        self.layers.append(Layer(len(factor), lif, self._trace_decay(spiking, lif), spiking.feedback is not None, connection.spatial))
+        lif = _lif(spiking, connection, factor, threshold, "current" if is_filtered else "membrane")
+        trace_decay = self._trace_decay(spiking, lif, connection)
+        self.layers.append(Layer(len(factor), lif, trace_decay, spiking.feedback is not None, connection.spatial))
         self.shape_below, self.maps = connection.shape, []
 
-    def _trace_decay(self, spiking: Spiking, lif: LIF) -> Parameter:
+    def _trace_decay(self, spiking: Spiking, lif: LIF, connection: Connection) -> Parameter:
         """The caller's, the source's, or each membrane's own."""
         if self.trace_decay is not None:
             return self.trace_decay
         if spiking.trace_decay is not None:
-            return _parameter(self.shape, spiking.trace_decay)
+            return _parameter(connection, _flat(spiking, "trace_decay", connection.shape))
         each = lif.decay if isinstance(lif.decay, tuple) else (lif.decay,)
         decays = tuple(decay if 0 < decay < 1 else _TRACE_DECAY for decay in each)
         return decays if isinstance(lif.decay, tuple) else decays[0]
@@ -230,24 +223,37 @@ def _biases(spiking: Spiking, connection: Connection, factor: np.ndarray) -> tup
     return np.asarray(of_current + of_membrane, np.float32), is_filtered
 
 
-def _reset_by(spiking: Spiking, shape: Shape, factor: np.ndarray, threshold: np.ndarray) -> Parameter | None:
-    if spiking.reset_by is None or spiking.reset != "subtract":
-        return None
-    amount = _parameter(shape, _flat(spiking, "reset_by", shape) * factor)
-    same = np.isclose(spread(amount, shape), threshold, rtol=1e-7, atol=0).all()
-    return None if same else amount
+def _lif(
+    spiking: Spiking, connection: Connection, factor: np.ndarray, threshold: np.ndarray, bias_to: Literal["membrane", "current"]
+) -> LIF:
+    """The neuron of a layer. factor: of its resets and adaptation, (n,); threshold: in its units, (n,)."""
+    reset_by = None
+    if spiking.reset_by is not None and spiking.reset == "subtract":
+        amount = _flat(spiking, "reset_by", connection.shape) * factor
+        reset_by = None if np.isclose(amount, threshold, rtol=1e-7, atol=0).all() else _parameter(connection, amount)
+    names = ("decay", "current_decay", "adaptation_decay", "refractory")
+    numbers: dict[str, Any] = {name: _parameter(connection, _flat(spiking, name, connection.shape)) for name in names}
+    return LIF(
+        threshold=_parameter(connection, threshold),
+        comparison=spiking.comparison,
+        reset=spiking.reset,
+        reset_by=reset_by,
+        surrogate=spiking.surrogate,
+        bias_to=bias_to,
+        adaptation=_parameter(connection, _flat(spiking, "adaptation", connection.shape) * factor),
+        **numbers,
+    )
 
 
-def _parameter(shape: Shape, value: float | np.ndarray) -> Parameter:
-    """A parameter of a population of this shape as one number where all are the same, else as one a channel or one a neuron."""
-    array = np.asarray(value, np.float64).ravel()
-    low, high = float(array.min()), float(array.max())
+def _parameter(connection: Connection, value: np.ndarray) -> Parameter:
+    """Numbers of a connection's neurons, (n,), as one where all are the same, else as one a channel or one a neuron."""
+    low, high = float(value.min()), float(value.max())
     if np.isclose(low, high, rtol=1e-6, atol=0):
         return low
-    channels = array.reshape(shape[0], -1)
-    if len(shape) == 3 and not np.ptp(channels, axis=1).any():
-        array = channels[:, 0]
-    return tuple(array.tolist())
+    channels = value.reshape(connection.shape[0], -1)
+    if connection.spatial is not None and not np.ptp(channels, axis=1).any():
+        value = channels[:, 0]
+    return tuple(value.tolist())
 
 
 def _by_channel(value: Parameter, shape: Shape) -> Parameter:

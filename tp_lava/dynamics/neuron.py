@@ -82,6 +82,8 @@ class LIF:
         check_decay("LIF", "adaptation_decay", self.adaptation_decay)
         limit, remedy = f"of whole steps, 0..{LONGEST_REFRACTORY}", "use for example refractory=2"
         check_parameter("LIF", "refractory", self.refractory, limit, lambda steps: steps in range(LONGEST_REFRACTORY + 1), remedy)
+        whole = tuple(map(int, self.refractory)) if isinstance(self.refractory, tuple) else int(self.refractory)
+        object.__setattr__(self, "refractory", whole)
         if self.comparison not in COMPARISONS:
             raise invalid("LIF", "comparison", repr(self.comparison), '">=" or ">"', 'TP uses ">=", Lava and SLAYER ">"')
         if self.reset not in RESETS:
