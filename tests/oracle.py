@@ -40,7 +40,7 @@ class OracleTP:
         one_hot, label_trace = np.eye(self.n_classes)[streams], np.zeros((len(streams), self.n_classes))
         score = np.zeros((batch, self.n_classes))
         for t in range(steps):
-            label_trace = self.layers[0].trace_decay * label_trace + one_hot
+            label_trace = np.mean(self.layers[0].trace_decay) * label_trace + one_hot
             below, below_target, below_trace = dense[:, t].astype(float), one_hot, label_trace
             for number in range(len(self.layers)):
                 args = (number, students[number], targets[number], below, below_target, below_trace, own)
@@ -52,16 +52,26 @@ class OracleTP:
 
     @staticmethod
     def _blank(rows, size):
-        return {name: np.zeros((rows, size)) for name in "vuse"}
+        return {name: np.zeros((rows, size)) for name in "vusear"}
 
     def _population(self, number, state, current):
         """New state as a function of the arriving current, differentiable in it."""
         neuron, layer = self.layers[number].neuron, self.layers[number]
-        u = neuron.current_decay * state["u"] + current
-        pre = neuron.decay * state["v"] + u
-        s = make_spike(neuron.surrogate.profile, neuron.comparison == ">")(pre - neuron.threshold)
-        v = pre - neuron.threshold * s if neuron.reset == "subtract" else pre * (1 - s)
-        return {"v": v, "u": u, "s": s, "e": layer.trace_decay * state["e"] + s}
+        decay, threshold, current_decay, rise, fall, steps, trace_decay = (
+            np.array(value)
+            for value in (
+                *(neuron.decay, neuron.threshold, neuron.current_decay, neuron.adaptation, neuron.adaptation_decay, neuron.refractory),
+                layer.trace_decay,
+            )
+        )
+        u = current_decay * state["u"] + current
+        awake = (state["r"] == 0) * 1.0
+        pre = awake * (decay * state["v"] + u) + (1 - awake) * state["v"]
+        a = fall * state["a"] + state["s"]
+        s = awake * make_spike(neuron.surrogate.profile, neuron.comparison == ">")(pre - threshold - rise * a)
+        v = pre - threshold * s if neuron.reset == "subtract" else pre * (1 - s)
+        left = np.where(awake > 0, steps * s, state["r"] - 1)
+        return {"v": v, "u": u, "s": s, "e": trace_decay * state["e"] + s, "a": a, "r": left}
 
     def _paths(self, number, parameters, student, target, below, below_target):
         forward, into_target, back = parameters

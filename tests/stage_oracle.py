@@ -46,14 +46,18 @@ def fired(x, stage, state):
     u = per_unit(stage.current_decay, x) * state.get("u", 0.0) + per_unit(stage.gain, x) * x
     if stage.feedback is not None:
         u = u + (stage.feedback.astype(np.float64) @ last.ravel()).reshape(x.shape)
-    pre = per_unit(stage.decay, x) * state.get("v", 0.0) + u + per_unit(stage.offset, x)
+    silent, v = state.get("silent", np.zeros(x.shape)), state.get("v", np.zeros(x.shape))
+    pre = np.where(silent > 0, v, per_unit(stage.decay, x) * v + u + per_unit(stage.offset, x))
     theta = per_unit(stage.threshold, x)
-    spiked = pre >= theta if stage.comparison == ">=" else pre > theta
+    a = per_unit(stage.adaptation_decay, x) * state.get("a", 0.0) + last.reshape(x.shape)
+    raised = theta + per_unit(stage.adaptation, x) * a
+    spiked = (pre >= raised if stage.comparison == ">=" else pre > raised) & (silent == 0)
     if stage.reset == "subtract":
         v = pre - spiked * (theta if stage.reset_by is None else per_unit(stage.reset_by, x))
     else:
         v = np.where(spiked, 0.0, pre)
-    state.update(u=u, v=v, s=spiked.astype(np.float64))
+    silent = np.where(spiked, per_unit(stage.refractory, x), np.maximum(silent - 1, 0))
+    state.update(u=u, v=v, s=spiked.astype(np.float64), a=a, silent=silent)
     return state["s"]
 
 

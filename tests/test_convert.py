@@ -28,7 +28,7 @@ def random_neurons(rng, size, path, channels=None):
     reset = str(rng.choice(["subtract", "zero"]))
     return Spiking(
         path,
-        decay=np.full(units, rng.choice([0.0, 0.8, 1.0])),
+        decay=rng.uniform(0.3, 0.95, units) if rng.random() < 0.4 else np.full(units, rng.choice([0.0, 0.8, 1.0])),
         threshold=rng.uniform(0.5, 2.0, units) if rng.random() < 0.5 else 1.0,
         current_decay=float(rng.choice([0.0, 0.6])),
         reset=reset,
@@ -135,7 +135,9 @@ FC = Dense("fc", np.ones((3, 4)))
             [Dense("fc", np.ones((3, 4)), np.ones(2)), LIF],
             r"convert: fc: bias is of shape \(2,\), but must be \(3,\)",
         ),
-        ([FC, Spiking("lif", np.array([0.1, 0.2, 0.3]), 1.0)], "convert: lif: decay is 0.1 to 0.3 within the layer"),
+        ([FC, LIF, Integrating("li", np.array([0.1, 0.2, 0.3]))], "convert: li: decay is 0.1 to 0.3 within the layer"),
+        ([FC, Spiking("lif", 0.9, 1.0, trace_decay=1.0)], r"convert: lif: trace_decay is 1, but must be None or in \[0, 1\)"),
+        ([FC, Spiking("lif", 0.9, 1.0, refractory=0.5)], "LIF: refractory is 0.5"),
         ([FC, Spiking("lif", 0.9, 0.0)], "convert: lif: threshold is 0, but must be above 0"),
         (
             [FC, Spiking("lif", 0.9, np.ones(2))],
@@ -159,9 +161,64 @@ def test_impossible_convolutions():
         assemble(Source("test", (1, 3, 3), [conv, LIF]))
     with pytest.raises(InvalidValueError, match=r"convert: c: weight is of shape \(1, 1, 5, 5\) with groups 1"):
         assemble(Source("test", (2, 9, 9), [conv, LIF]))
-    units = Spiking("lif", 0.9, np.arange(1, 10).astype(float))
-    with pytest.raises(InvalidValueError, match="convert: lif: threshold or gain is another number for each neuron"):
+    units = Spiking("lif", 0.9, 1.0, gain=np.arange(9).astype(float))
+    with pytest.raises(InvalidValueError, match="convert: lif: gain is 0 to 8, another number for each neuron"):
         assemble(Source("test", (1, 3, 3), [Convolution("c", np.ones((1, 1, 1, 1))), units]))
+
+
+def own_numbers(rng, count, **options):
+    """Neurons that differ in every number."""
+    return Spiking(
+        "lif",
+        decay=rng.uniform(0.5, 0.95, count),
+        threshold=rng.uniform(0.6, 1.2, count),
+        current_decay=rng.uniform(0.1, 0.5, count),
+        **options,
+    )
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize("count", [4, 4 * 36], ids=["by channel", "by unit"])
+def test_maps_whose_neurons_differ(count, reset, rng):
+    """Thresholds and gains of a channel go into the kernel, those of a unit into its threshold."""
+    options = {"gain": rng.uniform(0.5, 1.5, count), "offset": rng.normal(0, 0.05, 4 * 36)}
+    options |= {"adaptation": rng.uniform(0, 0.3, count), "adaptation_decay": rng.uniform(0.5, 0.9, count)}
+    options |= {"refractory": rng.integers(0, 3, count), "reset_by": rng.uniform(0.5, 1.0, count) if reset == "subtract" else None}
+    stages = [Convolution("conv", normal(rng, 4, 2, 3, 3), padding=(1, 1)), own_numbers(rng, count, reset=reset, **options)]
+    source = Source("test", (2, 6, 6), [*stages, Pooling("pool", (2, 2), (2, 2), scale=0.25), Dense("fc", normal(rng, 3, 36))])
+    network = assemble(source)
+    events = random_events(rng, 72, 40, 0.3)
+    told = tpl.Learner(network).infer(events, record=True)
+    expected = run_stages(source, events.to_dense())[0][0]
+    assert 0.02 < expected.mean() < 0.9
+    assert (told.spikes[0] == expected).mean() > 0.999
+    neuron = network.layers[0].neuron
+    assert (neuron.threshold == 1.0) == (count == 4)
+    assert len(neuron.decay) == len(neuron.refractory) == count
+    again = assemble(stages_of(network))
+    assert again.layers[0].neuron.decay == neuron.decay
+
+
+def test_thresholds_that_only_the_neurons_can_have(rng):
+    """Of units of a convolution with one gain: kept as they are, and so exact."""
+    thresholds = rng.uniform(0.6, 1.2, 36)
+    source = Source("test", (1, 6, 6), [Convolution("conv", normal(rng, 1, 1, 3, 3), padding=(1, 1)), Spiking("lif", 0.9, thresholds)])
+    network = assemble(source)
+    assert network.layers[0].neuron.threshold == tuple(thresholds)
+    np.testing.assert_array_equal(network.weights["hidden0"], np.float32(source.stages[0].weight))
+    assert "lif.threshold: kept (" in str(network.provenance)
+
+
+def test_traces_follow_each_membrane(rng):
+    spiking = replace(own_numbers(rng, 3), decay=np.array([0.9, 1.0, 0.5]))
+    assert assemble(Source("test", (4,), [FC, spiking])).layers[0].trace_decay == (0.9, 0.98, 0.5)
+    assert assemble(Source("test", (4,), [FC, spiking]), trace_decay=0.7).layers[0].trace_decay == 0.7
+
+
+def test_declared_neurons_keep_adaptation_and_refractory_time():
+    lif = tpl.LIF([0.9, 0.8, 0.7], adaptation=0.2, adaptation_decay=0.9, refractory=2)
+    neuron = assemble(Source("test", (4,), [FC, stage_of("lif", lif)])).layers[0].neuron
+    assert (neuron.decay, neuron.adaptation, neuron.adaptation_decay, neuron.refractory) == ((0.9, 0.8, 0.7), 0.2, 0.9, 2)
 
 
 IMAGE = (1, 6, 6)
@@ -270,9 +327,9 @@ def test_networks_are_saved_with_their_provenance(rng, tmp_path):
 
 def test_a_field_of_the_neuron_that_no_stage_has_is_refused():
     @dataclasses.dataclass(frozen=True)
-    class Refractory(tpl.LIF):
-        refractory: int = 0
+    class Bursting(tpl.LIF):
+        burst: int = 0
 
-    assert stage_of("lif", Refractory(0.9)).decay == 0.9
-    with pytest.raises(InvalidValueError, match="convert: lif: neuron.refractory is 3, but must be left at 0"):
-        stage_of("lif", Refractory(0.9, refractory=3))
+    assert stage_of("lif", Bursting(0.9)).decay == 0.9
+    with pytest.raises(InvalidValueError, match="convert: lif: neuron.burst is 3, but must be left at 0"):
+        stage_of("lif", Bursting(0.9, burst=3))

@@ -40,6 +40,15 @@ SNNTORCH = {
     "leaky, zero": lambda: (leaky(reset_mechanism="zero"), 0.8),
     "leaky, a threshold each": lambda: (leaky(threshold=torch.linspace(0.7, 1.3, 12)), 0.8),
     "synaptic": lambda: (snn.Synaptic(0.5, 0.8, init_hidden=True), 0.5),
+    "leaky, beta and threshold each": lambda: (
+        snn.Leaky(torch.linspace(0.3, 0.97, 12), torch.linspace(0.7, 1.3, 12), init_hidden=True, learn_beta=True, learn_threshold=True),
+        0.8,
+    ),
+    "synaptic, alpha and beta each": lambda: (
+        snn.Synaptic(torch.linspace(0.2, 0.7, 12), torch.linspace(0.9, 0.5, 12), init_hidden=True),
+        0.5,
+    ),
+    "rleaky, a beta each": lambda: (snn.RLeaky(torch.linspace(0.5, 0.9, 12), linear_features=12, init_hidden=True), 0.8),
     "rleaky": lambda: (snn.RLeaky(0.8, linear_features=12, init_hidden=True), 0.8),
     "rsynaptic": lambda: (snn.RSynaptic(0.4, 0.8, linear_features=12, init_hidden=True), 0.5),
 }
@@ -70,6 +79,26 @@ def test_snntorch_convolution_in_fixed_point_too():
     assert (fixed.spikes[0] == float_.spikes[0]).mean() > 0.97
 
 
+@pytest.mark.parametrize("by", ["channel", "unit"])
+def test_snntorch_maps_with_a_beta_each(by):
+    """Learned betas and thresholds, broadcast over maps as PyTorch does; learned on, in fixed point too."""
+    shape = (4, 1, 1) if by == "channel" else (4, 8, 8)
+    torch.manual_seed(0)
+    neuron = snn.Leaky(
+        0.5 + 0.45 * torch.rand(shape), 0.6 + 0.6 * torch.rand(shape), init_hidden=True, learn_beta=True, learn_threshold=True
+    )
+    net = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), neuron, nn.Flatten(), nn.Linear(256, 5), leaky())
+    rescaled(net, (3.0, 1.5), 2)
+    spikes = spikes_of((2, 8, 8), STEPS, 2)
+    network = tpl.convert(net, input_shape=(2, 8, 8))
+    assert_same(network, spikes, run_steps(net, spikes, [net[1], net[4]]))
+    assert len(network.layers[0].neuron.decay) == neuron.beta.numel()
+    learner = tpl.Learner(network, tpl.TP(1e-3, 1e-3, contrast=2), "fixed")
+    before = dict(learner.mantissas)
+    learner.learn(tpl.Events.from_dense(spikes[:30].reshape(30, -1)), 1)
+    assert any((before[name] != mantissas).any() for name, mantissas in learner.mantissas.items())
+
+
 def test_a_network_of_pytorch_learns_on():
     """Batch normalisation folded, neurons declared; the readout's bias and all."""
     torch.manual_seed(0)
@@ -95,6 +124,39 @@ def test_nir_of_snntorch():
     graph = quiet(pytest.importorskip("snntorch.export_nir").export_to_nir, net, torch.ones(1, 10), ignore_dims=[0])
     spikes = spikes_of((10,), STEPS, 1)
     assert_same(tpl.convert(graph, **EXPORTERS["snntorch"]), spikes, run_steps(net, spikes, [net[1], net[3]]))
+
+
+def norse_cells(taus, thresholds, drives, dt=1e-3):
+    """Norse's LIFBox by its own equations: v += dt / tau (i - v), a spike where v > v_th, and v = 0 then. drives: (T, n)."""
+    v, spikes = np.zeros_like(taus), []
+    for drive in drives:
+        v = v + dt / taus * (drive - v)
+        spikes.append(v > thresholds)
+        v = np.where(spikes[-1], 0.0, v)
+    return np.array(spikes)
+
+
+@pytest.mark.parametrize("maps", [False, True], ids=["dense", "maps"])
+def test_nir_with_a_time_constant_each(maps):
+    """As Norse writes its cells: arrays of tau and v_threshold, one a neuron."""
+    nir, rng = pytest.importorskip("nir"), np.random.default_rng(3)
+    shape = (3, 6, 6) if maps else (12,)
+    taus, thresholds = rng.uniform(3e-3, 4e-2, shape), rng.uniform(0.2, 0.5, shape)
+    weight = rng.normal(0.3, 1.0, (3, 2, 3, 3) if maps else (12, 10)).astype(np.float32)
+    below = (2, 6, 6) if maps else (10,)
+    first = nir.Conv2d((6, 6), weight, 1, 1, 1, 1, np.zeros(3)) if maps else nir.Linear(weight)
+    zeros, ones = np.zeros(shape), np.ones(shape)
+    neurons = nir.LIF(tau=taus * 1e-3, r=ones, v_leak=zeros, v_threshold=thresholds, v_reset=zeros)
+    nodes = {"input": nir.Input(np.array(below)), "map": first, "lif": neurons, "output": nir.Output(np.array(shape))}
+    graph = nir.NIRGraph(nodes, [("input", "map"), ("map", "lif"), ("lif", "output")], type_check=False)
+    spikes = spikes_of(below, STEPS, 4)
+    with torch.no_grad():
+        frames, kernel = torch.as_tensor(spikes).double(), torch.as_tensor(weight).double()
+        drives = nn.functional.conv2d(frames, kernel, padding=1) if maps else frames @ kernel.T
+    expected = norse_cells(taus.ravel(), thresholds.ravel(), drives.reshape(STEPS, -1).numpy())
+    network = tpl.convert(graph, **EXPORTERS["norse"])
+    assert_same(network, spikes, [expected])
+    assert len(network.layers[0].neuron.decay) == taus.size
 
 
 def test_nir_of_norse():

@@ -21,6 +21,7 @@ h5py = pytest.importorskip("h5py")
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 
 CUBA = {"threshold": 1.25, "current_decay": 0.25, "voltage_decay": 0.05}
+OWN = {"threshold": 1.25, "current_decay": [0.1, 0.4], "voltage_decay": [0.02, 0.3], "shared_param": False}  # one a neuron
 FAST = {"threshold": 1.0, "current_decay": 1.0, "voltage_decay": 0.1}
 IMAGES = tpl.Format(8, 5)
 T = 50
@@ -144,6 +145,7 @@ CASES = {  # name -> (input shape, blocks)
             ("Average", (4,), {}),
         ],
     ),
+    "decays of each neuron": ((12,), [("Dense", (OWN, 12, 9), {}), ("Recurrent", (OWN, 9, 5), {})]),
     "even pool": ((2, 4, 6), [SILENT_INPUT, ("Pool", (CUBA, 2), {"weight_scale": 0.3}), ("Flatten", (), {}), ("Dense", (CUBA, 12, 4), {})]),
     "pool by three": ((1, 6, 5), [SILENT_INPUT, ("Pool", (CUBA, 3), {"weight_scale": 0.15})]),
     "normed": ((12,), [("Dense", (NORMED, 12, 9), {}), ("Dense", (CUBA, 9, 5), {})]),
@@ -254,6 +256,7 @@ def test_a_trained_network(slayer, rng):
 
 
 EXACT = ["dense", "without an input block", "recurrent", "normed", "weight norm", "convolutions", "even pool", "normed images", "affine"]
+EXACT += ["decays of each neuron"]
 
 
 @pytest.mark.parametrize("name", EXACT)
@@ -522,7 +525,10 @@ IMAGE = {"type": "input", "shape": [2, 5, 4]}
 POOL = plain()[2]
 CONV = plain()[1]
 BAD = [  # (blocks, message)
-    ([dense(neuron=NEURON | {"type": "ALIF"})], SICK + "type is 'ALIF', but must be CUBA .*; rebuild the block with block.cuba.$"),
+    (
+        [dense(neuron=NEURON | {"type": "ALIF"})],
+        SICK + "type is 'ALIF', whose spikes do not reset .*, but must be CUBA .*; rebuild it with block.cuba.$",
+    ),
     ([dense(neuron=NEURON | {"type": "SDNN"})], SICK + "type is 'SDNN'"),
     ([{"type": "input", "shape": [2, 5, 4], "neuron": {"type": "SDNN", "vThMant": 3}}], SICK + "type is 'SDNN', .* with block.cuba"),
     ([dense(neuron=NEURON | {"gradedSpike": True})], SICK + "gradedSpike is True, but must be whole, 0..0; spikes are 0 or 1; train with"),

@@ -205,6 +205,15 @@ def test_parameters_of_a_layer_and_of_each_neuron():
     assert counts.shared_words == {"parameter": 4}  # decay, current_decay, threshold, trace_decay
 
 
+def test_adaptation_refractory_time_and_numbers_of_each_neuron():
+    trace = Format(16, 10, signed=False)
+    formats = NeuronFormats(Format(24, 14), trace, Format(16, 13, signed=False), trace)
+    neuron = tpl.LIF((0.9, 0.8), (1.0, 0.5), adaptation=0.1, refractory=2)
+    counts = compile_program(neuron_program(neuron, {"input": Format(16, 8)}, formats)).counts
+    assert counts.words == {"input": 1, "state": 4, "parameter": 2, "event": 1, "output": 1}  # adaptation_trace, refractory_left
+    assert counts.shared_words == {"parameter": 4}  # adaptation, adaptation_decay, refractory, trace_decay
+
+
 def test_nothing_is_computed_twice_or_for_nothing():
     t = Tracer("twice", fixed=True, axes={"n": 1})
     x = t.read("x", "input", ("n",), Format(8, 0))

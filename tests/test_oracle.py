@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import lively, random_events
 from oracle import OracleTP
+from random_neurons import own_neurons
 
 import tp_lava as tpl
 
@@ -57,8 +58,13 @@ def test_batch(hidden, recurrent, rng):
 
 @pytest.mark.parametrize(
     "neuron",
-    [tpl.LIF(0.8, 0.6, ">", "zero", 0.3, tpl.Triangle(1.0, 2.0)), tpl.LIF(0.5, 0.9, surrogate=tpl.FastSigmoid(2.0))],
-    ids=["lava-like", "fast-sigmoid"],
+    [
+        tpl.LIF(0.8, 0.6, ">", "zero", 0.3, tpl.Triangle(1.0, 2.0)),
+        tpl.LIF(0.5, 0.9, surrogate=tpl.FastSigmoid(2.0)),
+        tpl.LIF(0.9, 0.5, adaptation=0.3, adaptation_decay=0.8),
+        tpl.LIF(0.9, 0.5, ">", "zero", 0.3, refractory=2),
+    ],
+    ids=["lava-like", "fast-sigmoid", "adaptive", "refractory"],
 )
 def test_other_neurons(neuron, rng):
     network = network_of((9, 7), True, neuron, gain=5.0)
@@ -92,3 +98,17 @@ def test_streams_of_all_classes_and_one_sample_equal_the_batch_equations_with_b_
     b.learn(events, label, contrast_labels=[0, 1, 2, 3])
     for name in a.weights:
         np.testing.assert_allclose(a.weights[name], b.weights[name], atol=1e-6)
+
+
+def test_neurons_of_their_own(rng):
+    """Every parameter differs from neuron to neuron, those of the target path too."""
+    first, second = (own_neurons(rng, size) for size in (9, 7))
+    decays = [rng.uniform(0.5, 0.9, size) for size in (9, 7)]
+    network = lively(tpl.Network.dense((8, 9, 7, 4), [first, second], decays, recurrent=True, seed=11), 5.0)
+    learner = tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, "all", readout=PUBLISHED))
+    oracle = OracleTP(network, RATE, READOUT_RATE)
+    for _ in range(3):
+        events, label = random_events(rng, 8, 15, 0.3), int(rng.integers(4))
+        learner.learn(events, label)
+        oracle.learn(events.to_dense()[None], [label], [label, *[k for k in range(4) if k != label]], np.array([0]))
+    assert_learned(learner, oracle, network.weights)

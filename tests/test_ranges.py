@@ -107,7 +107,20 @@ def random_neuron(rng):
         [tpl.ArcTan(), tpl.Triangle(), tpl.FastSigmoid(4.0)][rng.integers(3)],
         reset_by=0.9 if reset == "subtract" and rng.random() < 0.3 else None,
         bias_to=str(rng.choice(["membrane", "current"])),
+        adaptation=float(rng.choice([0.0, 0.2])),
+        adaptation_decay=float(rng.choice([0.5, 0.9])),
+        refractory=int(rng.choice([0, 0, 2])),
     )
+
+
+def with_own_numbers(rng, network):
+    """The same, where each neuron has a decay, a threshold and a decay of its trace."""
+    populations = []
+    for population in network.populations:
+        size, sent = population.size, population.output_size
+        neuron = replace(population.neuron, decay=rng.uniform(0.3, 0.98, size), threshold=rng.uniform(0.5, 2.0, size))
+        populations.append(replace(population, neuron=neuron, trace_decay=tuple(rng.uniform(0.5, 0.9, sent))))
+    return replace(network, populations=populations)
 
 
 def random_graph(rng):
@@ -226,6 +239,7 @@ def draws_that_ran(seeds, drawn):
 
 def random_case(rng):
     network = random_network(rng)
+    network = with_own_numbers(rng, network) if rng.random() < 0.4 else network
     return network, random_rule(rng, network)
 
 

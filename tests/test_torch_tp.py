@@ -77,8 +77,13 @@ def test_oracle(hidden, recurrent, train_target, rng):
 
 @pytest.mark.parametrize(
     "neuron",
-    [tpl.LIF(0.8, 0.6, ">", "zero", 0.3, tpl.Triangle(1.0, 2.0)), tpl.LIF(0.5, 0.9, surrogate=tpl.FastSigmoid(2.0))],
-    ids=["lava-like", "fast-sigmoid"],
+    [
+        tpl.LIF(0.8, 0.6, ">", "zero", 0.3, tpl.Triangle(1.0, 2.0)),
+        tpl.LIF(0.5, 0.9, surrogate=tpl.FastSigmoid(2.0)),
+        tpl.LIF(0.9, 0.5, adaptation=0.3, adaptation_decay=0.8),
+        tpl.LIF(0.9, 0.5, ">", "zero", 0.3, refractory=2),
+    ],
+    ids=["lava-like", "fast-sigmoid", "adaptive", "refractory"],
 )
 def test_other_neurons(neuron, rng):
     network = network_of(neuron=neuron, gain=5.0)

@@ -19,6 +19,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,17 @@ def random_neuron(rng: np.random.Generator, name: str) -> Program:
         surrogates[rng.integers(3)],
         float(rng.uniform(0.1, 4)) if reset == "subtract" and rng.random() < 0.5 else None,
         str(rng.choice(["membrane", "current"])),  # type: ignore[arg-type]
+        adaptation=float(rng.choice([0.0, rng.uniform(0, 1)])),
+        refractory=int(rng.choice([0, rng.integers(1, 64)])),
     )
+    if rng.random() < 0.5:  # the program of a population whose neurons differ
+        neuron = replace(neuron, decay=(0.5, 0.6), threshold=(1.0, 0.5))
     membrane = Format(24, int(rng.integers(6, 20)))
     inputs = {port: Format(int(rng.integers(8, 25)), int(rng.integers(0, membrane.frac + 1))) for port in ("input", "feedback")}
     if rng.random() < 0.5:
         del inputs["feedback"]
-    formats = NeuronFormats(membrane, Format(16, int(rng.integers(6, 15)), signed=False))
+    trace, rise, raised = (Format(16, int(rng.integers(6, high)), signed=False) for high in (15, 18, 15))
+    formats = NeuronFormats(membrane, trace, rise, raised)
     return neuron_program(neuron, inputs, formats, bias=bool(rng.integers(2)), surrogate=bool(rng.integers(4)), name=name)
 
 

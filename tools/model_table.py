@@ -166,6 +166,7 @@ def _features() -> dict[str, dict[str, Case]]:
         "adaptive average pooling": _maps(convolution, tpl.AdaptiveAvgPool2d(2)),
         "standardised weights": _maps(replace(convolution, standardised=True)),
         "graded input": _maps(convolution, input_format=tpl.Format(8, 4)),
+        "one decay a channel": _maps(replace(convolution, neuron=tpl.LIF((0.9, 0.8)))),
     }
     neurons = {
         "LIF, TP's": tpl.LIF(),
@@ -177,6 +178,9 @@ def _features() -> dict[str, dict[str, Case]]:
         "no leak (decay 1)": tpl.LIF(decay=1.0),
         "surrogate Triangle": tpl.LIF(surrogate=tpl.Triangle()),
         "surrogate FastSigmoid": tpl.LIF(surrogate=tpl.FastSigmoid()),
+        "one decay and threshold a neuron": tpl.LIF([0.5, 0.6, 0.7, 0.8, 0.9], [1.0, 0.9, 0.8, 0.7, 0.6]),
+        "adaptive threshold": tpl.LIF(adaptation=0.1),
+        "refractory time": tpl.LIF(refractory=2),
     }
     rules: dict[str, Rule] = {
         "TP, K = 2": tpl.TP(contrast=2),
@@ -211,6 +215,8 @@ def _features() -> dict[str, dict[str, Case]]:
     return {
         "Neuron": {name: Case(_dense(neuron=neuron)) for name, neuron in neurons.items()}
         | {
+            "one trace decay a neuron": Case(_dense(trace_decay=[[0.5, 0.6, 0.7, 0.8, 0.9]])),
+            "all of these, TESS": Case(_dense(neuron=tpl.LIF([0.5, 0.6, 0.7, 0.8, 0.9], adaptation=0.1, refractory=2)), stepwise),
             "biases": Case(_biased()),
             "biases, TESS (it learns them)": Case(_biased(), stepwise),
             "bias of the current": Case(_biased(neuron=tpl.LIF(current_decay=0.5, bias_to="current"))),

@@ -20,6 +20,7 @@ STOCK_WEIGHT_BITS = 9  # in the learning engine of Lava's LearningDense
 STOCK_TRACE_BITS = 7  # unsigned traces there
 STATE_BITS = 24  # membrane and synaptic current, as Loihi's u and v
 DECAY_BITS = 12  # decay factors, as Loihi's du and dv
+REFRACTORY_BITS = 6  # steps of a refractory time, as Loihi counts them
 TRACE_BITS = 16  # unsigned spike traces
 PRE_TRACE_BITS = 12  # unsigned presynaptic traces that meet a third factor (Loihi's learning engine: 7)
 ERROR_BITS = 8  # error vector of the credit: sign and 7 bits, Q0.7

@@ -14,6 +14,7 @@ import numpy as np
 
 import tp_lava as tpl
 from experiments.vgg import vgg
+from tp_lava.dynamics.parameters import mean
 from tp_lava.optimisers import Optimiser, Schedule
 from tp_lava.rules import Rule
 
@@ -94,7 +95,7 @@ class Convolution:
             return made.with_weights({"readout_bias": np.zeros(n_classes)})
         *hidden, last = made.connections
         projection = np.random.default_rng(seed).standard_normal((made.populations[0].size, n_classes))
-        target = {"target": self.neuron.threshold * self.weights(projection)}
+        target = {"target": mean(self.neuron.threshold) * self.weights(projection)}
         return replace(made, connections=(*hidden, replace(last, standardisation=self.weights)), rule_parameters=target)
 
 

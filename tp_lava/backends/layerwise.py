@@ -17,13 +17,13 @@ from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import Formats
 from tp_lava.circuit.operations import INPUT_VALUES, events_of
 from tp_lava.data.events import Events, values_of
-from tp_lava.dynamics.neuron import check_knows
+from tp_lava.dynamics.neuron import PER_NEURON, check_knows
 from tp_lava.graph.chain import ChainLayer, chain_of
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Network
 
 Array = np.ndarray
-_KNOWN = frozenset({"decay", "threshold", "comparison", "reset", "current_decay", "surrogate", "reset_by", "bias_to"})
+_KNOWN = frozenset({*PER_NEURON, "comparison", "reset", "surrogate", "bias_to"})
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,17 @@ def run_layer(network: Network, layer: ChainLayer, formats: Formats, below: Arra
     steps, rows, _ = below.shape
     owners = Owner("population", layer.name), *(Owner("connection", connection.name) for connection in layer.connections)
     part = _Part(network, formats, rows, owners)
-    decay = part.real(names.of(layer.name, "decay")) if layer.neuron.decay < 1 else 1.0
+    decay = part.real(names.of(layer.name, "decay")) if layer.neuron.leaks else 1.0
     spikes, largest, pooled = np.zeros((steps, rows, layer.size), bool), 0.0, names.of(layer.name, "output")
     sent = np.zeros((steps, rows, layer.population.output_size), part.memory[pooled].dtype) if layer.population.pooling else spikes
     for step in range(steps):
         leaked = part.real(names.of(layer.name, "membrane")) * decay
+        waits = np.asarray(part.real(names.of(layer.name, "refractory_left"))) > 0
         part.step(layer.forward.pre, below[step])
         spikes[step] = (part.memory[names.of(layer.name, "spike")] > 0) & within[step][:, None]
         if layer.population.pooling:
             sent[step] = part.memory[pooled] * within[step][:, None]
-        before_reset = np.asarray(leaked + _drive(part, network, layer))
+        before_reset = np.where(waits, 0.0, leaked + _drive(part, network, layer))  # what waits stays below what it was
         largest = max(largest, float(np.abs(before_reset[within[step]]).max(initial=0.0)))
     return LayerRun(spikes, sent, largest)
 
@@ -143,7 +144,7 @@ class _Part:
 def _drive(part: _Part, network: Network, layer: ChainLayer) -> Array | float:
     """What this step added to the membranes: the synaptic current, or what arrived, and the biases."""
     neuron, current = layer.neuron, names.of(layer.name, "current")
-    if neuron.current_decay > 0:
+    if neuron.has_current:
         return part.real(current) + (part.real(layer.population.bias) if neuron.bias_to == "membrane" else 0.0)
     arrived = [part.real(names.of(layer.name, names.arriving_at(connection, network))) for connection in layer.connections]
     return sum(arrived) + part.real(layer.population.bias)

@@ -41,12 +41,13 @@ from tp_lava.circuit.operations import (
 )
 from tp_lava.circuit.payloads import SPIKE
 from tp_lava.circuit.terms import Gain, LearningRule
-from tp_lava.dynamics.neuron import NeuronFormats, neuron_program
+from tp_lava.dynamics.neuron import DECAY, NeuronFormats, neuron_program
+from tp_lava.dynamics.parameters import is_per_neuron, spread
 from tp_lava.dynamics.program import Port, Program
 from tp_lava.dynamics.standardisation import standardised_program
 from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
-from tp_lava.graph.network import Connection, Network
+from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.numbers import Format
 from tp_lava.optimisers import SGD, Optimiser, of_layer
 
@@ -280,11 +281,19 @@ class Builder:
 
     def _neurons(self, path: Path, bindings: dict[str, str], inputs: Mapping[str, Format | None], surrogate: bool) -> None:
         population = path.population
-        membrane, trace = (self.format(names.of(population.name, local)) for local in ("membrane", "trace"))
-        formats = NeuronFormats(membrane, trace) if membrane and trace else None
+        local = ("membrane", "trace", "adaptation", "adaptation_trace")
+        membrane, trace, *adaptation = (self.format(names.of(population.name, each)) for each in local)
+        formats = NeuronFormats(membrane, trace, *adaptation) if membrane and trace else None
         bias = self.network.has_bias(population)
         program = neuron_program(
-            population.neuron, inputs, formats, bias=bias, surrogate=surrogate, traces=not population.pooling, name=path.of("neuron")
+            population.neuron,
+            inputs,
+            formats,
+            bias=bias,
+            surrogate=surrogate,
+            traces=not population.pooling,
+            trace_decay=population.trace_decay,
+            name=path.of("neuron"),
         )
         others = (port for port in program.ports if port.name not in bindings)
         self.run(program, bindings | {port.name: self._neuron_buffer(port, path) for port in others})
@@ -295,9 +304,17 @@ class Builder:
         if port.name == "bias":
             return self.buffer(population.bias, (population.name,), "bias", port.format, local="bias")
         if port.role == "parameter":
-            value = getattr(population if port.name == "trace_decay" else population.neuron, port.name)
-            return self.parameter(names.of(population.name, port.name), port.format, value, local=port.name)
+            if port.name == "trace_decay":
+                return self.trace_decay(population)
+            value, axes = getattr(population.neuron, port.name), (population.name,) if port.axes else ()
+            return self.parameter(names.of(population.name, port.name), port.format, spread(value, population.shape), axes, local=port.name)
         return self.on(path, port.name, "state" if port.role == "state" else "work", port.format)
+
+    def trace_decay(self, population: Population) -> str:
+        """Declare the decay of a population's traces, one number or one a unit that others see."""
+        value, axes = population.trace_decay, (self.axis(population.name),) if is_per_neuron(population.trace_decay) else ()
+        name = names.of(population.name, "trace_decay")
+        return self.parameter(name, DECAY, spread(value, population.output_shape), axes, local="trace_decay")
 
     def list_events(self, path: Path, total: bool = False) -> None:
         """Append the listing of what a path sends as its events; total: add its spikes to its counts too."""

@@ -19,6 +19,7 @@ from tp_lava.checks import is_whole
 from tp_lava.circuit import names
 from tp_lava.circuit.payloads import SPIKE, sent_format
 from tp_lava.circuit.terms import Gain, LearningRule, StateRange, third_factor_of
+from tp_lava.dynamics.parameters import Parameter, highest, is_per_neuron, lowest
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import NumberRangeError, invalid
 from tp_lava.graph.connections import Convolution
@@ -220,7 +221,7 @@ def _range(name: str, weights: np.ndarray, network: Network, rule: LearningRule 
     if name == READOUT:
         return max(GROWTH * largest, high / 128)
     post = network.connection(name).post
-    threshold = network.population(post).neuron.threshold
+    threshold = highest(network.population(post).neuron.threshold)
     if isinstance(network.connection(name).kind, Convolution) and rule is not None and rule.rates(network)[post] > 0:
         return max(KERNEL_GROWTH * largest, threshold * high / 128)
     return max(GROWTH * largest, threshold / 4 * high / 128)
@@ -230,21 +231,33 @@ def _population_formats(
     network: Network, population: Population, own: tuple[Connection, ...], formats: Mapping[str, Format], options: FixedPoint
 ) -> dict[str, Format]:
     """Of a population's membrane, trace, biases and arriving sums. own: connections of the rule."""
-    name, neuron, threshold = population.name, population.neuron, population.neuron.threshold
+    name, neuron = population.name, population.neuron
     for attr, decay in (("decay", neuron.decay), ("current_decay", neuron.current_decay), ("trace_decay", population.trace_decay)):
-        if attr != "decay" or decay < 1:
-            quantise_decay(decay, f"{name}.{attr}")
+        if attr != "decay" or neuron.leaks:
+            quantise_decay(highest(decay), f"{name}.{attr}")
     sums = {
         names.of(name, names.arriving_at(c, network)): _sum_format(formats[c.name], c.kind.fan_in, sent_format(network, c.pre))
         for c in network.into(population)
     }
     finest = max(format.frac for format in (*sums.values(), *(formats[c.name] for c in own if c.post == name)))
     given = options.frac(name)
-    frac = max(THRESHOLD_BITS - math.ceil(math.log2(threshold)), finest) if given is None else given
+    frac = max(THRESHOLD_BITS - math.ceil(math.log2(highest(neuron.threshold))), finest) if given is None else given
     membrane = Format(STATE_BITS, frac)
-    _check_membrane(name, max(threshold, (neuron.reset_by or 0.0) / 2), membrane, finest)
-    trace = Format(TRACE_BITS, TRACE_BITS - _whole_bits(sent_format(network, name).largest / (1.0 - population.trace_decay)), signed=False)
-    return {names.of(name, "membrane"): membrane, names.of(name, "trace"): trace, population.bias: membrane} | sums
+    _check_membrane(name, max(highest(neuron.threshold), highest(neuron.reset_by or 0.0) / 2), membrane, finest)
+    if is_per_neuron(neuron.threshold):
+        _check_membrane(name, lowest(neuron.threshold), membrane, finest)
+    trace = _trace_format(sent_format(network, name).largest, population.trace_decay)
+    held = {names.of(name, "membrane"): membrane, names.of(name, "trace"): trace, population.bias: membrane}
+    if neuron.adapts:
+        quantise_decay(highest(neuron.adaptation_decay), f"{name}.adaptation_decay")
+        held[names.of(name, "adaptation")] = scale_format(highest(neuron.adaptation))
+        held[names.of(name, "adaptation_trace")] = _trace_format(SPIKE.largest, neuron.adaptation_decay)
+    return held | sums
+
+
+def _trace_format(event: float, decay: Parameter) -> Format:
+    """Of a trace of events of this largest value: as fine as its largest value leaves room for."""
+    return Format(TRACE_BITS, TRACE_BITS - _whole_bits(event / (1.0 - highest(decay))), signed=False)
 
 
 def _check_membrane(name: str, threshold: float, membrane: Format, finest: int) -> None:

@@ -13,7 +13,7 @@ from tp_lava.circuit.delays import delay
 from tp_lava.circuit.names import Path, delayed_axis, pooled_axis
 from tp_lava.circuit.operations import ListEvents, Owner, Pool, Unpool, events_of, pool_table
 from tp_lava.circuit.payloads import SPIKE, Pooled, pooled_format, sent_format, unpooled_shares
-from tp_lava.dynamics.neuron import DECAY, trace_program
+from tp_lava.dynamics.neuron import trace_program
 from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Population
@@ -147,10 +147,10 @@ def pool_path(b: Builder, path: Path, total: bool) -> None:
         source, shape, format = path.of(local), made.shape, made.format
     if population.is_graded:
         b.values_of_events[path.name] = source
-    held, decay = b.format(names.of(population.name, "trace")), names.of(population.name, "trace_decay")
+    held = b.format(names.of(population.name, "trace"))
     bindings = {
         "spike": source,
         "trace": b.on_units(path, "trace", b.axis(population.name), "state", held),
-        "trace_decay": b.parameter(decay, DECAY, population.trace_decay, local="trace_decay"),
+        "trace_decay": b.trace_decay(population),
     }
-    b.run(trace_program(held, path.of("trace"), event=format or SPIKE), bindings)
+    b.run(trace_program(held, path.of("trace"), event=format or SPIKE, decay=population.trace_decay), bindings)

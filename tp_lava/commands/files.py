@@ -13,6 +13,7 @@ from tp_lava.archive import encoded, kind_of, load_network, save_network
 from tp_lava.commands import options
 from tp_lava.commands.printing import make_folder, print_json, print_rows
 from tp_lava.convert import SUFFIXES, convert
+from tp_lava.dynamics.parameters import in_words
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.graph.names import hidden
 from tp_lava.graph.network import Network
@@ -120,10 +121,10 @@ def _network(network: Network, formats: Mapping[str, str]) -> dict[str, Any]:
 def _neurons(layer: Mapping[str, Any]) -> str:
     """Its neurons in one line."""
     neuron = layer["neuron"]
-    current = f"current decay {neuron['current_decay']:g}, " if neuron["current_decay"] else ""
-    reset = "reset to zero" if neuron["reset"] == "zero" else f"reset by {neuron['reset_by'] or neuron['threshold']:g}"
-    fires = f"fires at {neuron['comparison']} {neuron['threshold']:g}"
-    return f"decay {neuron['decay']:g}, {current}{fires}, {reset}, trace {layer['trace_decay']:g}"
+    current = f"current decay {in_words(neuron['current_decay'])}, " if neuron["current_decay"] else ""
+    reset = "reset to zero" if neuron["reset"] == "zero" else f"reset by {in_words(neuron['reset_by'] or neuron['threshold'])}"
+    fires = f"fires at {neuron['comparison']} {in_words(neuron['threshold'])}"
+    return f"decay {in_words(neuron['decay'])}, {current}{fires}, {reset}, trace {in_words(layer['trace_decay'])}"
 
 
 def _connection(layer: Mapping[str, Any]) -> str:

@@ -1,16 +1,18 @@
-"""From a chain of stages to a Network (maps become connections, neuron parameters one number a layer), and back."""
+"""From a chain of stages to a Network (maps become connections, neuron parameters one number a layer or a neuron), and back."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
 from tp_lava.convert.maps import Connection, combined, leading_poolings
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Map, Neurons, Pooling, Source, Spiking, Stage, stage_of
-from tp_lava.convert.values import Shape, per_unit, refuse
+from tp_lava.convert.values import Shape, extent, per_unit, refuse
 from tp_lava.dynamics.neuron import LIF
+from tp_lava.dynamics.parameters import Parameter, is_per_neuron
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT, READOUT_BIAS, bias, hidden, recurrent
 from tp_lava.graph.network import Layer, Network
@@ -63,11 +65,14 @@ def _maps_of(network: Network, number: int, layer: Layer) -> list[Map]:
 
 
 def _neurons_of(network: Network, number: int, layer: Layer) -> Spiking:
+    spatial = layer.connection
     offset = network.weights.get(bias(number), 0.0) if layer.neuron.bias_to == "membrane" else 0.0
     feedback = network.weights.get(recurrent(number))
     if feedback is not None and layer.pooling:
         remedy = "give the pooling to the connection of the next layer"
         raise refuse(recurrent(number), "feedback", "of pooled spikes", "of the spikes themselves", remedy)
+    if layer.pooling and spatial and is_per_neuron(layer.trace_decay) and np.size(layer.trace_decay) != spatial.channels:
+        raise refuse(f"neurons{number}", "trace_decay", "one for each pooled unit", "one a channel", "give one a channel")
     return stage_of(f"neurons{number}", layer.neuron, offset=offset, feedback=feedback, trace_decay=layer.trace_decay)
 
 
@@ -100,27 +105,27 @@ class _Assembly:
         if not self.maps:
             source.record(spiking.path, "weight", "added", "each unit reaches its own neuron")
         connection = self._connection()
-        factor, threshold = _common_threshold(source, spiking, connection.shape)
-        self.weights[hidden(number)] = _scaled_weight(spiking, connection, factor)
+        factor, of_weights, threshold = _units(source, spiking, connection)
+        self.weights[hidden(number)] = connection.times(of_weights)
         biases, is_filtered = _biases(spiking, connection, factor)
         if np.any(biases):
             self.weights[bias(number)] = biases
         if spiking.feedback is not None:
             self.weights[recurrent(number)] = np.asarray(np.asarray(spiking.feedback) * factor[:, np.newaxis], np.float32)
-        lif = LIF(
-            decay=_one_number(spiking, "decay"),
-            threshold=threshold,
-            comparison=spiking.comparison,
-            reset=spiking.reset,
-            current_decay=_one_number(spiking, "current_decay"),
-            reset_by=_reset_by(spiking, connection.shape, factor, threshold),
-            surrogate=spiking.surrogate,
-            bias_to="current" if is_filtered else "membrane",
-        )
-        membrane_decay = lif.decay if 0 < lif.decay < 1 else _TRACE_DECAY
-        trace_decay = next(decay for decay in (self.trace_decay, spiking.trace_decay, membrane_decay) if decay is not None)
+        lif = _lif(spiking, connection, factor, threshold, "current" if is_filtered else "membrane")
+        trace_decay = self._trace_decay(spiking, lif, connection)
         self.layers.append(Layer(len(factor), lif, trace_decay, spiking.feedback is not None, connection.spatial))
         self.shape_below, self.maps = connection.shape, []
+
+    def _trace_decay(self, spiking: Spiking, lif: LIF, connection: Connection) -> Parameter:
+        """The caller's, the source's, or each membrane's own."""
+        if self.trace_decay is not None:
+            return self.trace_decay
+        if spiking.trace_decay is not None:
+            return _parameter(connection, _flat(spiking, "trace_decay", connection.shape))
+        each = lif.decay if isinstance(lif.decay, tuple) else (lif.decay,)
+        decays = tuple(decay if 0 < decay < 1 else _TRACE_DECAY for decay in each)
+        return decays if isinstance(lif.decay, tuple) else decays[0]
 
     def _connection(self) -> Connection:
         """The connection of the maps since the last population. Poolings right behind neurons become those of their population,
@@ -135,7 +140,7 @@ class _Assembly:
             pool, scale = pooling.as_population()
             pools.append(pool)
             factor *= scale
-        self.layers[-1] = replace(below, pooling=tuple(pools))
+        self.layers[-1] = replace(below, pooling=tuple(pools), trace_decay=_by_channel(below.trace_decay, self.shape_below))
         connection = combined(self.source, maps, pooled(pools, self.shape_below))
         return replace(connection, weight=connection.weight * factor)
 
@@ -183,23 +188,28 @@ class _Assembly:
         return decay
 
 
-def _common_threshold(source: Source, spiking: Spiking, shape: Shape) -> tuple[np.ndarray, float]:
-    """-> (factor of each neuron's weights, biases and resets, (n,); the threshold that all have then)."""
-    threshold = _flat(spiking, "threshold", shape)
-    low, high = threshold.min(), threshold.max()
-    if low == high:
-        return np.ones_like(threshold), float(low)
-    detail = f"{low:g} to {high:g}, now 1: weights, biases and resets of each neuron are divided by it"
-    source.record(spiking.path, "threshold", "rescaled", detail)
-    return 1.0 / threshold, 1.0
+def _units(source: Source, spiking: Spiking, connection: Connection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The unit in which each neuron's potentials are measured, so that the weights can take its threshold or gain, if they can.
 
-
-def _scaled_weight(spiking: Spiking, connection: Connection, factor: np.ndarray) -> np.ndarray:
-    try:
-        return connection.times(_flat(spiking, "gain", connection.shape) * factor)
-    except ValueError:
-        limit = "one per channel of a convolution"
-        raise refuse(spiking.path, "threshold or gain", "another number for each neuron", limit, "use one per channel") from None
+    -> (factor of its biases, feedback and resets; of its weights; its threshold then), (n,) each.
+    """
+    threshold, gain = (_flat(spiking, name, connection.shape) for name in ("threshold", "gain"))
+    same, ones, path = bool(threshold.min() == threshold.max()), np.ones_like(threshold), spiking.path
+    if not same and connection.takes(gain / threshold):
+        detail = f"{extent(threshold)}, now 1: weights, biases and resets of each neuron are divided by it"
+        source.record(path, "threshold", "rescaled", detail)
+        return 1.0 / threshold, gain / threshold, ones
+    if connection.takes(gain):
+        if not same:
+            source.record(path, "threshold", "kept", f"{extent(threshold)}, one a neuron")
+        return ones, gain, threshold
+    if np.any(gain <= 0):
+        found = f"{extent(gain)}, another number for each neuron"
+        raise refuse(path, "gain", found, "one per channel of a convolution, or above 0", "use one per channel")
+    of_channel = np.repeat(gain.reshape(connection.shape[0], -1)[:, 0], len(gain) // connection.shape[0])
+    factor = of_channel / gain
+    source.record(path, "gain", "folded", f"{extent(gain)}, other than its channel's first: the neuron's threshold is divided by that")
+    return factor, of_channel, threshold * factor
 
 
 def _biases(spiking: Spiking, connection: Connection, factor: np.ndarray) -> tuple[np.ndarray, bool]:
@@ -213,11 +223,42 @@ def _biases(spiking: Spiking, connection: Connection, factor: np.ndarray) -> tup
     return np.asarray(of_current + of_membrane, np.float32), is_filtered
 
 
-def _reset_by(spiking: Spiking, shape: Shape, factor: np.ndarray, threshold: float) -> float | None:
-    if spiking.reset_by is None or spiking.reset != "subtract":
-        return None
-    amount = _one_number(spiking, "reset_by", _flat(spiking, "reset_by", shape) * factor)
-    return None if np.isclose(amount, threshold, rtol=1e-7, atol=0) else amount
+def _lif(
+    spiking: Spiking, connection: Connection, factor: np.ndarray, threshold: np.ndarray, bias_to: Literal["membrane", "current"]
+) -> LIF:
+    """The neuron of a layer. factor: of its resets and adaptation, (n,); threshold: in its units, (n,)."""
+    reset_by = None
+    if spiking.reset_by is not None and spiking.reset == "subtract":
+        amount = _flat(spiking, "reset_by", connection.shape) * factor
+        reset_by = None if np.isclose(amount, threshold, rtol=1e-7, atol=0).all() else _parameter(connection, amount)
+    names = ("decay", "current_decay", "adaptation_decay", "refractory")
+    numbers: dict[str, Any] = {name: _parameter(connection, _flat(spiking, name, connection.shape)) for name in names}
+    return LIF(
+        threshold=_parameter(connection, threshold),
+        comparison=spiking.comparison,
+        reset=spiking.reset,
+        reset_by=reset_by,
+        surrogate=spiking.surrogate,
+        bias_to=bias_to,
+        adaptation=_parameter(connection, _flat(spiking, "adaptation", connection.shape) * factor),
+        **numbers,
+    )
+
+
+def _parameter(connection: Connection, value: np.ndarray) -> Parameter:
+    """Numbers of a connection's neurons, (n,), as one where all are the same, else as one a channel or one a neuron."""
+    low, high = float(value.min()), float(value.max())
+    if np.isclose(low, high, rtol=1e-6, atol=0):
+        return low
+    channels = value.reshape(connection.shape[0], -1)
+    if connection.spatial is not None and not np.ptp(channels, axis=1).any():
+        value = channels[:, 0]
+    return tuple(value.tolist())
+
+
+def _by_channel(value: Parameter, shape: Shape) -> Parameter:
+    """A parameter of maps with one number a channel at most: the mean of each."""
+    return tuple(np.reshape(value, (shape[0], -1)).mean(axis=1).tolist()) if isinstance(value, tuple) else value
 
 
 def _flat(stage: Neurons, name: str, shape: Shape) -> np.ndarray:
@@ -225,9 +266,9 @@ def _flat(stage: Neurons, name: str, shape: Shape) -> np.ndarray:
     return per_unit(getattr(stage, name), shape).ravel()
 
 
-def _one_number(stage: Neurons, name: str, value: np.ndarray | None = None) -> float:
-    """A parameter of checked neurons, or `value` in its place, which must be the same for the whole layer."""
-    array = np.asarray(getattr(stage, name) if value is None else value, np.float64)
+def _one_number(stage: Neurons, name: str) -> float:
+    """A parameter of checked neurons, which must be the same for the whole layer."""
+    array = np.asarray(getattr(stage, name), np.float64)
     low, high = float(array.min()), float(array.max())
     if not np.isclose(low, high, rtol=1e-6, atol=0):
         remedy = "train one number a layer, or split the layer"

@@ -30,10 +30,14 @@ class Connection:
         """The weights, float32, each unit's times its factor (n_out,). Raises ValueError where a kernel cannot have that."""
         if self.spatial is None:
             return np.asarray(self.weight * factor[:, np.newaxis], np.float32)
-        by_channel = factor.reshape(self.shape[0], -1)
-        if np.ptp(by_channel, axis=1).any():
+        if not self.takes(factor):
             raise ValueError("one kernel, many factors")
-        return np.asarray(self.weight * by_channel[:, 0].reshape(-1, 1, 1, 1), np.float32)
+        by_channel = factor.reshape(self.shape[0], -1)[:, 0]
+        return np.asarray(self.weight * by_channel.reshape(-1, 1, 1, 1), np.float32)
+
+    def takes(self, factor: np.ndarray) -> bool:
+        """Whether its weights can have a factor for each unit, (n_out,): a kernel can where those of a channel are the same."""
+        return self.spatial is None or not np.ptp(factor.reshape(self.shape[0], -1), axis=1).any()
 
     def dense(self, source: Source, path: str) -> Connection:
         """The same, all-to-all."""

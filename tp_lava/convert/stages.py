@@ -17,9 +17,20 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from tp_lava.checks import is_number
 from tp_lava.circuit.formats import FixedPoint
-from tp_lava.convert.values import CHECK_SHAPES, Parameter, Shape, array_of, check_finite, check_shape, integers_of, pair, parameter, refuse
+from tp_lava.convert.values import (
+    CHECK_SHAPES,
+    Parameter,
+    Shape,
+    array_of,
+    check_finite,
+    check_shape,
+    extent,
+    integers_of,
+    pair,
+    parameter,
+    refuse,
+)
 from tp_lava.dynamics.neuron import COMPARISONS, LIF, RESETS, check_knows
 from tp_lava.dynamics.surrogate import ArcTan, Surrogate
 from tp_lava.graph.pooling import Mode, Pool2d
@@ -168,11 +179,13 @@ class Spiking:
     """Leaky integrate-and-fire neurons, as dynamics/neuron.py has them, in the source's units.
 
     u[t] = current_decay u[t-1] + gain x[t] + feedback s[t-1];   pre[t] = decay v[t-1] + u[t] + offset
-    s[t] = pre compared with threshold; v[t] = pre - reset_by s (reset "subtract"; None: the threshold), or 0 where s = 1 ("zero")
+    s[t] = pre compared with threshold + adaptation a[t];        a[t] = adaptation_decay a[t-1] + s[t-1]
+    v[t] = pre - reset_by s (reset "subtract"; None: the threshold), or 0 where s = 1 ("zero")
 
     x: what the maps before deliver, biases included; gain: its factor (an input resistance, a step over a time constant);
     offset: a constant drive (a leak potential other than zero); feedback: (n, n) recurrent weights or None, whose bias
     belongs into offset; where current_decay is not 0, biases of the maps before are filtered with it as the rest of x.
+    refractory: steps after a spike in which v stays and s is 0.
     For learning: trace_decay, of the spike traces, or None: the membrane's decay; surrogate, the derivative of a spike.
     """
 
@@ -186,13 +199,17 @@ class Spiking:
     gain: Parameter = 1.0
     offset: Parameter = 0.0
     feedback: np.ndarray | None = None
-    trace_decay: float | None = None
+    trace_decay: Parameter | None = None
     surrogate: Surrogate = field(default_factory=ArcTan)
+    adaptation: Parameter = 0.0
+    adaptation_decay: Parameter = 0.98
+    refractory: Parameter = 0
 
     def checked(self, shape: Shape) -> tuple[Spiking, Shape]:
         """-> (itself with parameters as float or flat arrays, shape)."""
-        names = ("decay", "threshold", "current_decay", "gain", "offset")
-        stage = _with_parameters(self, names if self.reset_by is None else (*names, "reset_by"), shape)
+        optional = [name for name in ("reset_by", "trace_decay") if getattr(self, name) is not None]
+        adaptive = ("adaptation", "adaptation_decay", "refractory")
+        stage = _with_parameters(self, ("decay", "threshold", "current_decay", "gain", "offset", *adaptive, *optional), shape)
         path, size, feedback = self.path, math.prod(shape), self.feedback
         if not np.all(np.asarray(stage.threshold) > 0):
             raise refuse(path, "threshold", f"{np.min(stage.threshold):g}", "above 0", "neurons need one to be silent at rest")
@@ -202,8 +219,8 @@ class Spiking:
         if feedback is not None:
             feedback = array_of(path, "feedback", feedback, integers=True)
             check_shape(path, "feedback", feedback, (size, size))
-        if self.trace_decay is not None and not is_number(self.trace_decay, 0, 1):
-            raise refuse(path, "trace_decay", self.trace_decay, "None or a number in [0, 1)", _TIME_CONSTANT)
+        if stage.trace_decay is not None and np.any((outside := np.asarray(stage.trace_decay)) >= 1) | np.any(outside < 0):
+            raise refuse(path, "trace_decay", extent(outside), "None or in [0, 1)", _TIME_CONSTANT)
         return replace(stage, feedback=feedback), shape
 
 

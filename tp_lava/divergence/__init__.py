@@ -114,19 +114,21 @@ class _Comparison:
         if self._tolerance is not None:
             return np.full(steps, self._tolerance)
         pair, membranes = self._pair, self._pair.membranes(number)
-        held = {attr: pair.constants(number, attr) for attr in ("decay", "current_decay", "threshold")}
-        largest = max(1.0, *(float(np.abs(trial.membranes[number]).max(initial=0.0)) for trial in self._trials), held["threshold"][0])
+        held = {attr: pair.constants(number, attr) for attr in ("decay", "current_decay")}
+        threshold = float(pair.constants(number, "threshold")[0].max())
+        largest = max(1.0, *(float(np.abs(trial.membranes[number]).max(initial=0.0)) for trial in self._trials), threshold)
         each = pair.float_noise(largest) + (sum(resolutions(membranes)) if membranes[0] != membranes[1] else 0.0)
         differences, weights = self._arriving(number)
-        slips = {attr: abs(a - b) if pair.rounded_decays((a, b)) else 0.0 for attr, (a, b) in held.items()}
-        decay, current_decay = max(held["decay"]), max(held["current_decay"])
+        slips = {attr: pair.slip(*decays) for attr, decays in held.items()}
+        decay, current_decay = float(np.max(held["decay"])), float(np.max(held["current_decay"]))
         allowed, current, drift, total = np.zeros(steps), 0.0, 0.0, 0.0
         for step in range(steps):
             drift = current_decay * drift + differences[step] + slips["current_decay"] * current + (each if current_decay else 0.0)
             current = current_decay * current + weights[step]
             total = decay * total + drift + each + slips["decay"] * largest
             allowed[step] = total
-        return allowed
+        refractory = max(float(steps.max()) for steps in pair.constants(number, "refractory")) > 0
+        return np.maximum.accumulate(allowed) if refractory else allowed  # a membrane that waits keeps what it had
 
     def _arriving(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(T,) each: the most that rounding of weights brings to an input in a step, and the most that arrives."""
@@ -161,7 +163,7 @@ class _Comparison:
         membranes = [float(trial.membranes[number][step, neuron]) for trial in self._trials]
         quantity, values = ("membrane", membranes) if spikes[0] == spikes[1] else ("spike", spikes)
         cause, seen = why(self._pair, self._trials, self._below[number], number, neuron, step)
-        details = seen.before_reset, self._pair.constants(number, "threshold"), cause, number
+        details = seen.before_reset, seen.threshold, cause, number
         return self._divergence(step, self._pair.layers[number].name, neuron, quantity, values, *details)
 
     def _readout(self) -> Divergence | None:

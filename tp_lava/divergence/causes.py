@@ -10,6 +10,7 @@ from tp_lava.divergence.forms import Trial
 from tp_lava.divergence.pair import FLOAT_ROUNDING, FormPair, resolutions
 from tp_lava.divergence.replay import NeuronForm, Replay, incoming, replay, sent
 from tp_lava.dynamics.neuron import LIF
+from tp_lava.dynamics.parameters import spread
 from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.names import READOUT_BIAS
 from tp_lava.numbers import DECAY_BITS
@@ -43,12 +44,14 @@ class _Difference:
         return self.pair.a.layers[self.number].neuron, self.pair.b.layers[self.number].neuron
 
     def _held(self, attr: str) -> tuple[float, float]:
-        return self.pair.constants(self.number, attr)
+        """A constant of the neuron in both forms."""
+        a, b = self.pair.constants(self.number, attr)
+        return float(a[self.neuron]), float(b[self.neuron])
 
     @property
     def _margin(self) -> float:
         """Of the membranes to their thresholds."""
-        return max(abs(pre - threshold) for pre, threshold in zip(self.seen.before_reset, self._held("threshold"), strict=True))
+        return max(abs(pre - threshold) for pre, threshold in zip(self.seen.before_reset, self.seen.threshold, strict=True))
 
     def _saturation(self) -> str:
         for membrane, largest in zip(self.pair.membranes(self.number), self.seen.largest, strict=True):
@@ -57,9 +60,12 @@ class _Difference:
         return ""
 
     def _options(self) -> str:
-        """Another comparison or another kind of reset, where that decides here."""
+        """Another comparison, kind of reset or refractory time, where that decides here."""
         one, other = self._neurons
-        near = FLOAT_ROUNDING * max(self._held("threshold")) + sum(resolutions(self.pair.membranes(self.number)))
+        if self.seen.waits[0] != self.seen.waits[1]:
+            a, b = self._held("refractory")
+            return f"different refractory times: {a:.0f} and {b:.0f} steps"
+        near = FLOAT_ROUNDING * max(self.seen.threshold) + sum(resolutions(self.pair.membranes(self.number)))
         if self.spiked[0] != self.spiked[1] and one.comparison != other.comparison and self._margin <= near:
             return f'different comparison: "{one.comparison}" and "{other.comparison}", and the membrane meets the threshold'
         terms = self.seen.terms
@@ -70,7 +76,7 @@ class _Difference:
     def _largest_term(self) -> str:
         terms = dict(self.seen.terms)
         if self.spiked[0] != self.spiked[1]:
-            a, b = self._held("threshold")
+            a, b = self.seen.threshold
             terms["threshold"] = b - a
         elif self.spiked[0] and any(neuron.reset != "zero" for neuron in self._neurons):
             a, b = self._held("reset_by")
@@ -109,17 +115,33 @@ class _Difference:
         if not self.pair.rounded_decays(held):
             return f"different {words}s: {held[0]:.6g} and {held[1]:.6g}"
         coarse = 0 if self.pair.fixed[0] else 1
-        asked, mantissa = getattr(self._neurons[coarse], attr), round(held[coarse] * 2**DECAY_BITS)
+        asked, mantissa = self._asked(coarse, attr), round(held[coarse] * 2**DECAY_BITS)
         return f"{words} held as {mantissa}/{2**DECAY_BITS}, not {asked:.6g}: accumulated difference {self.seen.terms[attr]:.3g}"
+
+    def _asked(self, place: int, attr: str) -> float:
+        """A constant of the neuron as a form was asked for it."""
+        population = (self.pair.a, self.pair.b)[place].layers[self.number].population
+        return float(np.broadcast_to(spread(getattr(population.neuron, attr), population.shape), population.size)[self.neuron])
 
     def _threshold(self, attr: str) -> str:
         a, b = self._held(attr)
+        if attr == "threshold" and self.seen.threshold != (a, b):
+            return self._adaptation()
         if attr == "reset_by" and all(neuron.reset_by is None for neuron in self._neurons):
             attr = "threshold"  # is what a spike subtracts
         what = "threshold" if attr == "threshold" else "amount subtracted by a spike"
         if abs(a - b) <= sum(resolutions(self.pair.membranes(self.number))) / 2 + 1e-7:
             return f"rounding of the {what}: {a:.9g} and {b:.9g}"
         return f"different {what}{'s' if attr == 'threshold' else ''}: {a:.6g} and {b:.6g}"
+
+    def _adaptation(self) -> str:
+        """Why a threshold that has risen differs."""
+        for attr in ("threshold", "adaptation", "adaptation_decay"):
+            a, b = self._asked(0, attr), self._asked(1, attr)
+            if a != b:
+                return f"different {attr.replace('_', ' ')}s: {a:.6g} and {b:.6g}"
+        a, b = self.seen.threshold
+        return f"rounding of the threshold's adaptation: {a:.9g} and {b:.9g}"
 
     def _rounding(self) -> str:
         """What no parameter explains."""

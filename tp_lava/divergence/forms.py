@@ -13,7 +13,8 @@ import numpy as np
 from tp_lava.circuit import names
 from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan
 from tp_lava.data.events import Events
-from tp_lava.dynamics.neuron import check_knows
+from tp_lava.dynamics.neuron import PER_NEURON, check_knows
+from tp_lava.dynamics.parameters import spread
 from tp_lava.errors import invalid
 from tp_lava.graph.chain import ChainLayer, chain_of
 from tp_lava.graph.network import Network
@@ -22,8 +23,7 @@ from tp_lava.lava.running import connected_processes
 from tp_lava.learner import Learner
 from tp_lava.quantisation import Quantised
 
-_CONSTANTS = ("decay", "current_decay", "threshold", "reset_by")
-_KNOWN = frozenset({*_CONSTANTS, "comparison", "reset", "surrogate", "bias_to"})
+_KNOWN = frozenset({*PER_NEURON, "comparison", "reset", "surrogate", "bias_to"})
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class NetworkForm(ABC):
     """A network that runs, a chain of layers.
 
     title: what it is called; network, layers: as asked for; weights: as held, physical; formats: by buffer, empty in float;
-    constants: per hidden layer, as held. Raises InvalidValueError for another graph, and for neurons it does not know.
+    constants: per hidden layer, as held, (n,) each. Raises InvalidValueError for another graph, and for neurons it does not know.
     """
 
     def __init__(self, title: str, network: Network, weights: Mapping[str, np.ndarray], formats: Formats = REAL) -> None:
@@ -73,15 +73,16 @@ class NetworkForm(ABC):
             check_knows(layer.neuron, _KNOWN, "diverge")
         self.constants = [self._constants(layer) for layer in self.layers]
 
-    def _constants(self, layer: ChainLayer) -> dict[str, float]:
+    def _constants(self, layer: ChainLayer) -> dict[str, np.ndarray]:
         """As asked for, or held; a spike subtracts the threshold, as it is held, unless something else is said."""
-        held = {attr: self._held(layer, attr) for attr in _CONSTANTS}
-        constants = {attr: value for attr, value in held.items() if value is not None}
+        held = {attr: self._held(layer, attr) for attr in PER_NEURON}
+        constants = {attr: np.broadcast_to(value, layer.size) for attr, value in held.items() if value is not None}
         return {"reset_by": constants["threshold"], **constants}
 
-    def _held(self, layer: ChainLayer, attr: str) -> float | None:
-        """A constant of a layer as the form holds it; None: it has none."""
-        return getattr(layer.neuron, attr)
+    def _held(self, layer: ChainLayer, attr: str) -> float | np.ndarray | None:
+        """A constant of a layer as the form holds it, one number or (n,); None: it has none."""
+        value = getattr(layer.neuron, attr)
+        return None if value is None else spread(value, layer.population.shape)
 
     @abstractmethod
     def trials(self, recordings: Sequence[Events]) -> Iterator[Trial]:
@@ -96,11 +97,11 @@ class EngineForm(NetworkForm):
         formats = {name: buffer.format for name, buffer in learner.buffers.items() if buffer.format}
         super().__init__(title, learner.network, dict(learner.weights), formats)
 
-    def _held(self, layer: ChainLayer, attr: str) -> float | None:
+    def _held(self, layer: ChainLayer, attr: str) -> float | np.ndarray | None:
         name = names.of(layer.name, attr)
         if name not in self.learner.memory:
             return super()._held(layer, attr)
-        return float(self.learner.buffers[name].decode(self.learner.memory[name])[0])
+        return self.learner.buffers[name].decode(self.learner.memory[name]).astype(np.float64)
 
     def trials(self, recordings: Sequence[Events]) -> Iterator[Trial]:
         """See NetworkForm."""

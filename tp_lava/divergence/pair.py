@@ -27,9 +27,9 @@ def rounded(a: np.ndarray, b: np.ndarray, formats: tuple[Format | None, Format |
     return bool(np.all(near | (np.asarray(a) == b)))
 
 
-def rounded_decays(a: float, b: float, fixed: tuple[bool, bool]) -> bool:
-    """Whether decay factors differ by no more than holding them in 12 bits explains."""
-    return abs(a - b) <= sum(0.5 / 2**DECAY_BITS for each in fixed if each) + 1e-7
+def rounded_decays(a: np.ndarray | float, b: np.ndarray | float, fixed: tuple[bool, bool]) -> np.ndarray:
+    """Whether decay factors differ by no more than holding them in 12 bits explains; any shape."""
+    return np.abs(np.asarray(a) - b) <= sum(0.5 / 2**DECAY_BITS for each in fixed if each) + 1e-7
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ class FormPair:
         zeros = np.zeros(self.a.network.shapes[name])
         return np.asarray(self.a.weights.get(name, zeros), np.float64), np.asarray(self.b.weights.get(name, zeros), np.float64)
 
-    def constants(self, number: int, attr: str) -> tuple[float, float]:
-        """A constant of a layer as held."""
-        return self.each(lambda form: form.constants[number][attr])
+    def constants(self, number: int, attr: str) -> tuple[np.ndarray, np.ndarray]:
+        """A constant of a layer's neurons as held, (n,)."""
+        return self.a.constants[number][attr], self.b.constants[number][attr]
 
     @property
     def readout_decays(self) -> tuple[float, float]:
@@ -82,7 +82,11 @@ class FormPair:
 
     def rounded_decays(self, decays: tuple[float, float]) -> bool:
         """Whether rounding explains their difference."""
-        return rounded_decays(*decays, self.fixed)
+        return bool(rounded_decays(*decays, self.fixed))
+
+    def slip(self, a: np.ndarray, b: np.ndarray) -> float:
+        """The most by which rounding parts decays of a layer's neurons, (n,) of each form."""
+        return float(np.where(rounded_decays(a, b, self.fixed), np.abs(a - b), 0.0).max())
 
     def explained(self, name: str) -> float:
         """The largest difference of weights where rounding explains all of them; else none."""

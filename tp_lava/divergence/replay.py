@@ -1,6 +1,6 @@
 """Where a difference of one neuron's membranes comes from: their linear part, replayed term by term in both forms.
 
-    u[t] = c u[t-1] + w s[t],   v[t] = d v[t-1] + u[t] + b - r s_out[t]
+    u[t] = c u[t-1] + w s[t],   v[t] = d v[t-1] + u[t] + b - r s_out[t], or v[t-1] in refractory steps
 
 Up to the step in which they differ, both forms have the same spikes, so the difference of their membranes is the sum of what
 different weights, biases, decays and resets bring, each carried on by the decays, and of a rest: rounding and saturation.
@@ -45,10 +45,25 @@ class NeuronForm:
             np.asarray(feedback, np.float64),
             0.0 if bias is None else float(bias[neuron]),
             trial.membranes[number][:, neuron],
-            form.constants[number],
+            {attr: float(values[neuron]) for attr, values in form.constants[number].items()},
             layer.neuron.bias_to == "current",
             layer.neuron.reset == "zero",
         )
+
+    def waits(self, own: np.ndarray, step: int) -> np.ndarray:
+        """(step + 1,): whether each step is a refractory one. own: (T,) the neuron's spikes."""
+        last, waits = -np.inf, np.zeros(step + 1, bool)
+        for t in range(step + 1):
+            waits[t] = t - last <= self.constants["refractory"]
+            last = t if own[t] else last
+        return waits
+
+    def threshold(self, own: np.ndarray, step: int) -> float:
+        """At the step, after the spikes before it."""
+        raised = 0.0
+        for spiked in own[:step]:
+            raised = self.constants["adaptation_decay"] * raised + float(spiked)
+        return self.constants["threshold"] + self.constants["adaptation"] * raised
 
 
 def incoming(form: NetworkForm, layer: ChainLayer, neuron: int) -> np.ndarray:
@@ -80,14 +95,17 @@ def sent(population: Population, spikes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Replay:
-    """before_reset: (a, b) membranes of the step, before reset; terms: what brings their difference; largest: (a, b) |membrane|
-    before saturation, in any step so far; shares: weights' term by (unit below, recurrent unit).
+    """before_reset, threshold: (a, b) of the step, the membranes before reset; terms: what brings their difference; largest: (a, b)
+    |membrane| before saturation, in any step so far; shares: weights' term by (unit below, recurrent unit); waits: (a, b) whether the
+    step is a refractory one.
     """
 
     before_reset: tuple[float, float]
     terms: Mapping[str, float]
     largest: tuple[float, float]
     shares: tuple[np.ndarray, np.ndarray]
+    threshold: tuple[float, float]
+    waits: tuple[bool, bool]
 
     @property
     def rest(self) -> float:
@@ -109,6 +127,7 @@ def replay(a: NeuronForm, b: NeuronForm, below: np.ndarray, back: np.ndarray, ow
     shares, filtered_shares = ([np.zeros_like(a.w), np.zeros_like(a.r)] for _ in range(2))
     largest, pre = [0.0, 0.0], [0.0, 0.0]
     c, d = b.constants["current_decay"], b.constants["decay"]
+    waits = tuple(side.waits(own, step) for side in (a, b))
     for t in range(step + 1):
         s, fed = below[t].astype(np.float64), back[t - 1].astype(np.float64) if t else np.zeros(back.shape[1])
         v = [side.v[t - 1] if t else 0.0 for side in (a, b)]
@@ -116,15 +135,16 @@ def replay(a: NeuronForm, b: NeuronForm, below: np.ndarray, back: np.ndarray, ow
         for place, side in enumerate((a, b)):
             u[place] = side.constants["current_decay"] * u[place] + side.w @ s + side.r @ fed + (side.b if side.filtered_bias else 0.0)
             pre[place] = side.constants["decay"] * v[place] + u[place] + (0.0 if side.filtered_bias else side.b)
+            pre[place] = v[place] if waits[place][t] else pre[place]
             largest[place] = max(largest[place], abs(pre[place]))
         filtered["weights"] = c * filtered["weights"] + (a.w - b.w) @ s + (a.r - b.r) @ fed
         for part, difference, active in zip(range(2), (a.w - b.w, a.r - b.r), (s, fed), strict=True):
             filtered_shares[part] = c * filtered_shares[part] + difference * active
-            shares[part] = d * shares[part] + filtered_shares[part]
+            shares[part] = shares[part] if waits[1][t] else d * shares[part] + filtered_shares[part]
         filtered["bias"] = (c * filtered["bias"] if b.filtered_bias else 0.0) + a.b - b.b
-        for name in TERMS:
-            term[name] = d * term[name] + filtered[name]
-        term["decay"] += (a.constants["decay"] - d) * v[0]
+        if not waits[1][t]:
+            term = {name: d * term[name] + filtered[name] for name in TERMS}
+            term["decay"] += (a.constants["decay"] - d) * v[0]
         if t < step and own[t]:
             jumps = [pre[place] if side.zeroed else side.constants["reset_by"] for place, side in enumerate((a, b))]
             if a.zeroed and b.zeroed:
@@ -132,4 +152,5 @@ def replay(a: NeuronForm, b: NeuronForm, below: np.ndarray, back: np.ndarray, ow
                 shares = [np.zeros_like(a.w), np.zeros_like(a.r)]
             else:
                 term["reset"] -= jumps[0] - jumps[1]
-    return Replay((pre[0], pre[1]), term, (largest[0], largest[1]), (shares[0], shares[1]))
+    threshold, waited = (a.threshold(own, step), b.threshold(own, step)), (bool(waits[0][step]), bool(waits[1][step]))
+    return Replay((pre[0], pre[1]), term, (largest[0], largest[1]), (shares[0], shares[1]), threshold, waited)

@@ -1,14 +1,24 @@
-"""The neuron: leaky integrate-and-fire with synaptic current, bias, spike trace and surrogate derivative.
+"""The neuron: leaky integrate-and-fire with synaptic current, bias, adaptive threshold, refractory time, spike trace, surrogate derivative.
 
     u[t]   = current_decay * u[t-1] + input              synaptic current (current_decay 0: u is the input)
     pre[t] = decay * v[t-1] + u[t] + bias                (bias_to "current": the bias is part of the input instead)
-    s[t]   = 1 where pre >= threshold (comparison ">=") or pre > threshold (">"), decided before the reset
-    v[t]   = pre - reset_by * s (reset "subtract"; reset_by: the threshold unless given), or 0 where s = 1 (reset "zero")
+    a[t]   = adaptation_decay * a[t-1] + s[t-1]          (adaptation 0: none)
+    th[t]  = threshold + adaptation * a[t]
+    s[t]   = 1 where pre >= th (comparison ">=") or pre > th (">"), decided before the reset
+    v[t]   = pre - reset_by * s (reset "subtract"; reset_by: the threshold, without its adaptation, unless given), or 0 where s = 1 ("zero")
     e[t]   = trace_decay * e[t-1] + s[t]                 spike trace
-    psi[t] = surrogate(pre - threshold)
+    psi[t] = surrogate(pre - th)
+
+For `refractory` steps after a spike s and psi are 0 and the membrane stays where its reset put it, v[t] = v[t-1]: what arrives is lost to
+it, while u, a and e go on. Parameters are numbers, or one number a neuron (see parameters.py).
+
+The state adaptation_trace holds a[t+1] after step t, and refractory_left the refractory steps to come.
 
 Fixed point: decays multiply with 12 bits and round toward zero, membrane and current saturate at 24 bits,
-as Loihi's and Lava's bit-accurate LIF do; see numbers.py for the widths.
+as Loihi's and Lava's bit-accurate LIF do; adaptation * a rounds down to the membrane's binary point; see numbers.py for the widths.
+
+Source: adaptive thresholds, Bellec et al., Long short-term memory and learning-to-learn in networks of spiking neurons, NeurIPS 2018,
+arXiv 1803.09574; refractory time, Lava's LIFRefractory.
 """
 
 from __future__ import annotations
@@ -17,18 +27,22 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Literal, get_args
 
-from tp_lava.checks import is_number
+from tp_lava.dynamics.parameters import Parameter, as_parameter, axes_of, check_decay, check_parameter, highest, lowest
 from tp_lava.dynamics.program import Program
 from tp_lava.dynamics.surrogate import ArcTan, Surrogate, pseudo_derivative
-from tp_lava.dynamics.symbols import Symbol, Tracer, absolute, fit, saturate, select, spike
+from tp_lava.dynamics.symbols import Symbol, Tracer, absolute, fit, multiply, saturate, select, spike
 from tp_lava.errors import invalid
-from tp_lava.numbers import DECAY_BITS, REGISTER_BITS, Format
+from tp_lava.numbers import DECAY_BITS, REFRACTORY_BITS, REGISTER_BITS, Format
 
 DECAY = Format(DECAY_BITS, DECAY_BITS, signed=False)
+STEPS = Format(REFRACTORY_BITS, 0, signed=False)
 FADED = 2.0**-20  # of a spike
+_SPARE_BITS = 2  # that a product of two 16-bit numbers drops, so that a register holds it
 COMPARISONS = (">=", ">")
 RESETS = ("subtract", "zero")
 BIASED = ("membrane", "current")
+PER_NEURON = ("decay", "threshold", "current_decay", "reset_by", "adaptation", "adaptation_decay", "refractory")  # may be one a neuron
+LONGEST_REFRACTORY = 2**REFRACTORY_BITS - 1
 
 
 @dataclass(frozen=True)
@@ -38,25 +52,38 @@ class LIF:
     decay: membrane factor per step, [0, 1] (1: integrate and fire); threshold: > 0; comparison: ">=" or ">"; reset:
     "subtract" or "zero"; current_decay: synaptic current factor per step, [0, 1); surrogate: ArcTan(), Triangle() or
     FastSigmoid(); reset_by: > 0, what a spike subtracts (None: the threshold); bias_to: "membrane" or "current".
+    adaptation: >= 0, by how much each spike raises the threshold, which falls back by adaptation_decay per step, [0, 1); refractory:
+    steps after a spike in which the membrane stays as it is and does not spike, 0..63.
+    Numbers: one, or one a neuron, of maps also one a channel: a tuple, list or array, kept as a tuple in C order.
     Raises InvalidValueError.
-    Source: arXiv 2509.13053 (TP), arXiv 2502.01837 (TESS).
+    Source: arXiv 2509.13053 (TP), arXiv 2502.01837 (TESS), arXiv 1803.09574 (adaptation), Lava's LIFRefractory.
     """
 
-    decay: float = 0.98
-    threshold: float = 1.0
+    decay: Parameter = 0.98
+    threshold: Parameter = 1.0
     comparison: Literal[">=", ">"] = ">="
     reset: Literal["subtract", "zero"] = "subtract"
-    current_decay: float = 0.0
+    current_decay: Parameter = 0.0
     surrogate: Surrogate = field(default_factory=ArcTan)
-    reset_by: float | None = None
+    reset_by: Parameter | None = None
     bias_to: Literal["membrane", "current"] = "membrane"
+    adaptation: Parameter = 0.0
+    adaptation_decay: Parameter = 0.98
+    refractory: int | tuple[int, ...] = 0
 
     def __post_init__(self) -> None:
-        if not is_number(self.decay, 0) or self.decay > 1:
-            raise invalid("LIF", "decay", self.decay, "a number in [0, 1]", "a time constant tau gives exp(-1 / tau)")
+        for name in PER_NEURON:
+            object.__setattr__(self, name, as_parameter(getattr(self, name)))
+        check_parameter("LIF", "decay", self.decay, "in [0, 1]", lambda decay: 0 <= decay <= 1, "a time constant tau gives exp(-1 / tau)")
         check_decay("LIF", "current_decay", self.current_decay)
-        if not is_number(self.threshold) or self.threshold <= 0:
-            raise invalid("LIF", "threshold", self.threshold, "a number > 0", "use for example threshold=1.0")
+        check_parameter("LIF", "threshold", self.threshold, "> 0", lambda threshold: threshold > 0, "use for example threshold=1.0")
+        remedy = "use for example adaptation=0.1, or 0 for a threshold that stays"
+        check_parameter("LIF", "adaptation", self.adaptation, ">= 0", lambda adaptation: adaptation >= 0, remedy)
+        check_decay("LIF", "adaptation_decay", self.adaptation_decay)
+        limit, remedy = f"of whole steps, 0..{LONGEST_REFRACTORY}", "use for example refractory=2"
+        check_parameter("LIF", "refractory", self.refractory, limit, lambda steps: steps in range(LONGEST_REFRACTORY + 1), remedy)
+        whole = tuple(map(int, self.refractory)) if isinstance(self.refractory, tuple) else int(self.refractory)
+        object.__setattr__(self, "refractory", whole)
         if self.comparison not in COMPARISONS:
             raise invalid("LIF", "comparison", repr(self.comparison), '">=" or ">"', 'TP uses ">=", Lava and SLAYER ">"')
         if self.reset not in RESETS:
@@ -66,9 +93,31 @@ class LIF:
             raise invalid("LIF", "surrogate", repr(self.surrogate), limit, "use for example surrogate=ArcTan()")
         if self.bias_to not in BIASED:
             raise invalid("LIF", "bias_to", repr(self.bias_to), '"membrane" or "current"', "Lava's LIF adds it to the membrane")
-        if self.reset_by is not None and (not is_number(self.reset_by) or self.reset_by <= 0 or self.reset != "subtract"):
-            found = f'{self.reset_by!r} with reset "{self.reset}"'
-            raise invalid("LIF", "reset_by", found, 'a number > 0 with reset "subtract"', "leave it out to subtract the threshold")
+        if self.reset_by is not None:
+            limit, remedy = '> 0 with reset "subtract"', "leave it out to subtract the threshold"
+            if self.reset != "subtract":
+                raise invalid("LIF", "reset_by", f'{self.reset_by!r} with reset "{self.reset}"', f"a number {limit}", remedy)
+            check_parameter("LIF", "reset_by", self.reset_by, limit, lambda amount: amount > 0, remedy)
+
+    @property
+    def leaks(self) -> bool:
+        """Whether the membrane of any neuron decays."""
+        return lowest(self.decay) < 1
+
+    @property
+    def has_current(self) -> bool:
+        """Whether any neuron has a synaptic current that outlasts a step."""
+        return highest(self.current_decay) > 0
+
+    @property
+    def adapts(self) -> bool:
+        """Whether any neuron's threshold rises with its spikes."""
+        return highest(self.adaptation) > 0
+
+    @property
+    def rests(self) -> bool:
+        """Whether any neuron has a refractory time."""
+        return highest(self.refractory) > 0
 
 
 def check_knows(neuron: LIF, known: frozenset[str], form: str) -> None:
@@ -84,33 +133,40 @@ def check_knows(neuron: LIF, known: frozenset[str], form: str) -> None:
             raise invalid(form, f"neuron.{option.name}", repr(value), limit, "use the engine")
 
 
-def check_decay(obj: str, attr: str, value: object) -> None:
-    """Refuse a decay factor outside [0, 1)."""
-    if not is_number(value, 0, 1):
-        raise invalid(obj, attr, value, "a number in [0, 1)", "a time constant tau gives exp(-1 / tau)")
-
-
 @dataclass(frozen=True)
 class NeuronFormats:
-    """Number formats of a population: membrane (current and threshold too) and trace."""
+    """Number formats of a population: membrane (current and threshold too) and trace; of an adaptive threshold's rise per spike and its
+    trace.
+    """
 
     membrane: Format
     trace: Format
+    adaptation: Format | None = None
+    adaptation_trace: Format | None = None
 
 
-def leaky_integrate_and_fire(
-    neuron: LIF, leaked: Symbol, drive: Symbol, threshold: Symbol, reset_by: Symbol | None, format: Format | None
-) -> tuple[Symbol, Symbol, Symbol]:
-    """One step of membrane, spike and reset. leaked: decay * v; drive: current plus bias; format: of the membrane (fixed).
-
-    -> (v, spiked, excess = pre - threshold).
-    """
+def integrate(leaked: Symbol, drive: Symbol, membrane: Symbol, waits: Symbol | None, format: Format | None) -> Symbol:
+    """pre of one step. leaked: decay * v; drive: current plus bias; waits: where the membrane stays; format: of it (fixed)."""
     pre = saturate(leaked + drive, format)
+    return pre if waits is None else select(waits, membrane, pre)
+
+
+def raised_threshold(threshold: Symbol, trace: Symbol, adaptation: Symbol, format: Format | None) -> Symbol:
+    """threshold + adaptation * a. trace: a; format: of the membrane (fixed), at whose binary point the product ends, rounded down."""
+    if format is None:
+        return threshold + trace * adaptation
+    frac = min(format.frac, trace.format.frac + adaptation.format.frac - _SPARE_BITS)
+    product = multiply(trace, adaptation, Format(format.bits - (format.frac - frac), frac), rounding="floor")
+    return threshold + fit(product, format)
+
+
+def fire(neuron: LIF, pre: Symbol, threshold: Symbol, waits: Symbol | None) -> Symbol:
+    """Whether neurons spike. waits: those that do not, whatever they are."""
     spiked = pre >= threshold if neuron.comparison == ">=" else pre > threshold
-    excess = pre - threshold
-    subtracted = excess if reset_by is None else pre - reset_by
-    after = subtracted if neuron.reset == "subtract" else 0.0
-    return select(spiked, after, pre), spiked, excess
+    if waits is None:
+        return spiked
+    one = pre.tracer.constant(1, Format(1, 0, signed=False))
+    return select(waits, 0.0, select(spiked, one, 0.0)) > 0
 
 
 def spike_trace(trace: Symbol, event: Symbol, decay: Symbol) -> Symbol:
@@ -126,46 +182,74 @@ def neuron_program(
     bias: bool = False,
     surrogate: bool = True,
     traces: bool = True,
+    trace_decay: Parameter = 0.0,
     name: str = "lif",
 ) -> Program:
     """The LIF program of a population over axes (row, n): a row is one sample or one stream.
 
     inputs: input port -> format of its accumulated weights (None in a real program); formats: None for a
-    real program; traces: it keeps spike traces. Ports: the inputs, parameters threshold,
-    trace_decay (decay, current_decay, reset_by, bias (n)), states membrane, trace (current), outputs spike (surrogate).
+    real program; traces: it keeps spike traces; trace_decay: theirs, of which only counts whether there is one a neuron. Ports: the
+    inputs, parameters threshold, trace_decay (decay, current_decay, reset_by, adaptation, adaptation_decay, refractory), over (n) where
+    there is one a neuron, (bias (n)), states membrane, trace (current, adaptation_trace, refractory_left), outputs spike (surrogate).
     """
     fixed = formats is not None
     t = Tracer(name, fixed=fixed, axes={"row": 1, "n": 1})
     per_neuron, membrane_format = ("row", "n"), formats.membrane if formats else None
+    drive = _drive(t, neuron, inputs, membrane_format, bias=bias)
+    membrane = t.read("membrane", "state", per_neuron, membrane_format)
+    leaked = membrane * _parameter(t, "decay", neuron.decay, DECAY) if neuron.leaks else membrane
+    rest = threshold = _parameter(t, "threshold", neuron.threshold, membrane_format)
+    reset_by = None if neuron.reset_by is None else _parameter(t, "reset_by", neuron.reset_by, membrane_format)
+    left = t.read("refractory_left", "state", per_neuron, STEPS) if neuron.rests else None
+    waits = left > 0 if left else None
+    pre = integrate(leaked, drive, membrane, waits, membrane_format)
+    if neuron.adapts:
+        rise = _parameter(t, "adaptation", neuron.adaptation, formats.adaptation if formats else None)
+        raised = t.read("adaptation_trace", "state", per_neuron, formats.adaptation_trace if formats else None)
+        threshold = raised_threshold(rest, raised, rise, membrane_format)
+    spiked, excess = fire(neuron, pre, threshold, waits), pre - threshold
+    after: Symbol | float = 0.0
+    if neuron.reset == "subtract":
+        after = excess if reset_by is None and not neuron.adapts else pre - (rest if reset_by is None else reset_by)
+    left_over, event = select(spiked, after, pre), spike(spiked)
+    t.write("membrane", left_over)
+    if neuron.adapts:
+        t.write("adaptation_trace", spike_trace(raised, event, _parameter(t, "adaptation_decay", neuron.adaptation_decay, DECAY)))
+    if left and waits:
+        rests = select(spiked, _parameter(t, "refractory", neuron.refractory, STEPS), 0.0)
+        t.write("refractory_left", select(waits, left - 1, rests, interval=(0, STEPS.high) if fixed else None))
+    if traces:
+        trace = t.read("trace", "state", per_neuron, formats.trace if formats else None)
+        t.write("trace", spike_trace(trace, event, _parameter(t, "trace_decay", trace_decay, DECAY)))
+    t.write("spike", event, per_neuron, Format(1, 0, signed=False))
+    if surrogate:
+        psi = pseudo_derivative(neuron.surrogate, excess)
+        t.write("surrogate", psi if waits is None else select(waits, 0.0, psi), per_neuron, psi.value.format)
+    return t.program()
+
+
+def _parameter(t: Tracer, name: str, value: Parameter, format: Format | None) -> Symbol:
+    """Read a parameter: one number, or one a neuron."""
+    return t.read(name, "parameter", axes_of(value), format)
+
+
+def _drive(t: Tracer, neuron: LIF, inputs: Mapping[str, Format | None], membrane: Format | None, *, bias: bool) -> Symbol:
+    """What a step adds to the membrane: the current, or what arrives, and the bias."""
     drive = None
     for port, format in inputs.items():
-        arriving = _within_register(t.read(port, "input", per_neuron, format), membrane_format)
+        arriving = _within_register(t.read(port, "input", ("row", "n"), format), membrane)
         drive = arriving if drive is None else drive + arriving
     assert drive is not None
     filtered = bias and neuron.bias_to == "current"
     if filtered:
-        drive = drive + t.read("bias", "parameter", ("n",), membrane_format)
-    if neuron.current_decay > 0:
-        current = t.read("current", "state", per_neuron, membrane_format)
-        drive = saturate(current * t.read("current_decay", "parameter", (), DECAY) + drive, membrane_format)
+        drive = drive + t.read("bias", "parameter", ("n",), membrane)
+    if neuron.has_current:
+        current = t.read("current", "state", ("row", "n"), membrane)
+        drive = saturate(current * _parameter(t, "current_decay", neuron.current_decay, DECAY) + drive, membrane)
         t.write("current", drive)
     if bias and not filtered:
-        drive = drive + t.read("bias", "parameter", ("n",), membrane_format)
-    membrane = t.read("membrane", "state", per_neuron, membrane_format)
-    leaked = membrane if neuron.decay == 1 else membrane * t.read("decay", "parameter", (), DECAY)
-    threshold = t.read("threshold", "parameter", (), membrane_format)
-    reset_by = None if neuron.reset_by is None else t.read("reset_by", "parameter", (), membrane_format)
-    after, spiked, excess = leaky_integrate_and_fire(neuron, leaked, drive, threshold, reset_by, membrane_format)
-    event = spike(spiked)
-    t.write("membrane", after)
-    if traces:
-        trace = t.read("trace", "state", per_neuron, formats.trace if formats else None)
-        t.write("trace", spike_trace(trace, event, t.read("trace_decay", "parameter", (), DECAY)))
-    t.write("spike", event, per_neuron, Format(1, 0, signed=False))
-    if surrogate:
-        psi = pseudo_derivative(neuron.surrogate, excess)
-        t.write("surrogate", psi, per_neuron, psi.value.format)
-    return t.program()
+        drive = drive + t.read("bias", "parameter", ("n",), membrane)
+    return drive
 
 
 def _within_register(arriving: Symbol, membrane: Format | None) -> Symbol:
@@ -177,11 +261,18 @@ def _within_register(arriving: Symbol, membrane: Format | None) -> Symbol:
 
 
 def trace_program(
-    format: Format | None = None, name: str = "trace", *, fades: bool = False, event: Format | None = None, signed: bool = False
+    format: Format | None = None,
+    name: str = "trace",
+    *,
+    fades: bool = False,
+    event: Format | None = None,
+    signed: bool = False,
+    decay: Parameter = 0.0,
 ) -> Program:
     """A spike trace alone, over axes (row, n): ports spike (input), trace (state), trace_decay (parameter).
 
-    event: format of what spikes, 0 or 1 if it is not given; signed: it may be negative.
+    event: format of what spikes, 0 or 1 if it is not given; signed: it may be negative; decay: of which only counts whether there is
+    one a neuron, which trace_decay has over (n) then.
     fades: a real trace below FADED becomes zero, as a fixed one does below its resolution: so that a synapse whose neuron
     has long been silent costs nothing.
     """
@@ -189,7 +280,7 @@ def trace_program(
     spikes = t.read("spike", "input", ("row", "n"), event or Format(1, 0, signed=False))
     arriving = fit(spikes, Format(REGISTER_BITS - 1, format.frac)) if format and event else spikes
     trace = t.read("trace", "state", ("row", "n"), format)
-    after = spike_trace(trace, arriving, t.read("trace_decay", "parameter", (), DECAY))
+    after = spike_trace(trace, arriving, t.read("trace_decay", "parameter", axes_of(decay), DECAY))
     t.write("trace", _faded(after, signed=signed) if fades and not t.fixed else after)
     return t.program()
 

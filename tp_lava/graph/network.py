@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from tp_lava.checks import is_number, is_whole
-from tp_lava.dynamics.neuron import LIF, check_decay
+from tp_lava.dynamics.neuron import LIF, PER_NEURON
+from tp_lava.dynamics.parameters import Parameter, as_parameter, check_count, check_decay, highest
 from tp_lava.errors import InvalidValueError, invalid
 from tp_lava.graph import names
 from tp_lava.graph.connections import AllToAll, ConnectionKind, Convolution
@@ -34,14 +35,15 @@ if TYPE_CHECKING:
 class Population:
     """Neurons of one kind. shape: (n,) or (channels, height, width); trace_decay: spike-trace factor per step, [0, 1).
 
-    bias: name of its biases among the weights, by default <name>_bias; pooling: of its spikes, in order: others get what is
+    trace_decay: one number, or one a unit that others see; its neuron's parameters: one number, or one a neuron; of maps also one a
+    channel. bias: name of its biases among the weights, by default <name>_bias; pooling: of its spikes, in order: others get what is
     pooled, and its spike traces are traces of that.
     """
 
     name: str
     shape: tuple[int, ...]
     neuron: LIF
-    trace_decay: float = 0.98
+    trace_decay: Parameter = 0.98
     bias: str = ""
     pooling: tuple[Pool2d, ...] = ()
 
@@ -50,12 +52,15 @@ class Population:
         object.__setattr__(self, "bias", self.bias or f"{self.name}_bias")
         if not self.shape or min(self.shape) < 1:
             raise invalid(f"Population {self.name!r}", "shape", self.shape, "positive integers", "give the number of units")
+        object.__setattr__(self, "trace_decay", as_parameter(self.trace_decay))
         check_decay(f"Population {self.name!r}", "trace_decay", self.trace_decay)
         object.__setattr__(self, "pooling", tuple(self.pooling))
         if self.pooling and len(self.shape) != 3:
             remedy = "give the population a shape of (channels, height, width)"
             raise invalid(f"Population {self.name!r}", "pooling", f"of a shape {self.shape}", "of (channels, height, width)", remedy)
-        _ = self.output_shape  # refuses windows that do not fit
+        for attr in PER_NEURON:
+            check_count(f"Population {self.name!r}", f"neuron.{attr}", getattr(self.neuron, attr), self.shape)
+        check_count(f"Population {self.name!r}", "trace_decay", self.trace_decay, self.output_shape)  # and refuses windows that do not fit
 
     @property
     def size(self) -> int:
@@ -71,6 +76,11 @@ class Population:
     def output_size(self) -> int:
         """Units that others see."""
         return prod(self.output_shape)
+
+    @property
+    def largest_trace(self) -> float:
+        """Of a unit that spikes at every step."""
+        return 1.0 / (1.0 - highest(self.trace_decay))
 
     @property
     def positions(self) -> int:
@@ -109,7 +119,7 @@ class Layer:
 
     size: int
     neuron: LIF
-    trace_decay: float = 0.98
+    trace_decay: Parameter = 0.98
     recurrent: bool = False
     connection: Convolution | None = None
     pooling: tuple[Pool2d, ...] = ()
@@ -117,6 +127,7 @@ class Layer:
 
     def __post_init__(self) -> None:
         _check_size("Layer", self.size)
+        object.__setattr__(self, "trace_decay", as_parameter(self.trace_decay))
         check_decay("Layer", "trace_decay", self.trace_decay)
         object.__setattr__(self, "pooling", tuple(self.pooling))
         if self.connection and self.connection.size != self.size:
@@ -199,7 +210,7 @@ class Network:
         cls,
         sizes: Sequence[int],
         neuron: LIF | Sequence[LIF] | None = None,
-        trace_decay: float | Sequence[float] = 0.98,
+        trace_decay: float | np.ndarray | Sequence[float | Sequence[float]] = 0.98,
         recurrent: bool | Sequence[bool] = False,
         seed: int = 0,
         delays: object = None,
@@ -207,9 +218,10 @@ class Network:
         """A blank network of all-to-all layers.
 
         sizes: (inputs, hidden..., classes), at least one hidden layer; neuron, trace_decay, recurrent: for all hidden
-        layers, or one each; delays: of what reaches each hidden layer from below, for all or a list of one each, in steps, see
-        Delays.of: a whole number, one a unit, or (copies, 1) for copies of each unit; or SynapticDelays. Weights are uniform in
-        +-1/sqrt(n_in), n_in with all copies, drawn from seed. Raises InvalidValueError.
+        layers, or one each; a trace decay for each neuron of a layer is an array, or a sequence within that of the layers;
+        delays: of what reaches each hidden layer from below, for all or a list of one each, in steps, see Delays.of: a whole number,
+        one a unit, or (copies, 1) for copies of each unit; or SynapticDelays. Weights are uniform in +-1/sqrt(n_in), n_in with all
+        copies, drawn from seed. Raises InvalidValueError.
         """
         sizes = tuple(sizes)
         if len(sizes) < 3:
@@ -237,7 +249,7 @@ class Network:
         layers: Sequence[LayerSpec],
         n_classes: int,
         neuron: LIF | None = None,
-        trace_decay: float = 0.98,
+        trace_decay: Parameter = 0.98,
         seed: int = 0,
         input_format: Format | None = None,
     ) -> Network:

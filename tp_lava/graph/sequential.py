@@ -16,6 +16,7 @@ import numpy as np
 
 from tp_lava.checks import is_whole
 from tp_lava.dynamics.neuron import LIF
+from tp_lava.dynamics.parameters import Parameter
 from tp_lava.errors import invalid
 from tp_lava.graph import names
 from tp_lava.graph.connections import AllToAll, Convolution
@@ -39,7 +40,7 @@ class Neurons:
 
     _: KW_ONLY
     neuron: LIF | None = None
-    trace_decay: float | None = None
+    trace_decay: Parameter | None = None
     recurrent: bool = False
     gain: float = 1.0
     standardised: Standardisation | bool = False
@@ -138,7 +139,7 @@ def sequential(
     layers: Sequence[LayerSpec],
     n_classes: int,
     neuron: LIF,
-    trace_decay: float,
+    trace_decay: Parameter,
     seed: int,
     input_format: Format | None,
 ) -> Network:

@@ -151,8 +151,9 @@ class TraceLIF(LayerProcess):
     a recurrent connection, input_<weights>_in (n,) from further ones; error_in (K or classes,) from the credit, or the readout;
     third_factor_out (n,), with a rule of several terms for example causal_third_factor_out, to the connections; trace_out,
     surrogate_out (n,) for whoever needs them. TP: the same with target_ and (K, n).
-    Vars: membrane, trace, spike, threshold, decay, trace_decay, learning (0: the third factors sent are zero); current, current_decay and
-    bias where there are any; of each third factor its value and its rate, such as third_factor and rate, or causal_third_factor and
+    Vars: membrane, trace, spike, threshold, decay, trace_decay, learning (0: the third factors sent are zero); current, current_decay,
+    bias, adaptation, adaptation_decay, adaptation_trace, refractory and refractory_left where there are any, numbers that each neuron has
+    of its own over (n,); of each third factor its value and its rate, such as third_factor and rate, or causal_third_factor and
     causal_rate; what else the rule has, for example post_trace, post_decay and basis; TP: the same with target_.
     Hardware: microcode of neuro-cores.
     """

@@ -14,7 +14,8 @@ from tp_lava.backends.layerwise import Batch, LayerRun, simulate
 from tp_lava.circuit import names
 from tp_lava.circuit.formats import REAL, Formats
 from tp_lava.data.events import Events
-from tp_lava.dynamics.neuron import check_knows
+from tp_lava.dynamics.neuron import PER_NEURON, check_knows
+from tp_lava.dynamics.parameters import Parameter, lowest
 from tp_lava.graph.chain import ChainLayer, chain_of
 from tp_lava.graph.network import Network
 from tp_lava.numbers import DECAY_BITS, Format, quantise_decay
@@ -25,7 +26,7 @@ from tp_lava.tables import as_text
 
 SATURATED = 0.95  # share of steps in which a saturated neuron spikes
 _ROWS = 32  # samples simulated side by side
-_KNOWN = frozenset({"decay", "threshold", "comparison", "reset", "current_decay", "surrogate", "reset_by", "bias_to"})
+_KNOWN = frozenset({*PER_NEURON, "comparison", "reset", "surrogate", "bias_to"})
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,10 @@ class HeldDecay:
     tau_error: float | None
 
     @classmethod
-    def of(cls, decay: float, name: str) -> HeldDecay:
-        """A decay in [0, 1], as plan accepts it."""
+    def of(cls, decay: Parameter, name: str) -> HeldDecay:
+        """A decay in [0, 1], as plan accepts it; of several that whose time constant is furthest off."""
+        if isinstance(decay, tuple):
+            return max((cls.of(one, name) for one in sorted(set(decay))), key=lambda held: abs(held.tau_error or 0.0))
         if decay in (0, 1):
             return cls(decay, int(decay) << DECAY_BITS, None)
         mantissa = quantise_decay(decay, name)
@@ -70,7 +73,8 @@ class LayerReport:
     """A hidden layer. Pairs are (float, fixed).
 
     membrane_bits, membrane_frac: its format; head_room: bits between the largest |membrane| seen, before reset, and
-    saturation, negative where it saturated; threshold_mantissa, threshold_bits: as held; decays: by attribute; spikes: over
+    saturation, negative where it saturated; threshold_mantissa, threshold_bits: as held; decays: by attribute; of neurons with numbers
+    of their own the smallest threshold, and the decay whose time constant is furthest off; spikes: over
     all samples; dead: neurons that never spiked; saturated: neurons that spiked in at least 95 % of the steps; agreement:
     Jaccard index of the spikes, those in both over those in either, 1 where there are none; equal: share of (step, neuron)
     with the same value.
@@ -197,15 +201,17 @@ class _Tally:
     def report(self, formats: Formats) -> LayerReport:
         """Of all samples so far."""
         layer, membrane = self._layer, formats[names.of(self._layer.name, "membrane")]
-        neuron, mantissa = layer.neuron, int(membrane.quantise(layer.neuron.threshold))
+        neuron, threshold = layer.neuron, lowest(layer.neuron.threshold)
+        mantissa = int(membrane.quantise(threshold))
         decays = {"decay": neuron.decay, "current_decay": neuron.current_decay, "trace_decay": layer.population.trace_decay}
+        decays |= {"adaptation_decay": neuron.adaptation_decay} if neuron.adapts else {}
         return LayerReport(
             name=layer.name,
             neurons=layer.size,
             membrane_bits=membrane.bits,
             membrane_frac=membrane.frac,
             head_room=head_room(self._largest, membrane),
-            threshold=neuron.threshold,
+            threshold=threshold,
             threshold_mantissa=mantissa,
             threshold_bits=mantissa.bit_length(),
             decays={attr: HeldDecay.of(decay, f"{layer.name}.{attr}") for attr, decay in decays.items()},

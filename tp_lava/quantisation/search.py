@@ -16,6 +16,7 @@ import numpy as np
 from tp_lava.backends.layerwise import Batch, run_layer, run_readout, simulate
 from tp_lava.circuit import names
 from tp_lava.circuit.formats import GROWTH, REAL, FixedPoint, Formats, plan, weight_exponents
+from tp_lava.dynamics.parameters import highest
 from tp_lava.errors import NumberRangeError
 from tp_lava.graph.chain import ChainLayer, chain_of
 from tp_lava.graph.network import Connection, Network
@@ -143,7 +144,7 @@ class Search:
         if connection == self._network.readout:
             return self._first(name, WEIGHT_BITS) - WEIGHT_BITS
         neuron = self._network.population(connection.post).neuron
-        return math.ceil(math.log2(max(neuron.threshold, (neuron.reset_by or 0.0) / 2))) - (STATE_BITS - 3)
+        return math.ceil(math.log2(max(highest(neuron.threshold), highest(neuron.reset_by or 0.0) / 2))) - (STATE_BITS - 3)
 
     def _largest(self, name: str) -> float:
         return float(np.abs(self._weights[name]).max(initial=0.0))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from tp_lava.deploy.loihi2 import Core, Mapping
 from tp_lava.deploy.loihi2.demand import LayerDemand
 from tp_lava.deploy.loihi2.mapping import Chip
+from tp_lava.dynamics.parameters import in_words
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Layer, Network
 from tp_lava.report.svg import COLOURS, INK, MUTED, PALE, RULE, element, picture, text
@@ -31,7 +32,7 @@ def architecture(network: Network, rule: Rule | None, mapping: Mapping) -> str:
     parts = [_arrowhead(), *_row(0, "input", f"{network.n_inputs:,} units")]
     for number, (layer, demand) in enumerate(zip(network.layers, _of_neurons(network, mapping), strict=True)):
         parts += _into(number, _synapses(demand, layer))
-        neurons = f"{layer.size:,} neurons, decay {layer.neuron.decay:g}"
+        neurons = f"{layer.size:,} neurons, decay {in_words(layer.neuron.decay)}"
         parts += _row(number + 1, demand.name, neurons, colour_of(mapping, demand.name))
         if layer.recurrent:
             parts += _feedback(number + 1)

@@ -21,7 +21,7 @@ from tp_lava.circuit.formats import RULE_WEIGHTS
 from tp_lava.circuit.payloads import arriving_format
 from tp_lava.circuit.products import Products, Signal, keep_pre_traces, keep_spikes
 from tp_lava.circuit.terms import Gain, StateRange, Term, third_factor_of
-from tp_lava.dynamics.neuron import check_decay
+from tp_lava.dynamics.parameters import check_decay
 from tp_lava.dynamics.readout import Match, Readout
 from tp_lava.dynamics.surrogate import peak
 from tp_lava.errors import invalid
@@ -189,7 +189,7 @@ class Rule:
         if self.credit.largest is None:
             return None
         psi = peak(population.neuron.surrogate)
-        factors = {"surrogate": psi, "one": 1.0, "spike_trace": 1.0 / (1.0 - population.trace_decay)}
+        factors = {"surrogate": psi, "one": 1.0, "spike_trace": population.largest_trace}
         factor = psi / (1.0 - self.post_decay) if term.post == "post_trace" else factors[term.post]
         return self.credit.largest * (1.0 if term.filter else factor)
 
@@ -225,7 +225,7 @@ class Rule:
                 states[names.of(connection.name, "second_trace")] = StateRange(second, PRE_TRACE_BITS, arriving.signed)
                 for term in (t for t in self.terms if t.filter):
                     pre = {"spike": arriving.largest, "trace": first}.get(term.pre, first / (1.0 - self.second_decay))
-                    post = psi if term.post == "surrogate" else 1.0 / (1.0 - population.trace_decay)
+                    post = psi if term.post == "surrogate" else population.largest_trace
                     name = names.of(connection.name, f"{term.prefix}eligibility")
                     states[name] = StateRange(pre * post / (1.0 - term.filter))
         return states

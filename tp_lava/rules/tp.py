@@ -22,6 +22,7 @@ from tp_lava.circuit.products import Signal
 from tp_lava.dynamics.contrast import ERROR, contrast_program
 from tp_lava.dynamics.match import VOTES, match_program
 from tp_lava.dynamics.neuron import DECAY, trace_program
+from tp_lava.dynamics.parameters import is_per_neuron, mean
 from tp_lava.dynamics.readout import LEAKY, Match, Readout
 from tp_lava.errors import invalid
 from tp_lava.graph.connections import AllToAll
@@ -113,9 +114,12 @@ class Contrast(Credit):
             b.start.append(self._labels(b, spikes))
 
     def _trace_decay(self, b: Builder) -> str:
+        """Of the label's trace: the first population's, or the mean where its units have one each."""
         first = b.network.populations[0]
+        if is_per_neuron(first.trace_decay):
+            return b.parameter(names.of(LABEL, "trace_decay"), DECAY, mean(first.trace_decay), local="trace_decay")
         with b.owned(Owner("population", first.name)):
-            return b.parameter(names.of(first.name, "trace_decay"), DECAY, first.trace_decay, local="trace_decay")
+            return b.trace_decay(first)
 
     def _labels(self, b: Builder, spikes: str) -> PresentLabels:
         """What a sample's start does with the label rows."""
@@ -275,7 +279,7 @@ class TP(Rule):
 
     def draw(self, connection: Connection, network: Network) -> np.ndarray:
         """See Rule: from the network's seed, where its hidden weights end; of a trained network in units of the threshold."""
-        scale = 1.0 if network.drawn else network.population(connection.post).neuron.threshold
+        scale = 1.0 if network.drawn else mean(network.population(connection.post).neuron.threshold)
         bound = scale / np.sqrt(network.n_classes)
         rng = np.random.default_rng(network.seed)
         rng.bit_generator.advance(network.drawn)  # type: ignore[attr-defined] # of PCG64: one state for each number

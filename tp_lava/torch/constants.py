@@ -1,4 +1,4 @@
-"""Decay and threshold of a layer as things that can be trained: a free number each, mapped to where it may lie.
+"""Decay and threshold of a layer as things that can be trained: a free number each, or one a neuron, mapped to where it may lie.
 
 decay = sigmoid(x) stays in (0, 1); threshold = max(x, floor). A number that was not trained gives back, to the last bit,
 the value it was made from.
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tp_lava.dynamics.parameters import Parameter
 from tp_lava.errors import invalid
 
 TRAINABLE = ("decay", "threshold")
@@ -39,8 +40,10 @@ def free_name(attr: str, number: int) -> str:
     return f"{attr}{number}"
 
 
-def to_free(attr: str, value: float) -> float:
-    """The free number of a decay or threshold."""
+def to_free(attr: str, value: Parameter) -> Parameter:
+    """The free number of a decay or threshold, or those of several."""
+    if isinstance(value, tuple):
+        return tuple(math.log(one / (1.0 - one)) for one in value) if attr == "decay" else value
     return math.log(value / (1.0 - value)) if attr == "decay" else value
 
 

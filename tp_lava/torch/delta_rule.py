@@ -10,6 +10,7 @@ from tp_lava.dynamics.readout import Readout
 from tp_lava.graph.names import READOUT, READOUT_BIAS
 from tp_lava.torch.delivery import Delivery
 from tp_lava.torch.module import SpikingNetwork
+from tp_lava.torch.neuron import constant
 from tp_lava.torch.trainer import Gradients, within_last
 
 
@@ -24,7 +25,7 @@ class DeltaRule:
         self._readout, self._gradients, self._steps = readout, gradients, steps
         self._delivery, self._bias = Delivery.of(module.readout_connection, module.weights[READOUT]), module.weights.get(READOUT_BIAS)
         self._labels = one_hot(labels, module.n_classes).to(module.dtype)
-        self._feature_decay = {"trace": module.layers[-1].population.trace_decay, "count": 1.0, "spike": 0.0}[readout.features]
+        self._trace_decay = module.layers[-1].population.trace_decay
         self._features: Tensor | float = 0.0
         self._elapsed = 0
         self.scores = torch.zeros_like(self._labels)
@@ -36,10 +37,14 @@ class DeltaRule:
         arriving = self._delivery.drive(spikes, self._delivery.values(), self._bias)
         self.scores = self.scores + arriving
         self._potential = self.scores if readout.decay == 1 else self._potential * readout.decay + arriving
-        self._features = spikes + self._features * self._feature_decay
+        self._features = spikes + self._features * self._feature_decay(spikes)
         self._elapsed += 1
         if READOUT in self._gradients and within_last(readout.learn_last, self._elapsed - 1, self._steps):
             self._learn(self._features)
+
+    def _feature_decay(self, spikes: Tensor) -> Tensor | float:
+        """Of what learns: traces, counts, or the spikes alone."""
+        return constant(self._trace_decay, spikes) if self._readout.features == "trace" else float(self._readout.features == "count")
 
     def _learn(self, features: Tensor) -> None:
         scale = self._readout.temperature * (self._elapsed if self._readout.normalised else 1)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tp_lava.checks import is_number
+from tp_lava.dynamics.parameters import Parameter, lowest
 from tp_lava.errors import invalid
 from tp_lava.graph.chain import ChainLayer, chain_of
 from tp_lava.graph.connections import AllToAll
@@ -22,7 +23,7 @@ from tp_lava.torch.constants import check_trainable, free_name, from_free, to_fr
 from tp_lava.torch.delivery import Delivery
 from tp_lava.torch.forward import ForwardLayer
 from tp_lava.torch.inputs import checked_spikes
-from tp_lava.torch.neuron import Neurons, check_neuron
+from tp_lava.torch.neuron import Neurons, check_neuron, constant
 
 _DTYPES = (torch.float32, torch.float64)
 _KEPT = (
@@ -41,9 +42,9 @@ class SpikingNetwork(nn.Module):
     """A chain of layers of LIF neurons, differentiable by their surrogates. Layers, neurons and readout are tp_lava's.
 
     network: where it starts; its arrays become parameters of the same names and shapes; those of standardised connections are the
-    weights before that. Spikes of maps are rows of their units, in C order. train: "decay",
-    "threshold" or both, to be trained too, one number a layer: parameters decay<l> and threshold<l>, which are free numbers
-    (see constants.py). device, dtype: float32 or float64; least_threshold: below which no trained threshold falls (TESS: 0.5).
+    weights before that. Spikes of maps are rows of their units, in C order. train: "decay", "threshold" or both, to be trained too,
+    one number a layer, or one a neuron where the layer has such: parameters decay<l> and threshold<l>, which are free numbers (see
+    constants.py). device, dtype: float32 or float64; least_threshold: below which no trained threshold falls (TESS: 0.5).
     Attributes n_inputs, n_classes; layers: as they were given, for trained decays and thresholds see network().
     Raises InvalidValueError for other graphs than chains, leaky readouts and neurons that it does not know.
     """
@@ -167,7 +168,7 @@ class SpikingNetwork(nn.Module):
         """A silent population of hidden layer `number`, with its present decay and threshold."""
         neuron = self.layers[number].neuron
         silence = torch.zeros(rows, self.layers[number].size, device=self.device, dtype=self.dtype)
-        decay, threshold = (self._constant(number, attr) for attr in ("decay", "threshold"))
+        decay, threshold = (self._constant(number, attr, silence) for attr in ("decay", "threshold"))
         return Neurons(neuron, decay, threshold, silence, detach_reset)
 
     # Inside -----------------------------------------------------------------------------------
@@ -215,23 +216,27 @@ class SpikingNetwork(nn.Module):
         spikes = torch.stack(fired)
         return spikes, torch.stack(outputs) if self.layers[number].population.pooling else spikes
 
-    def _constant(self, number: int, attr: str) -> Tensor | float:
+    def _constant(self, number: int, attr: str, rows: Tensor) -> Tensor | float:
+        """A neuron's decay or threshold as it is now, beside a tensor of neurons, (rows, n)."""
         if attr not in self.trained:
-            return getattr(self.layers[number].neuron, attr)
-        return from_free(attr, self.get_parameter(free_name(attr, number)), self.least_threshold)
+            return constant(getattr(self.layers[number].neuron, attr), rows)
+        present = from_free(attr, self.get_parameter(free_name(attr, number)), self.least_threshold)
+        return present.repeat_interleave(rows.shape[1] // len(present)) if present.ndim else present
 
     def _present(self, number: int, population: Population) -> Population:
         """The population with its trained constants; those that have not moved are given back as they came."""
         changed: dict[str, Any] = {}
         for attr in self.trained:
-            free, given = self.get_parameter(free_name(attr, number)).detach(), getattr(population.neuron, attr)
-            if free != torch.tensor(to_free(attr, given), dtype=free.dtype):
-                changed[attr] = float(from_free(attr, free, self.least_threshold))
+            free, given = self.get_parameter(free_name(attr, number)).detach().cpu(), getattr(population.neuron, attr)
+            moved = free != torch.tensor(to_free(attr, given), dtype=free.dtype)
+            if moved.any():
+                present = from_free(attr, free, self.least_threshold)
+                changed[attr] = torch.where(moved, present.double(), torch.tensor(given, dtype=torch.float64)).tolist()
         return replace(population, neuron=replace(population.neuron, **changed))
 
-    def _values(self, network: Network) -> dict[str, np.ndarray | float]:
+    def _values(self, network: Network) -> dict[str, np.ndarray | Parameter]:
         """Every parameter's value for a network."""
-        values: dict[str, np.ndarray | float] = {**network.weights, **(self._rule.parameters(network) if self._rule else {})}
+        values: dict[str, np.ndarray | Parameter] = {**network.weights, **(self._rule.parameters(network) if self._rule else {})}
         for attr in self.trained:
             for number, population in enumerate(network.populations):
                 values[free_name(attr, number)] = to_free(attr, getattr(population.neuron, attr))
@@ -249,11 +254,11 @@ class SpikingNetwork(nn.Module):
     def _check_layer(self, layer: ChainLayer) -> None:
         neuron = layer.neuron
         check_neuron(neuron)
-        if "decay" in self.trained and neuron.decay == 0:
-            raise invalid("SpikingNetwork", "decay", neuron.decay, "above 0 to be trained", "start for example with 0.5")
-        if "threshold" in self.trained and neuron.threshold < self.least_threshold:
+        if "decay" in self.trained and lowest(neuron.decay) == 0:
+            raise invalid("SpikingNetwork", "decay", lowest(neuron.decay), "above 0 to be trained", "start for example with 0.5")
+        if "threshold" in self.trained and lowest(neuron.threshold) < self.least_threshold:
             limit = f"at least least_threshold, {self.least_threshold}"
-            raise invalid("SpikingNetwork", "threshold", neuron.threshold, limit, "lower least_threshold or raise it")
+            raise invalid("SpikingNetwork", "threshold", lowest(neuron.threshold), limit, "lower least_threshold or raise it")
 
 
 def _arrays(parameters: Mapping[str, nn.Parameter]) -> dict[str, np.ndarray]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from torch import Tensor
 
-from tp_lava.dynamics.neuron import LIF, check_knows
+from tp_lava.dynamics.neuron import LIF, PER_NEURON, check_knows
+from tp_lava.dynamics.parameters import Parameter, spread
 from tp_lava.dynamics.surrogate import Surrogate
 
-_KNOWN = frozenset({"decay", "threshold", "comparison", "reset", "current_decay", "surrogate", "reset_by", "bias_to"})
+_KNOWN = frozenset({*PER_NEURON, "comparison", "reset", "surrogate", "bias_to"})
 
 
 def check_neuron(neuron: LIF) -> None:
@@ -58,44 +60,70 @@ def _step(excess: Tensor, strict: bool) -> Tensor:
     return (excess > 0 if strict else excess >= 0).to(excess.dtype)
 
 
+def constant(value: Parameter, rows: Tensor) -> Tensor | float:
+    """A parameter beside a tensor of neurons, (rows, n): one number, or a tensor (n,) like it."""
+    number = spread(value, rows.shape[1:])
+    return torch.as_tensor(number, dtype=rows.dtype, device=rows.device) if isinstance(number, np.ndarray) else number
+
+
 class Neurons:
     """A population over (rows, n), silent at first. A row is one sample, or one of a rule's own.
 
-    decay, threshold: numbers, or scalars to be differentiated; detach_reset: keep the reset out of the derivative.
+    decay, threshold: numbers, or tensors () or (n,) to be differentiated; detach_reset: keep the reset out of the derivative.
     Attributes membrane (rows, n), after the last step's reset; excess (rows, n): the last step's pre - threshold.
     """
 
     def __init__(self, neuron: LIF, decay: Tensor | float, threshold: Tensor | float, silence: Tensor, detach_reset: bool = False) -> None:
         self._neuron, self._decay, self._threshold, self._detach_reset = neuron, decay, threshold, detach_reset
         self.membrane = self.excess = self._current = silence
+        self._current_decay = constant(neuron.current_decay, silence)
+        self._reset_by = None if neuron.reset_by is None else constant(neuron.reset_by, silence)
+        self._adaptation = constant(neuron.adaptation, silence)
+        self._adaptation_decay = constant(neuron.adaptation_decay, silence)
+        self._refractory = constant(neuron.refractory, silence)
+        self._raised = self._left = silence  # the adaptation's trace, and the refractory steps to come
+        self._waits: Tensor | None = None
 
     def step(self, drive: Tensor, bias: Tensor | None = None) -> Tensor:
         """One step. drive: weighted spikes (rows, n); bias: (n,). -> spikes (rows, n) of 0 and 1."""
         neuron = self._neuron
         if bias is not None and neuron.bias_to == "current":
             drive, bias = drive + bias, None
-        if neuron.current_decay > 0:
-            self._current = drive = self._current * neuron.current_decay + drive
+        if neuron.has_current:
+            self._current = drive = self._current * self._current_decay + drive
         if bias is not None:
             drive = drive + bias
         pre = self.membrane * self._decay + drive
-        self.excess = pre - self._threshold
+        if neuron.rests:
+            self._waits = self._left > 0
+            pre = torch.where(self._waits, self.membrane, pre)
+        self.excess = pre - (self._threshold + self._adaptation * self._raised if neuron.adapts else self._threshold)
         spikes = self._fired()
+        self._follow(spikes)
         reset = spikes.detach() if self._detach_reset else spikes
-        subtracted = self._threshold if neuron.reset_by is None else neuron.reset_by
+        subtracted = self._threshold if self._reset_by is None else self._reset_by
         self.membrane = pre - reset * (subtracted if neuron.reset == "subtract" else pre)
         return spikes
 
     def detach(self) -> None:
         """Make the state a constant for what follows."""
         self.membrane, self.excess, self._current = self.membrane.detach(), self.excess.detach(), self._current.detach()
+        self._raised = self._raised.detach()
 
     def pseudo_derivative(self) -> Tensor:
         """psi of the last step, (rows, n)."""
-        return pseudo_derivative(self._neuron.surrogate, self.excess)
+        psi = pseudo_derivative(self._neuron.surrogate, self.excess)
+        return psi if self._waits is None else psi * ~self._waits
 
     def _fired(self) -> Tensor:
         strict = self._neuron.comparison == ">"
-        if self.excess.requires_grad:
-            return _Fire.apply(self.excess, self._neuron.surrogate, strict)
-        return _step(self.excess, strict)
+        learned = self.excess.requires_grad
+        spikes = _Fire.apply(self.excess, self._neuron.surrogate, strict) if learned else _step(self.excess, strict)
+        return spikes if self._waits is None else spikes * ~self._waits
+
+    def _follow(self, spikes: Tensor) -> None:
+        """What spikes leave for the steps to come: a higher threshold, and a refractory time."""
+        if self._neuron.adapts:
+            self._raised = self._raised * self._adaptation_decay + spikes
+        if self._waits is not None:
+            self._left = torch.where(self._waits, self._left - 1, spikes.detach() * self._refractory)

@@ -16,6 +16,7 @@ from tp_lava.rules import TESS
 from tp_lava.torch.delay import DelayLine
 from tp_lava.torch.delivery import Delivery
 from tp_lava.torch.module import SpikingNetwork
+from tp_lava.torch.neuron import constant
 from tp_lava.torch.pooling import Back, Pooling
 from tp_lava.torch.rule_trainer import RuleTrainer, Step
 from tp_lava.torch.trainer import Gradients
@@ -64,7 +65,7 @@ class _Layer:
         self.basis = _basis(rule, module, self.grid.size)
         self.spikes = self.trace = torch.zeros(len(labels), population.output_size, device=module.device, dtype=module.dtype)
         self.post_trace = torch.zeros_like(self.neurons.membrane)
-        self.trace_decay = population.trace_decay
+        self.trace_decay = constant(population.trace_decay, self.trace)
         self.pre_trace: Tensor | float = 0.0
         self.own_trace: Tensor | float = 0.0
 

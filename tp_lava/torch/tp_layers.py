@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from tp_lava.dynamics.parameters import mean
 from tp_lava.torch.delay import DelayLine
 from tp_lava.torch.delivery import Delivery
 from tp_lava.torch.module import SpikingNetwork
+from tp_lava.torch.neuron import constant
 from tp_lava.torch.pooling import Pooling
 from tp_lava.torch.target_rows import TargetRows
 from tp_lava.torch.trainer import Gradients
@@ -37,12 +39,13 @@ class ContrastLayer(ABC):
         self.feedback = Delivery.of(layer.recurrent, weights[layer.recurrent.name]) if layer.recurrent else None
         self.arriving, self.coming_back = DelayLine(layer.forward), DelayLine(layer.recurrent)
         self.projection = module.rule_parameters.get(projection)
-        self.neurons, self.trace_decay = module.neurons(number, rows.samples + rows.count), population.trace_decay
+        self.neurons = module.neurons(number, rows.samples + rows.count)
         self.pooling, self.places = Pooling(population.pooling, population.shape), population.positions
         maps_below = number > 0 and not projection and self.places > 1
         self.places_below = module.layers[number - 1].population.positions if maps_below else 1
         units = rows.samples + rows.count, population.output_size
         self.trace = self.spikes = torch.zeros(units, device=module.device, dtype=module.dtype)
+        self.trace_decay, self.label_decay = constant(population.trace_decay, self.trace), mean(population.trace_decay)
         self.label_trace = torch.zeros_like(rows.labels)
 
     @abstractmethod
@@ -77,7 +80,7 @@ class ContrastLayer(ABC):
         """The part of them that this layer has rows for; below the first layer stand the labels, whose trace it keeps itself."""
         if self.projection is None:
             return self.arriving.step(below[: len(self.trace)]), below_trace
-        self.label_trace = self.label_trace * self.trace_decay + self.rows.labels
+        self.label_trace = self.label_trace * self.label_decay + self.rows.labels
         return self.arriving.step(below), self.label_trace
 
     def _similarity(self, trace: Tensor) -> Tensor:

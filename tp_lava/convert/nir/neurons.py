@@ -86,7 +86,7 @@ class NeuronReader:
         if reset == "subtract":
             numbers["reset_by"] = self._reset_by(path, recorded, numbers["decay"], numbers["threshold"])
         comparison = self._comparison(path, recorded)
-        trace_decay = recorded.number("trace_decay")
+        trace_decay = recorded.parameter("trace_decay", shape)
         self.builder.neurons(Spiking(path, **numbers, reset=reset, comparison=comparison, feedback=weight, trace_decay=trace_decay))
 
     def append_integrating(self, path: str, node: Any) -> None:

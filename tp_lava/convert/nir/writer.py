@@ -112,6 +112,10 @@ class Writer:
 
     def _spiking(self, stage: Spiking) -> None:
         """Add a neuron, or a graph of it and its recurrence."""
+        for name in ("adaptation", "refractory"):
+            if np.any(getattr(stage, name)):
+                remedy = "save the network as tp_lava has it, tpl.save_network, or train without it"
+                raise refuse(stage.path, name, extent(getattr(stage, name)), "0, for NIR's neurons have none", remedy)
         recorded: dict[str, Any] = {"reset": stage.reset, "comparison": stage.comparison}
         recorded |= _numbers(stage, "decay", "threshold", "current_decay", "gain", "offset", "reset_by", "trace_decay")
         if stage.feedback is None:

@@ -23,6 +23,9 @@ _BIAS = 2**15
 _WEIGHTS = (-256, 254)  # what SLAYER's 8 bits hold, in steps of two
 _SMALL = Format(WEIGHT_BITS, 0).high
 _REQUANTISE = "requantise it, as neuron.quantize_8bit does"
+_OTHERS = {  # kinds that have something of ours, and what differs
+    "ALIF": ", whose spikes do not reset the membrane but start a response of twice the risen threshold, with a decay of its own"
+}
 _WITHOUT_EFFECT = {  # entry of a neuron -> (the only value, remedy)
     "gradedSpike": (0, "spikes are 0 or 1; train with graded_spike=False"),
     "messageBits": (0, "spikes are 0 or 1"),
@@ -236,7 +239,8 @@ class _Reader:
         """The neuron's group, which must be of a kind that can be converted."""
         neuron = group.group("neuron")
         if (kind := neuron.text("type")) not in _NEURONS:
-            raise refuse(neuron.path, "type", repr(kind), "CUBA (or its older name LOIHI)", "rebuild the block with block.cuba")
+            found = f"{kind!r}{_OTHERS.get(kind, '')}"
+            raise refuse(neuron.path, "type", found, "CUBA (or its older name LOIHI)", "rebuild it with block.cuba")
         self.record(neuron.path, "type", "kept", "leaky integrate-and-fire with a current")
         for name, (only, remedy) in _WITHOUT_EFFECT.items():
             if name in neuron:
