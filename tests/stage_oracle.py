@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Spiking
+from tp_lava.convert.stages import Convolution, Delayed, Dense, Integrating, Pooling, Spiking
 
 
 def run_stages(source, spikes):
@@ -19,6 +19,8 @@ def run_stages(source, spikes):
                 x = convolved(x, stage)
             elif isinstance(stage, Pooling):
                 x = pooled(x, stage)
+            elif isinstance(stage, Delayed):
+                x = delayed(x, stage, state)
             elif isinstance(stage, Spiking):
                 x = fired(x, stage, state)
                 populations[number].append(x.ravel())
@@ -59,6 +61,14 @@ def fired(x, stage, state):
     silent = np.where(spiked, per_unit(stage.refractory, x), np.maximum(silent - 1, 0))
     state.update(u=u, v=v, s=spiked.astype(np.float64), a=a, silent=silent)
     return state["s"]
+
+
+def delayed(x, stage, state):
+    """x[t - steps], zero before the first."""
+    past = state.setdefault("past", [])
+    past.append(x.ravel())
+    steps = np.broadcast_to(per_unit(stage.steps, x), x.shape).ravel().astype(int)
+    return np.array([past[-1 - d][j] if d < len(past) else 0.0 for j, d in enumerate(steps)]).reshape(x.shape)
 
 
 def convolved(x, stage):

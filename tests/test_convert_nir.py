@@ -600,7 +600,7 @@ REFUSED = {
     "threshold": (lambda: graph(nir.Threshold(np.ones(4))), "n0: node is a Threshold.*export an LIF"),
     "conv1d": (lambda: graph(nir.Conv1d(None, np.ones((1, 1, 3)), 1, 0, 1, 1, np.zeros(1))), "n0: node is a Conv1d"),
     "none": (lambda: graph(None), "n0: node is a NoneType"),
-    "delay": (lambda: graph(nir.Delay(np.full(4, 0.1))), "n0: delay is 0.1"),
+    "delay": (lambda: graph(nir.Delay(np.full(4, 0.1))), "n0: delay is 100, but must be whole steps, 0 to 63"),
     "LI inside": (lambda: graph(li(4), nir.Linear(matrix(2, 4))), "n0: place is before n1, but must be last"),
     "CubaLI": (lambda: graph(nir.CubaLI(*(np.full(4, v) for v in (0.01, 0.01, 1.0, 0.0)))), "n0: tau_syn is a synaptic current"),
     "tau 0": (lambda: graph(lif(4, tau=0.0)), "n0: tau is 0, but must be > 0"),

@@ -545,7 +545,7 @@ BAD = [  # (blocks, message)
     ([dense(neuron=NEURON | {"vThMant": 0})], SICK + "vThMant is 0, but must be whole, 1..131070; give it a threshold"),
     ([dense(neuron={"type": "CUBA"})], SICK + "vThMant is missing, but must be numbers; export the network anew"),
     ([dense(neuron=7)], LAYER + "neuron is of type ndarray, but must be a group"),
-    ([dense(delay=[0.0, 0, 3])], LAYER + "delay is 3.0, but must be whole, 0..0; train with delay=False.$"),
+    ([dense(delay=[0.0, 0, 2.5])], LAYER + "delay is 2.5, but must be whole, 0..63; train with max_delay=62.$"),
     ([dense(weight=[[0.5, 2], [2, 2], [2, 2]])], LAYER + "weight is 0.5, but must be whole, -256..254; requantise it"),
     ([dense(weight=[[np.nan, 2], [2, 2], [2, 2]])], LAYER + "weight is nan"),
     ([dense(weight=[[129.0, 2], [2, 2], [2, 2]])], LAYER + "weight is odd here and there, but must be even, or within -127..127"),

@@ -8,12 +8,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tp_lava.convert.delays import Delaying, stage_of_delays
 from tp_lava.convert.maps import Connection, combined, leading_poolings
-from tp_lava.convert.stages import Convolution, Dense, Integrating, Map, Neurons, Pooling, Source, Spiking, Stage, stage_of
+from tp_lava.convert.stages import Convolution, Delayed, Dense, Integrating, Map, Neurons, Pooling, Source, Spiking, Stage, stage_of
 from tp_lava.convert.values import Shape, extent, per_unit, refuse
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.parameters import Parameter, is_per_neuron
 from tp_lava.errors import invalid
+from tp_lava.graph.delays import Delays, SynapticDelays
 from tp_lava.graph.names import READOUT, READOUT_BIAS, bias, hidden, recurrent
 from tp_lava.graph.network import Layer, Network
 from tp_lava.graph.pooling import pooled
@@ -42,8 +44,10 @@ def stages_of(network: Network) -> Source:
     first = network.layers[0].connection
     stages: list[Stage] = []
     for number, layer in enumerate(network.layers):
+        stages += stage_of_delays(hidden(number), layer.delays)
         stages += [*_maps_of(network, number, layer), _neurons_of(network, number, layer)]
         stages += [Pooling.of(f"neurons{number}_pool{k}", pool) for k, pool in enumerate(layer.pooling)]
+    stages += stage_of_delays(READOUT, network.readout.delays)
     stages.append(Dense(READOUT, network.weights[READOUT], network.weights.get(READOUT_BIAS)))
     stages.append(Integrating("score", network.readout_decay))
     return Source("tp_lava", first.shape if first else (network.n_inputs,), stages)
@@ -68,6 +72,8 @@ def _neurons_of(network: Network, number: int, layer: Layer) -> Spiking:
     spatial = layer.connection
     offset = network.weights.get(bias(number), 0.0) if layer.neuron.bias_to == "membrane" else 0.0
     feedback = network.weights.get(recurrent(number))
+    if feedback is not None and network.connection(recurrent(number)).delays:
+        raise refuse(recurrent(number), "delays", "given", "none of a recurrent connection", "keep it in a .tplava file")
     if feedback is not None and layer.pooling:
         remedy = "give the pooling to the connection of the next layer"
         raise refuse(recurrent(number), "feedback", "of pooled spikes", "of the spikes themselves", remedy)
@@ -83,7 +89,9 @@ class _Assembly:
         self.source, self.trace_decay = source, trace_decay
         self.shape = self.shape_below = tuple(source.input_shape)
         self.maps: list[Map] = []  # since the last population
+        self.delays = Delaying()  # since then too
         self.readout: Integrating | None = None
+        self.last_delays: Delays | SynapticDelays | None = None  # of the readout
         self.layers: list[Layer] = []
         self.weights: dict[str, np.ndarray] = {}
 
@@ -97,6 +105,8 @@ class _Assembly:
             self._add_layer(checked)
         elif isinstance(checked, Integrating):
             self.readout = checked
+        elif isinstance(checked, Delayed):
+            self.delays.add(checked, self.maps)
         else:
             self.maps.append(checked)
 
@@ -114,8 +124,16 @@ class _Assembly:
             self.weights[recurrent(number)] = np.asarray(np.asarray(spiking.feedback) * factor[:, np.newaxis], np.float32)
         lif = _lif(spiking, connection, factor, threshold, "current" if is_filtered else "membrane")
         trace_decay = self._trace_decay(spiking, lif, connection)
-        self.layers.append(Layer(len(factor), lif, trace_decay, spiking.feedback is not None, connection.spatial))
-        self.shape_below, self.maps = connection.shape, []
+        delays, fed_back = self._delays(connection), spiking.feedback is not None
+        self.layers.append(Layer(len(factor), lif, trace_decay, fed_back, connection.spatial, delays=delays))
+        self.shape_below, self.maps, self.delays = connection.shape, [], Delaying()
+
+    def _delays(self, connection: Connection) -> Delays | SynapticDelays | None:
+        """Of the connection of the maps since the last population."""
+        below = self.layers[-1].pooling if self.layers else ()
+        pooled_here = bool(leading_poolings(self.maps)[0])
+        shape = pooled(below, self.shape_below) if below else self.shape_below
+        return self.delays.of(connection, math.prod(shape), pooled_here)
 
     def _trace_decay(self, spiking: Spiking, lif: LIF, connection: Connection) -> Parameter:
         """The caller's, the source's, or each membrane's own."""
@@ -159,7 +177,10 @@ class _Assembly:
         provenance = Provenance(source.format, tuple(source.records), source.fixed)
         n_inputs = math.prod(source.input_shape)
         origin = {"seed": seed, "input_format": input_format}
-        return Network.of_layers(n_inputs, tuple(self.layers), n_classes, self.weights, decay, provenance, **origin)
+        network = Network.of_layers(n_inputs, tuple(self.layers), n_classes, self.weights, decay, provenance, **origin)
+        if self.last_delays is None:
+            return network
+        return replace(network, connections=(*network.connections[:-1], replace(network.readout, delays=self.last_delays)))
 
     def _add_silent_class(self, path: str) -> None:
         """A network that computes one number, such as a steering angle, has it as the score of class 0."""
@@ -172,9 +193,12 @@ class _Assembly:
         """Add its weights. -> its decay."""
         if not self.maps and not self.readout:
             self.weights[READOUT] = np.eye(self.layers[-1].size, dtype=np.float32)
+            size = np.eye(self.layers[-1].size)
+            self.last_delays = self._delays(Connection(size, size[0], (len(size),)))
             self.source.record(path, "readout", "added", "the spikes of each output neuron are counted")
             return 1.0
         connection = self._connection().dense(self.source, path)
+        self.last_delays = self._delays(connection)
         weight, biases, decay = connection.weight, connection.bias, 1.0
         if self.readout is None:
             self.source.record(path, "readout", "added", "the outputs are summed over the steps of a sample")

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from tp_lava.checks import is_number
-from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Source, Spiking, Stage, image_shape
+from tp_lava.convert.stages import Convolution, Delayed, Dense, Integrating, Pooling, Source, Spiking, Stage, image_shape
 from tp_lava.convert.values import (
     CHECK_TRAINING,
     MOST_UNITS,
     Parameter,
     Shape,
     check_shape,
+    extent,
     pair,
     population_shape,
     refuse,
@@ -148,6 +149,15 @@ class SourceBuilder:
             if stage.mode == "max" and (self.scale.factor < 0).any():
                 limit = f"at least 0 before the maximum {stage.path}"
                 raise refuse(self.scale.path, self.scale.parameter, "negative", limit, "train with positive ones, or average pooling")
+        self.append(stage)
+
+    def delay(self, path: str, steps: Any) -> None:
+        """What arrives, some whole steps later: one number, one per channel or one per unit."""
+        stage, _ = Delayed(path, steps).checked(self.shape)
+        if not np.any(stage.steps):
+            self.record(path, "delay", "ignored", "zero")
+            return
+        self.record(path, "delay", "kept", f"{extent(stage.steps)} steps")
         self.append(stage)
 
     def flatten(self, path: str, parameter: str = "shape") -> None:

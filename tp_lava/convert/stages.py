@@ -30,9 +30,11 @@ from tp_lava.convert.values import (
     pair,
     parameter,
     refuse,
+    spread,
 )
 from tp_lava.dynamics.neuron import COMPARISONS, LIF, RESETS, check_knows
 from tp_lava.dynamics.surrogate import ArcTan, Surrogate
+from tp_lava.graph.delays import MOST_STEPS
 from tp_lava.graph.pooling import Mode, Pool2d
 from tp_lava.provenance import Outcome, ParameterRecord
 
@@ -238,9 +240,25 @@ class Integrating:
         return _with_parameters(self, ("decay", "gain", "offset"), shape), shape
 
 
+@dataclass(frozen=True, eq=False)
+class Delayed:
+    """What arrives, some whole steps later, each 0 to 63: one number, or an array with one per channel or per unit."""
+
+    path: str
+    steps: Parameter
+
+    def checked(self, shape: Shape) -> tuple[Delayed, Shape]:
+        """-> (itself with steps of every unit, a flat array, shape)."""
+        steps = np.broadcast_to(spread(parameter(self.path, "delay", self.steps, shape), shape), shape).ravel()
+        if (steps % 1 != 0).any() or steps.min() < 0 or steps.max() > MOST_STEPS:
+            limit = f"whole steps, 0 to {MOST_STEPS}"
+            raise refuse(self.path, "delay", extent(steps), limit, "use longer steps, or delays that are multiples of one")
+        return replace(self, steps=steps.astype(np.int64)), shape
+
+
 Map = Dense | Convolution | Pooling
 Neurons = Spiking | Integrating
-Stage = Map | Neurons
+Stage = Map | Neurons | Delayed
 
 
 @dataclass

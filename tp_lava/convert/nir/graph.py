@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tp_lava.convert.builder import SourceBuilder
-from tp_lava.convert.values import array_of, extent, refuse
+from tp_lava.convert.values import array_of, refuse
 
 MOST_NODES = 1000
 DEEPEST = 32  # graphs within graphs
@@ -82,11 +82,8 @@ class _FlatGraph:
 
     def remove_delays(self, builder: SourceBuilder) -> None:
         """Join the neighbours of nodes without effect: delays of zero, Inputs and Outputs of subgraphs."""
-        delays = [path for path, node in self.nodes.items() if isinstance(node, self.nir.Delay)]
+        delays = [path for path, node in self.nodes.items() if isinstance(node, self.nir.Delay) and not np.any(_delay(path, node))]
         for path in delays:
-            delay = array_of(path, "delay", self.nodes[path].delay, integers=True)
-            if np.any(delay):
-                raise refuse(path, "delay", extent(delay), "zero, as connections here have no delays", "leave the Delay node out")
             builder.record(path, "delay", "ignored", "zero")
         for path in (*self.inner_ends, *delays):
             before, after = self.before(path), self.after(path)
@@ -161,3 +158,7 @@ def _pairs(edges: Any, where: str, names: Mapping[str, Any]) -> list[tuple[str, 
 def _listed(names: list[str]) -> str:
     """The first few names."""
     return ", ".join(repr(name) for name in names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _delay(path: str, node: Any) -> np.ndarray:
+    return array_of(path, "delay", node.delay, integers=True)

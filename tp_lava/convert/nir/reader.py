@@ -17,6 +17,7 @@ from tp_lava.convert.stages import Dense, Pooling, Source
 from tp_lava.convert.values import extent, integers_of, refuse, unspread
 from tp_lava.provenance import Outcome
 
+_OF_A_STEP = 1e-3  # by which a delay may miss a whole step: float32 seconds
 _PARAMETERS: Mapping[tuple[str, ...], Outcome] = {  # of nodes; the records of those that have none else
     ("weight", "bias", "stride", "padding", "dilation", "groups", "kernel_size", "v_threshold"): "kept",
     ("r", "v_leak", "w_in"): "rescaled",
@@ -65,7 +66,7 @@ class _Reader:
     """Appends the stages of nodes."""
 
     def __init__(self, nir: ModuleType, options: Options, builder: SourceBuilder) -> None:
-        self.nir, self.builder, self.neurons = nir, builder, NeuronReader(nir, options, builder)
+        self.nir, self.builder, self.dt, self.neurons = nir, builder, options.dt, NeuronReader(nir, options, builder)
 
     def append(self, path: str, node: Any, feedback: Named | None) -> None:
         """One node as a stage, or as part of one."""
@@ -81,13 +82,15 @@ class _Reader:
             self._flatten(path, node)
         elif isinstance(node, nir.Scale):
             self._scale(path, node)
+        elif isinstance(node, nir.Delay):
+            self._delay(path, node)
         elif is_spiking(nir, node):
             self.neurons.append_spiking(path, node, feedback)
         elif isinstance(node, nir.LI | nir.CubaLI | nir.I):
             self.neurons.append_integrating(path, node)
         else:
             remedy = "a Threshold needs a neuron: export an LIF" if isinstance(node, nir.Threshold) else "replace or remove it"
-            limit = "Affine, Linear, Conv2d, SumPool2d, AvgPool2d, Flatten, Scale, LIF, CubaLIF, IF, LI or I"
+            limit = "Affine, Linear, Conv2d, SumPool2d, AvgPool2d, Flatten, Scale, Delay, LIF, CubaLIF, IF, LI or I"
             raise refuse(path, "node", f"a {type(node).__name__}", limit, remedy)
         for names, what in _PARAMETERS.items():
             given = {name: extent(getattr(node, name)) for name in names if getattr(node, name, None) is not None}
@@ -109,6 +112,17 @@ class _Reader:
             return bias
         self.builder.record(path, "bias", "ignored", "zero")
         return None
+
+    def _delay(self, path: str, node: Any) -> None:
+        """A Delay, in seconds, which must be whole steps."""
+        seconds = array_in(path, node, "delay").astype(np.float64)
+        if self.dt is None:
+            raise refuse(path, "delay", f"{extent(seconds)} in seconds", "known in steps", "give dt=..., the seconds a step")
+        steps = seconds / self.dt
+        whole = np.rint(steps)
+        if not np.allclose(steps, whole, rtol=0, atol=_OF_A_STEP):
+            raise refuse(path, "delay", f"{extent(steps)} steps", "whole steps", "give dt=..., of which the delays are multiples")
+        self.builder.delay(path, whole)
 
     def _flatten(self, path: str, node: Any) -> None:
         """A Flatten of everything."""

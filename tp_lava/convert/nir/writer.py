@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tp_lava.convert.nir.values import KEY
-from tp_lava.convert.stages import Convolution, Dense, Neurons, Pooling, Source, Spiking, Stage
+from tp_lava.convert.stages import Convolution, Delayed, Dense, Neurons, Pooling, Source, Spiking, Stage
 from tp_lava.convert.values import Parameter, Shape, extent, per_unit, refuse
 
 
@@ -49,6 +49,8 @@ class Writer:
             self._convolution(stage, output_shape)
         elif isinstance(stage, Pooling):
             self._pooling(stage, output_shape)
+        elif isinstance(stage, Delayed):
+            self._add(stage.path, self.nir.Delay(np.asarray(stage.steps).reshape(self.shape) * self.dt))
         elif isinstance(stage, Spiking):
             self._spiking(stage)
             return

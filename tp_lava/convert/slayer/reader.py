@@ -13,6 +13,7 @@ from tp_lava.convert.hdf5 import Tree
 from tp_lava.convert.slayer.groups import EXPORT, Group
 from tp_lava.convert.stages import Integrating, Source, Spiking, image_shape
 from tp_lava.convert.values import Parameter, Shape, extent, parameter, refuse
+from tp_lava.graph.delays import MOST_STEPS
 from tp_lava.numbers import DECAY_BITS, WEIGHT_BITS, Format
 
 SILENT = 2**17 - 1  # thresholds from here on are above a membrane of 24 bits, or at its very end
@@ -67,11 +68,17 @@ class _Reader:
         kind = group.text("type")
         if kind not in self.kinds:
             raise refuse(group.path, "type", repr(kind), f"one of {', '.join(self.kinds)}", "rebuild the network of these")
-        if "delay" in group:
-            group.integers("delay", 0, 0, "train with delay=False")
-            self.record(group.path, "delay", "ignored", "all 0")
         self.kinds[kind](group)
+        if "delay" in group:
+            self._delay(group)
         self._record_others(group)
+
+    def _delay(self, group: Group) -> None:
+        """Axonal delays, of the spikes of a block: one for all, one per channel or one per unit."""
+        steps = group.integers("delay", 0, MOST_STEPS, "train with max_delay=62").astype(np.float64).ravel()
+        if np.any(steps) and not isinstance(self.builder.last, Spiking):
+            raise refuse(group.path, "delay", extent(steps), "0 where no neurons spike", "train that block with delay=False")
+        self.builder.delay(group.path, steps.reshape(()) if steps.size == 1 else steps)
 
     def _record_others(self, group: Group) -> None:
         """Record entries that have no record yet: those that were read are kept."""
