@@ -131,9 +131,8 @@ class _Assembly:
     def _delays(self, connection: Connection) -> Delays | SynapticDelays | None:
         """Of the connection of the maps since the last population."""
         below = self.layers[-1].pooling if self.layers else ()
-        pooled_here = bool(leading_poolings(self.maps)[0])
         shape = pooled(below, self.shape_below) if below else self.shape_below
-        return self.delays.of(connection, math.prod(shape), pooled_here)
+        return self.delays.of(connection, math.prod(shape), len(leading_poolings(self.maps)[0]))
 
     def _trace_decay(self, spiking: Spiking, lif: LIF, connection: Connection) -> Parameter:
         """The caller's, the source's, or each membrane's own."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from tp_lava.convert.maps import Connection
-from tp_lava.convert.stages import Convolution, Delayed, Dense, Map
+from tp_lava.convert.stages import Convolution, Delayed, Dense, Map, Pooling
 from tp_lava.convert.values import extent, refuse
 from tp_lava.graph.delays import MOST_STEPS, Delays, SynapticDelays, delays_of
 
@@ -21,6 +21,7 @@ class Delaying:
         self._path = ""
         self._all = 0
         self._units: np.ndarray | None = None  # of each unit below
+        self._poolings = 0  # before those of units
         self._neurons: np.ndarray | None = None  # of each neuron that a dense map reaches
 
     def add(self, stage: Delayed, maps: Sequence[Map]) -> None:
@@ -32,27 +33,36 @@ class Delaying:
             raise refuse(stage.path, "delay", f"{extent(steps)} of biases too", "of spikes alone", remedy)
         if not np.ptp(steps):
             self._all += int(steps[0])
-        elif not maps:
+        elif all(isinstance(each, Pooling) for each in maps):
+            self._check_units(len(maps))
             self._units = steps + (0 if self._units is None else self._units)
         elif isinstance(maps[-1], Dense):
             self._neurons = steps + (0 if self._neurons is None else self._neurons)
         else:
-            limit = "one number after a pooling or convolution"
+            limit = "one number after a convolution"
             raise refuse(stage.path, "delay", f"{extent(steps)}, differing", limit, "put it right after the neurons")
 
-    def of(self, connection: Connection, n_units: int, pooled: bool) -> Delays | SynapticDelays | None:
-        """The delays of a connection from so many units, which were pooled since the delays or not; None where there are none."""
+    def of(self, connection: Connection, n_units: int, poolings: int) -> Delays | SynapticDelays | None:
+        """The delays of a connection from so many units, as that many poolings since the last neurons left them; None if there are none."""
         if self._units is None and self._neurons is None:
             return self._bounded(delays_of, np.array(self._all), n_units) if self._all else None
-        if pooled and self._units is not None:
-            found, limit = f"{extent(self._units)}, differing", "one number before a pooling"
-            raise refuse(self._path, "delay", found, limit, "put it after the pooling")
+        self._check_units(poolings)
+        if self._units is not None and connection.spatial is not None and connection.spatial.pooling:
+            found, remedy = f"{extent(self._units)}, differing", "convolve before you pool, or give one number"
+            raise refuse(self._path, "delay", found, "one number behind a pooling of the input or of recurrent neurons", remedy)
         units = self._all + (np.zeros(n_units, np.int64) if self._units is None else self._units)
         if self._neurons is None:
             return self._bounded(delays_of, units, n_units)
         if connection.spatial is not None:
             raise refuse(self._path, "delay", extent(self._neurons), "one number beside convolutions", "put it right after the neurons")
         return self._bounded(lambda steps, _: SynapticDelays.of(steps), self._neurons[:, np.newaxis] + units, n_units)
+
+    def _check_units(self, poolings: int) -> None:
+        """Refuse delays of units, some before and some after a pooling."""
+        if self._units is not None and poolings != self._poolings:
+            found, limit = f"{extent(self._units)}, differing", "one number before a pooling"
+            raise refuse(self._path, "delay", found, limit, "put it after the pooling")
+        self._poolings = poolings
 
     def _bounded(
         self, made: Callable[[np.ndarray, int], Delays | SynapticDelays], steps: np.ndarray, n_units: int
