@@ -16,7 +16,8 @@ WRONG = (None, True, -1, 0, 1e400, 2**62, "a", [], {}, [[]], {"type": "Network"}
 def good_file(path):
     """A network with all that a file can hold."""
     spatial = Convolution((1, 6, 6), 2, (3, 3), pooling=(Pool2d((2, 2), (2, 2)),))
-    layers = (Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial), Layer(3, tpl.LIF(0.9, reset_by=1.1), recurrent=True))
+    neuron = tpl.LIF((0.9, 0.8, 0.7), reset_by=1.1, adaptation=(0.1, 0.0, 0.2), refractory=(0, 1, 2))
+    layers = (Layer(spatial.size, tpl.LIF(0.9), 0.9, connection=spatial), Layer(3, neuron, (0.9, 0.8, 0.7), recurrent=True))
     rng = np.random.default_rng(0)
     shapes = {
         "hidden0": spatial.weight_shape,

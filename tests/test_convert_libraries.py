@@ -99,6 +99,33 @@ def test_snntorch_maps_with_a_beta_each(by):
     assert any((before[name] != mantissas).any() for name, mantissas in learner.mantissas.items())
 
 
+class Adaptive(nn.Module):
+    """An adaptive threshold as Norse's LSNN has it: b falls, is compared, and then rises with the spike, which resets v."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.v, self.b, self.decay, self.fall, self.rise = torch.zeros(size), torch.zeros(size), torch.linspace(0.7, 0.95, size), 0.9, 0.3
+
+    def forward(self, drive):
+        v, b = self.decay * self.v + drive, self.fall * self.b
+        spikes = (v > 0.8 + b).float()
+        self.v, self.b = v * (1 - spikes), b + self.rise * spikes
+        return spikes
+
+
+def test_a_declared_adaptive_neuron():
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Linear(10, 12), Adaptive(12), nn.Linear(12, 4))
+    rescaled(net, (2.0, 1.0), 5)
+    neuron = tpl.LIF(np.linspace(0.7, 0.95, 12), 0.8, ">", "zero", adaptation=0.9 * 0.3, adaptation_decay=0.9)
+    network = tpl.convert(net, input_shape=(10,), neurons={"1": neuron})
+    spikes = spikes_of((10,), STEPS, 1)
+    with torch.no_grad():
+        theirs = np.array([net[1](net[0](torch.as_tensor(frame))).numpy() for frame in spikes])
+    assert_same(network, spikes, [theirs])
+    assert np.isclose(network.layers[0].neuron.adaptation, 0.27)
+
+
 def test_a_network_of_pytorch_learns_on():
     """Batch normalisation folded, neurons declared; the readout's bias and all."""
     torch.manual_seed(0)

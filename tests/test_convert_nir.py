@@ -324,6 +324,13 @@ def test_step_from_metadata():
         read_nir(graph(node, metadata={"dt": 0.001}))
 
 
+@pytest.mark.parametrize(("options", "message"), [({"adaptation": 0.2}, "adaptation is 0.2"), ({"refractory": 2}, "refractory is 2")])
+def test_what_nir_has_not_is_refused(options, message):
+    source = Source("test", (4,), [Dense("fc", np.ones((3, 4))), Spiking("lif", 0.9, 1.0, **options)])
+    with pytest.raises(InvalidValueError, match=f"convert: lif: {message}, but must be 0, for NIR's neurons have none"):
+        graph_of(source, 1e-3)
+
+
 def test_neurons_without_time_constants_need_no_step():
     source = read_nir(graph(nir.IF(np.full(4, 2.0), np.full(4, 3.0)), nir.Linear(matrix(2, 4)), nir.I(np.full(2, 1.5))))
     assert (source.stages[0].decay, source.stages[2].decay) == (1.0, 1.0)

@@ -1,5 +1,6 @@
 """One parameter a neuron, adaptive thresholds and refractory times: against a second formula and stock Lava, in every form."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -14,12 +15,12 @@ from test_neuron import simulate
 
 import tp_lava as tpl
 from tp_lava.backends.loihi2 import circuit_listings
-from tp_lava.deploy import map_network
+from tp_lava.deploy import export_loihi2, map_network
 from tp_lava.dynamics.neuron import DECAY, LIF, STEPS, NeuronFormats, neuron_program
 from tp_lava.dynamics.parameters import spread
 from tp_lava.errors import InvalidValueError, NumberRangeError
 from tp_lava.numbers import Format
-from tp_lava.ranges import check_ranges
+from tp_lava.ranges import analyse, check_ranges
 
 FORMATS = NeuronFormats(Format(24, 12), Format(16, 10, False), Format(16, 13, False), Format(16, 8, False))
 HELD = {"decay": DECAY, "current_decay": DECAY, "adaptation_decay": DECAY, "refractory": STEPS}
@@ -354,3 +355,30 @@ def test_what_fixed_point_cannot_hold_is_refused():
     ):
         with pytest.raises(NumberRangeError, match=message):
             tpl.Learner(tpl.Network.dense((4, 3, 2), neuron), tpl.TP(), "fixed")
+
+
+def test_a_threshold_that_rounds_to_zero_is_told():
+    learner = tpl.Learner(tpl.Network.dense((4, 3, 2), tpl.LIF(threshold=[1.0, 0.5, 1.0])), None, "fixed")
+    circuit = learner.circuits[0]
+    tiny = replace(circuit, values={**circuit.values, "hidden0_threshold": np.array([1.0, 1e-9, 1.0])})
+    assert "is 1e-09, which rounds to zero in s24.14, so that every neuron that has it spikes" in analyse(tiny).problems[0].note
+
+
+def test_a_bundle_says_the_decay_of_each_trace(tmp_path):
+    network = tpl.Network.dense((6, 4, 2), own_neurons(np.random.default_rng(0), 4), [[0.9, 0.5, 0.0, 0.8]])
+    export_loihi2(tpl.Learner(network, tpl.TP(contrast=2), "fixed"), tmp_path / "bundle")
+    described = json.loads((tmp_path / "bundle" / "network.json").read_text())
+    readout = next(told for told in described["learning"] if told["weights"] == "readout")
+    assert readout["presynaptic"]["decay"] == [0.9, 0.5, 0.0, 0.8]
+    assert described["parameters"]["hidden0_refractory"]["shape"] == [4]
+
+
+def test_inspect_tells_them(tmp_path):
+    from typer.testing import CliRunner
+
+    from tp_lava import cli
+
+    neuron = tpl.LIF([0.5, 0.9, 0.7], adaptation=[0.0, 0.2, 0.1], refractory=2)
+    tpl.save_network(tpl.Network.dense((4, 3, 2), neuron), tmp_path / "n.tplava")
+    said = " ".join(CliRunner().invoke(cli.app, ["inspect", str(tmp_path / "n.tplava")], env={"COLUMNS": "200"}).output.split())
+    assert "decay 0.5 to 0.9, fires at >= 1, adaptation 0 to 0.2, reset by 1, refractory 2, trace 0.98" in said

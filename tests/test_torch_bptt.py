@@ -23,6 +23,7 @@ NEURONS = {
     "arctan": tpl.LIF(0.9, 0.7),
     "triangle": tpl.LIF(0.5, 0.6, ">", "zero", 0.4, tpl.Triangle()),
     "fast-sigmoid": tpl.LIF(0.8, 0.5, surrogate=tpl.FastSigmoid(3.0)),
+    "adaptive, refractory": tpl.LIF(0.9, 0.5, adaptation=0.2, adaptation_decay=0.8, refractory=1),
 }
 
 
@@ -36,7 +37,10 @@ def scores_of(network, weights, constants, spikes, detach):
     """Scores of every step of one sample after another; constants: (layer, "decay" or "threshold") -> tensor."""
     rows = []
     for sample in spikes.unbind(1):
-        states = [{"v": torch.zeros(layer.size).double(), "i": 0.0, "s": torch.zeros(layer.size).double()} for layer in network.layers]
+        states = [
+            {"v": torch.zeros(layer.size).double(), "i": 0.0, "s": torch.zeros(layer.size).double(), "a": 0.0, "r": 0}
+            for layer in network.layers
+        ]
         score, scores = 0.0, []
         for x in sample:
             for number, (layer, state) in enumerate(zip(network.layers, states, strict=True)):
@@ -45,10 +49,14 @@ def scores_of(network, weights, constants, spikes, detach):
                 state["i"] = neuron.current_decay * state["i"] + weights["hidden" + name] @ x
                 if layer.recurrent:
                     state["i"] = state["i"] + weights["recurrent" + name] @ state["s"]
-                pre = decay * state["v"] + state["i"] + weights.get("bias" + name, 0.0)
-                soft = SMOOTH[type(neuron.surrogate).__name__](pre - threshold, neuron.surrogate)
-                hard = (pre > threshold if neuron.comparison == ">" else pre >= threshold).double()
-                x = state["s"] = soft + (hard - soft).detach()
+                awake = torch.as_tensor(state["r"]) == 0
+                pre = awake * (decay * state["v"] + state["i"] + weights.get("bias" + name, 0.0)) + ~awake * state["v"]
+                state["a"] = neuron.adaptation_decay * state["a"] + state["s"]
+                raised = threshold + neuron.adaptation * state["a"]
+                soft = SMOOTH[type(neuron.surrogate).__name__](pre - raised, neuron.surrogate)
+                hard = (pre > raised if neuron.comparison == ">" else pre >= raised).double()
+                x = state["s"] = awake * (soft + (hard - soft).detach())
+                state["r"] = torch.where(awake, neuron.refractory * hard, torch.as_tensor(state["r"]) - 1)
                 gone = x.detach() if detach else x
                 state["v"] = pre - threshold * gone if neuron.reset == "subtract" else pre * (1 - gone)
             score = score + weights["readout"] @ x + weights.get("readout_bias", 0.0)

@@ -29,6 +29,7 @@ from tp_lava.rules import Rule
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "model-table.md"
 SIZES = (6, 5, 3)
+_EACH = (0.5, 0.6, 0.7, 0.8, 0.9)  # one number for each hidden neuron
 _HEAD = """# What works where
 
 A row is a feature, a column a form in which a network runs. The table is made by building every combination and asking whether
@@ -178,7 +179,7 @@ def _features() -> dict[str, dict[str, Case]]:
         "no leak (decay 1)": tpl.LIF(decay=1.0),
         "surrogate Triangle": tpl.LIF(surrogate=tpl.Triangle()),
         "surrogate FastSigmoid": tpl.LIF(surrogate=tpl.FastSigmoid()),
-        "one decay and threshold a neuron": tpl.LIF([0.5, 0.6, 0.7, 0.8, 0.9], [1.0, 0.9, 0.8, 0.7, 0.6]),
+        "one decay and threshold a neuron": tpl.LIF(_EACH, _EACH),
         "adaptive threshold": tpl.LIF(adaptation=0.1),
         "refractory time": tpl.LIF(refractory=2),
     }
@@ -215,8 +216,8 @@ def _features() -> dict[str, dict[str, Case]]:
     return {
         "Neuron": {name: Case(_dense(neuron=neuron)) for name, neuron in neurons.items()}
         | {
-            "one trace decay a neuron": Case(_dense(trace_decay=[[0.5, 0.6, 0.7, 0.8, 0.9]])),
-            "all of these, TESS": Case(_dense(neuron=tpl.LIF([0.5, 0.6, 0.7, 0.8, 0.9], adaptation=0.1, refractory=2)), stepwise),
+            "one trace decay a neuron": Case(_dense(trace_decay=[_EACH])),
+            "all of these, TESS": Case(_dense(neuron=tpl.LIF(_EACH, adaptation=0.1, refractory=2)), stepwise),
             "biases": Case(_biased()),
             "biases, TESS (it learns them)": Case(_biased(), stepwise),
             "bias of the current": Case(_biased(neuron=tpl.LIF(current_decay=0.5, bias_to="current"))),

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 
 from tp_lava.archive import encoded, kind_of, load_network, save_network
@@ -121,10 +122,12 @@ def _network(network: Network, formats: Mapping[str, str]) -> dict[str, Any]:
 def _neurons(layer: Mapping[str, Any]) -> str:
     """Its neurons in one line."""
     neuron = layer["neuron"]
-    current = f"current decay {in_words(neuron['current_decay'])}, " if neuron["current_decay"] else ""
+    current = f"current decay {in_words(neuron['current_decay'])}, " if np.any(neuron["current_decay"]) else ""
     reset = "reset to zero" if neuron["reset"] == "zero" else f"reset by {in_words(neuron['reset_by'] or neuron['threshold'])}"
     fires = f"fires at {neuron['comparison']} {in_words(neuron['threshold'])}"
-    return f"decay {in_words(neuron['decay'])}, {current}{fires}, {reset}, trace {in_words(layer['trace_decay'])}"
+    adapts = f", adaptation {in_words(neuron['adaptation'])}" if np.any(neuron["adaptation"]) else ""
+    rests = f", refractory {in_words(neuron['refractory'])}" if np.any(neuron["refractory"]) else ""
+    return f"decay {in_words(neuron['decay'])}, {current}{fires}{adapts}, {reset}{rests}, trace {in_words(layer['trace_decay'])}"
 
 
 def _connection(layer: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Literal, get_args
 
-from tp_lava.dynamics.parameters import Parameter, as_parameter, axes_of, check_decay, check_parameter, highest, lowest
+from tp_lava.dynamics.parameters import Parameter, as_parameter, axes_of, check_decay, check_parameter, highest, lowest, shown
 from tp_lava.dynamics.program import Program
 from tp_lava.dynamics.surrogate import ArcTan, Surrogate, pseudo_derivative
 from tp_lava.dynamics.symbols import Symbol, Tracer, absolute, fit, multiply, saturate, select, spike
@@ -96,7 +96,7 @@ class LIF:
         if self.reset_by is not None:
             limit, remedy = '> 0 with reset "subtract"', "leave it out to subtract the threshold"
             if self.reset != "subtract":
-                raise invalid("LIF", "reset_by", f'{self.reset_by!r} with reset "{self.reset}"', f"a number {limit}", remedy)
+                raise invalid("LIF", "reset_by", f'{shown(self.reset_by)} with reset "{self.reset}"', f"a number {limit}", remedy)
             check_parameter("LIF", "reset_by", self.reset_by, limit, lambda amount: amount > 0, remedy)
 
     @property
@@ -130,7 +130,7 @@ def check_knows(neuron: LIF, known: frozenset[str], form: str) -> None:
         value = getattr(neuron, option.name)
         if option.name not in known and value != default:
             limit = "left out" if default is MISSING else f"left at {default!r}"
-            raise invalid(form, f"neuron.{option.name}", repr(value), limit, "use the engine")
+            raise invalid(form, f"neuron.{option.name}", shown(value), limit, "use the engine")
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,11 @@ def spread(value: Parameter, shape: tuple[int, ...]) -> float | np.ndarray:
     return np.repeat(np.asarray(value, np.float64), prod(shape) // len(value))
 
 
+def shown(value: object) -> str:
+    """A value in an error: several numbers by their range, anything else as it is written."""
+    return in_words(value) if isinstance(value, tuple) and all(map(is_number, value)) and value else repr(value)
+
+
 def in_words(value: Parameter | list[float]) -> str:
     """One number, or the range of several."""
     return f"{min(value):g} to {max(value):g}" if isinstance(value, tuple | list) else f"{value:g}"

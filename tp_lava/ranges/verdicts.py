@@ -196,13 +196,17 @@ class _Buffers:
             remedy = f"use at most {format.frac - fewer} fractional bits, or a value it holds" if fewer else "give it the other sign"
             return ERROR, f"is {worst:g}, but {format} holds {format.real(format.low):.9g}..{format.largest:.9g}; {remedy}"
         if buffer.owner.kind == "population" and buffer.local == "threshold":
-            return self._threshold(buffer.owner.name, worst, format, int(np.max(mantissas)))
+            return self._threshold(buffer.owner.name, values, format, mantissas)
         return _LEARNS if buffer.role in WEIGHTS and buffer.name in self._learned else None
 
-    def _threshold(self, population: str, value: float, format: Format, mantissa: int) -> _Verdict | None:
-        if mantissa == 0:
-            finer = -math.floor(math.log2(value))
-            found = f"is {value:g}, which rounds to zero in {format}, so that every neuron spikes at rest"
+    def _threshold(self, population: str, values: np.ndarray, format: Format, mantissas: np.ndarray) -> _Verdict | None:
+        """values: one, or one a neuron."""
+        least, value, mantissa = float(values.min()), float(values.max()), int(mantissas.max())
+        if mantissas.min() == 0:
+            finer = -math.floor(math.log2(least))
+            found = (
+                f"is {least:g}, which rounds to zero in {format}, so that every neuron{' that has it' * (values.size > 1)} spikes at rest"
+            )
             return ERROR, f"{found}; use membrane_frac >= {finer}"
         if mantissa == format.high and self._circuit.network.population(population).neuron.comparison == ">":
             found = f"is {value:g}, mantissa {mantissa}, at which the membrane saturates, so that none is above it"

@@ -121,16 +121,21 @@ def _presynaptic(circuit: Circuit, trace: str) -> dict[str, Any]:
         return {"x0": "spike of the step"}
     format = circuit.buffers[trace].format
     assert format is not None
-    decay = _decay(circuit, trace)
-    kept = {"impulse": 2**format.frac, "decay": decay, "tau": -1 / math.log(decay)} if decay else {"impulse": 2**format.frac, "decay": None}
-    return {"x1": trace, "format": _format(format), **kept}
+    decays = _decays(circuit, trace)
+    taus = [-1 / math.log(decay) if decay else 0.0 for decay in decays]
+    kept: dict[str, Any] = {"decay": None}
+    if len(decays) > 1:
+        kept = {"decay": decays, "tau": taus}  # one a unit
+    elif decays[0]:
+        kept = {"decay": decays[0], "tau": taus[0]}
+    return {"x1": trace, "format": _format(format), "impulse": 2**format.frac, **kept}
 
 
-def _decay(circuit: Circuit, trace: str) -> float:
-    """Of a trace; 0: none."""
+def _decays(circuit: Circuit, trace: str) -> list[float]:
+    """Of a trace: one, or one a unit; [0]: none."""
     bound = (dict(o.bindings) for o in circuit.step if isinstance(o, RunProgram) and trace in o.writes)
     decays = (bindings["trace_decay"] for bindings in bound if bindings.get("trace") == trace and "trace_decay" in bindings)
-    return next((float(np.asarray(circuit.values[name])) for name in decays), 0.0)
+    return next((np.asarray(circuit.values[name], np.float64).ravel().tolist() for name in decays), [0.0])
 
 
 def _why(learner: Learner, circuit: Circuit, weights: str, trace: str) -> str:
