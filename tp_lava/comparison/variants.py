@@ -8,7 +8,7 @@ from typing import Literal
 from tp_lava.comparison.benchmarks import Benchmark
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import invalid
-from tp_lava.rules import TESS, TP, Rule
+from tp_lava.rules import TESS, TP, BaseRule
 
 BATCH = 100
 
@@ -23,7 +23,7 @@ class Variant:
 
     name: str
     kind: Literal["tp", "frozen", "tess", "batch", "bptt"]
-    rule: Rule | None = None
+    rule: BaseRule | None = None
     precision: Literal["float", "fixed"] = "float"
 
     @property
@@ -31,7 +31,7 @@ class Variant:
         """Whether it needs PyTorch."""
         return self.kind in ("batch", "bptt")
 
-    def rule_for(self, benchmark: Benchmark) -> Rule:
+    def rule_for(self, benchmark: Benchmark) -> BaseRule:
         """The rule with the benchmark's rates."""
         assert self.rule is not None
         rates = {"tess": benchmark.tess_rates, "batch": benchmark.adam_rates}.get(self.kind, benchmark.tp_rates)
