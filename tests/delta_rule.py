@@ -23,15 +23,15 @@ from tp_lava.dynamics.readout import LEAKY, Readout
 from tp_lava.dynamics.symbols import Tracer, fit, multiply, total
 from tp_lava.graph.network import Population
 from tp_lava.numbers import REGISTER_BITS, Format
-from tp_lava.rules import Credit, Rule
+from tp_lava.rules import BaseRule, Credit
 from tp_lava.rules.base import Update, sample_events
 
 SIGN = Format(2, 0)
 
 
-# 1. What a user chooses. The terms are those of Rule: the surrogate derivative times the spike of now.
+# 1. What a user chooses. The terms are those of BaseRule: the surrogate derivative times the spike of now.
 @dataclass(frozen=True)
-class Delta(Rule):
+class Delta(BaseRule):
     """A delta rule in each layer, towards its label through fixed random signs; seed: of the signs."""
 
     rate: float | tuple[float, ...] = 1e-2
@@ -42,7 +42,7 @@ class Delta(Rule):
 
     @property
     def credit(self) -> SignedError:
-        """See Rule."""
+        """See BaseRule."""
         return SignedError(self.seed)
 
 

@@ -18,14 +18,14 @@ from tp_lava.circuit.products import Signal
 from tp_lava.dynamics.readout import LEAKY, Readout
 from tp_lava.graph.network import Population
 from tp_lava.numbers import Format
-from tp_lava.rules import Credit, Rule
+from tp_lava.rules import BaseRule, Credit
 from tp_lava.rules.base import Update, sample_events
 
 SIGN = Format(2, 0)
 
 
 @dataclass(frozen=True)
-class OutputFeedback(Credit):
+class SignFeedback(Credit):
     """The readout's error, which every layer sees through random signs of its own. seed: of the signs."""
 
     seed: int = 0
@@ -42,7 +42,7 @@ class OutputFeedback(Credit):
 
 
 @dataclass(frozen=True)
-class OutputError(Rule):
+class OutputError(BaseRule):
     """Each layer learns from the readout's error; seed: of the feedback."""
 
     rate: float | tuple[float, ...] = 1e-2
@@ -52,6 +52,6 @@ class OutputError(Rule):
     seed: int = 0
 
     @property
-    def credit(self) -> OutputFeedback:
-        """See Rule."""
-        return OutputFeedback(self.seed)
+    def credit(self) -> SignFeedback:
+        """See BaseRule."""
+        return SignFeedback(self.seed)

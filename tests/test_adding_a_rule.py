@@ -22,7 +22,7 @@ from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cp
 import tp_lava as tpl
 from tp_lava.deploy import export_c
 from tp_lava.lava.learning import check_stock
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 SIZES = (11, 9, 7, 4)
 RULE = Delta(0.05, 0.02)
@@ -135,15 +135,15 @@ def test_in_a_file(network, samples, tmp_path):
 
 def test_a_file_with_a_rule_that_is_not_imported_says_so(network, tmp_path, monkeypatch):
     tpl.Learner(network, RULE).save(tmp_path / "learner.safetensors")
-    monkeypatch.delitem(Rule.types, "Delta")
+    monkeypatch.delitem(BaseRule.types, "Delta")
     with pytest.raises(tpl.ArchiveError, match="'Delta' is no type known here; import the module that defines it first"):
         tpl.Learner.load(tmp_path / "learner.safetensors")
 
 
 def test_what_a_new_rule_may_not_be(network, monkeypatch):
-    monkeypatch.setattr(Rule, "types", dict(Rule.types))
+    monkeypatch.setattr(BaseRule, "types", dict(BaseRule.types))
     with pytest.raises(tpl.InvalidValueError, match="Rule: name is 'TP', but must be none that tp_lava.rules.tp has; give it another one"):
-        type("TP", (Rule,), {})
+        type("TP", (BaseRule,), {})
 
     with pytest.raises(tpl.InvalidValueError, match=r"Delta: readout is Match\(\), but must be a Readout; only TP"):
         Delta(readout=tpl.Match())

@@ -7,8 +7,9 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava.cli import app
-from tp_lava.comparison import BENCHMARKS, VARIANTS, Measured, Row, _rows, variant_named
-from tp_lava.comparison.report import chosen_benchmark, chosen_variants
+from tp_lava.comparison import BENCHMARKS, VARIANTS, Measured, Row, Work, _rows, grid, variant_named
+from tp_lava.comparison.report import chosen_benchmark, chosen_variants, table
+from tp_lava.data import digits
 from tp_lava.graph.network import Network
 from tp_lava.rules.memory import bptt, counted
 
@@ -16,10 +17,10 @@ from tp_lava.rules.memory import bptt, counted
 @pytest.mark.filterwarnings("ignore:.*basis gives:UserWarning")
 @pytest.mark.parametrize("sizes", [(30, 12, 4), (30, 12, 9, 4)], ids=["1 layer", "2 layers"])
 @pytest.mark.parametrize(
-    "variant", [variant for variant in VARIANTS if variant.kind in ("frozen", "tp", "tess", "batch")], ids=lambda variant: variant.name
+    "variant", [variant for variant in VARIANTS if isinstance(variant.rule, tpl.TP | tpl.TESS)], ids=lambda variant: variant.name
 )
 def test_formulas_count_what_the_circuit_holds(variant, sizes):
-    network, batch = Network.dense(sizes), 5 if variant.kind == "batch" else 1
+    network, batch = Network.dense(sizes), 5 if variant.how == "batch" else 1
     rule = variant.rule_for(BENCHMARKS["digits"])
     assert rule.remembered(network, 20, batch) == counted(network, rule, batch)
 
@@ -27,7 +28,6 @@ def test_formulas_count_what_the_circuit_holds(variant, sizes):
 def test_backpropagation_keeps_about_what_the_formula_says():
     pytest.importorskip("torch")
     from tp_lava.comparison.measure import _saved
-    from tp_lava.data import digits
 
     samples, network = digits()[0][:20], Network.dense((512, 200, 10))
     (formula,) = bptt(network, 60, 20)
@@ -61,16 +61,20 @@ def test_runs_are_gathered_by_form():
     """By seed within a form; the quickest run's time, the largest's memory."""
     variants = [variant_named("frozen hidden layer"), variant_named("TP, K = 2")]
     kinds = [(variant.name, seed) for seed in range(2) for variant in variants]
-    results = {kind: Measured(n / 10, 4 - n, n, (n % 2,), (n % 2 + 5,)) for n, kind in enumerate(kinds)}
+    results = {kind: Measured((0.15, n / 10), 4 - n, n, (n % 2,), (n % 2 + 5,)) for n, kind in enumerate(kinds)}
     assert list(_rows(variants, results, 2)) == [
-        Row("frozen hidden layer", (0.0, 0.2), 2000, 2, (0,), (5,)),
-        Row("TP, K = 2", (0.1, 0.3), 1000, 3, (1,), (6,)),
+        Row("frozen hidden layer", (0.0, 0.2), (0.15, 0.2), 2000, 2, (0,), (5,)),
+        Row("TP, K = 2", (0.1, 0.3), (0.15, 0.3), 1000, 3, (1,), (6,)),
     ]
 
 
 def test_a_row_sums_up():
-    row = Row("any", (0.5, 0.7), 1.0, 2.0, (3,), (4,))
-    assert (row.mean, row.std) == (pytest.approx(0.6), pytest.approx(0.1))
+    row = Row("any", (0.5, 0.7), (0.6, 0.8), 1.0, 2.0, (3,), (4,), Work(5.0, 6.0, 7.0))
+    assert (row.mean, row.std, row.best_mean) == (pytest.approx(0.6), pytest.approx(0.1), pytest.approx(0.7))
+    assert row.to_dict()["work"] == {"updates": 5.0, "spikes": 6.0, "messages": 7.0}
+    (cells, _) = table([row, Row("frozen hidden layer", (0.5,), (0.5,), 1.0, 2.0, (3,), (4,))])
+    assert (cells["last epoch"], cells["best"], cells["above frozen"]) == ("0.600 ± 0.100", "0.700", "+0.100")
+    assert (cells["updates"], cells["messages"]) == ("5", "7")
     assert row.to_dict()["mean"] == row.mean
 
 
@@ -88,7 +92,7 @@ def test_the_command_as_json_and_from_what_it_wrote(tmp_path, monkeypatch):
 
     def compared(benchmark, variants, seeds, processes, progress):
         asked.append((benchmark.epochs, benchmark.n_train, [variant.name for variant in variants], seeds))
-        return [Row(variant.name, (0.5, 0.7), 1.0, 2.0, (3,), (4,)) for variant in variants]
+        return [Row(variant.name, (0.5, 0.7), (0.5, 0.7), 1.0, 2.0, (3,), (4,)) for variant in variants]
 
     monkeypatch.setattr("tp_lava.comparison.compare", compared)
     options = ["--epochs", "2", "--train", "20", "--form", "K = 2", "--form", "K = 4", "--seeds", "2", "--json"]
@@ -109,7 +113,7 @@ def test_the_command_as_json_and_from_what_it_wrote(tmp_path, monkeypatch):
     [
         (
             lambda: chosen_benchmark("mnist", None, 1, None, None),
-            "compare-rules: data is 'mnist', but must be one of digits, nmnist, spoken",
+            "compare-rules: data is 'mnist', but must be one of digits, nmnist, spoken, commands",
         ),
         (lambda: chosen_benchmark("nmnist", None, 1, None, None), "compare-rules: recordings is None, but must be the file of nmnist"),
         (lambda: BENCHMARKS["spoken"].samples(0), "compare-rules: recordings is None, but must be the file of spoken"),
@@ -120,6 +124,22 @@ def test_the_command_as_json_and_from_what_it_wrote(tmp_path, monkeypatch):
 def test_impossible_choices(choose, message):
     with pytest.raises(tpl.InvalidValueError, match=message):
         choose()
+
+
+def test_every_credit_goes_with_every_product():
+    """They build, and a local one's work can be counted; of what a credit does not go with there is no variant."""
+    from tp_lava.comparison.measure import _work
+
+    samples = digits()[0][:2]
+    built = [variant for variant in grid() if not variant.frozen]
+    assert len(built) > 20
+    for variant in built:
+        network = Network.dense((512, 12, 10), delays=None)
+        rule = variant.rule_for(BENCHMARKS["digits"])
+        if rule.local:
+            assert _work(network, rule, samples).updates > 0, variant.name
+        else:
+            tpl.Learner(network, rule).learn(*samples[0])
 
 
 def test_without_torch_its_forms_are_left_out(monkeypatch):

@@ -46,7 +46,7 @@ from tp_lava.dynamics.third_factor import Seen, ThirdFactor, third_factors_progr
 from tp_lava.errors import NumberRangeError
 from tp_lava.numbers import Format
 from tp_lava.pretrained import pretrained
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 Arrays = MutableMapping[str, np.ndarray]
 BUILDS = [(compiler, option) for compiler in ("gcc", "clang") if shutil.which(compiler) for option in ("-O0", "-O3")]
@@ -202,7 +202,7 @@ def stepping(step: Callable[[Circuit, Arrays], None], spikes: list[np.ndarray]) 
     return kept
 
 
-def learning(network: tpl.Network, rule: Rule, samples: list, folder: Path) -> Iterator[int]:
+def learning(network: tpl.Network, rule: BaseRule, samples: list, folder: Path) -> Iterator[int]:
     """A network learns in all forms. -> numbers compared in each sample."""
     learner, on_cpu, emulated = (tpl.Learner(network, rule, "fixed", 5) for _ in range(3))
     inference, taught = learner.circuits
@@ -229,11 +229,11 @@ def learning(network: tpl.Network, rule: Rule, samples: list, folder: Path) -> I
         yield numbers
 
 
-def rules() -> list[Rule]:
+def rules() -> list[BaseRule]:
     return [tpl.TP(7e-4, contrast=4), tpl.TESS(0.1, basis="walsh")]
 
 
-def neurons_of(network: tpl.Network, rule: Rule) -> int:
+def neurons_of(network: tpl.Network, rule: BaseRule) -> int:
     """Neurons that a step computes while it learns, each once for every row."""
     circuit = tpl.Learner(network, rule, "fixed").circuits[1]
     assert circuit is not None

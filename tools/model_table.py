@@ -25,7 +25,7 @@ from tp_lava.errors import TpLavaError, invalid
 from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Network
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "model-table.md"
 SIZES = (6, 5, 3)
@@ -54,7 +54,7 @@ class Case:
     """What is built. settings: further keyword arguments of whatever learns, by the Learner's names."""
 
     network: Network
-    rule: Rule | None = field(default_factory=lambda: tpl.TP(contrast=2))
+    rule: BaseRule | None = field(default_factory=lambda: tpl.TP(contrast=2))
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -183,7 +183,7 @@ def _features() -> dict[str, dict[str, Case]]:
         "adaptive threshold": tpl.LIF(adaptation=0.1),
         "refractory time": tpl.LIF(refractory=2),
     }
-    rules: dict[str, Rule] = {
+    rules: dict[str, BaseRule] = {
         "TP, K = 2": tpl.TP(contrast=2),
         "TP, K = all": tpl.TP(contrast="all"),
         "TP, label projection learns": tpl.TP(contrast=2, train_target=True),

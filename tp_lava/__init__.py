@@ -52,10 +52,17 @@ from tp_lava.quantisation import Quantised as Quantised
 from tp_lava.quantisation import quantise as quantise
 from tp_lava.ranges import RangeReport as RangeReport
 from tp_lava.ranges import check_ranges as check_ranges
+from tp_lava.rules import DECOLLE as DECOLLE
+from tp_lava.rules import ETLP as ETLP
+from tp_lava.rules import OTTT as OTTT
+from tp_lava.rules import SLTT as SLTT
+from tp_lava.rules import STLLR as STLLR
 from tp_lava.rules import TESS as TESS
 from tp_lava.rules import TP as TP
+from tp_lava.rules import EProp as EProp
 from tp_lava.rules import Match as Match
 from tp_lava.rules import Readout as Readout
+from tp_lava.rules import Rule as Rule
 from tp_lava.rules import Term as Term
 from tp_lava.state_history import StateHistory as StateHistory
 from tp_lava.state_history import watch as watch

@@ -30,7 +30,7 @@ from tp_lava.graph.standardisation import Standardisation
 from tp_lava.numbers import Format
 from tp_lava.optimisers import SGD, Adam, Cosine, Plateau
 from tp_lava.provenance import ParameterRecord, Provenance
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule, Credit, Term
 
 VERSION = 2  # 1: chains of layers, the label projection among the weights
 IMPOSSIBLE = (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError)  # what a false description raises
@@ -51,7 +51,7 @@ _DATACLASSES = (
         ParameterRecord,
         Provenance,
     ),
-    *(Readout, Match, SGD, Adam, Cosine, Plateau, FixedPoint, Format),
+    *(Readout, Match, Term, SGD, Adam, Cosine, Plateau, FixedPoint, Format),
 )
 _FORMER = {"Spatial": Convolution, "Conv2d": Convolution, "Dense": AllToAll, "Pooling": Pool2d, "Fate": ParameterRecord}  # names of before
 _TYPES = {t.__name__: t for t in _DATACLASSES} | _FORMER
@@ -189,8 +189,8 @@ def _decode(value: object):
 
 
 def _type(name: str) -> type:
-    """One of the dataclasses above, or a rule."""
-    found = _TYPES.get(name) or Rule.types.get(name)
+    """One of the dataclasses above, a rule or a credit."""
+    found = _TYPES.get(name) or BaseRule.types.get(name) or Credit.types.get(name)
     if found is None:
         raise ValueError(f"{name!r} is no type known here; import the module that defines it first")
     return found

@@ -19,7 +19,7 @@ from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine
-from tp_lava.rules import TP, Rule
+from tp_lava.rules import TP, BaseRule
 
 RULE = TP(1e-3, 5e-4, contrast="all")
 CONVOLUTIONS = "convolutions"
@@ -63,7 +63,7 @@ def few(samples: Sequence[Sample], shots: int, seed: int = 0) -> list[Sample]:
     return chosen
 
 
-def frozen(rule: Rule, network: Network, layers: Sequence[str] | str) -> Rule:
+def frozen(rule: BaseRule, network: Network, layers: Sequence[str] | str) -> BaseRule:
     """The rule with rate 0 for the named layers: "hidden0", ..., "readout", or "convolutions" for all that a convolution reaches.
 
     Raises InvalidValueError.
@@ -83,7 +83,7 @@ def finetune(
     samples: Sequence[Sample],
     test: Sequence[Sample],
     *,
-    rule: Rule = RULE,
+    rule: BaseRule = RULE,
     precision: Literal["float", "fixed"] | FixedPoint = "fixed",
     epochs: int = 20,
     freeze: Sequence[str] | str = (),

@@ -30,7 +30,7 @@ from tp_lava.liveness import Liveness
 from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
 from tp_lava.outcome import Arrays, Outcome
 from tp_lava.progress import track
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 from tp_lava.sharing import shared_array
 
 _RECORDED = {"spikes": "spike", "membranes": "membrane", "traces": "trace"}
@@ -51,7 +51,7 @@ class Learner:
     def __init__(
         self,
         network: Network,
-        rule: Rule | None = None,
+        rule: BaseRule | None = None,
         precision: Literal["float", "fixed"] | FixedPoint = "float",
         seed: int = 0,
         optimiser: Optimiser | Mapping[str, Optimiser] = SGD(),  # noqa: B008 (frozen)
@@ -80,12 +80,12 @@ class Learner:
         return f"Learner({self._start!r}, {rule}, {self.precision}, {self.samples_seen} samples learned)"
 
     @property
-    def rule(self) -> Rule | None:
+    def rule(self) -> BaseRule | None:
         """The rule; another one may be set, for example with smaller rates."""
         return self._rule
 
     @rule.setter
-    def rule(self, rule: Rule | None) -> None:
+    def rule(self, rule: BaseRule | None) -> None:
         _check_arguments(self._start, rule, self.precision)
         before, self._rule = self._rule, rule
         try:
@@ -106,7 +106,7 @@ class Learner:
         self._scale_rates()
         self._liveness = None
 
-    def _formats(self, rule: Rule | None, batch_size: int = 1) -> Formats:
+    def _formats(self, rule: BaseRule | None, batch_size: int = 1) -> Formats:
         return plan(self._start, rule, self._fixed, batch_size) if self._fixed else REAL
 
     def _with_weights(self, formats: Formats) -> tuple[dict[str, Buffer], dict[str, np.ndarray]]:
@@ -133,7 +133,7 @@ class Learner:
     def _kernels(self) -> list[str]:
         return [name for name, buffer in self._buffers.items() if buffer.role == "kernel"]
 
-    def _engine(self, memory: dict[str, np.ndarray], rule: Rule | None, formats: Formats, batch_size: int = 1) -> Engine:
+    def _engine(self, memory: dict[str, np.ndarray], rule: BaseRule | None, formats: Formats, batch_size: int = 1) -> Engine:
         circuit = build_circuit(self._start, rule, formats, batch_size, self._optimiser)
         add_memory(memory, circuit)
         return Engine(circuit, memory)
@@ -392,7 +392,7 @@ class Learner:
     def _current(self) -> Engine:
         return self._learning if self._memory["labelled"][0] and self.learning and self._learning else self._inference
 
-    def _learner(self) -> tuple[Engine, Rule]:
+    def _learner(self) -> tuple[Engine, BaseRule]:
         if self._learning is None or self._rule is None:
             raise invalid("Learner", "rule", None, "a rule, to learn", "make it with tpl.Learner(network, tpl.TP(...))")
         return self._learning, self._rule
@@ -435,7 +435,7 @@ class Learner:
 def _check_arguments(network: object, rule: object, precision: object) -> None:
     if not isinstance(network, Network):
         raise invalid("Learner", "network", repr(network)[:60], "a Network", "make one with tpl.Network.dense(...)")
-    if rule is not None and not isinstance(rule, Rule):
+    if rule is not None and not isinstance(rule, BaseRule):
         raise invalid("Learner", "rule", repr(rule)[:60], "a rule or None", "use for example tpl.TP()")
     if not isinstance(precision, FixedPoint) and precision not in ("float", "fixed"):
         remedy = 'use precision="fixed" for integers'

@@ -16,7 +16,7 @@ import tp_lava as tpl
 from experiments.vgg import vgg
 from tp_lava.dynamics.parameters import mean
 from tp_lava.optimisers import Optimiser, Schedule
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 _GRADED = tpl.Format(24, 10)  # of real-valued input, where numbers are fixed
 
@@ -113,7 +113,7 @@ class BPTT:
 class Learning:
     """Rule, optimiser and length of training. A cosine schedule spans all epochs."""
 
-    rule: Rule | BPTT
+    rule: BaseRule | BPTT
     optimiser: Optimiser
     schedule: Schedule | None
     batch: int

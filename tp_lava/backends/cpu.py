@@ -128,7 +128,7 @@ def _indented(template: str) -> list[str]:
 def _arguments(program: Program) -> tuple[Argument, ...]:
     """Ports, then scratch arrays. Numbers are float32, or int32 in a fixed program, whose weights are narrower (see stored_weight_type)."""
     number = np.int32 if program.fixed else np.float32
-    dtypes = [stored_weight_type(port.format) if port.format and port.name == "weight" else number for port in program.ports]
+    dtypes = [stored_weight_type(port.format) if port.format and port.name.startswith("weight") else number for port in program.ports]
     ports = (Argument(port.name, np.dtype(d), max(1, len(port.axes))) for port, d in zip(program.ports, dtypes, strict=True))
     return *ports, *_scratch_arguments(program)
 

@@ -36,6 +36,12 @@ class Teaching(Protocol):
     def learns(self, population: Population) -> bool:
         """Whether anything that reaches the population learns."""
 
+    def needs_surrogate(self, population: Population) -> bool:
+        """Whether a population's surrogate derivatives are needed."""
+
+    def after_error(self) -> None:
+        """Once the readout has told its error, before it learns."""
+
     def replaces_readout(self) -> bool:
         """Append something in place of a readout. -> whether it did."""
 
@@ -73,12 +79,12 @@ def build_circuit(
         if teaching:
             teaching.before(population)
         path, sources = sample_path(population), {c: c.pre for c in network.into(population)}
-        builder.follow(path, sources, surrogate=teaching is not None and teaching.learns(population), total=True)
+        builder.follow(path, sources, surrogate=teaching is not None and teaching.needs_surrogate(population), total=True)
         if teaching:
             teaching.after(population)
         builder.list_events(path, total=True)
     if not (teaching and teaching.replaces_readout()):
-        add_readout(builder, tells_error=teaching is not None and teaching.needs_readout_error)
+        add_readout(builder, teaching.after_error if teaching is not None and teaching.needs_readout_error else None)
     if teaching:
         teaching.after_readout()
     return builder.circuit()

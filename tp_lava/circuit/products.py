@@ -43,14 +43,16 @@ class Signal:
     """How one path of a population is taught: delta[r,n] = sum_c coefficient[c,n] * error[r,c].
 
     path: whose rows learn; coefficient, error: buffers; learned: connection -> the events it learns by; a connection of the rule's
-    own takes the place of the forward one; grid: averages, beyond the population's poolings, of what n counts.
+    own takes the place of the forward one; grid: averages, beyond the population's poolings, of what n counts; delta: a buffer of
+    delta itself, in the place of coefficient and error, where the credit computes it.
     """
 
     path: Path
-    coefficient: str
-    error: str
+    coefficient: str = ""
+    error: str = ""
     learned: Mapping[Connection, str] = field(default_factory=dict)
     grid: tuple[Pool2d, ...] = ()
+    delta: str = ""
 
 
 def _stages(population: Population, grid: Sequence[Pool2d]) -> list[tuple[Pool2d, Shape]]:
@@ -71,6 +73,20 @@ def _check_unpooled(population: Population, grid: Sequence[Pool2d], format: Form
     if most >= 2 ** (REGISTER_BITS - 1):
         found, limit = f"with signals of up to {most} in one unit", f"less than {2 ** (REGISTER_BITS - 1)}, a register's"
         raise invalid(population.name, "pooling", found, limit, "use windows that overlap less")
+
+
+def unpooled(b: Builder, path: Path, held: str, grid: Sequence[Pool2d] = (), format: Format | None = None) -> str:
+    """Append the way of a signal, in the buffer `held`, back to a population's neurons, through its poolings. -> its buffer there.
+
+    grid: averages beyond the poolings; format: of the signal.
+    """
+    for stage, (pooling, shape) in reversed(list(enumerate(_stages(path.population, grid)))):
+        axis = stage_axis(b, path.population, stage)
+        into, local = (path.of("signal"), "signal") if stage == 0 else (path.of(f"signal{stage}"), f"signal{stage}")
+        b.buffer(into, (path.rows, axis), "work", format, local=f"{path.prefix}{local}", prefix=path.prefix)
+        unpool(b, held, stage_source(b, path, stage), pooling, shape, into)
+        held = into
+    return held
 
 
 class Products:
@@ -134,10 +150,10 @@ class Products:
     def _third_factors(self, number: int) -> None:
         """Append the program of a path's third factors, and declare their buffers."""
         b, population, signal = self.builder, self.population, self.signals[number]
-        path, coefficient = signal.path, b.buffers[signal.coefficient]
+        path = signal.path
         terms = [term for term in self.rule.terms if self._is_used(term) and not (term.pre == "one" and number)]
         with b.owned(Owner("population", population.name), "third_factor"):
-            thirds, bindings = [], {"coefficient": coefficient.name, "error": signal.error, "surrogate": path.of("surrogate")}
+            thirds, bindings = [], {"surrogate": path.of("surrogate")}
             for term in terms:
                 third = third_factor_of(population, term)
                 result = b.format(names.of(third, "third_factor"))
@@ -153,35 +169,38 @@ class Products:
                     remedy = "use surrogate, post_trace or one, or leave the pooling out"
                     raise invalid(population.name, "term", "with post spike_trace", "of neurons whose own spikes are traced", remedy)
                 bindings["trace"] = path.of("trace")
-            spike_trace, post_trace = (b.format(names.of(population.name, local)) for local in ("trace", "post_trace"))
-            role = "parameter" if coefficient.role == "parameter" else "input"
-            seen = Seen(coefficient.format, role, spike_trace, post_trace)
-            sources, name = b.sizes[coefficient.axes[0]], path.of("third_factors")
-            pooled = bool(population.pooling or signal.grid)
-            if pooled:
-                bindings["signal"] = self._unpooled(signal, seen, sources)
+            seen, sources, taught = self._seen(signal)
+            if signal.delta or population.pooling or signal.grid:
+                taught = {"signal": self._unpooled(signal, seen, sources)}
+            pooled, name = "signal" in taught, path.of("third_factors")
             program = third_factors_program(sources, thirds, seen, fixed=bool(b.formats), name=name, pooled=pooled)
-            b.run(program, bindings, random_stream=self._stream(number))
+            b.run(program, bindings | taught, random_stream=self._stream(number))
+
+    def _seen(self, signal: Signal) -> tuple[Seen, int, dict[str, str]]:
+        """The formats of what a population's neurons read, how many numbers an error has, and the buffers behind their ports."""
+        b = self.builder
+        spike_trace, post_trace = (b.format(names.of(self.population.name, local)) for local in ("trace", "post_trace"))
+        if signal.delta:
+            return Seen(spike_trace=spike_trace, post_trace=post_trace, signal=b.buffers[signal.delta].format), 1, {}
+        coefficient, error = b.buffers[signal.coefficient], b.buffers[signal.error]
+        role = "parameter" if coefficient.role == "parameter" else "input"
+        seen = Seen(coefficient.format, role, spike_trace, post_trace, error.format)
+        return seen, b.sizes[coefficient.axes[0]], {"coefficient": coefficient.name, "error": error.name}
 
     def _unpooled(self, signal: Signal, seen: Seen, sources: int) -> str:
-        """Append the learning signal of pooled units, and its way back to the neurons. -> its buffer."""
+        """Append the learning signal of units that the population sends, and its way back to the neurons. -> its buffer."""
         b, population, path = self.builder, self.population, signal.path
-        coefficient, fixed = b.buffers[signal.coefficient], bool(b.formats)
+        fixed, rows = bool(b.formats), path.rows
         format = signal_format(sources, seen) if fixed else None
-        held = path.of("pooled_signal")
-        rows, units = path.rows, coefficient.axes[-1]
         if format:
             _check_unpooled(population, signal.grid, format)
-        b.buffer(held, (rows, units), "work", format, local=f"{path.prefix}pooled_signal", prefix=path.prefix)
-        program = signal_program(sources, seen, fixed=fixed, name=path.of("signal"))
-        b.run(program, {"coefficient": coefficient.name, "error": signal.error, "signal": held})
-        for stage, (pooling, shape) in reversed(list(enumerate(_stages(population, signal.grid)))):
-            axis = stage_axis(b, population, stage)
-            into, local = (path.of("signal"), "signal") if stage == 0 else (path.of(f"signal{stage}"), f"signal{stage}")
-            b.buffer(into, (rows, axis), "work", format, local=f"{path.prefix}{local}", prefix=path.prefix)
-            unpool(b, held, stage_source(b, path, stage), pooling, shape, into)
-            held = into
-        return held
+        held = signal.delta
+        if not held:
+            held, units = path.of("pooled_signal"), b.buffers[signal.coefficient].axes[-1]
+            b.buffer(held, (rows, units), "work", format, local=f"{path.prefix}pooled_signal", prefix=path.prefix)
+            program = signal_program(sources, seen, fixed=fixed, name=path.of("signal"))
+            b.run(program, {"coefficient": signal.coefficient, "error": signal.error, "signal": held})
+        return unpooled(b, path, held, signal.grid, format)
 
     # Learning ---------------------------------------------------------------------------------
     def _learn(self, place: int, number: int, connection: Connection, term: Term) -> None:

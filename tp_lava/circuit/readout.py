@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tp_lava.circuit import names
 from tp_lava.circuit.builder import CLASSES, Builder
 from tp_lava.circuit.names import READOUT_COUNT, SCORE, sample_path
@@ -17,9 +19,9 @@ _ERROR, _LEARN, _LEARN_BIAS = range(3)  # random streams
 _PORTS = ("input", "rate", "gain", "decay", "elapsed", "potential", "third_factor", "score_decay", "error")
 
 
-def add_readout(b: Builder, *, tells_error: bool = False) -> None:
-    """Append the readout. tells_error: a rule learns by its error, so it is there even if the readout does not learn."""
-    rule, network = b.rule, b.network
+def add_readout(b: Builder, told: Callable[[], None] | None = None) -> None:
+    """Append the readout. told: called once the error is there, of a rule that learns by it, even if the readout does not learn."""
+    rule, network, tells_error = b.rule, b.network, told is not None
     learns = rule is not None and isinstance(rule.readout, Readout) and rule.readout_rate > 0
     readout = rule.readout if rule and isinstance(rule.readout, Readout) and (learns or tells_error) else None
     has_bias = READOUT_BIAS in network.weights
@@ -28,6 +30,8 @@ def add_readout(b: Builder, *, tells_error: bool = False) -> None:
         b.deliver(network.readout, network.readout.pre, arriving, (SAMPLES, CLASSES), b.format(arriving), local="input")
         program = _program(b, readout, has_bias, learns, tells_error)
         b.run(program, _bindings(b, program, readout), random_stream=_ERROR)
+    if told is not None:
+        told()
     if learns:
         assert readout is not None
         _learn(b, readout, has_bias)

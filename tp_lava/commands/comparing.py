@@ -15,11 +15,13 @@ from tp_lava.commands.printing import make_folder, print_result, print_rows
 
 def compare_rules(
     context: typer.Context,
-    data: Annotated[str, typer.Option(help="digits (embedded), nmnist or spoken (which need --recordings).")] = "digits",
+    data: Annotated[str, typer.Option(help="digits (embedded), nmnist, spoken or commands (which need --recordings).")] = "digits",
     recordings: Annotated[
-        Path | None, typer.Option(help="nmnist: .npz, see tp_lava.data.from_nmnist; spoken: .h5 in SHD's layout.")
+        Path | None,
+        typer.Option(help="nmnist, commands: .npz, see tp_lava.data.from_nmnist and from_spike_lists; spoken: .h5 in SHD's layout."),
     ] = None,
     form: Annotated[list[str] | None, typer.Option(help="Only forms whose name contains this text; may be repeated.")] = None,
+    grid: Annotated[bool, typer.Option("--grid", help="Every credit with every product, instead of the rules as published.")] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each form, with seeds 0, 1, ...")] = 3,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Number of times each sample is learned; by default what suits the data.")
@@ -32,14 +34,15 @@ def compare_rules(
     as_json: options.AsJson = False,
     progress: options.Progress = True,
 ) -> None:
-    """Compare learning rules - TP, TESS, backpropagation through time, a frozen hidden layer - on the same network, data and epochs."""
+    """Compare learning rules - TP, TESS, S-TLLR, e-prop, DECOLLE, ETLP, OTTT, SLTT, backpropagation through time, a frozen hidden layer -
+    on the same network, data and epochs."""
     from tp_lava.comparison import compare
     from tp_lava.comparison.report import chosen_benchmark, chosen_variants, save, table
 
-    benchmark, variants = chosen_benchmark(data, recordings, epochs, train, test), chosen_variants(form or [])
+    benchmark, variants = chosen_benchmark(data, recordings, epochs, train, test), chosen_variants(form or [], grid)
     make_folder(out)
     rows = compare(benchmark, variants, seeds, processes or os.cpu_count() or 1, progress)
     files = [*save(out, benchmark, rows), configuration.save(context, out / configuration.NAME)]
     result = {"rows": [row.to_dict() for row in rows], "files": [str(file) for file in files]}
     title = f"{benchmark.name}: {benchmark.hidden} hidden neurons, {benchmark.epochs} epochs, {seeds} seeds"
-    print_result(context, as_json, result, lambda: print_rows(title, table(rows)), files)
+    print_result(context, as_json, result, lambda: print_rows(title, table(rows, brief=True)), files)

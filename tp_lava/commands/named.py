@@ -22,11 +22,11 @@ from tp_lava.finetuning import RULE
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.pretrained import NAMES, pretrained
-from tp_lava.rules import TESS, Rule
+from tp_lava.rules import TESS, BaseRule
 
 _STREAMS = 4  # TP's target streams, where there are as many classes
 _TRAINING = {"tp": f"TP, K = {_STREAMS}", "tess": "TESS, walsh, sequence"}  # variants, with the rates of the digits
-_FINE_TUNING: Mapping[str, Rule] = {"tp": RULE, "tess": TESS(0.2, 1e-3, basis="walsh", temperature=0.05, activity="trace")}
+_FINE_TUNING: Mapping[str, BaseRule] = {"tp": RULE, "tess": TESS(0.2, 1e-3, basis="walsh", temperature=0.05, activity="trace")}
 
 
 # Models -------------------------------------------------------------------------------------------
@@ -111,13 +111,13 @@ def check_fits(command: str, samples: Sequence[Sample], network: Network) -> Non
 # Learning rules -----------------------------------------------------------------------------------
 
 
-def fine_tuning_rule(name: RuleName, rate: float | None = None, readout_rate: float | None = None) -> Rule:
+def fine_tuning_rule(name: RuleName, rate: float | None = None, readout_rate: float | None = None) -> BaseRule:
     """The rule with settings for a few samples a class, or with the given rates."""
     given = {"rate": rate, "readout_rate": readout_rate}
     return replace(_FINE_TUNING[name], **{field: value for field, value in given.items() if value is not None})
 
 
-def training_rule(name: RuleName, n_classes: int, options: Mapping[str, Any]) -> Rule:
+def training_rule(name: RuleName, n_classes: int, options: Mapping[str, Any]) -> BaseRule:
     """The rule with settings for many samples, or with the given options of `tp-lava train`. Raises InvalidValueError."""
     rule = _training(name)
     given = {field: value for field, value in options.items() if value is not None}
@@ -131,7 +131,7 @@ def rules_with(field: str) -> list[str]:
     return [name for name in _TRAINING if hasattr(_training(name), field)]
 
 
-def _training(name: str) -> Rule:
+def _training(name: str) -> BaseRule:
     return variant_named(_TRAINING[name]).rule_for(BENCHMARKS["digits"])
 
 

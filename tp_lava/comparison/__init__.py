@@ -8,14 +8,16 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 
 import numpy as np
 
 from tp_lava.comparison.benchmarks import BENCHMARKS as BENCHMARKS
 from tp_lava.comparison.benchmarks import Benchmark as Benchmark
-from tp_lava.comparison.measure import Measured, measure
+from tp_lava.comparison.measure import Measured, Work, measure
 from tp_lava.comparison.variants import VARIANTS as VARIANTS
 from tp_lava.comparison.variants import Variant as Variant
+from tp_lava.comparison.variants import grid as grid
 from tp_lava.comparison.variants import variant_named as variant_named
 from tp_lava.progress import track
 
@@ -24,20 +26,24 @@ from tp_lava.progress import track
 class Row:
     """The results of one variant.
 
-    form: name of the variant; accuracies: one per seed; milliseconds: per sample learned, minimum over the seeds; megabytes: peak
-    memory of the process, maximum over the seeds; formula, counted: numbers stored to learn one sample, per hidden layer.
+    form: name of the variant; accuracies: after the last epoch, one per seed; best: after the epoch that was best on the same test samples,
+    which is no figure to expect of other data; milliseconds: per sample learned, minimum over the seeds; megabytes: peak
+    memory of the process, maximum over the seeds; formula, counted: numbers stored to learn one sample, per hidden layer; work: on a
+    chip, None for what no chip does.
     """
 
     form: str
     accuracies: tuple[float, ...]
+    best: tuple[float, ...]
     milliseconds: float
     megabytes: float
     formula: tuple[int, ...]
     counted: tuple[int, ...]
+    work: Work | None = None
 
     @property
     def mean(self) -> float:
-        """Mean accuracy."""
+        """Mean accuracy after the last epoch."""
         return float(np.mean(self.accuracies))
 
     @property
@@ -45,9 +51,15 @@ class Row:
         """Standard deviation of the accuracies."""
         return float(np.std(self.accuracies))
 
+    @property
+    def best_mean(self) -> float:
+        """Mean accuracy after each seed's best epoch."""
+        return float(np.mean(self.best))
+
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
-        return asdict(self) | {"mean": self.mean, "std": self.std}
+        work = self.work._asdict() if self.work else None
+        return asdict(self) | {"mean": self.mean, "std": self.std, "best_mean": self.best_mean, "work": work}
 
 
 def compare(benchmark: Benchmark, variants: Sequence[Variant], seeds: int, processes: int = 1, progress: bool = False) -> list[Row]:
@@ -66,6 +78,6 @@ def _run(job: tuple[Benchmark, Variant, int]) -> Measured:
 def _rows(variants: Sequence[Variant], results: Mapping[tuple[str, int], Measured], seeds: int) -> Iterator[Row]:
     for variant in variants:
         runs = [results[variant.name, seed] for seed in range(seeds)]
-        accuracies = tuple(run.accuracy for run in runs)
+        last, best = (tuple(of(run.accuracies) for run in runs) for of in (itemgetter(-1), max))
         seconds, megabytes = min(run.seconds for run in runs), max(run.megabytes for run in runs)
-        yield Row(variant.name, accuracies, seconds * 1e3, megabytes, runs[0].formula, runs[0].counted)
+        yield Row(variant.name, last, best, seconds * 1e3, megabytes, runs[0].formula, runs[0].counted, runs[0].work)

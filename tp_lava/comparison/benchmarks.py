@@ -2,37 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from tp_lava.data.digits import digits
 from tp_lava.data.events import Sample
-from tp_lava.data.recordings import from_nmnist, from_shd
+from tp_lava.data.recordings import from_nmnist, from_shd, from_spike_lists
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
-from tp_lava.rules import TESS
+from tp_lava.rules import TESS, BaseRule
 
 TEST_SHARE = 0.2  # of data without a test part of its own
+UNSEEN = 6  # speakers of the speech commands who are not learned
 _TESS_TRACE_DECAY = 0.9  # TESS, with activity="trace", computes its error from traces
+_COMMANDS = {"n_units": 64, "n_steps": 200, "merged": 4}  # 50 steps of 20 ms
+_DELAYS = np.arange(0, 48, 6)[:, None]  # eight copies of the input, 120 ms apart
+Parts = tuple[list[Sample], list[Sample]]
+Rates = tuple[float, float]  # of the hidden layers, and of the readout
+BATCHES, BPTT = "batches", "BPTT"  # what the rates with Adam are for, beside rules
 
 
-def hold_back(samples: Sequence[Sample], share: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+def hold_back(samples: Sequence[Sample], share: float, seed: int) -> Parts:
     """(the rest, `share` of the samples), drawn at random from the seed."""
     order = np.random.default_rng(seed).permutation(len(samples))
     cut = int(len(samples) * share)
     return [samples[i] for i in order[cut:]], [samples[i] for i in order[:cut]]
 
 
+def _digits(path: Path, seed: int) -> Parts:
+    return digits()
+
+
+def _nmnist(path: Path, seed: int) -> Parts:
+    return from_nmnist(path)
+
+
+def _spoken(path: Path, seed: int) -> Parts:
+    return hold_back(from_shd(path).samples, TEST_SHARE, seed)
+
+
+def _commands(path: Path, seed: int) -> Parts:
+    """Mixed; the last speakers are for testing alone."""
+    samples, speakers = from_spike_lists(path, **_COMMANDS)
+    unseen, parts = speakers >= np.unique(speakers)[-UNSEEN], ([], [])  # type: ignore[var-annotated]
+    for index in np.random.default_rng(0).permutation(len(samples)):
+        parts[int(unseen[index])].append(samples[index])
+    return parts
+
+
 @dataclass(frozen=True)
 class Benchmark:
     """A data set and a network with one hidden layer for it.
 
-    neuron, trace_decay: of the network; tess_neuron: of the network that TESS trains; tp_rates, tess_rates, adam_rates: (hidden layer,
-    readout); recordings: file of the data set, where it needs one; n_train, n_test: limits on the number of samples, None: all.
+    read: (file, seed) -> (train, test); neuron, trace_decay: of the network; tess_neuron: of the network that TESS trains; rates: type
+    of a rule -> its rates here, BATCHES and BPTT: with Adam in PyTorch; a rule that is not there has its own; delays: of the input, see
+    Delays.of; recordings: file of the data set, where it needs one; n_train, n_test: limits on the number of samples, None: all.
     """
 
     name: str
@@ -40,37 +69,74 @@ class Benchmark:
     neuron: LIF
     trace_decay: float
     tess_neuron: LIF
-    tp_rates: tuple[float, float]
-    tess_rates: tuple[float, float]
-    adam_rates: tuple[float, float] = (1e-3, 1e-3)
+    read: Callable[[Path, int], Parts]
+    rates: Mapping[str, Rates] = field(default_factory=lambda: MappingProxyType({}))
     hidden: int = 200
+    delays: object = None
     needs_recordings: bool = True
     recordings: Path | None = None
     n_train: int | None = None
     n_test: int | None = None
 
-    def samples(self, seed: int) -> tuple[list[Sample], list[Sample]]:
+    def samples(self, seed: int) -> Parts:
         """(train, test). Raises InvalidValueError where recordings are needed and not given."""
-        train, test = self._all(seed)
-        return train[: self.n_train], test[: self.n_test]
-
-    def _all(self, seed: int) -> tuple[list[Sample], list[Sample]]:
-        if not self.needs_recordings:
-            return digits()
-        if self.recordings is None:
+        if self.needs_recordings and self.recordings is None:
             raise invalid("compare-rules", "recordings", None, f"the file of {self.name}", "give --recordings FILE")
-        if self.name == "nmnist":
-            return from_nmnist(self.recordings)
-        return hold_back(from_shd(self.recordings).samples, TEST_SHARE, seed)
+        train, test = self.read(self.recordings or Path(), seed)
+        return train[: self.n_train], test[: self.n_test]
 
     def network(self, n_inputs: int, n_classes: int, seed: int, tess: bool = False) -> Network:
         """An untrained network."""
         neuron, trace_decay = (self.tess_neuron, _TESS_TRACE_DECAY) if tess else (self.neuron, self.trace_decay)
-        return Network.dense((n_inputs, self.hidden, n_classes), neuron, trace_decay, seed=seed)
+        return Network.dense((n_inputs, self.hidden, n_classes), neuron, trace_decay, seed=seed, delays=self.delays)
+
+    def rates_of(self, rule: BaseRule) -> Rates:
+        """The rates of a rule here."""
+        own = rule.rate if not isinstance(rule.rate, tuple) else rule.rate[0]
+        return self.rates.get(type(rule).__name__, (own, rule.readout_rate))
 
 
+_ADAM = {BATCHES: (1e-3, 1e-3), BPTT: (1e-3, 1e-3)}
 BENCHMARKS: Mapping[str, Benchmark] = {
-    "digits": Benchmark("digits", 12, LIF(0.98), 0.98, TESS.neuron(), (7e-4, 5e-4), (0.2, 1e-3), needs_recordings=False),
-    "nmnist": Benchmark("nmnist", 10, LIF(0.98), 0.98, TESS.neuron(0.9), (2e-3, 5e-4), (0.2, 1e-3)),
-    "spoken": Benchmark("spoken", 20, LIF(0.9), 0.9, TESS.neuron(0.9), (3e-3, 5e-4), (0.2, 1e-3)),
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark(
+            "digits",
+            12,
+            LIF(0.98),
+            0.98,
+            TESS.neuron(),
+            _digits,
+            {**_ADAM, "TP": (7e-4, 5e-4), "TESS": (0.2, 1e-3)},
+            needs_recordings=False,
+        ),
+        Benchmark(
+            "nmnist",
+            10,
+            LIF(0.98),
+            0.98,
+            TESS.neuron(0.9),
+            _nmnist,
+            {**_ADAM, "TP": (2e-3, 5e-4), "TESS": (0.2, 1e-3)},
+        ),
+        Benchmark(
+            "spoken",
+            20,
+            LIF(0.9),
+            0.9,
+            TESS.neuron(0.9),
+            _spoken,
+            {**_ADAM, "TP": (3e-3, 5e-4), "TESS": (0.2, 1e-3)},
+        ),
+        Benchmark(
+            "commands",
+            8,
+            LIF(0.9),
+            0.9,
+            TESS.neuron(0.9),
+            _commands,
+            {**_ADAM, "TP": (3e-3, 5e-4), "TESS": (0.2, 1e-3)},
+            delays=_DELAYS,
+        ),
+    )
 }

@@ -8,7 +8,9 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from tp_lava.comparison import BENCHMARKS, VARIANTS, Benchmark, Row, Variant
+from tp_lava.comparison import BENCHMARKS, VARIANTS, Benchmark, Row, Variant, grid
+from tp_lava.comparison.measure import Work
+from tp_lava.comparison.variants import FROZEN
 from tp_lava.errors import invalid
 
 
@@ -24,11 +26,15 @@ def chosen_benchmark(name: str, recordings: Path | None, epochs: int | None, tra
     return replace(benchmark, recordings=recordings, epochs=epochs or benchmark.epochs, n_train=train, n_test=test)
 
 
-def chosen_variants(texts: Sequence[str]) -> list[Variant]:
-    """Variants whose name contains one of the texts, all if there are none; without PyTorch, those that run without it."""
-    found = [variant for variant in VARIANTS if not texts or any(text.lower() in variant.name.lower() for text in texts)]
+def chosen_variants(texts: Sequence[str], every_part: bool = False) -> list[Variant]:
+    """Variants whose name contains one of the texts, all if there are none; without PyTorch, those that run without it.
+
+    every_part: of all credits with all products instead of the rules.
+    """
+    known = tuple(grid()) if every_part else VARIANTS
+    found = [variant for variant in known if not texts or any(text.lower() in variant.name.lower() for text in texts)]
     if not found:
-        names = "; ".join(variant.name for variant in VARIANTS)
+        names = "; ".join(variant.name for variant in known)
         raise invalid("compare-rules", "form", ", ".join(texts), "part of a form's name", f"the forms are {names}")
     if find_spec("torch") is None:
         found = [variant for variant in found if not variant.in_torch]
@@ -37,17 +43,21 @@ def chosen_variants(texts: Sequence[str]) -> list[Variant]:
     return found
 
 
-def table(rows: Sequence[Row]) -> list[dict[str, str]]:
-    """The rows of the table, as texts."""
+def table(rows: Sequence[Row], brief: bool = False) -> list[dict[str, str]]:
+    """The rows of the table, as texts: accuracy after the last epoch and after the best one, and by how much it is above a frozen hidden
+    layer's; milliseconds to learn a sample; numbers stored for that, hidden layers; unless brief, updates and spikes a sample, messages
+    a step.
+    """
+    frozen = next((row.mean for row in rows if row.form == FROZEN.name), None)
     return [
         {
             "form": row.form,
-            "accuracy": f"{row.mean:.3f}",
-            "std": f"{row.std:.3f}",
-            "ms per sample": f"{row.milliseconds:.2f}",
-            "peak MB": f"{row.megabytes:.0f}",
-            "memory, formula": "+".join(f"{count:,}" for count in row.formula),
-            "memory, counted": "+".join(f"{count:,}" for count in row.counted),
+            "last epoch": f"{row.mean:.3f} ± {row.std:.3f}",
+            "best": f"{row.best_mean:.3f}",
+            "above frozen": "" if frozen is None else f"{row.mean - frozen:+.3f}",
+            "ms": f"{row.milliseconds:.2f}",
+            "memory": "+".join(f"{count:,}" for count in row.counted),
+            **{name: f"{getattr(row.work, name):,.0f}" if row.work else "" for name in Work._fields if not brief},
         }
         for row in rows
     ]

@@ -10,4 +10,5 @@ from tp_lava.data.events import Sample as Sample
 from tp_lava.data.recordings import Recordings as Recordings
 from tp_lava.data.recordings import from_nmnist as from_nmnist
 from tp_lava.data.recordings import from_shd as from_shd
+from tp_lava.data.recordings import from_spike_lists as from_spike_lists
 from tp_lava.data.tonic import from_tonic as from_tonic

@@ -1,4 +1,4 @@
-"""Recordings in files: spikes in SHD's HDF5 layout, and N-MNIST in a compact NumPy archive. Nothing is downloaded or executed."""
+"""Recordings in files: spikes in SHD's HDF5 layout, and N-MNIST and others in NumPy archives. Nothing is downloaded or executed."""
 
 from __future__ import annotations
 
@@ -86,6 +86,29 @@ def from_nmnist(path: str | os.PathLike, n_steps: int = 300, step: int = 1000) -
     except UNREADABLE as error:
         raise _refuse(path, "the layout of from_nmnist", error) from None
     return parts
+
+
+def from_spike_lists(path: str | os.PathLike, n_units: int, n_steps: int, merged: int = 1) -> Recordings:
+    """Spikes of many recordings in one .npz archive, one after the other.
+
+    Arrays: step and unit of each spike; count, label and, where it is known, speaker of each recording. n_units: inputs; n_steps:
+    steps of each recording; merged: so many of them become one, in which a unit spikes once if it did at all.
+    Raises FileNotFoundError, ArchiveError.
+    """
+    _present(path)
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            steps, units, counts, labels = (archive[name] for name in ("step", "unit", "count", "label"))
+            speakers = archive["speaker"] if "speaker" in archive else np.zeros(len(labels))
+        ends = np.cumsum(counts, dtype=np.int64)
+        samples = []
+        for begin, end, label in zip(ends - counts, ends, labels, strict=True):
+            spikes = np.unique(steps[begin:end].astype(np.int64) // merged * n_units + units[begin:end])
+            events = Events(spikes // n_units, spikes % n_units, -(-n_steps // merged), n_units)
+            samples.append(Sample(events, int(label)))
+    except (*UNREADABLE, TpLavaError) as error:
+        raise _refuse(path, "the layout of from_spike_lists", error) from None
+    return Recordings(samples, np.asarray(speakers, np.int64))
 
 
 def _present(path: str | os.PathLike) -> None:

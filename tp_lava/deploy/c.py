@@ -20,7 +20,8 @@ from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.ranges.checking import check_ranges as prove
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
+from tp_lava.rules.base import check_local
 from tp_lava.templates import template
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,23}")
@@ -31,7 +32,7 @@ def export_c(
     out: str | os.PathLike,
     name: str = "network",
     *,
-    rule: Rule | None = None,
+    rule: BaseRule | None = None,
     fixed: FixedPoint | None = None,
     seed: int = 0,
     samples: Sequence[Sample] | None = None,
@@ -62,6 +63,7 @@ def export_c(
 
 def library_of(learner: Learner, name: str) -> CLibrary:
     """The C of a fixed-point learner, as it is now."""
+    check_local(learner.rule, "export")
     return c_library(name, *learner.circuits, learner.memory)
 
 
@@ -80,7 +82,7 @@ def out_folder(out: str | os.PathLike) -> Path:
     return folder
 
 
-def fixed_learner(model: object, rule: Rule | None, fixed: FixedPoint | None, seed: int) -> Learner:
+def fixed_learner(model: object, rule: BaseRule | None, fixed: FixedPoint | None, seed: int) -> Learner:
     """The learner to write out: the given one, or that of a network. Raises InvalidValueError."""
     if isinstance(model, Network):
         return Learner(model, rule, fixed or "fixed", seed)

@@ -17,7 +17,7 @@ from tp_lava.dynamics.contrast import ERROR
 from tp_lava.dynamics.neuron import DECAY, spike_trace
 from tp_lava.dynamics.program import Program
 from tp_lava.dynamics.surrogate import SURROGATE
-from tp_lava.dynamics.symbols import Symbol, Tracer, multiply, total
+from tp_lava.dynamics.symbols import Symbol, Tracer, fit, multiply, saturate, total
 from tp_lava.numbers import REGISTER_BITS, Format
 
 _FRAC = 16  # least fractional bits of signal times factor
@@ -35,15 +35,18 @@ class ThirdFactor:
 
 @dataclass(frozen=True)
 class Seen:
-    """Formats of what a neuron reads to learn: its coefficients, its spike trace and the trace of psi; None in a real program.
+    """Formats of what a neuron reads to learn: its coefficients, its spike trace, the trace of psi and the error; None in a real program.
 
-    role: of the port of the coefficients, "input" where they change from step to step, else "parameter".
+    role: of the port of the coefficients, "input" where they change from step to step, else "parameter"; signal: of a learning signal
+    that was computed before, in the place of coefficients and error.
     """
 
     coefficient: Format | None = None
     role: str = "input"
     spike_trace: Format | None = None
     post_trace: Format | None = None
+    error: Format | None = ERROR
+    signal: Format | None = None
 
 
 def learning_signal(coefficient: Symbol, error: Symbol) -> Symbol:
@@ -72,14 +75,47 @@ def signal_program(sources: int, seen: Seen, *, fixed: bool = False, name: str) 
 
 
 def signal_format(sources: int, seen: Seen) -> Format:
-    """Of a learning signal: exact, with room for the largest."""
+    """Of a learning signal: as it was computed before, else exact, with room for the largest."""
+    if seen.signal is not None:
+        return seen.signal
     assert seen.coefficient is not None
-    largest = sources * seen.coefficient.high * ERROR.high
-    return Format(min(largest.bit_length() + 1, REGISTER_BITS), seen.coefficient.frac + ERROR.frac)
+    assert seen.error is not None
+    largest = sources * seen.coefficient.high * seen.error.high
+    return Format(min(largest.bit_length() + 1, REGISTER_BITS), seen.coefficient.frac + seen.error.frac)
 
 
 def _signal(t: Tracer, seen: Seen) -> Symbol:
-    return learning_signal(t.read("coefficient", seen.role, ("c", "n"), seen.coefficient), t.read("error", "input", ("r", "c"), ERROR))
+    return learning_signal(t.read("coefficient", seen.role, ("c", "n"), seen.coefficient), t.read("error", "input", ("r", "c"), seen.error))
+
+
+def back_program(
+    sources: Sequence[tuple[int, Format | None, Format | None]], delta: Format | None = None, *, fixed: bool = False, name: str
+) -> Program:
+    """delta[r,n] = sum over what is above of sum_c W[c,n] * error[r,c]: an error of now goes back through the weights, transposed.
+
+    sources: what is above: how many units, the formats of their weights and of their error; delta: its format (fixed).
+    Over axes (r, n, c0, c1, ...). Inputs weight0 (n, c0), error0 (r, c0), and so on; output delta (r, n).
+    """
+    t = Tracer(name, fixed=fixed, axes={"r": 1, "n": 1, **{f"c{i}": size for i, (size, _, _) in enumerate(sources)}})
+    parts = []
+    for i, (_, weight, error) in enumerate(sources):
+        w = t.read(f"weight{i}", "input", ("n", f"c{i}"), weight)
+        e = t.read(f"error{i}", "input", ("r", f"c{i}"), error)
+        exact = Format(REGISTER_BITS, weight.frac + error.frac) if weight and error else None
+        parts.append(fit(total(multiply(w, e, exact), f"c{i}"), delta))
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole + part
+    t.write("delta", saturate(whole, delta), ("r", "n"), delta)
+    return t.program()
+
+
+def gated_error_program(delta: Format | None = None, error: Format | None = None, *, fixed: bool = False, name: str) -> Program:
+    """error[r,n] = delta[r,n] * psi[r,n]: the error of neurons, as those below see it. Over axes (r, n); inputs delta, surrogate."""
+    t = Tracer(name, fixed=fixed, axes={"r": 1, "n": 1})
+    psi = t.read("surrogate", "input", ("r", "n"), SURROGATE)
+    t.write("error", multiply(t.read("delta", "input", ("r", "n"), delta), psi, error), ("r", "n"), error)
+    return t.program()
 
 
 def third_factors_program(

@@ -28,7 +28,7 @@ from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.network import Network
 from tp_lava.lava.shim import make_importable
 from tp_lava.numbers import THIRD_FACTOR_BITS
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 PERIOD = 2  # Lava steps of a time step, and of a learning epoch
 OFFSET = 64  # what the third rail carries for zero
@@ -42,7 +42,7 @@ EngineTerms = Mapping[str, Literal["x0", "x1"]]
 # What a rule declares -------------------------------------------------------------------------------
 
 
-def engine_terms(rule: Rule) -> EngineTerms:
+def engine_terms(rule: BaseRule) -> EngineTerms:
     """Name of a term -> what the engine multiplies its third factor with: x0, the presynaptic spike, or x1, its trace.
 
     Biases are not the engine's. Raises InvalidValueError for a rule that it cannot carry out.
@@ -86,7 +86,7 @@ def rails(terms: EngineTerms, third_factors: Mapping[str, np.ndarray]) -> tuple[
     return np.maximum(paired, 0), np.maximum(-paired, 0), y3
 
 
-def loihi_rule(rule: Rule, shift: int = 0, trace_frac: int | None = None, seed: int = 0) -> Any:
+def loihi_rule(rule: BaseRule, shift: int = 0, trace_frac: int | None = None, seed: int = 0) -> Any:
     """How a rule changes the hidden weights, as a stock Loihi3FLearningRule.
 
         without a presynaptic trace:  dw = 2^-shift*x0*y1 - 2^-shift*x0*y2                               (TP)
@@ -113,12 +113,12 @@ def loihi_rule(rule: Rule, shift: int = 0, trace_frac: int | None = None, seed: 
     return made
 
 
-def pause(rule: Rule | None) -> int:
+def pause(rule: BaseRule | None) -> int:
     """Silent time steps between two samples in which the learning engine's traces fade."""
     return math.ceil(math.log(FADED) / math.log(rule.pre_decay)) if rule and rule.keeps_pre_trace else 0
 
 
-def check_stock(network: Network, rule: Rule | None) -> None:
+def check_stock(network: Network, rule: BaseRule | None) -> None:
     """Raise InvalidValueError for what one LearningDense cannot learn."""
     rates = tuple(rule.rates(network).values()) if rule else ()
     reaching = network.into(network.populations[0])
@@ -134,7 +134,7 @@ def check_stock(network: Network, rule: Rule | None) -> None:
     engine_terms(rule)
 
 
-def learning_dense(network: Network, rule: Rule, fixed: FixedPoint | None = None, seed: int = 0, **options: Any) -> Any:
+def learning_dense(network: Network, rule: BaseRule, fixed: FixedPoint | None = None, seed: int = 0, **options: Any) -> Any:
     """A stock LearningDense with the network's weights into its hidden layer, which learns by the rule.
 
     fixed: None for a floating_pt run; else its weights are mantissas in the learning engine's units; seed: of the engine's

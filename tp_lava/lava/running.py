@@ -19,7 +19,7 @@ from tp_lava.lava.session import Session
 from tp_lava.lava.shim import make_importable
 from tp_lava.learner import Learner
 from tp_lava.progress import follow
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class LavaResult:
 
 def run(
     network: Network,
-    rule: Rule | None,
+    rule: BaseRule | None,
     samples: Sequence[tuple[Events, int]],
     learn: bool | Sequence[bool] = True,
     tag: Literal["floating_pt", "fixed_pt"] = "fixed_pt",
@@ -90,7 +90,7 @@ def run(
 
 def connected_processes(
     network: Network,
-    rule: Rule | None,
+    rule: BaseRule | None,
     samples: Sequence[tuple[Events, int]],
     learn: bool | Sequence[bool] = True,
     seed: int = 0,

@@ -23,7 +23,8 @@ from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Network
 from tp_lava.parts.stages import REMEDY, Flow, Group, PartKind, Read, groups_of, homes_of
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
+from tp_lava.rules.base import check_local
 
 SOURCE, SINK = "source", "sink"
 LEARNING_DENSE = "LearningDense"  # Lava's own
@@ -118,8 +119,9 @@ class Graph:
         return self.parts["readout"].lag
 
 
-def graph_of(network: Network, rule: Rule | None, formats: Formats = REAL, obj: str = "OnChipLearner") -> Graph:
+def graph_of(network: Network, rule: BaseRule | None, formats: Formats = REAL, obj: str = "OnChipLearner") -> Graph:
     """The graph of a network that infers (rule None) or learns. Raises InvalidValueError, naming what is not to be had as Processes."""
+    check_local(rule, obj)
     if rule is not None and rule.matches:
         remedy = "match with the whole network in one Process, or give the rule a readout: tpl.Readout()"
         raise invalid(obj, "rule.readout", "Match()", "a Readout where opened into Processes", remedy)

@@ -29,7 +29,7 @@ from tp_lava.parts.messages import SAMPLE_SIZE
 from tp_lava.parts.part import Part, make_part
 from tp_lava.parts.stages import PartKind
 from tp_lava.processes.base import VARS, Process, visible
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 
 class LayerProcess(Process):
@@ -46,7 +46,7 @@ class LayerProcess(Process):
     def __init__(
         self,
         network: Network,
-        rule: Rule | None = None,
+        rule: BaseRule | None = None,
         subject: str | int | None = None,
         *,
         seed: int = 0,
@@ -121,7 +121,7 @@ class PlasticDense(LayerProcess):
     kind = "connection"
     connection: ClassVar[type] = AllToAll
 
-    def __init__(self, network: Network, rule: Rule | None = None, weights: str = "hidden0", **options) -> None:
+    def __init__(self, network: Network, rule: BaseRule | None = None, weights: str = "hidden0", **options) -> None:
         known = [each.name for each in network.connections if isinstance(each.kind, self.connection)]
         if weights not in known:
             remedy = "use PlasticDense for all-to-all weights, PlasticConv for convolutions, TargetProjection for those of a rule's own"
@@ -160,7 +160,7 @@ class TraceLIF(LayerProcess):
 
     kind = "population"
 
-    def __init__(self, network: Network, rule: Rule | None = None, layer: int = 0, **options) -> None:
+    def __init__(self, network: Network, rule: BaseRule | None = None, layer: int = 0, **options) -> None:
         super().__init__(network, rule, checked_layer(type(self).__name__, layer, network), **options)
 
 
@@ -173,7 +173,7 @@ class LearningTraceLIF(TraceLIF):
     tp_lava.lava.learning. In fixed point its input and its rails are in units of the learning engine's weights.
     """
 
-    def __init__(self, network: Network, rule: Rule, *, fixed: FixedPoint | None = None, **options) -> None:
+    def __init__(self, network: Network, rule: BaseRule, *, fixed: FixedPoint | None = None, **options) -> None:
         check_stock(network, rule)
         super().__init__(network, rule, 0, fixed=replace(fixed or FixedPoint(), stock=True), **options)
 
@@ -197,7 +197,7 @@ class Credit(LayerProcess):
 
     kind = "credit"
 
-    def __init__(self, network: Network, rule: Rule, layer: int = 0, **options) -> None:
+    def __init__(self, network: Network, rule: BaseRule, layer: int = 0, **options) -> None:
         super().__init__(network, rule, checked_layer("Credit", layer, network), **options)
 
     def _found(self, graph: Graph, spec: PartSpec | None) -> PartSpec:
@@ -216,7 +216,7 @@ class LabelGate(LayerProcess):
 
     kind = "label"
 
-    def __init__(self, network: Network, rule: Rule, **options) -> None:
+    def __init__(self, network: Network, rule: BaseRule, **options) -> None:
         super().__init__(network, rule, **options)
         self.all_learning = Var(shape=(1,), init=1)
         VARS.add("all_learning")

@@ -23,7 +23,8 @@ from tp_lava.parts.messages import SAMPLE_SIZE
 from tp_lava.parts.stages import lags_of
 from tp_lava.processes.base import VARS, Process, visible
 from tp_lava.processes.protocol import packet_size
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
+from tp_lava.rules.base import check_local
 
 
 class OnChipLearner(Process):
@@ -52,8 +53,16 @@ class OnChipLearner(Process):
     _graph: Graph | None = None
 
     def __init__(
-        self, network: Network, rule: Rule | None = None, seed: int = 0, fixed: FixedPoint | None = None, *, stock: bool = False, **options
+        self,
+        network: Network,
+        rule: BaseRule | None = None,
+        seed: int = 0,
+        fixed: FixedPoint | None = None,
+        *,
+        stock: bool = False,
+        **options,
     ) -> None:
+        check_local(rule, "OnChipLearner")
         network = network.folded()
         circuit = build_circuit(network, rule)
         fixed = replace(fixed or FixedPoint(), stock=stock)

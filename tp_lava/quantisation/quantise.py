@@ -20,7 +20,7 @@ from tp_lava.numbers import seed_key
 from tp_lava.quantisation.report import LayerReport, QuantisationReport, measure
 from tp_lava.quantisation.search import Search, SearchOptions
 from tp_lava.ranges.checking import check_ranges as prove
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 
 class QuantisationWarning(UserWarning):
@@ -45,7 +45,7 @@ def quantise(
     samples: Sequence[Events | Sample | tuple[Events, int]],
     *,
     weight_bits: int | Mapping[str, int] | Literal["search"] = 8,
-    rule: Rule | None = None,
+    rule: BaseRule | None = None,
     room_to_learn: float | None = None,
     accept: float = 0.95,
     calibration: int = 32,
@@ -118,7 +118,7 @@ def _checked_samples(network: Network, samples: Any) -> tuple[list[Events], list
 def _check_options(network: object, rule: object, weight_bits: object, room: object, accept: object, calibration: object) -> None:
     if not isinstance(network, Network):
         raise invalid("quantise", "network", repr(network)[:60], "a Network", "use learner.network or module.network()")
-    if rule is not None and not isinstance(rule, Rule):
+    if rule is not None and not isinstance(rule, BaseRule):
         raise invalid("quantise", "rule", repr(rule)[:60], "a rule or None", "use for example tpl.TP()")
     if not isinstance(weight_bits, Mapping) and weight_bits != "search" and not is_whole(weight_bits, 2, 9):
         found = repr(weight_bits)

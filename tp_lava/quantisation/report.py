@@ -21,7 +21,7 @@ from tp_lava.graph.network import Network
 from tp_lava.numbers import DECAY_BITS, Format, quantise_decay
 from tp_lava.quantisation.search import head_room, signal_to_noise
 from tp_lava.ranges.report import RangeReport
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 from tp_lava.tables import as_text
 
 SATURATED = 0.95  # share of steps in which a saturated neuron spikes
@@ -230,7 +230,7 @@ def _pair(counts: np.ndarray) -> tuple[int, int]:
 
 
 def measure(
-    network: Network, formats: Formats, events: Sequence[Events], labels: Sequence[int | None], rule: Rule | None = None
+    network: Network, formats: Formats, events: Sequence[Events], labels: Sequence[int | None], rule: BaseRule | None = None
 ) -> QuantisationReport:
     """Both forms of a float network, on all samples. formats: from circuit.formats.plan; rule: whose own connections count too."""
     tallies = [_Tally(layer) for layer in chain_of(network)]

@@ -21,7 +21,7 @@ from tp_lava.errors import NumberRangeError
 from tp_lava.graph.chain import ChainLayer, chain_of
 from tp_lava.graph.network import Connection, Network
 from tp_lava.numbers import STATE_BITS, WEIGHT_BITS, Format, exponent_to_hold
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 _BELOW, _ABOVE = 4, 1  # candidates around the smallest exponent that holds the largest weight
 _FEWEST_BITS = 2
@@ -37,7 +37,7 @@ class SearchOptions:
     """bits: for all connections, by name, or searched for; rule, room: see quantise; accept: share of agreement to keep."""
 
     bits: int | Mapping[str, int] | Literal["search"]
-    rule: Rule | None
+    rule: BaseRule | None
     room: float | None
     accept: float
 

@@ -18,7 +18,7 @@ from tp_lava.learner import Learner
 from tp_lava.ranges.analysis import IntervalAnalysis
 from tp_lava.ranges.report import RangeReport
 from tp_lava.ranges.verdicts import Limits, entries_of
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 
 class HeldNetwork(Protocol):
@@ -63,7 +63,7 @@ def check(circuit: Circuit, memory: Mapping[str, np.ndarray] | None = None, **op
 
 def check_ranges(
     model: Network | Learner | HeldNetwork,
-    rule: Rule | None = None,
+    rule: BaseRule | None = None,
     fixed: FixedPoint | None = None,
     *,
     steps: int | None = None,
@@ -85,7 +85,7 @@ def check_ranges(
     return report.check() if strict else report
 
 
-def _circuit(model: object, rule: Rule | None, fixed: FixedPoint | None, batch: int) -> tuple[Circuit, Mapping[str, np.ndarray] | None]:
+def _circuit(model: object, rule: BaseRule | None, fixed: FixedPoint | None, batch: int) -> tuple[Circuit, Mapping[str, np.ndarray] | None]:
     """The circuit of whatever was given, and what its buffers hold."""
     if isinstance(model, Learner):
         return _of_learner(model, rule, fixed, batch)
@@ -98,7 +98,7 @@ def _circuit(model: object, rule: Rule | None, fixed: FixedPoint | None, batch: 
     raise invalid("check_ranges", "model", repr(model)[:60], "a Network, a Learner or what quantise gives", remedy)
 
 
-def circuit_of(network: Network, rule: Rule | None, options: FixedPoint, batch: int = 1) -> Circuit:
+def circuit_of(network: Network, rule: BaseRule | None, options: FixedPoint, batch: int = 1) -> Circuit:
     """The circuit in which a network of a rule has all its numbers: the one that learns, if it does."""
     options = options.resolved(network, rule)
     held = network.with_weights(dict(start_weights(network, options)))

@@ -11,7 +11,7 @@ from tp_lava.dynamics.parameters import in_words
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Layer, Network
 from tp_lava.report.svg import COLOURS, INK, MUTED, PALE, RULE, element, picture, text
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 _WIDTH, _BOX, _GAP, _LEFT, _SIDE = 460.0, 54.0, 46.0, 34.0, 300.0  # of the drawing, its rows and its second column
 _CELL, _COLUMNS = 34.0, 12  # of a core map
@@ -26,7 +26,7 @@ def colour_of(mapping: Mapping, layer: str) -> str:
 # The network --------------------------------------------------------------------------------------
 
 
-def architecture(network: Network, rule: Rule | None, mapping: Mapping) -> str:
+def architecture(network: Network, rule: BaseRule | None, mapping: Mapping) -> str:
     """From the input down to the readout; beside each layer that learns, its credit."""
     last = len(network.layers) + 1
     parts = [_arrowhead(), *_row(0, "input", f"{network.n_inputs:,} units")]
@@ -86,7 +86,7 @@ def _feedback(row: int) -> Iterator[str]:
     yield _path(f"M {_LEFT:g} {y + 10:g} C 4 {y + 10:g} 4 {y - 10:g} {_LEFT - 3:g} {y - 10:g}")
 
 
-def _credit(row: int, rule: Rule, demand: LayerDemand) -> Iterator[str]:
+def _credit(row: int, rule: BaseRule, demand: LayerDemand) -> Iterator[str]:
     y, streams = _top(row), demand.compartments - 1
     yield from _box(_SIDE, y, _WIDTH - _SIDE - 6, "credit", f"{streams} target streams" if streams else rule.label, (PALE, RULE))
     yield _line(_SIDE - 40, y + 18, _SIDE, y + 18)

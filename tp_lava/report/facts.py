@@ -21,7 +21,7 @@ from tp_lava.liveness import Finding, check_liveness
 from tp_lava.outcome import Outcome
 from tp_lava.quantisation.report import QuantisationReport, measure
 from tp_lava.ranges import LOIHI, RangeReport, check_ranges
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 _PACKAGES = ("tp-lava", "numpy", "numba", "matplotlib", "jinja2", "lava-nc")
 
@@ -37,7 +37,7 @@ class Facts:
 
     name: str
     network: Network
-    rule: Rule | None
+    rule: BaseRule | None
     fixed: FixedPoint
     mapping: Mapping
     quantised: QuantisationReport
@@ -67,7 +67,7 @@ def gather(
     samples: Sequence[Sample],
     *,
     name: str = "network",
-    rule: Rule | None = None,
+    rule: BaseRule | None = None,
     fixed: FixedPoint | None = None,
     seed: int = 0,
     counted: int = 10,

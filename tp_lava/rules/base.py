@@ -1,4 +1,4 @@
-"""What every learning rule has. A rule is a frozen dataclass that inherits Rule: its terms, its credit, its own parameters.
+"""What every learning rule has. A rule is a frozen dataclass that inherits BaseRule: its terms, its credit, its own parameters.
 
     dW[i,j] = -rate * sum over terms of factor * (delta[i] * A[i]) * B[j]
 
@@ -7,8 +7,7 @@ CONTRIBUTING.md, "A rule", says how to add one.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import Field
 from typing import Any, ClassVar, Literal
 
@@ -17,9 +16,8 @@ import numpy as np
 from tp_lava.checks import is_number, is_whole
 from tp_lava.circuit import names
 from tp_lava.circuit.builder import Builder
-from tp_lava.circuit.formats import RULE_WEIGHTS
 from tp_lava.circuit.payloads import arriving_format
-from tp_lava.circuit.products import Products, Signal, keep_pre_traces, keep_spikes
+from tp_lava.circuit.products import Products, keep_pre_traces, keep_spikes
 from tp_lava.circuit.terms import Gain, StateRange, Term, third_factor_of
 from tp_lava.dynamics.parameters import check_decay
 from tp_lava.dynamics.readout import Match, Readout
@@ -29,53 +27,13 @@ from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.numbers import PRE_TRACE_BITS
 from tp_lava.rules import memory
+from tp_lava.rules.credits.base import Credit, register
+from tp_lava.rules.credits.base import sample_events as sample_events
 
 Update = Literal["step", "sequence"]
-PEAK_ERROR = 2.0  # a softmax less a label: the largest sum of its absolute values
 
 
-class Credit(ABC):
-    """What tells a population how wrong it is: an error vector, and coefficients that turn it into one number a neuron.
-
-    local: whether a population needs nothing of those above it; needs_readout_error: its error is that of the readout, so
-    populations learn after the readout; largest: bound of |delta|, None where there is none; paths: signals it gives, at most.
-    """
-
-    local: ClassVar[bool] = True
-    paths: ClassVar[int] = 1
-    needs_readout_error: ClassVar[bool] = False
-    largest: ClassVar[float | None] = PEAK_ERROR
-
-    def scale(self, population: Population) -> float:
-        """A constant factor of delta."""
-        return 1.0
-
-    def connections(self, network: Network) -> tuple[Connection, ...]:
-        """Connections of its own."""
-        return ()
-
-    def start(self, builder: Builder) -> None:
-        """Called before the first population of a circuit."""
-        return
-
-    def follow(self, builder: Builder, population: Population, learns: bool) -> None:
-        """Called after the neurons of every population."""
-        return
-
-    @abstractmethod
-    def signals(self, builder: Builder, population: Population) -> Sequence[Signal]:
-        """Append the error of a population that learns. -> what it learns from."""
-
-    def close(self, builder: Builder, population: Population) -> None:
-        """Called once a population has learned, before its events are listed."""
-        return
-
-    def match(self, builder: Builder) -> None:
-        """Append what takes the place of a readout, of credits that can match."""
-        raise NotImplementedError(f"{type(self).__name__} cannot match")
-
-
-class Rule:
+class BaseRule:
     """What every learning rule has: the fields rate, readout_rate, update and readout, and what follows from them.
 
     A rule overrides what is different with it. Its name is that of its type, by which files know it too.
@@ -92,17 +50,12 @@ class Rule:
     post_decay: float = 0.0
     terms: tuple[Term, ...] = (Term(),)
     may_match: ClassVar[bool] = False  # whether it has what Match() needs
-    own_weights: ClassVar[tuple[str, ...]] = ()  # names of the connections its credit brings along
     paper: ClassVar[str] = ""  # address of where it was published
-    types: ClassVar[dict[str, type[Rule]]] = {}  # all rules by name
+    types: ClassVar[dict[str, type[BaseRule]]] = {}  # all rules by name
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     def __init_subclass__(cls) -> None:
-        known = Rule.types.setdefault(cls.__name__, cls)
-        if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise invalid("Rule", "name", repr(cls.__name__), f"none that {known.__module__} has", "give it another one")
-        Rule.types[cls.__name__] = cls
-        RULE_WEIGHTS.update(cls.own_weights)
+        register(BaseRule.types, "Rule", cls)
 
     def __post_init__(self) -> None:
         obj = type(self).__name__
@@ -154,11 +107,11 @@ class Rule:
         """Whether it changes the readout."""
         return isinstance(self.readout, Readout) and self.readout_rate > 0
 
-    def with_most_rows(self, n_classes: int) -> Rule:
+    def with_most_rows(self, n_classes: int) -> BaseRule:
         """Itself, or a form of it that a network of so few classes can learn by."""
         return self
 
-    def to_infer(self) -> Rule | None:
+    def to_infer(self) -> BaseRule | None:
         """The rule of a network that only infers, if it needs one."""
         return None
 
@@ -177,21 +130,21 @@ class Rule:
         rates, credit = self.rates(network), self.credit
         gains = {
             third_factor_of(population, term): Gain(
-                rates[population.name], term.factor * credit.scale(population), self._largest(term, population)
+                rates[population.name], term.factor * credit.scale(population), self._largest(network, term, population)
             )
             for population in network.populations
             for term in self.terms
         }
         return gains | ({READOUT: Gain(self.readout_rate, 1.0, 1.0)} if isinstance(self.readout, Readout) else {})
 
-    def _largest(self, term: Term, population: Population) -> float | None:
+    def _largest(self, network: Network, term: Term, population: Population) -> float | None:
         """The bound of a third factor before its rate."""
-        if self.credit.largest is None:
+        if (bound := self.credit.bound(network, population)) is None:
             return None
         psi = peak(population.neuron.surrogate)
         factors = {"surrogate": psi, "one": 1.0, "spike_trace": population.largest_trace}
         factor = psi / (1.0 - self.post_decay) if term.post == "post_trace" else factors[term.post]
-        return self.credit.largest * (1.0 if term.filter else factor)
+        return bound * (1.0 if term.filter else factor)
 
     # States of its own ------------------------------------------------------------------------
     def _wanted(self, what: str) -> bool:
@@ -250,23 +203,19 @@ class Rule:
 
     def trains(self, connection: str) -> bool:
         """Whether such a connection learns."""
-        return False
+        return self.credit.trains(connection)
 
     def parameters(self, network: Network) -> Mapping[str, np.ndarray]:
         """Weights of its own connections: those the network brings along, else drawn."""
         found = {}
         for connection in self.connections(network):
             given = network.rule_parameters.get(connection.name)
-            array = self.draw(connection, network) if given is None else np.asarray(given, np.float32)
+            array = self.credit.draw(connection, network) if given is None else np.asarray(given, np.float32)
             if array.shape != connection.kind.weight_shape:
                 found_shape, limit = f"of shape {array.shape}", f"{connection.kind.weight_shape}, (n_out, n_in)"
                 raise invalid(type(self).__name__, f"parameters[{connection.name!r}]", found_shape, limit, "leave it out to have it drawn")
             found[connection.name] = array
         return found
-
-    def draw(self, connection: Connection, network: Network) -> np.ndarray:
-        """The weights of a connection of its own where the network brings none along."""
-        raise NotImplementedError(f"{type(self).__name__} has no {connection.name}")
 
     # Building ---------------------------------------------------------------------------------
     def teach(self, builder: Builder) -> RuleTeaching:
@@ -277,14 +226,19 @@ class Rule:
 class RuleTeaching:
     """What a rule adds to one circuit: presynaptic traces, credit, third factors and plasticity of each population that learns."""
 
-    def __init__(self, rule: Rule, builder: Builder) -> None:
+    def __init__(self, rule: BaseRule, builder: Builder) -> None:
         self.rule, self.builder, self.credit = rule, builder, rule.credit
         self.needs_readout_error = self.credit.needs_readout_error
         self._rates = rule.rates(builder.network)
+        self._learning = [name for name, rate in self._rates.items() if rate > 0]
 
     def learns(self, population: Population) -> bool:
         """Whether anything that reaches the population learns."""
         return self._rates[population.name] > 0
+
+    def needs_surrogate(self, population: Population) -> bool:
+        """See Teaching."""
+        return self.learns(population) or self.credit.carries(self.builder.network, population, self._learning)
 
     def start(self) -> None:
         """See Teaching."""
@@ -316,6 +270,10 @@ class RuleTeaching:
             self.credit.match(self.builder)
         return self.rule.matches
 
+    def after_error(self) -> None:
+        """See Teaching."""
+        self.credit.go_back(self.builder, self._learning)
+
     def after_readout(self) -> None:
         """See Teaching."""
         if self.needs_readout_error:
@@ -324,12 +282,9 @@ class RuleTeaching:
                     self._learn(population)
 
 
-def sample_events(builder: Builder, population: Population, *, after_readout: bool = False) -> dict[Connection, str]:
-    """Every connection into a population, and the events of the sample that it learns by.
-
-    after_readout: what reached a recurrent connection in the step before is by then in a buffer (see keep_spikes).
-    """
-    return {
-        connection: names.of(connection.name, "pre_spike") if after_readout and connection.recurrent else connection.pre
-        for connection in builder.network.into(population)
-    }
+def check_local(rule: BaseRule | None, obj: str) -> None:
+    """Refuse a rule, by name, for a form of a chip, `obj`, if its credit is not local. Raises InvalidValueError."""
+    if rule is not None and not rule.local:
+        found = f"{type(rule).__name__}, with the credit {type(rule.credit).__name__}"
+        limit = "local: on a chip no error goes back through the weights of the layers above"
+        raise invalid(obj, "rule", found, limit, rule.credit.instead)

@@ -6,103 +6,25 @@ Local. Published (5 trials): CIFAR10 92.55, CIFAR100 70.00 (T = 6), CIFAR10-DVS 
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Literal
 
-import numpy as np
-
 from tp_lava.checks import is_number, is_whole
-from tp_lava.circuit.builder import CLASSES, Builder
-from tp_lava.circuit.formats import scale_format
-from tp_lava.circuit.maps import pool
-from tp_lava.circuit.names import sample_path
-from tp_lava.circuit.operations import SAMPLES, Owner
-from tp_lava.circuit.products import Signal
 from tp_lava.circuit.terms import Term
-from tp_lava.dynamics.basis import BASES, basis, untaught
-from tp_lava.dynamics.contrast import ERROR
+from tp_lava.dynamics.basis import BASES
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.readout import LINEAR, Readout
 from tp_lava.dynamics.surrogate import Triangle
-from tp_lava.dynamics.tess import BASIS, error_program
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network, Population
-from tp_lava.graph.pooling import Pool2d, pooled, to_grid
 from tp_lava.rules import memory
-from tp_lava.rules.base import Credit, Rule, Update, sample_events
+from tp_lava.rules.base import BaseRule, Update
+from tp_lava.rules.credits.classifier import BasisError
 
 
 @dataclass(frozen=True)
-class BasisError(Credit):
-    """A population's activity through a fixed basis of signs, less the label: dynamics/tess.py.
-
-    basis: "square" or "walsh"; temperature: of its softmax; activity: spikes, or spike traces.
-    """
-
-    basis: Literal["square", "walsh"] = "square"
-    temperature: float = 1.0
-    activity: Literal["spike", "trace"] = "spike"
-    grid: int = 4
-
-    def averages(self, population: Population) -> tuple[Pool2d, ...]:
-        """What brings a population's maps to the grid: nothing where it has no maps, or smaller ones."""
-        return to_grid(population.output_shape, self.grid)
-
-    def seen(self, population: Population) -> int:
-        """Units that the basis is over."""
-        return prod(pooled(self.averages(population), population.output_shape)) if self.averages(population) else population.output_size
-
-    def scale(self, population: Population) -> float:
-        """See Credit: the basis has entries of 1 / n."""
-        return 1.0 / self.seen(population)
-
-    def signals(self, builder: Builder, population: Population) -> Sequence[Signal]:
-        """See Credit."""
-        b, path, n = builder, sample_path(population), self.seen(population)
-        classes, scale = b.sizes[CLASSES], 1.0 / (n * self.temperature)
-        gain = scale_format(scale) if b.formats else None
-        with b.owned(Owner("credit", population.name), "error"):
-            label, activity = b.labels(), b.sent(path) if self.activity == "spike" else path.of("trace")
-            units = b.axis(population.name)
-            for average in self.averages(population):
-                into, units = path.of("grid"), f"{population.name}_grid"
-                pool(b, activity, average, population.output_shape, into, (SAMPLES, units), "grid", b.buffers[activity].format)
-                activity = into
-            bindings = {
-                "activity": activity,
-                "basis": b.parameter(path.of("basis"), BASIS, self._signs(b, population), (CLASSES, units), local="basis"),
-                "label": label,
-                "gain": b.parameter(path.of("error_gain"), gain, scale, local="error_gain"),
-                "error": b.buffer(path.of("error"), (SAMPLES, CLASSES), "work", ERROR, local="error"),
-            }
-            sizes = {"b": b.batch_size, "c": classes, "n": n}
-            seen = b.buffers[bindings["activity"]].format
-            b.run(error_program(sizes, seen, gain, fixed=bool(b.formats), name=path.of("error")), bindings)
-        learned = sample_events(b, population)
-        return [Signal(path, bindings["basis"], bindings["error"], learned, self.averages(population))]
-
-    def _signs(self, b: Builder, population: Population) -> np.ndarray:
-        signs = basis(self.basis, b.sizes[CLASSES], self.seen(population))
-        if (silent := untaught(signs)).size:
-            _warn(population, silent, self.basis, self.seen(population))
-            signs = signs * (signs != signs[0]).any(axis=0)  # no signal at all, however the errors are rounded
-        return signs
-
-
-def _warn(population: Population, silent: np.ndarray, name: str, size: int) -> None:
-    listed = ", ".join(map(str, silent[:20])) + (", ..." if silent.size > 20 else "")
-    warnings.warn(
-        f"{population.name}: the {name} basis gives {silent.size} of {size} neurons no learning signal, so they never learn: "
-        f'{listed}; use TESS(basis="walsh") to teach them all.',
-        stacklevel=2,
-    )
-
-
-@dataclass(frozen=True)
-class TESS(Rule):
+class TESS(BaseRule):
     """TESS: temporally and spatially local learning, each layer from an error of its own.
 
         dW = -rate * sum_t m x (causal * psi[t] x q[t] + acausal * h[t] x x[t])          biases: db = -rate * sum_t m * psi[t]

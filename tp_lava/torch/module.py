@@ -18,7 +18,7 @@ from tp_lava.graph.chain import ChainLayer, chain_of
 from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.names import READOUT, READOUT_BIAS
 from tp_lava.graph.network import Network, Population
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 from tp_lava.torch.constants import check_trainable, free_name, from_free, to_free
 from tp_lava.torch.delivery import Delivery
 from tp_lava.torch.forward import ForwardLayer
@@ -59,7 +59,7 @@ class SpikingNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.trained, self.least_threshold = check_trainable(train), least_threshold
-        self._rule: Rule | None = None
+        self._rule: BaseRule | None = None
         self._check(network)
         if dtype not in _DTYPES:
             raise invalid("SpikingNetwork", "dtype", dtype, "torch.float32 or torch.float64", "others do not hold the network's weights")
@@ -116,7 +116,7 @@ class SpikingNetwork(nn.Module):
                 parameter.copy_(torch.tensor(value, dtype=parameter.dtype))
         self._adopt(network)
 
-    def learn_by(self, rule: Rule) -> None:
+    def learn_by(self, rule: BaseRule) -> None:
         """Take in the parameters of a rule's own, as its trainer asks: the network's, or drawn; network() gives them back."""
         self._rule = rule
         for name, value in rule.parameters(self.network()).items():

@@ -14,12 +14,12 @@ from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.standardisation import Standardisation
 from tp_lava.optimisers import Optimiser
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 from tp_lava.torch.delta_rule import DeltaRule
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.trainer import Gradients, Trainer, within_last
 
-R = TypeVar("R", bound=Rule)
+R = TypeVar("R", bound=BaseRule)
 Step = Callable[[Tensor, bool], Tensor]  # spikes of the input, whether hidden layers learn in this step -> spikes of the last layer
 
 
@@ -29,7 +29,7 @@ class RuleTrainer(Trainer, Generic[R]):
     kind: the type of its rules; others: what to use for other rules.
     """
 
-    kind: ClassVar[type[Rule]]
+    kind: ClassVar[type[BaseRule]]
     others: ClassVar[str]
 
     def __init__(self, module: SpikingNetwork, rule: R, optimiser: Optimiser | Mapping[str, Optimiser]) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import tp_lava as tpl
 from experiments.config import BPTT, Comparison, Convolution, Data, Experiment, Learning, Method, Published
 from experiments.vgg import VGG_9
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 TP_PAPER = "TP: Pes, Yin, Stuijk, Corradi, arXiv 2509.13053, Neuromorph. Comput. Eng. 6 014002 (2026)"
 TESS_PAPER = "TESS: Apolinario, Roy, Frenkel, arXiv 2502.01837, IJCNN 2025"
@@ -115,7 +115,7 @@ def four_ways(kind: Literal["pictures", "camera", "recordings"], file: str, maps
     """
     network = Convolution((3, 32, 32), maps, 2, 10, tpl.LIF(0.5, 1.0), 0.5, TP_WEIGHTS, "standardised")
     readout = tpl.Readout()
-    rules: dict[str, Rule | BPTT] = {
+    rules: dict[str, BaseRule | BPTT] = {
         "frozen convolutions": tpl.TP(0.0, 1e-3, "all", readout=readout),
         "TP": tpl.TP(1e-3, 1e-3, "all", readout=readout),
         "TESS": tpl.TESS(3e-3, 3e-3, basis="walsh", temperature=0.05, activity="trace", grid=2, readout=readout),

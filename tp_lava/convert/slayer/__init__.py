@@ -25,7 +25,7 @@ from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Sou
 from tp_lava.convert.values import refuse
 from tp_lava.graph.names import READOUT, hidden, recurrent
 from tp_lava.numbers import WEIGHT_BITS, exponent_to_hold
-from tp_lava.rules.tp import TARGET
+from tp_lava.rules.credits.contrast import TARGET
 
 MEMBRANE_FRAC = 6  # Lava's LIF has so many bits below one step of a weight
 

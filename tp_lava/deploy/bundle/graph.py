@@ -17,7 +17,7 @@ from tp_lava.learner import Learner
 from tp_lava.numbers import WEIGHT_BITS
 from tp_lava.parts.graph import LEARNING_DENSE, SINK, SOURCE, Graph, PartSpec, in_learning_engine
 from tp_lava.parts.graph import graph_of as parts_of
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 
 CORE, ENGINE, EMBEDDED, HOST = "neuro-core", "neuro-core and its learning engine", "embedded processor", "host or embedded processor"
 DENSE = "Dense"  # Lava's own
@@ -55,7 +55,7 @@ class Bundled:
     parts: Graph
 
 
-def why_not_in_engine(network: Network, rule: Rule | None) -> str:
+def why_not_in_engine(network: Network, rule: BaseRule | None) -> str:
     """Why Lava's LearningDense cannot learn the hidden weights to foreseen bits; "" if it can."""
     try:
         check_stock(network, rule)

@@ -25,7 +25,7 @@ from tp_lava.graph.network import Network
 from tp_lava.lava.learning import engine_terms, learning_rule_string
 from tp_lava.learner import Learner
 from tp_lava.ranges.checking import check_ranges as prove
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
 from tp_lava.templates import template
 
 VECTOR_BYTES = 300_000  # of vectors.npz, so that a bundle stays small
@@ -38,7 +38,7 @@ def export_loihi2(
     out: str | os.PathLike,
     name: str = "network",
     *,
-    rule: Rule | None = None,
+    rule: BaseRule | None = None,
     fixed: FixedPoint | None = None,
     seed: int = 0,
     samples: Sequence[Sample] | None = None,
@@ -80,7 +80,7 @@ def size_of(files: Sequence[Path]) -> int:
 # Inside -------------------------------------------------------------------------------------------
 
 
-def _started(model: object, rule: Rule | None, fixed: FixedPoint | None, seed: int) -> Learner:
+def _started(model: object, rule: BaseRule | None, fixed: FixedPoint | None, seed: int) -> Learner:
     """The learner at its start: the given one's weights, and no sample seen."""
     if isinstance(model, Network) and fixed is None:
         fixed = FixedPoint(stock=not why_not_in_engine(model, rule))

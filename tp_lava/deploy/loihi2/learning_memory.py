@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tp_lava.graph.network import Network
-from tp_lava.rules import TESS, TP, Rule
+from tp_lava.rules import TESS, TP, BaseRule
 from tp_lava.rules.memory import bptt, counted, eprop
 
 EPROP_PAPER = "https://doi.org/10.1038/s41467-020-17236-y"
@@ -32,7 +32,7 @@ class Remembered:
         return sum(self.counted or self.formula)
 
 
-def learning_memory(network: Network, rule: Rule | None, n_steps: int) -> tuple[Remembered, ...]:
+def learning_memory(network: Network, rule: BaseRule | None, n_steps: int) -> tuple[Remembered, ...]:
     """The rule itself, the rules that come along in their usual forms, BPTT over n_steps steps, and e-prop; one sample at a time."""
     found = [_of_rule(network, rule, n_steps, yours=True)] if rule else []
     for other in _others(network, rule):
@@ -44,13 +44,13 @@ def learning_memory(network: Network, rule: Rule | None, n_steps: int) -> tuple[
     return tuple(found)
 
 
-def _others(network: Network, rule: Rule | None) -> Iterator[Rule]:
+def _others(network: Network, rule: BaseRule | None) -> Iterator[BaseRule]:
     """Rules to compare with, at the same rates."""
     rate = tuple(rule.rates(network).values()) if rule else 1e-3
     yield from (TP(rate, contrast=k) for k in dict.fromkeys(min(k, network.n_classes) for k in (2, 4, network.n_classes)))
     yield from (TESS(rate, basis="walsh", update=update) for update in ("step", "sequence"))
 
 
-def _of_rule(network: Network, rule: Rule, n_steps: int, yours: bool = False) -> Remembered:
+def _of_rule(network: Network, rule: BaseRule, n_steps: int, yours: bool = False) -> Remembered:
     formula, held = rule.remembered(network, n_steps), counted(network, rule)
     return Remembered(rule.label, formula, held, rule.memory_formula, rule.paper, yours)

@@ -15,12 +15,13 @@ from tp_lava.deploy.loihi2.placement import chips_of, place_layers
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
-from tp_lava.rules import Rule
+from tp_lava.rules import BaseRule
+from tp_lava.rules.base import check_local
 
 
 def map_network(
     model: Network | Learner,
-    rule: Rule | None = None,
+    rule: BaseRule | None = None,
     fixed: FixedPoint | None = None,
     limits: Limits | None = None,
     board: str | None = None,
@@ -33,6 +34,7 @@ def map_network(
     that is in Mapping.violations; see Mapping.require.
     """
     network, rule, options = _resolved(model, rule, fixed)
+    check_local(rule, "map_network")
     limits = limits or Limits()
     asked = limits.board(board) if board is not None else None
     circuit = build_circuit(network, rule, plan(network, rule, options))
@@ -45,7 +47,7 @@ def map_network(
     return replace(mapping, violations=violations(mapping))
 
 
-def _resolved(model: object, rule: Rule | None, fixed: FixedPoint | None) -> tuple[Network, Rule | None, FixedPoint]:
+def _resolved(model: object, rule: BaseRule | None, fixed: FixedPoint | None) -> tuple[Network, BaseRule | None, FixedPoint]:
     if isinstance(model, Network):
         return model, rule, (fixed or FixedPoint()).resolved(model, rule)
     if not isinstance(model, Learner):

@@ -1,0 +1,72 @@
+"""e-prop: eligibility, the surrogate derivative times the presynaptic trace, times an error of this step.
+
+Remembers: of each input its presynaptic trace, and with filter > 0 one number for each synapse. Error: the readout's, through random
+feedback (local) or through the readout's own weights (not local: no form of a chip). Without the filter it is the form for silicon of
+Frenkel and Indiveri 2022 (ReckOn). Published: SHD 80.8 (recurrent, adaptive threshold, as quoted by ETLP), N-MNIST 97.90; on SpiNNaker 2
+speech commands 91.12. Differences: the threshold is the network's neuron's, and does not adapt; populations above one another learn by the
+same error, with feedback="symmetric" carried back through those between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from tp_lava.circuit.terms import Term
+from tp_lava.dynamics.neuron import check_decay
+from tp_lava.dynamics.readout import LEAKY, Readout
+from tp_lava.rules.base import BaseRule, Update
+from tp_lava.rules.credits.base import Credit
+from tp_lava.rules.credits.feedback import BIAS, feedback_of
+
+
+@dataclass(frozen=True)
+class EProp(BaseRule):
+    """e-prop for the neurons of this library.
+
+        e[t] = psi[t] x q[t],   q[t] = pre_decay * q[t-1] + x[t],   E[t] = filter * E[t-1] + e[t],   dW = -rate * delta x E[t]
+
+    x: spikes that come in, of recurrent connections those of the step before; delta: B^T (softmax - label), feedback="random", B of
+    signs drawn from seed, or feedback="symmetric", B the readout's weights. pre_decay: [0, 1), the neurons' decay in the paper; filter:
+    [0, 1), kappa, that of the readout; 0 keeps nothing per synapse; where it is given, connections are all-to-all and samples come one by
+    one. rate, readout_rate: as for Rule; learn_last: steps at a sample's end in which it learns (None: all); update: "step" or "sequence";
+    readout: how the readout is taught. Biases learn by psi, unfiltered.
+    Raises InvalidValueError. Source: Bellec et al., Nature Communications 11, 3625, 2020.
+    """
+
+    rate: float | tuple[float, ...] = 1e-3
+    readout_rate: float = 5e-4
+    pre_decay: float = 0.5
+    filter: float = 0.0
+    feedback: Literal["random", "symmetric"] = "random"
+    seed: int = 0
+    learn_last: int | None = None
+    update: Update = "step"
+    readout: Readout = LEAKY
+
+    paper: ClassVar[str] = "https://doi.org/10.1038/s41467-020-17236-y"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        feedback_of("EProp", self.feedback, self.seed, "symmetric")
+        check_decay("EProp", "filter", self.filter)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:  # type: ignore[override]
+        """See BaseRule."""
+        return Term("surrogate", "trace", filter=self.filter), BIAS
+
+    @property
+    def credit(self) -> Credit:
+        """See BaseRule."""
+        return feedback_of("EProp", self.feedback, self.seed, "symmetric")
+
+    @property
+    def label(self) -> str:
+        """See BaseRule."""
+        return f"e-prop, {self.feedback}"
+
+    @property
+    def memory_formula(self) -> str:
+        """See BaseRule."""
+        return "n_in" + (" and a state for each synapse" if self.filter else "")
