@@ -33,7 +33,7 @@ class DECOLLE(BaseRule):
     the readout is taught. Raises InvalidValueError. Source: arXiv 1811.10766, Front. Neurosci. 14, 424, 2020.
     """
 
-    rate: float | tuple[float, ...] = 1e-3
+    rate: float | tuple[float, ...] = 0.1
     readout_rate: float = 5e-4
     pre_decay: float = 0.5
     second_decay: float = 0.5

@@ -45,7 +45,7 @@ class BackwardError(Credit):
     @staticmethod
     def _above(network: Network, population: Population) -> list[Connection]:
         """The connections by which errors come back to a population."""
-        return [c for c in (*network.connections, network.readout) if c.pre == population.name and not c.recurrent]
+        return [c for c in network.connections if c.pre == population.name and not c.recurrent]
 
     def _reached(self, network: Network, learning: Container[str]) -> list[Population]:
         """Populations whose delta is needed: those that learn, and those by which errors go on to them; the highest first."""

@@ -35,4 +35,4 @@ def random_matrix(builder: Builder, population: Population, matrix: Matrix, seed
 def declare_feedback(builder: Builder, population: Population, values: np.ndarray, format: Format) -> str:
     """Declare the feedback of a population, (classes, units that it sends), as a parameter. -> its buffer."""
     axes = CLASSES, builder.axis(population.name)
-    return builder.parameter(sample_path(population).of("feedback"), format, values, axes, local="feedback")
+    return builder.parameter(sample_path(population).of("random_feedback"), format, values, axes, local="random_feedback")
