@@ -5,8 +5,6 @@ It knows chains of layers from all to all, recurrent or not, with or without bia
 
 import numpy as np
 
-import tp_lava as tpl
-
 
 class Step:
     """What a layer has at one step: x and rec, its input now and its own spikes of before; psi, s, e of its neurons."""
@@ -84,7 +82,7 @@ class FamilyOracle:
 
     def random(self, layer, credit):
         rng, shape = np.random.default_rng((credit.seed, layer)), (self.network.n_classes, self.sizes[layer])
-        return rng.choice((-1, 1), shape).astype(float) if credit.matrix == "signs" else rng.uniform(-1.0, 1.0, shape)
+        return rng.choice((-1, 1), shape).astype(float) if credit.matrix == "signs" else np.round(127 * rng.uniform(-1.0, 1.0, shape)) / 128
 
     def backward(self, layer, steps, error):
         if layer == len(self.sizes) - 1:

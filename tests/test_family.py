@@ -1,4 +1,4 @@
-"""The family of rules: each equals an oracle of its own in float, and itself in every form; special cases that papers and algebra promise."""
+"""The family of rules: each equals an oracle of its own in float, and itself in every form; and the special cases that are promised."""
 
 import shutil
 from dataclasses import replace
@@ -248,7 +248,10 @@ def test_what_sltt_and_ottt_remember():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: tpl.STLLR(feedback="symmetric"), """STLLR: feedback is 'symmetric', but must be "random" or "backward"; "random" is local"""),
+        (
+            lambda: tpl.STLLR(feedback="symmetric"),
+            """STLLR: feedback is 'symmetric', but must be "random" or "backward"; "random" is local""",
+        ),
         (lambda: tpl.EProp(feedback="backward"), """EProp: feedback is 'backward', but must be "random" or "symmetric\""""),
         (lambda: tpl.OTTT(seed=-1), "OTTT: seed is -1, but must be an integer of at least 0"),
         (lambda: tpl.STLLR(acausal=float("nan")), "STLLR: acausal is nan, but must be a finite number"),
