@@ -16,7 +16,9 @@ from tp_lava.rules.memory import bptt, counted
 @pytest.mark.filterwarnings("ignore:.*basis gives:UserWarning")
 @pytest.mark.parametrize("sizes", [(30, 12, 4), (30, 12, 9, 4)], ids=["1 layer", "2 layers"])
 @pytest.mark.parametrize(
-    "variant", [variant for variant in VARIANTS if variant.kind in ("frozen", "tp", "tess", "batch")], ids=lambda variant: variant.name
+    "variant",
+    [variant for variant in VARIANTS if variant.kind in ("frozen", "tp", "tess", "own", "batch")],
+    ids=lambda variant: variant.name,
 )
 def test_formulas_count_what_the_circuit_holds(variant, sizes):
     network, batch = Network.dense(sizes), 5 if variant.kind == "batch" else 1

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from tp_lava.comparison.benchmarks import Benchmark
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import invalid
-from tp_lava.rules import TESS, TP, BaseRule
+from tp_lava.rules import DECOLLE, ETLP, OTTT, SLTT, STLLR, TESS, TP, BaseRule, EProp
 
 BATCH = 100
 
@@ -17,12 +18,12 @@ BATCH = 100
 class Variant:
     """One way to learn.
 
-    kind: in the engine, one sample at a time, "tp", "frozen" (TP, only the readout learns) or "tess"; in PyTorch, in batches and
-    with Adam, "batch" (TP) or "bptt". rule: None for "bptt"; the benchmark sets its rates.
+    kind: in the engine, one sample at a time, "tp", "frozen" (TP, only the readout learns), "tess", or "own", a rule at rates of its
+    own; in PyTorch, in batches and with Adam, "batch" (TP) or "bptt". rule: None for "bptt"; but for "own" the benchmark sets its rates.
     """
 
     name: str
-    kind: Literal["tp", "frozen", "tess", "batch", "bptt"]
+    kind: Literal["tp", "frozen", "tess", "own", "batch", "bptt"]
     rule: BaseRule | None = None
     precision: Literal["float", "fixed"] = "float"
 
@@ -32,13 +33,30 @@ class Variant:
         return self.kind in ("batch", "bptt")
 
     def rule_for(self, benchmark: Benchmark) -> BaseRule:
-        """The rule with the benchmark's rates."""
+        """The rule, with the benchmark's rates or its own."""
         assert self.rule is not None
+        if self.kind == "own":
+            return self.rule
         rates = {"tess": benchmark.tess_rates, "batch": benchmark.adam_rates}.get(self.kind, benchmark.tp_rates)
         return replace(self.rule, rate=0.0 if self.kind == "frozen" else rates[0], readout_rate=rates[1])
 
 
 _TESS = TESS(temperature=0.05, activity="trace")
+
+FAMILY: Mapping[str, BaseRule] = {  # name of a variant -> its rule, with rates for the digits
+    rule.label: rule
+    for rule in (
+        STLLR(),
+        STLLR(6e-3, feedback="backward"),
+        ETLP(),
+        DECOLLE(),
+        OTTT(),
+        OTTT(5e-4, feedback="random"),
+        SLTT(),
+        SLTT(1e-3, feedback="random"),
+        EProp(),
+    )
+}
 
 VARIANTS: tuple[Variant, ...] = (
     Variant("frozen hidden layer", "frozen", TP()),
@@ -53,6 +71,7 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("TESS, square, sequence", "tess", replace(_TESS, basis="square", update="sequence")),
     Variant("TESS, square, step", "tess", replace(_TESS, basis="square", update="step")),
     Variant("TESS as published", "tess", TESS()),
+    *(Variant(name, "own", rule) for name, rule in FAMILY.items()),
     Variant("BPTT, batch of 100, Adam (PyTorch)", "bptt"),
 )
 
