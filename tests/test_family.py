@@ -191,7 +191,7 @@ def test_forms_of_a_chip_refuse_what_is_not_local(rule, network, tmp_path):
         "export ": lambda: export_loihi2(learner, tmp_path / "loihi"),
     }
     for form, make in forms.items():
-        words = f"{form.strip()}: rule is {type(rule).__name__}, with the credit BackwardError, but must be local: .*; use OutputFeedback"
+        words = f"{form.strip()}: rule is {type(rule).__name__}, with the credit BackwardError, but must be local: .*; use feedback=.random"
         with pytest.raises(tpl.InvalidValueError, match=words):
             make()
     with pytest.raises(tpl.InvalidValueError, match="OnChipLearner: rule is .*BackwardError"):

@@ -252,7 +252,7 @@ def test_what_is_refused(make, message):
 def test_errors_do_not_go_back_through_convolutions():
     layers = (tpl.Conv2d(2, 3), tpl.Conv2d(2, 3), tpl.Dense(5))
     network = tpl.Network.sequential((1, 7, 7), layers, 3)
-    words = "hidden1: connection is a convolution, above a population that learns, but must be from all to all: .*; use OutputFeedback"
+    words = "hidden1: connection is a convolution, above a population that learns, but must be from all to all: .*; use feedback=.random"
     with pytest.raises(tpl.InvalidValueError, match=words):
         tpl.Learner(network, Rule(BackwardError()))
     tpl.Learner(network, Rule(BackwardError(), rate=(0.0, 1e-3, 1e-3)))  # nothing learns below it

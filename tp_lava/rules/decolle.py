@@ -69,4 +69,8 @@ class DECOLLE(BaseRule):
     @property
     def memory_formula(self) -> str:
         """See BaseRule."""
-        return "2 n_in" + (" and a change for each synapse" if self.update == "sequence" else "")
+        return (
+            "2 n_in"
+            + (" + n" if self.activity == "trace" else "")
+            + (" and a change for each synapse" if self.update == "sequence" else "")
+        )

@@ -64,7 +64,7 @@ class EProp(BaseRule):
     @property
     def label(self) -> str:
         """See BaseRule."""
-        return f"e-prop, {self.feedback}"
+        return f"e-prop, {self.feedback}" + (", filtered" if self.filter else "")
 
     @property
     def memory_formula(self) -> str:

@@ -42,7 +42,7 @@ class BackwardError(Credit):
     local: ClassVar[bool] = False
     needs_readout_error: ClassVar[bool] = True
     largest: ClassVar[float | None] = None
-    instead: ClassVar[str] = "use OutputFeedback, random feedback of the readout's error, which is local"
+    instead: ClassVar[str] = 'use feedback="random", of rules that have it, or the credit OutputFeedback: these are local'
 
     @staticmethod
     def _above(network: Network, population: Population) -> list[Connection]:
