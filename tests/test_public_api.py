@@ -50,5 +50,5 @@ def test_signatures_are_those_that_python_sees():
         names = list(inspect.signature(thing).parameters)
         assert any(all(name in line for name in names) for line in lines), thing
     assert "    evaluate(samples: Sequence[Sample], progress: bool=False) -> float" in text
-    assert "@dataclass(frozen=True) class TP(Rule)\n" in text
+    assert "@dataclass(frozen=True) class TP(BaseRule)\n" in text
     assert "    contrast: int | Literal['all'] = 4" in text

@@ -25,7 +25,7 @@ from tp_lava.errors import TpLavaError, invalid
 from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Network
-from tp_lava.rules import BaseRule
+from tp_lava.rules import BaseRule, TargetProjection
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "model-table.md"
 SIZES = (6, 5, 3)
@@ -152,6 +152,24 @@ def _delayed() -> Network:
     return replace(network, connections=tuple(replace(c, delays=back) if c.recurrent else c for c in network.connections))
 
 
+def _family() -> dict[str, BaseRule]:
+    """The rules beside TP and TESS, and one of parts."""
+    return {
+        "S-TLLR, random feedback": tpl.STLLR(),
+        "S-TLLR, error carried back": tpl.STLLR(feedback="backward"),
+        "ETLP": tpl.ETLP(),
+        "DECOLLE": tpl.DECOLLE(),
+        "OTTT, error carried back": tpl.OTTT(),
+        "OTTT, random feedback": tpl.OTTT(feedback="random"),
+        "SLTT, error carried back": tpl.SLTT(),
+        "SLTT, random feedback": tpl.SLTT(feedback="random"),
+        "e-prop, random feedback": tpl.EProp(),
+        "e-prop, filtered: a state per synapse": tpl.EProp(filter=0.9),
+        "e-prop, symmetric feedback": tpl.EProp(feedback="symmetric"),
+        "of parts: target projection, spike trace": tpl.Rule(TargetProjection(), (tpl.Term("spike_trace", "spike"),)),
+    }
+
+
 def _features() -> dict[str, dict[str, Case]]:
     """Group -> feature -> a case that has it."""
     plain, deep, stepwise = _dense(), _dense((6, 5, 4, 3)), tpl.TESS(basis="walsh", update="step")
@@ -197,6 +215,7 @@ def _features() -> dict[str, dict[str, Case]]:
         "TESS, acausal term alone": replace(stepwise, causal=0.0),
         "TESS, error from traces": replace(stepwise, activity="trace", temperature=0.05),
         "TESS, last steps alone": replace(stepwise, learn_last=3),
+        **_family(),
     }
     readouts = {
         "leaky (TP's default)": tpl.Readout(decay=0.98),

@@ -45,6 +45,7 @@ from tp_lava.dynamics.neuron import DECAY, NeuronFormats, neuron_program
 from tp_lava.dynamics.parameters import is_per_neuron, spread
 from tp_lava.dynamics.program import Port, Program
 from tp_lava.dynamics.standardisation import standardised_program
+from tp_lava.errors import invalid
 from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Network, Population
@@ -112,7 +113,10 @@ class Builder:
     def buffer(self, name: str, axes: tuple[str, ...], role: Role, format: Format | None = None, *, local: str = "", **details: Any) -> str:
         """Declare a buffer (once) and return its name. local: its name within its owner; details: as Buffer's fields."""
         format = format if self.formats else None
-        self.buffers.setdefault(name, Buffer(name, axes, role, format, owner=self._owner, local=local or name, **details))
+        held = self.buffers.setdefault(name, Buffer(name, axes, role, format, owner=self._owner, local=local or name, **details))
+        if (held.axes, held.role) != (axes, role):
+            found, limit = f"declared as {role} over {axes}", f"what it was declared as before, {held.role} over {held.axes}"
+            raise invalid(name, "buffer", found, limit, "give one of the two another name")
         return name
 
     def on(self, path: Path, local: str, role: Role, format: Format | None) -> str:

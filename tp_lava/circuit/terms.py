@@ -47,6 +47,9 @@ class Term:
                 raise invalid(
                     "Term", attr, repr(getattr(self, attr)), f"one of {', '.join(known)}", 'use for example Term("surrogate", "spike")'
                 )
+        if not isinstance(self.name, str) or (self.name and not self.name.isidentifier()):
+            limit = 'a name of letters, digits and _, or ""'
+            raise invalid("Term", "name", repr(self.name), limit, "it becomes a part of the names of buffers")
         if not is_number(self.factor):
             raise invalid("Term", "factor", repr(self.factor), "a finite number", "1 takes the term in, 0 leaves it out")
         if not is_number(self.filter, 0, 1):

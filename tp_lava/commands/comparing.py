@@ -34,8 +34,7 @@ def compare_rules(
     as_json: options.AsJson = False,
     progress: options.Progress = True,
 ) -> None:
-    """Compare learning rules - TP, TESS, S-TLLR, e-prop, DECOLLE, ETLP, OTTT, SLTT, backpropagation through time, a frozen hidden layer -
-    on the same network, data and epochs."""
+    """Compare learning rules, backpropagation through time and a frozen hidden layer on the same network, data and epochs."""
     from tp_lava.comparison import compare
     from tp_lava.comparison.report import chosen_benchmark, chosen_variants, save, table
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from tp_lava.archive import kind_of
 from tp_lava.circuit.formats import FixedPoint
-from tp_lava.commands.options import RuleName
+from tp_lava.commands.options import RuleName, RuleNameOrNone
 from tp_lava.comparison.benchmarks import BENCHMARKS, TEST_SHARE, hold_back
-from tp_lava.comparison.variants import variant_named
+from tp_lava.comparison.variants import FAMILY, variant_named
 from tp_lava.convert import convert
 from tp_lava.data import digits, from_nmnist, from_shd, load_samples
 from tp_lava.data.arrays import is_plain
@@ -26,7 +26,13 @@ from tp_lava.rules import TESS, BaseRule
 
 _STREAMS = 4  # TP's target streams, where there are as many classes
 _TRAINING = {"tp": f"TP, K = {_STREAMS}", "tess": "TESS, walsh, sequence"}  # variants, with the rates of the digits
-_FINE_TUNING: Mapping[str, BaseRule] = {"tp": RULE, "tess": TESS(0.2, 1e-3, basis="walsh", temperature=0.05, activity="trace")}
+_TRAINING |= {"stllr": "S-TLLR, random", "etlp": "ETLP", "decolle": "DECOLLE, softmax", "ottt": "OTTT, random", "sltt": "SLTT, random"}
+_TRAINING |= {"eprop": "e-prop, random"}
+_FINE_TUNING: Mapping[str, BaseRule] = {
+    "tp": RULE,
+    "tess": TESS(0.2, 1e-3, basis="walsh", temperature=0.05, activity="trace"),
+    **{name: FAMILY[variant] for name, variant in _TRAINING.items() if variant in FAMILY},
+}
 
 
 # Models -------------------------------------------------------------------------------------------
@@ -55,7 +61,7 @@ def learner_named(
     command: str,
     model: str,
     seed: int,
-    rule: Literal["tp", "tess", "none"] | None,
+    rule: RuleNameOrNone | None,
     rate: float | None = None,
     readout_rate: float | None = None,
     bits: int | None = None,
@@ -70,7 +76,7 @@ def learner_named(
             raise invalid(command, "rule, rates, bits or seed", "given with a saved Learner", "those of the learner", "leave them out")
         return Learner.load(model)
     if rule in (None, "none") and (rate is not None or readout_rate is not None):
-        raise invalid(command, "rate", "given without a rule", "left out", "or give --rule tp or --rule tess")
+        raise invalid(command, "rate", "given without a rule", "left out", "or give --rule tp or another one")
     network = model_named(model, seed)
     chosen = None if rule is None or rule == "none" else fine_tuning_rule(rule, rate, readout_rate)
     fixed = fixed_point(network, bits)

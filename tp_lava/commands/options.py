@@ -15,7 +15,8 @@ from tp_lava.data import sensors
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes beside 0; the last is a shell's for Ctrl-C
 
-RuleName = Literal["tp", "tess"]
+RuleName = Literal["tp", "tess", "stllr", "etlp", "decolle", "ottt", "sltt", "eprop"]
+RuleNameOrNone = Literal[RuleName, "none"]
 
 
 def completion(names: Iterable[str]) -> Callable[[str], list[str]]:
@@ -35,8 +36,8 @@ Data = Annotated[
         autocompletion=completion(["digits"]), help="digits (embedded), an .npz of save_samples or from_nmnist, or an .h5 in SHD's layout."
     ),
 ]
-Rule = Annotated[RuleName, typer.Option(help="Learning rule.")]
-RuleOrNone = Annotated[Literal["tp", "tess", "none"] | None, typer.Option(help="Learning rule of a model; none (the default): inference.")]
+Rule = Annotated[RuleName, typer.Option(help="Learning rule; those of an error of the readout have it by random feedback, which is local.")]
+RuleOrNone = Annotated[RuleNameOrNone | None, typer.Option(help="Learning rule of a model; none (the default): inference.")]
 Rate = Annotated[float | None, typer.Option(min=0, help="Learning rate of the hidden layers.")]
 ReadoutRate = Annotated[float | None, typer.Option(min=0, help="Learning rate of the readout.")]
 Freeze = Annotated[list[str] | None, typer.Option(help="What does not learn: hidden0, ..., readout, convolutions; may be repeated.")]

@@ -42,15 +42,17 @@ class Variant:
         return isinstance(self.rule and self.rule.credit, BasisError)
 
     def rule_for(self, benchmark: Benchmark) -> BaseRule:
-        """The rule with the benchmark's rates."""
+        """The rule, with the benchmark's rates or its own."""
         assert self.rule is not None
         rate, readout_rate = benchmark.rates[BATCHES] if self.how == "batch" else benchmark.rates_of(self.rule)
         return replace(self.rule, rate=0.0 if self.frozen else rate, readout_rate=readout_rate)
 
 
 _TESS = TESS(temperature=0.05, activity="trace")
-_LOCAL = (STLLR(), EProp(), DECOLLE(), ETLP(), OTTT(feedback="random"), SLTT(feedback="random"))
-_CARRIED_BACK = (STLLR(feedback="backward"), EProp(feedback="symmetric"), OTTT(), SLTT())
+FAMILY: Mapping[str, BaseRule] = {  # local ones, with rates for the digits
+    rule.label: rule for rule in (STLLR(), ETLP(), DECOLLE(), OTTT(5e-4, feedback="random"), SLTT(1e-3, feedback="random"), EProp())
+}
+_CARRIED_BACK = (STLLR(6e-3, feedback="backward"), OTTT(), SLTT(), EProp(feedback="symmetric"))
 
 FROZEN = Variant("frozen hidden layer", TP(), frozen=True)
 VARIANTS: tuple[Variant, ...] = (
@@ -66,8 +68,8 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("TESS, square, sequence", replace(_TESS, basis="square", update="sequence")),
     Variant("TESS, square, step", replace(_TESS, basis="square", update="step")),
     Variant("TESS as published", TESS()),
-    *(Variant(rule.label, rule) for rule in (*_LOCAL, *_CARRIED_BACK)),
-    *(Variant(f"{rule.label}, fixed point", rule, "fixed") for rule in _LOCAL),
+    *(Variant(rule.label, rule) for rule in (*FAMILY.values(), *_CARRIED_BACK)),
+    *(Variant(f"{rule.label}, fixed point", rule, "fixed") for rule in FAMILY.values()),
     Variant("BPTT, batch of 100, Adam (PyTorch)", how="bptt"),
 )
 

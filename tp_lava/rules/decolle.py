@@ -33,7 +33,7 @@ class DECOLLE(BaseRule):
     the readout is taught. Raises InvalidValueError. Source: arXiv 1811.10766, Front. Neurosci. 14, 424, 2020.
     """
 
-    rate: float | tuple[float, ...] = 1e-3
+    rate: float | tuple[float, ...] = 0.1
     readout_rate: float = 5e-4
     pre_decay: float = 0.5
     second_decay: float = 0.5
@@ -69,4 +69,8 @@ class DECOLLE(BaseRule):
     @property
     def memory_formula(self) -> str:
         """See BaseRule."""
-        return "2 n_in" + (" and a change for each synapse" if self.update == "sequence" else "")
+        return (
+            "2 n_in"
+            + (" + n" if self.activity == "trace" else "")
+            + (" and a change for each synapse" if self.update == "sequence" else "")
+        )

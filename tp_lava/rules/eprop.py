@@ -34,7 +34,7 @@ class EProp(BaseRule):
     Raises InvalidValueError. Source: Bellec et al., Nature Communications 11, 3625, 2020.
     """
 
-    rate: float | tuple[float, ...] = 1e-3
+    rate: float | tuple[float, ...] = 5e-4
     readout_rate: float = 5e-4
     pre_decay: float = 0.5
     filter: float = 0.0
@@ -64,7 +64,7 @@ class EProp(BaseRule):
     @property
     def label(self) -> str:
         """See BaseRule."""
-        return f"e-prop, {self.feedback}"
+        return f"e-prop, {self.feedback}" + (", filtered" if self.filter else "")
 
     @property
     def memory_formula(self) -> str:

@@ -32,9 +32,9 @@ class ETLP(BaseRule):
     saturate it. Raises InvalidValueError. Source: arXiv 2301.08281, Neuromorph. Comput. Eng. 2024.
     """
 
-    rate: float | tuple[float, ...] = 1e-3
+    rate: float | tuple[float, ...] = 3e-4
     readout_rate: float = 5e-4
-    pre_decay: float = 0.5
+    pre_decay: float = 0.9
     matrix: Matrix = "signs"
     seed: int = 0
     learn_last: int | None = None

@@ -31,7 +31,7 @@ class OTTT(BaseRule):
     Raises InvalidValueError. Source: arXiv 2210.04195, NeurIPS 2022.
     """
 
-    rate: float | tuple[float, ...] = 1e-3
+    rate: float | tuple[float, ...] = 6e-3
     readout_rate: float = 5e-4
     pre_decay: float = 0.5
     feedback: Literal["backward", "random"] = "backward"

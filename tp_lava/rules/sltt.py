@@ -30,7 +30,7 @@ class SLTT(BaseRule):
     Raises InvalidValueError. Source: arXiv 2302.14311, ICCV 2023.
     """
 
-    rate: float | tuple[float, ...] = 1e-3
+    rate: float | tuple[float, ...] = 6e-3
     readout_rate: float = 5e-4
     feedback: Literal["backward", "random"] = "backward"
     seed: int = 0

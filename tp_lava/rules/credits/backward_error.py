@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -23,7 +24,8 @@ from tp_lava.numbers import REGISTER_BITS, WEIGHT_BITS, Format, exponent_to_hold
 from tp_lava.rules.credits.base import PEAK_ERROR, Credit, sample_events
 
 _BITS = 16  # of errors on their way back, where so many can be summed up
-_ALIKE = 4  # errors of so many units above add up in one below, at most, before they saturate
+_PSI = 0.25  # of its peak: what a surrogate derivative is about
+_ROOM = 4.0  # errors on their way back may be so many times what a third factor may come from
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,12 @@ class BackwardError(Credit):
     local: ClassVar[bool] = False
     needs_readout_error: ClassVar[bool] = True
     largest: ClassVar[float | None] = None
-    instead: ClassVar[str] = "use OutputFeedback, random feedback of the readout's error, which is local"
+    instead: ClassVar[str] = 'use feedback="random", of rules that have it, or the credit OutputFeedback: these are local'
 
     @staticmethod
     def _above(network: Network, population: Population) -> list[Connection]:
         """The connections by which errors come back to a population."""
-        return [c for c in (*network.connections, network.readout) if c.pre == population.name and not c.recurrent]
+        return [c for c in network.connections if c.pre == population.name and not c.recurrent]
 
     def _reached(self, network: Network, learning: Container[str]) -> list[Population]:
         """Populations whose delta is needed: those that learn, and those by which errors go on to them; the highest first."""
@@ -58,7 +60,7 @@ class BackwardError(Credit):
         return any(p.name in learning or self.carries(network, p, learning) for p in below)
 
     def bound(self, network: Network, population: Population) -> float | None:
-        """See Credit: what delta may be before it saturates."""
+        """See Credit: of errors that add up at random, about the largest; beyond it third factors saturate."""
         return sum(self._bound_through(network, c) for c in self._above(network, population)) or None
 
     def _bound_through(self, network: Network, connection: Connection) -> float:
@@ -66,7 +68,7 @@ class BackwardError(Credit):
         if connection.name == READOUT:
             return PEAK_ERROR * largest
         post = network.population(connection.post)
-        return min(_ALIKE, post.size) * largest * peak(post.neuron.surrogate) * (self.bound(network, post) or 0.0)
+        return math.sqrt(post.size) * largest * _PSI * peak(post.neuron.surrogate) * (self.bound(network, post) or 0.0)
 
     def go_back(self, builder: Builder, learning: Container[str]) -> None:
         """See Credit."""
@@ -116,4 +118,4 @@ def _names(network: Network) -> set[str]:
 
 
 def _format(largest: float | None, bits: int) -> Format:
-    return Format(bits, -exponent_to_hold(largest or 1.0, bits))
+    return Format(bits, -exponent_to_hold(_ROOM * (largest or 1.0), bits))

@@ -25,10 +25,10 @@ from tp_lava.dynamics.basis import basis, untaught
 from tp_lava.dynamics.contrast import ERROR
 from tp_lava.dynamics.tess import BASIS, LOSSES, Loss, error_program
 from tp_lava.errors import invalid
-from tp_lava.graph.network import Population
+from tp_lava.graph.network import Network, Population
 from tp_lava.graph.pooling import Pool2d, pooled, to_grid
 from tp_lava.numbers import Format
-from tp_lava.rules.credits.base import Credit, sample_events
+from tp_lava.rules.credits.base import PEAK_ERROR, Credit, sample_events
 from tp_lava.rules.credits.random_matrix import MATRICES, Matrix, check_matrix, random_matrix
 
 Activity = Literal["spike", "trace"]
@@ -147,6 +147,10 @@ class LocalClassifier(Classifying):
             raise invalid("LocalClassifier", "temperature", repr(self.temperature), "a number > 0", "0.05 suits traces")
         if self.activity not in ("spike", "trace"):
             raise invalid("LocalClassifier", "activity", repr(self.activity), '"spike" or "trace"', '"trace" learns more')
+
+    def bound(self, network: Network, population: Population) -> float | None:
+        """See Credit: of a smooth L1 loss every class may be 1 off."""
+        return PEAK_ERROR if self.loss == "softmax" else float(network.n_classes)
 
     def coefficients(self, builder: Builder, population: Population) -> tuple[np.ndarray, Format]:
         """See Classifying."""

@@ -1,4 +1,4 @@
-"""Random coefficients of credits, which stay as they are: signs, or numbers of 8 bits."""
+"""Random coefficients of credits, which stay as they are: signs, or numbers of 8 bits, in float the same as in fixed point."""
 
 from __future__ import annotations
 
@@ -26,13 +26,19 @@ def check_matrix(obj: str, attr: str, matrix: object, seed: object) -> None:
 
 
 def random_matrix(builder: Builder, population: Population, matrix: Matrix, seed: int) -> np.ndarray:
-    """Drawn from the seed and the number of the population. -> (classes, units that the population sends), within +-1."""
+    """Drawn from the seed and the number of the population. -> (classes, units that the population sends), within +-1.
+
+    "uniform": multiples of 2^-7.
+    """
     rng = np.random.default_rng((seed, builder.network.populations.index(population)))
     shape = builder.sizes[CLASSES], population.output_size
-    return rng.choice((-1, 1), shape) if matrix == "signs" else rng.uniform(-1.0, 1.0, shape)
+    if matrix == "signs":
+        return rng.choice((-1, 1), shape)
+    format = MATRICES[matrix]
+    return format.real(np.round(format.high * rng.uniform(-1.0, 1.0, shape)))
 
 
 def declare_feedback(builder: Builder, population: Population, values: np.ndarray, format: Format) -> str:
     """Declare the feedback of a population, (classes, units that it sends), as a parameter. -> its buffer."""
     axes = CLASSES, builder.axis(population.name)
-    return builder.parameter(sample_path(population).of("feedback"), format, values, axes, local="feedback")
+    return builder.parameter(sample_path(population).of("random_feedback"), format, values, axes, local="random_feedback")
