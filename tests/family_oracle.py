@@ -7,10 +7,10 @@ import numpy as np
 
 
 class Step:
-    """What a layer has at one step: x and rec, its input now and its own spikes of before; psi, s, e of its neurons."""
+    """What a layer has at one step: x and rec, its input now and its own spikes of before; retention, psi, s, e of its neurons."""
 
-    def __init__(self, x, rec, psi, s, e):
-        self.x, self.rec, self.psi, self.s, self.e = x, rec, psi, s, e
+    def __init__(self, x, rec, retention, psi, s, e):
+        self.x, self.rec, self.retention, self.psi, self.s, self.e = x, rec, retention, psi, s, e
 
 
 class FamilyOracle:
@@ -67,7 +67,9 @@ class FamilyOracle:
         self.s[layer] = (u >= neuron.threshold) * 1.0
         self.v[layer] = u - neuron.threshold * self.s[layer]
         self.e[layer] = population.trace_decay * self.e[layer] + self.s[layer]
-        return Step(x, rec, neuron.surrogate.profile(np.abs(u - neuron.threshold)), self.s[layer], self.e[layer])
+        psi = neuron.surrogate.profile(np.abs(u - neuron.threshold))
+        self.retention = neuron.decay * (1.0 - neuron.threshold * psi)
+        return Step(x, rec, self.retention, neuron.surrogate.profile(np.abs(u - neuron.threshold)), self.s[layer], self.e[layer])
 
     # Errors -----------------------------------------------------------------------------------
     def delta(self, layer, steps, error, y):
@@ -98,7 +100,7 @@ class FamilyOracle:
     # Products ---------------------------------------------------------------------------------
     def products(self, layer, step, delta):
         """Weights -> what their changes are -rate times: each rule's, on the input and on its own spikes of before."""
-        name, kept = type(self.rule).__name__, self.kept[layer]
+        name, kept, self.retention = type(self.rule).__name__, self.kept[layer], step.retention
         found = {f"bias{layer}": delta * step.psi}
         for weights, x in ((f"hidden{layer}", step.x), (f"recurrent{layer}", step.rec)):
             found[weights] = getattr(self, name)(kept.setdefault(weights, {}), step.psi, x, delta)
@@ -125,6 +127,14 @@ class FamilyOracle:
     def ETLP(self, kept, psi, x, delta):  # noqa: N802
         trace = kept["trace"] = self.rule.pre_decay * kept.get("trace", 0.0) + x
         return np.outer(delta * psi, trace)
+
+    def OSTL(self, kept, psi, x, delta):  # noqa: N802
+        """d membrane / d weight, as forward-mode differentiation has it."""
+        e = kept.get("decay", np.zeros((len(psi), 1))) * kept.get("e", 0.0) + x[None]
+        kept["e"], kept["decay"] = e, self.retention[:, None]
+        return (delta * psi)[:, None] * e
+
+    OSTTP = OSTL
 
     def DECOLLE(self, kept, psi, x, delta):  # noqa: N802
         q = kept["q"] = self.rule.pre_decay * kept.get("q", 0.0) + x

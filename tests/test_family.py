@@ -30,6 +30,10 @@ RULES = {
     "SLTT, random": tpl.SLTT(**RATES, feedback="random"),
     "e-prop": tpl.EProp(**RATES),
     "e-prop, filtered": tpl.EProp(**RATES, filter=0.75),
+    "e-prop, filtered, last steps": tpl.EProp(**RATES, filter=0.75, learn_last=5),
+    "OSTL": tpl.OSTL(**RATES),
+    "OSTL, random": tpl.OSTL(**RATES, feedback="random", learn_last=5),
+    "OSTTP": tpl.OSTTP(**RATES, seed=4),
     "e-prop, symmetric": tpl.EProp(**RATES, filter=0.5, feedback="symmetric"),
 }
 LOCAL = {name: rule for name, rule in RULES.items() if rule.local}
@@ -103,6 +107,74 @@ def test_e_prop_without_filter_and_with_symmetric_feedback_is_ottt_on_one_layer(
 def test_s_tllr_with_its_causal_term_alone_is_ottt(network, samples):
     special = tpl.STLLR(**RATES, pre_decay=0.7, acausal=0.0, feedback="backward")
     assert_learned_alike(network, special, tpl.OTTT(**RATES, pre_decay=0.7), samples)
+
+
+def gradient_by_autograd(network, events, label):
+    """Of sum_t CE(softmax(W s[t]), label) by the hidden weights, through time and reset, spikes by their surrogates."""
+    torch = pytest.importorskip("torch")
+    neuron = network.populations[0].neuron
+
+    class Spike(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, excess):
+            ctx.save_for_backward(excess)
+            return (excess >= 0).to(excess)
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * torch.tensor(neuron.surrogate.profile(ctx.saved_tensors[0].abs().numpy()))
+
+    hidden = torch.tensor(network.weights["hidden0"], dtype=torch.float64, requires_grad=True)
+    readout = torch.tensor(network.weights["readout"], dtype=torch.float64)
+    v, loss = torch.zeros(len(hidden), dtype=torch.float64), 0.0
+    for x in torch.tensor(events.to_dense().astype(float)):
+        u = neuron.decay * v + hidden @ x
+        s = Spike.apply(u - neuron.threshold)
+        v = u - neuron.threshold * s if neuron.reset == "subtract" else u * (1 - s)
+        loss = loss - torch.log_softmax(readout @ s, 0)[label]
+    loss.backward()
+    return hidden.grad.numpy()
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize("seed", range(3))
+def test_ostl_of_one_layer_is_the_gradient_of_backpropagation_through_time(reset, seed):
+    neuron = tpl.LIF(0.8, 0.9, reset=reset, surrogate=tpl.Triangle(0.6, 0.8))
+    network = lively(tpl.Network.dense((11, 9, 4), neuron, seed=seed), 2.5)
+    ((events, label),) = random_samples(np.random.default_rng(seed), 1, 11, 4, rate=0.4)
+    readout = tpl.Readout(decay=0.0, features="spike")
+    learner = tpl.Learner(network, tpl.OSTL(0.5, 0.0, update="sequence", readout=readout))
+    learner.learn(events, label)
+    change = learner.weights["hidden0"].astype(float) - network.weights["hidden0"]
+    np.testing.assert_allclose(change, -0.5 * gradient_by_autograd(network, events, label), atol=2e-5)
+    assert np.abs(change).max() > 1e-3
+
+
+def test_ostl_without_leak_of_the_past_is_sltt(samples):
+    """Neurons that forget everything have no past to carry."""
+    network = lively(tpl.Network.dense(SIZES, tpl.LIF(0.0), 0.8, seed=1), 2.5)
+    assert_learned_alike(network, tpl.OSTL(**RATES), tpl.SLTT(**RATES), samples)
+
+
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+@pytest.mark.parametrize("decay", [0.7, 1.0])
+def test_states_of_synapses_in_fixed_point_are_the_interpreters(reset, decay, rng):
+    """Of both resets, with a leak and without."""
+    neuron = tpl.LIF(decay, 1.1, reset=reset, surrogate=tpl.Triangle(0.5, 0.9))
+    network = lively(tpl.Network.dense(SIZES, neuron, 0.8, (True, False), seed=2), 2.5)
+    engines = [engine_for(network, tpl.OSTTP(**RATES), fixed=True) for _ in range(2)]
+    for label in (0, 3):
+        events = random_events(rng, SIZES[0], 15, 0.3)
+        for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
+            engine.begin([label], 15)
+            run(engine, [events])
+    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed=True)
+
+
+@pytest.mark.parametrize("options", [{"current_decay": 0.5}, {"adaptation": 0.2, "adaptation_decay": 0.9}, {"refractory": 2}])
+def test_what_follows_the_membrane_is_of_plain_neurons(options):
+    with pytest.raises(tpl.InvalidValueError, match="hidden0: neuron is with a synaptic current, an adaptive"):
+        tpl.Learner(tpl.Network.dense(SIZES, tpl.LIF(0.9, **options)), tpl.OSTL())
 
 
 # Forms ---------------------------------------------------------------------------------------------

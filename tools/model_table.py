@@ -166,6 +166,9 @@ def _family() -> dict[str, BaseRule]:
         "e-prop, random feedback": tpl.EProp(),
         "e-prop, filtered: a state per synapse": tpl.EProp(filter=0.9),
         "e-prop, symmetric feedback": tpl.EProp(feedback="symmetric"),
+        "OSTL, error carried back": tpl.OSTL(),
+        "OSTL, random feedback": tpl.OSTL(feedback="random"),
+        "OSTTP": tpl.OSTTP(),
         "of parts: target projection, spike trace": tpl.Rule(TargetProjection(), (tpl.Term("spike_trace", "spike"),)),
     }
 

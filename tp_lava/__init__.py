@@ -54,6 +54,8 @@ from tp_lava.ranges import RangeReport as RangeReport
 from tp_lava.ranges import check_ranges as check_ranges
 from tp_lava.rules import DECOLLE as DECOLLE
 from tp_lava.rules import ETLP as ETLP
+from tp_lava.rules import OSTL as OSTL
+from tp_lava.rules import OSTTP as OSTTP
 from tp_lava.rules import OTTT as OTTT
 from tp_lava.rules import SLTT as SLTT
 from tp_lava.rules import STLLR as STLLR

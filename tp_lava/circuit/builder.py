@@ -279,11 +279,21 @@ class Builder:
                 into, axes = path.of(port), (path.rows, population.name)
                 bindings[port] = self.deliver(connection, events, into, axes, format, local=path.prefix + port, prefix=path.prefix)
                 inputs[port] = format
-            self._neurons(path, bindings, inputs, surrogate)
+            self._neurons(path, bindings, inputs, surrogate, self._retains(path, surrogate))
             if population.pooling:
                 pool_path(self, path, total)
 
-    def _neurons(self, path: Path, bindings: dict[str, str], inputs: Mapping[str, Format | None], surrogate: bool) -> None:
+    def _retains(self, path: Path, learns: bool) -> bool:
+        """Whether a term of the rule needs the retention of a path's neurons."""
+        needed = learns and not path.prefix and self.rule is not None and any(term.membrane and term.factor for term in self.rule.terms)
+        neuron = path.population.neuron
+        if needed and (neuron.has_current or neuron.adapts or neuron.rests):
+            found = "a synaptic current, an adaptive threshold or a refractory time"
+            limit = "neurons without them beside a term that follows the membrane"
+            raise invalid(path.population.name, "neuron", f"with {found}", limit, "use another rule, such as tpl.EProp()")
+        return needed
+
+    def _neurons(self, path: Path, bindings: dict[str, str], inputs: Mapping[str, Format | None], surrogate: bool, retention: bool) -> None:
         population = path.population
         local = ("membrane", "trace", "adaptation", "adaptation_trace")
         membrane, trace, *adaptation = (self.format(names.of(population.name, each)) for each in local)
@@ -297,6 +307,7 @@ class Builder:
             surrogate=surrogate,
             traces=not population.pooling,
             trace_decay=population.trace_decay,
+            retention=retention,
             name=path.of("neuron"),
         )
         others = (port for port in program.ports if port.name not in bindings)

@@ -32,7 +32,9 @@ class Term:
     post: A, the surrogate derivative psi, its trace h (without this step's psi), the spike trace, or 1; pre: B, the spike of this
     step, its trace x1, the trace of that trace x2, or 1, which is a bias; factor: of the term; name: of its third factor, ""
     where a rule has one term; filter: decay, (0, 1), of a state per synapse, E = filter * E + A * B, which then takes the place of
-    A * B; 0: none. Raises InvalidValueError.
+    A * B; 0: none; membrane: the state per synapse is instead the derivative of the membrane by the weight, E[t] = r[t-1] * E[t-1] + B[t],
+    and the product A * E; r: the neuron's retention, what a step leaves of a change of the membrane (dynamics/neuron.py).
+    Raises InvalidValueError.
     """
 
     post: Post = "surrogate"
@@ -40,6 +42,7 @@ class Term:
     factor: float = 1.0
     name: str = ""
     filter: float = 0.0
+    membrane: bool = False
 
     def __post_init__(self) -> None:
         for attr, known in (("post", POSTS), ("pre", PRES)):
@@ -57,6 +60,14 @@ class Term:
         if self.filter and (self.post not in ("surrogate", "spike_trace") or self.pre == "one"):
             found, limit = f"{self.filter} of {self.post} times {self.pre}", "of surrogate or spike_trace times a presynaptic part"
             raise invalid("Term", "filter", found, limit, "leave the filter out")
+        if self.membrane and (self.filter or self.post != "surrogate" or self.pre == "one"):
+            found, limit = f"of {self.post} times {self.pre}, filter {self.filter}", "of surrogate times a presynaptic part, without filter"
+            raise invalid("Term", "membrane", found, limit, "leave one of them out")
+
+    @property
+    def has_state(self) -> bool:
+        """Whether it keeps a state per synapse."""
+        return bool(self.filter) or self.membrane
 
     @property
     def prefix(self) -> str:

@@ -27,7 +27,7 @@ from tp_lava.rules import TESS, BaseRule
 _STREAMS = 4  # TP's target streams, where there are as many classes
 _TRAINING = {"tp": f"TP, K = {_STREAMS}", "tess": "TESS, walsh, sequence"}  # variants, with the rates of the digits
 _TRAINING |= {"stllr": "S-TLLR, random", "etlp": "ETLP", "decolle": "DECOLLE, softmax", "ottt": "OTTT, random", "sltt": "SLTT, random"}
-_TRAINING |= {"eprop": "e-prop, random"}
+_TRAINING |= {"eprop": "e-prop, random", "ostl": "OSTL, random", "osttp": "OSTTP"}
 _FINE_TUNING: Mapping[str, BaseRule] = {
     "tp": RULE,
     "tess": TESS(0.2, 1e-3, basis="walsh", temperature=0.05, activity="trace"),

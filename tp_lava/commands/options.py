@@ -15,7 +15,7 @@ from tp_lava.data import sensors
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes beside 0; the last is a shell's for Ctrl-C
 
-RuleName = Literal["tp", "tess", "stllr", "etlp", "decolle", "ottt", "sltt", "eprop"]
+RuleName = Literal["tp", "tess", "stllr", "etlp", "decolle", "ottt", "sltt", "eprop", "ostl", "osttp"]
 RuleNameOrNone = Literal[RuleName, "none"]
 
 

@@ -10,7 +10,7 @@ from tp_lava.circuit.terms import Term
 from tp_lava.comparison.benchmarks import BATCHES, Benchmark
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import invalid
-from tp_lava.rules import DECOLLE, ETLP, OTTT, SLTT, STLLR, TESS, TP, BaseRule, EProp, Rule
+from tp_lava.rules import DECOLLE, ETLP, OSTL, OSTTP, OTTT, SLTT, STLLR, TESS, TP, BaseRule, EProp, Rule
 from tp_lava.rules.credits import BackwardError, BasisError, Contrast, Credit, LocalClassifier, OutputFeedback, TargetProjection
 
 BATCH = 100
@@ -50,9 +50,19 @@ class Variant:
 
 _TESS = TESS(temperature=0.05, activity="trace")
 FAMILY: Mapping[str, BaseRule] = {  # local ones, with rates for the digits
-    rule.label: rule for rule in (STLLR(), ETLP(), DECOLLE(), OTTT(5e-4, feedback="random"), SLTT(1e-3, feedback="random"), EProp())
+    rule.label: rule
+    for rule in (
+        STLLR(),
+        ETLP(),
+        DECOLLE(),
+        OTTT(5e-4, feedback="random"),
+        SLTT(1e-3, feedback="random"),
+        EProp(),
+        OSTL(feedback="random"),
+        OSTTP(),
+    )
 }
-_CARRIED_BACK = (STLLR(6e-3, feedback="backward"), OTTT(), SLTT(), EProp(feedback="symmetric"))
+_CARRIED_BACK = (STLLR(6e-3, feedback="backward"), OTTT(), SLTT(), OSTL(), EProp(feedback="symmetric"))
 
 FROZEN = Variant("frozen hidden layer", TP(), frozen=True)
 VARIANTS: tuple[Variant, ...] = (

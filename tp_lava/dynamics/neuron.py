@@ -8,6 +8,10 @@
     v[t]   = pre - reset_by * s (reset "subtract"; reset_by: the threshold, without its adaptation, unless given), or 0 where s = 1 ("zero")
     e[t]   = trace_decay * e[t-1] + s[t]                 spike trace
     psi[t] = surrogate(pre - th)
+    r[t]   = decay * (1 - reset_by * psi) (reset "subtract"), or decay * (1 - s - pre * psi) ("zero")
+
+r, the retention, is d pre[t+1] / d pre[t], psi in the place of the spike's derivative, reset included: what the next step keeps of a
+change of the membrane. It is had of neurons without synaptic current, adaptation and refractory time alone.
 
 For `refractory` steps after a spike s and psi are 0 and the membrane stays where its reset put it, v[t] = v[t-1]: what arrives is lost to
 it, while u, a and e go on. Parameters are numbers, or one number a neuron (see parameters.py).
@@ -36,6 +40,7 @@ from tp_lava.numbers import DECAY_BITS, REFRACTORY_BITS, REGISTER_BITS, Format
 
 DECAY = Format(DECAY_BITS, DECAY_BITS, signed=False)
 STEPS = Format(REFRACTORY_BITS, 0, signed=False)
+RETENTION = Format(16, 12)
 FADED = 2.0**-20  # of a spike
 _SPARE_BITS = 2  # that a product of two 16-bit numbers drops, so that a register holds it
 COMPARISONS = (">=", ">")
@@ -183,6 +188,7 @@ def neuron_program(
     surrogate: bool = True,
     traces: bool = True,
     trace_decay: Parameter = 0.0,
+    retention: bool = False,
     name: str = "lif",
 ) -> Program:
     """The LIF program of a population over axes (row, n): a row is one sample or one stream.
@@ -190,14 +196,16 @@ def neuron_program(
     inputs: input port -> format of its accumulated weights (None in a real program); formats: None for a
     real program; traces: it keeps spike traces; trace_decay: theirs, of which only counts whether there is one a neuron. Ports: the
     inputs, parameters threshold, trace_decay (decay, current_decay, reset_by, adaptation, adaptation_decay, refractory), over (n) where
-    there is one a neuron, (bias (n)), states membrane, trace (current, adaptation_trace, refractory_left), outputs spike (surrogate).
+    there is one a neuron, (bias (n)), states membrane, trace (current, adaptation_trace, refractory_left), outputs spike (surrogate,
+    retention).
     """
     fixed = formats is not None
     t = Tracer(name, fixed=fixed, axes={"row": 1, "n": 1})
     per_neuron, membrane_format = ("row", "n"), formats.membrane if formats else None
     drive = _drive(t, neuron, inputs, membrane_format, bias=bias)
     membrane = t.read("membrane", "state", per_neuron, membrane_format)
-    leaked = membrane * _parameter(t, "decay", neuron.decay, DECAY) if neuron.leaks else membrane
+    decay = _parameter(t, "decay", neuron.decay, DECAY) if neuron.leaks else None
+    leaked = membrane if decay is None else membrane * decay
     rest = threshold = _parameter(t, "threshold", neuron.threshold, membrane_format)
     reset_by = None if neuron.reset_by is None else _parameter(t, "reset_by", neuron.reset_by, membrane_format)
     left = t.read("refractory_left", "state", per_neuron, STEPS) if neuron.rests else None
@@ -225,7 +233,21 @@ def neuron_program(
     if surrogate:
         psi = pseudo_derivative(neuron.surrogate, excess)
         t.write("surrogate", psi if waits is None else select(waits, 0.0, psi), per_neuron, psi.value.format)
+    if retention:
+        subtracted = (rest if reset_by is None else reset_by) if neuron.reset == "subtract" else pre
+        kept = _retained(subtracted, psi, event if neuron.reset == "zero" else None, decay, fixed=fixed)
+        t.write("retention", kept, per_neuron, RETENTION if fixed else None)
     return t.program()
+
+
+def _retained(subtracted: Symbol, psi: Symbol, event: Symbol | None, decay: Symbol | None, *, fixed: bool) -> Symbol:
+    """decay * (1 - subtracted * psi), or with an event decay * (1 - event - subtracted * psi); decay None: 1."""
+    wide = Format(REGISTER_BITS - 1, RETENTION.frac) if fixed else None
+    lost = multiply(subtracted, psi, wide)
+    one = subtracted.tracer.constant(1.0, Format(1, 0, signed=False))
+    kept = fit((one if event is None else one - event), wide) - lost
+    kept = fit(kept, RETENTION if fixed else None)
+    return kept if decay is None else fit(multiply(kept, decay, wide), RETENTION if fixed else None)
 
 
 def _parameter(t: Tracer, name: str, value: Parameter, format: Format | None) -> Symbol:

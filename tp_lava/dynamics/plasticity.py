@@ -13,7 +13,7 @@ from typing import Literal
 
 from tp_lava.dynamics.neuron import DECAY
 from tp_lava.dynamics.program import Program
-from tp_lava.dynamics.symbols import Symbol, Tracer, multiply, saturate, total
+from tp_lava.dynamics.symbols import Symbol, Tracer, fit, multiply, saturate, total
 from tp_lava.numbers import REGISTER_BITS, Format
 
 
@@ -93,6 +93,30 @@ def filtered_plasticity_program(
     after = saturate(decayed + product, eligibility)
     t.write("eligibility", after)
     change = multiply(t.read("y1", "input", ("n",), post), after, _unclamped(weight), rounding="stochastic")
+    t.write("weight", saturate(w + change, weight))
+    return t.program()
+
+
+def membrane_plasticity_program(
+    weight: Format | None = None,
+    post: Format | None = None,
+    pre: Format | None = None,
+    retention: Format | None = None,
+    kept: Format | None = None,
+    name: str = "plasticity",
+) -> Program:
+    """The same by the derivative of the membrane by the weight: E = kept + x1, dw = y1 * E, kept = retention * E.
+
+    Over axis (n). States weight and eligibility (n), which is kept; inputs y1 and retention (n), x1 (). Formats: of the weight, y1, x1, the
+    retention and kept. Source: Bohnstingl et al. 2022 (OSTL), arXiv 2007.12723.
+    """
+    t = Tracer(name, fixed=weight is not None, axes={"n": 1})
+    w, before = t.read("weight", "state", ("n",), weight), t.read("eligibility", "state", ("n",), kept)
+    arrived = fit(t.read("x1", "input", (), pre), Format(REGISTER_BITS - 1, kept.frac) if kept else None)
+    e = saturate(before + arrived, kept)
+    left = t.read("retention", "input", ("n",), retention)
+    t.write("eligibility", multiply(e, left, kept))
+    change = multiply(t.read("y1", "input", ("n",), post), e, _unclamped(weight), rounding="stochastic")
     t.write("weight", saturate(w + change, weight))
     return t.program()
 

@@ -118,6 +118,14 @@ def gated_error_program(delta: Format | None = None, error: Format | None = None
     return t.program()
 
 
+def resting_program(thirds: Sequence[ThirdFactor], name: str, *, fixed: bool = False) -> Program:
+    """The third factors of a step in which nothing is learned, over axes (r, n): zeros."""
+    t = Tracer(name, fixed=fixed, axes={"r": 1, "n": 1})
+    for third in thirds:
+        t.write(f"{third.prefix}third_factor", t.constant(0, third.result), ("r", "n"), third.result)
+    return t.program()
+
+
 def third_factors_program(
     sources: int,
     thirds: Sequence[ThirdFactor],

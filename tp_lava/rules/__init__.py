@@ -14,6 +14,8 @@ from tp_lava.rules.credits import TargetProjection as TargetProjection
 from tp_lava.rules.decolle import DECOLLE as DECOLLE
 from tp_lava.rules.eprop import EProp as EProp
 from tp_lava.rules.etlp import ETLP as ETLP
+from tp_lava.rules.ostl import OSTL as OSTL
+from tp_lava.rules.osttp import OSTTP as OSTTP
 from tp_lava.rules.ottt import OTTT as OTTT
 from tp_lava.rules.rule import Rule as Rule
 from tp_lava.rules.sltt import SLTT as SLTT

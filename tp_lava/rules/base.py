@@ -19,7 +19,7 @@ from tp_lava.circuit.builder import Builder
 from tp_lava.circuit.payloads import arriving_format
 from tp_lava.circuit.products import Products, keep_pre_traces, keep_spikes
 from tp_lava.circuit.terms import Gain, StateRange, Term, third_factor_of
-from tp_lava.dynamics.parameters import check_decay
+from tp_lava.dynamics.parameters import check_decay, highest
 from tp_lava.dynamics.readout import Match, Readout
 from tp_lava.dynamics.surrogate import peak
 from tp_lava.errors import invalid
@@ -31,6 +31,7 @@ from tp_lava.rules.credits.base import Credit, register
 from tp_lava.rules.credits.base import sample_events as sample_events
 
 Update = Literal["step", "sequence"]
+_MOST_KEPT = 0.98  # of a membrane that does not leak, when the range of its derivatives is chosen
 
 
 class BaseRule:
@@ -176,11 +177,14 @@ class BaseRule:
                 states[names.of(connection.name, "pre_trace")] = StateRange(first, PRE_TRACE_BITS, arriving.signed)
                 second = first / (1.0 - self.second_decay)
                 states[names.of(connection.name, "second_trace")] = StateRange(second, PRE_TRACE_BITS, arriving.signed)
-                for term in (t for t in self.terms if t.filter):
+                for term in (t for t in self.terms if t.has_state):
                     pre = {"spike": arriving.largest, "trace": first}.get(term.pre, first / (1.0 - self.second_decay))
                     post = psi if term.post == "surrogate" else population.largest_trace
                     name = names.of(connection.name, f"{term.prefix}eligibility")
-                    states[name] = StateRange(pre * post / (1.0 - term.filter))
+                    if term.membrane:
+                        states[name] = StateRange(pre / (1.0 - min(highest(population.neuron.decay), _MOST_KEPT)), signed=True)
+                    else:
+                        states[name] = StateRange(pre * post / (1.0 - term.filter), signed=arriving.signed)
         return states
 
     # Memory -----------------------------------------------------------------------------------
