@@ -97,7 +97,7 @@ class StateRange:
 
 
 class LearningRule(Protocol):
-    """A rule as circuits and number formats see it; tp_lava.rules.Rule is one."""
+    """A rule as circuits and number formats see it; tp_lava.rules.BaseRule is what rules inherit."""
 
     update: Literal["step", "sequence"]
     readout: Readout | Match

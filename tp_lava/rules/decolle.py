@@ -69,8 +69,5 @@ class DECOLLE(BaseRule):
     @property
     def memory_formula(self) -> str:
         """See BaseRule."""
-        return (
-            "2 n_in"
-            + (" + n" if self.activity == "trace" else "")
-            + (" and a change for each synapse" if self.update == "sequence" else "")
-        )
+        summed = " and a change for each synapse" if self.update == "sequence" else ""
+        return ("2 n_in + n" if self.activity == "trace" else "2 n_in") + summed
