@@ -58,7 +58,7 @@ FAMILY: Mapping[str, BaseRule] = {  # local ones, with rates for the digits
         OTTT(5e-4, feedback="random"),
         SLTT(1e-3, feedback="random"),
         EProp(),
-        OSTL(feedback="random"),
+        OSTL(5e-4, feedback="random"),
         OSTTP(),
     )
 }
