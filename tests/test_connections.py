@@ -127,7 +127,7 @@ def test_a_convolution_is_saved_and_runs_in_lava(rng, tmp_path):
             lambda: Layer(5, tpl.LIF(), connection=Convolution((1, 4, 4), 1, (2, 2))),
             "Layer: size is 5, but must be that of its connection, 9",
         ),
-        (lambda: tpl.LIF(reset_by=0.0), 'LIF: reset_by is 0.0 with reset "subtract", but must be a number > 0'),
+        (lambda: tpl.LIF(reset_by=0.0), 'LIF: reset_by is 0.0, but must be a number > 0 with reset "subtract"'),
         (lambda: tpl.LIF(reset="zero", reset_by=1.0), 'LIF: reset_by is 1.0 with reset "zero"'),
         (lambda: tpl.FixedPoint({"hidden0": 9}), "FixedPoint: weight_bits is .* but must be an integer in 2..8"),
     ],

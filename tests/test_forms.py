@@ -31,27 +31,27 @@ FORMS = {
 
 
 @dataclass(frozen=True)
-class Adaptive(tpl.LIF):
+class Bursting(tpl.LIF):
     """A neuron with an option that no form knows yet."""
 
-    adaptation: float = 0.0
+    burst: float = 0.0
 
 
-def adaptive(**options):
+def bursting(**options):
     network = tpl.Network.dense((4, 5, 3))
-    return replace(network, populations=tuple(replace(p, neuron=Adaptive(**options)) for p in network.populations))
+    return replace(network, populations=tuple(replace(p, neuron=Bursting(**options)) for p in network.populations))
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_unknown_option_of_a_neuron_is_refused_by_its_name(form):
-    with pytest.raises(tpl.InvalidValueError, match=f"{form}: neuron.adaptation is 0.5, but must be left at 0.0; use the engine"):
-        FORMS[form](adaptive(adaptation=0.5))
+    with pytest.raises(tpl.InvalidValueError, match=f"{form}: neuron.burst is 0.5, but must be left at 0.0; use the engine"):
+        FORMS[form](bursting(burst=0.5))
 
 
 def test_an_unknown_option_at_its_default_is_no_difference():
-    check_knows(Adaptive(0.9), frozenset({"decay"}), "form")
+    check_knows(Bursting(0.9), frozenset({"decay"}), "form")
     with pytest.raises(tpl.InvalidValueError, match="form: neuron.threshold is 0.5, but must be left at 1.0; use the engine"):
-        check_knows(Adaptive(0.9, 0.5), frozenset({"decay"}), "form")
+        check_knows(Bursting(0.9, 0.5), frozenset({"decay"}), "form")
 
 
 @pytest.mark.parametrize("form", FORMS)

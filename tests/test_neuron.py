@@ -6,6 +6,7 @@ from conftest import run_both
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tp_lava.backends.interpreter import interpret
 from tp_lava.dynamics.neuron import DECAY, LIF, NeuronFormats, neuron_program
 from tp_lava.dynamics.surrogate import FastSigmoid, Triangle
 from tp_lava.errors import InvalidValueError
@@ -15,8 +16,8 @@ MEMBRANE, TRACE = Format(24, 6), Format(16, 10, signed=False)
 FORMATS = NeuronFormats(MEMBRANE, TRACE)
 
 
-def simulate(program, drive, **parameters):
-    """Run a neuron program over (T, n) inputs on both targets, which must agree. -> dict of (T, n) arrays."""
+def simulate(program, drive, both=True, **parameters):
+    """Run a neuron program over (T, n) inputs on both targets, which must agree, or in the interpreter. -> dict of (T, n) arrays."""
     fixed, n = program.fixed, drive.shape[1]
     dtype = np.int32 if fixed else np.float32
     arrays = {}
@@ -27,7 +28,11 @@ def simulate(program, drive, **parameters):
     history = {name: [] for name in arrays}
     for row in drive:
         arrays["input"] = row[np.newaxis].astype(dtype)
-        arrays, compiled = run_both(program, arrays)
+        if both:
+            arrays, compiled = run_both(program, arrays)
+        else:
+            interpret(program, arrays, 0)
+            compiled = arrays
         for name in arrays:
             if fixed:
                 np.testing.assert_array_equal(arrays[name], compiled[name])

@@ -206,22 +206,19 @@ def neuron_program(
     membrane = t.read("membrane", "state", per_neuron, membrane_format)
     decay = _parameter(t, "decay", neuron.decay, DECAY) if neuron.leaks else None
     leaked = membrane if decay is None else membrane * decay
-    rest = threshold = _parameter(t, "threshold", neuron.threshold, membrane_format)
+    rest = _parameter(t, "threshold", neuron.threshold, membrane_format)
     reset_by = None if neuron.reset_by is None else _parameter(t, "reset_by", neuron.reset_by, membrane_format)
     left = t.read("refractory_left", "state", per_neuron, STEPS) if neuron.rests else None
     waits = left > 0 if left else None
     pre = integrate(leaked, drive, membrane, waits, membrane_format)
-    if neuron.adapts:
-        rise = _parameter(t, "adaptation", neuron.adaptation, formats.adaptation if formats else None)
-        raised = t.read("adaptation_trace", "state", per_neuron, formats.adaptation_trace if formats else None)
-        threshold = raised_threshold(rest, raised, rise, membrane_format)
+    threshold, raised = _adapted(t, neuron, rest, formats) if neuron.adapts else (rest, None)
     spiked, excess = fire(neuron, pre, threshold, waits), pre - threshold
     after: Symbol | float = 0.0
     if neuron.reset == "subtract":
-        after = excess if reset_by is None and not neuron.adapts else pre - (rest if reset_by is None else reset_by)
+        after = excess if reset_by is None and raised is None else pre - (rest if reset_by is None else reset_by)
     left_over, event = select(spiked, after, pre), spike(spiked)
     t.write("membrane", left_over)
-    if neuron.adapts:
+    if raised:
         t.write("adaptation_trace", spike_trace(raised, event, _parameter(t, "adaptation_decay", neuron.adaptation_decay, DECAY)))
     if left and waits:
         rests = select(spiked, _parameter(t, "refractory", neuron.refractory, STEPS), 0.0)
@@ -238,6 +235,13 @@ def neuron_program(
         kept = _retained(subtracted, psi, event if neuron.reset == "zero" else None, decay, fixed=fixed)
         t.write("retention", kept, per_neuron, RETENTION if fixed else None)
     return t.program()
+
+
+def _adapted(t: Tracer, neuron: LIF, rest: Symbol, formats: NeuronFormats | None) -> tuple[Symbol, Symbol]:
+    """-> (the threshold of the step, the trace that has raised it from `rest`)."""
+    rise = _parameter(t, "adaptation", neuron.adaptation, formats.adaptation if formats else None)
+    raised = t.read("adaptation_trace", "state", ("row", "n"), formats.adaptation_trace if formats else None)
+    return raised_threshold(rest, raised, rise, formats.membrane if formats else None), raised
 
 
 def _retained(subtracted: Symbol, psi: Symbol, event: Symbol | None, decay: Symbol | None, *, fixed: bool) -> Symbol:
