@@ -12,9 +12,10 @@ import numba
 import numpy as np
 from numba import types
 
-from tp_lava.backends import cpu_calls, cpu_events
+from tp_lava.backends import cpu_calls, cpu_events, cpu_maps
 from tp_lava.backends.cpu_calls import Argument, inlined
 from tp_lava.backends.cpu_functions import exp2
+from tp_lava.backends.cpu_rows import add_rows, add_scaled_rows
 from tp_lava.backends.cpu_source import program_body, program_source, table_names, table_source
 from tp_lava.backends.protocol import Memory, operation_entry
 from tp_lava.backends.scalar import scratch_of
@@ -59,6 +60,8 @@ _SCOPE = {
     "draw": inlined(draw),
     "select": _select,
     "exp2": exp2,
+    "add_rows": add_rows,
+    "add_scaled_rows": add_scaled_rows,
     **cpu_calls.SCOPE,
 }
 _INPUT = events_of(INPUT)
@@ -101,7 +104,7 @@ class _Compiled:
     last_steps: int = 0
     clock: str = STEPS_LEFT
     maps: tuple[tuple[int, ...], ...] = ()  # of each bound array: (channels, positions) of its units, where it is seen so
-    work: tuple[tuple[tuple[int, int], Any], ...] = ()  # shape and type of further scratch arrays
+    work: tuple[tuple[tuple[int, ...], Any], ...] = ()  # shape and type of further scratch arrays
 
     def arrays(self, memory: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Its arrays, scratch arrays made anew: a step is too short to make them."""
@@ -110,7 +113,7 @@ class _Compiled:
         sizes = {axis: size for axes, array in zip(self.axes, found, strict=False) for axis, size in zip(axes, array.shape, strict=False)}
         scratch = scratch_of(self.program) if self.program else ()
         made = [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in scratch]
-        return found + made + [np.empty(shape, dtype) for shape, dtype in self.work]
+        return found + made + [np.zeros(shape, dtype) for shape, dtype in self.work]
 
 
 def _address(
@@ -191,6 +194,9 @@ class _Compiler:
         named = {"weights": o.weights, **self._lists(o.events), "into": o.into} | ({"values": o.values} if o.values else {})
         if o.kind is None:
             made = self._template(cpu_events.DELIVER_VALUES if o.values else cpu_events.DELIVER, named)
+        elif cpu_maps.takes(o.kind):
+            number = np.int32 if self.circuit.fixed else np.float32
+            made = self._placed(cpu_maps.deliver(bool(o.values)), {**named, "geometry": o.geometry}, cpu_maps.work(o.kind, number, number))
         else:
             inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
             geometry = {**named, "geometry": o.geometry}
@@ -210,13 +216,18 @@ class _Compiler:
         """An operation that goes through what active units reach by a convolution, its maps in a scratch array."""
         taps = cpu_events.TAPS.replace("{inner}", inner.strip("\n")).strip("\n")
         text = template.replace("{active}", active).replace("{taps}", taps)
-        lines = [f"{name} = i64(geometry[{place}])" for place, name in enumerate(GEOMETRY)]
-        lines.append(f"rows = {weights}.reshape(({weights}.size // oc, oc))")
         number = np.int32 if self.circuit.fixed else np.float32
-        work = ((kind.output_shape[1] * kind.output_shape[2], kind.channels), number)
-        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), Argument("maps", np.dtype(number), 2))
+        shape = (kind.output_shape[1] * kind.output_shape[2], kind.channels)
+        text = f"rows = {weights}.reshape(({weights}.size // oc, oc))\n" + text.strip("\n")
+        return self._placed(text, named, {"maps": (shape, number)}, names)
+
+    def _placed(self, text: str, named: Mapping[str, str], work: cpu_maps.Work, names: Mapping[str, object] = _NO_NAMES) -> _Compiled:
+        """An operation on maps, by the geometry of a convolution. work: further scratch arrays."""
+        lines = [f"{name} = i64(geometry[{place}])" for place, name in enumerate(GEOMETRY)]
+        scratch = (Argument(name, np.dtype(dtype), len(shape)) for name, (shape, dtype) in work.items())
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch)
         address = _address(arguments, _indented("\n".join(lines) + "\n" + text.strip("\n")), names)
-        return _Compiled(address, arguments, tuple((buffer, False) for buffer in named.values()), work=(work,))
+        return _Compiled(address, arguments, tuple((buffer, False) for buffer in named.values()), work=tuple(work.values()))
 
     def pool(self, o: Pool) -> list[_Compiled]:
         """See Pool."""
@@ -309,6 +320,11 @@ class _Compiler:
         """See AccumulateProducts."""
         change = self.circuit.buffers[o.change]
         named = {"change": o.change, "third": o.third_factor, **(self._lists(o.events) if o.events else {"trace": o.trace})}
+        if cpu_maps.takes(o.kind):
+            number = np.int32 if self.circuit.fixed else np.float32
+            work = cpu_maps.work(o.kind, cpu_maps.narrowest(self.circuit.buffers[o.third_factor].format), number)
+            made = self._placed(cpu_maps.learn(bool(o.events), change.format), {**named, "geometry": o.geometry}, work)
+            return [replace(made, switch=o.switch, last_steps=o.last_steps)]
         active = cpu_events.ACTIVE_EVENTS if o.events else cpu_events.ACTIVE_TRACE
         inner = cpu_events.INNER_PRODUCTS.format(value="" if o.events else "x1 * ", **_seen(o.kind))
         clip = cpu_events.CLIP.format(high=change.format.high) if change.format else ""

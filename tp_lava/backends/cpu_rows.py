@@ -1,0 +1,120 @@
+"""Sums of rows for Numba: what convolutions that deliver and learn spend their time on, with its sums held in registers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from tp_lava.backends.cpu_calls import inlined
+
+_MOST = 255  # rows of 8 bits whose sum fits 16
+_BYTES, _REGISTERS = 64, (6, 2, 1)  # of a vector; sums side by side, as many as fit what is left of a row
+_INT, _WIDE = ir.IntType(16), ir.IntType(64)
+
+
+def _rows(scaled: bool) -> Callable:
+    @intrinsic
+    def add(typing, target, at, length, source, shift, places, factors, first, end):
+        number = types.int64
+
+        def code(context, builder, signature, values):
+            arrays = [context.make_array(signature.args[k])(context, builder, values[k]).data for k in (0, 3, 5, 6)]
+            _Emitter(builder, arrays, values, scaled).emit()
+            return context.get_dummy_value()
+
+        return types.void(target, number, number, source, number, places, factors, number, number), code
+
+    return add
+
+
+class _Emitter:
+    """Emits the loops of one sum of rows."""
+
+    def __init__(self, builder: Any, arrays: Any, values: Any, scaled: bool) -> None:
+        self.b, self.scaled = builder, scaled
+        self.target, self.source, self.places, self.factors = arrays
+        _, self.at, self.length, _, self.shift, _, _, self.first, self.end = values
+        self.wide, self.narrow = self.target.type.pointee, self.source.type.pointee
+        self.real = isinstance(self.wide, ir.FloatType)
+        self.held = _INT if self.narrow == ir.IntType(8) and not scaled else self.wide
+
+    def emit(self) -> None:
+        """All of a row, from wide to narrow pieces."""
+        lanes = _BYTES * 8 // (32 if self.held == self.wide else 16)
+        begin = ir.Constant(_WIDE, 0)
+        for width, registers in (*((lanes, n) for n in _REGISTERS), (4, 1), (1, 1)):
+            step = ir.Constant(_WIDE, width * registers)
+            stop = self.b.add(begin, self.b.mul(self.b.sdiv(self.b.sub(self.length, begin), step), step))
+            with cgutils.for_range_slice(self.b, begin, stop, step) as (j, _):
+                self._piece(j, width, registers)
+            begin = stop
+
+    def _piece(self, j: Any, lanes: int, registers: int) -> None:
+        sums = [cgutils.alloca_once(self.b, self._vector(self.held, lanes)) for _ in range(registers)]
+        offsets = [self.b.add(j, ir.Constant(_WIDE, lanes * k)) for k in range(registers)]
+        for held in sums:
+            self.b.store(ir.Constant(self._vector(self.held, lanes), None), held)
+        one = ir.Constant(_WIDE, 1)
+        with cgutils.for_range_slice(self.b, self.first, self.end, one) as (q, _):
+            place = self.b.add(self.b.sext(self.b.load(self.b.gep(self.places, [q])), _WIDE), self.shift)
+            factor = self._spread(self.b.load(self.b.gep(self.factors, [q])), lanes) if self.scaled else None
+            for held, offset in zip(sums, offsets, strict=True):
+                row = self._widened(self._load(self.source, self.b.add(place, offset), lanes), self.held, lanes)
+                self.b.store(self._added(self.b.load(held), row, factor), held)
+        for held, offset in zip(sums, offsets, strict=True):
+            pointer = self._pointer(self.target, self.b.add(self.at, offset), lanes)
+            sum_ = self._widened(self.b.load(held), self.wide, lanes)
+            self.b.store(self._added(self.b.load(pointer, align=4), sum_, None), pointer, align=4)
+
+    @staticmethod
+    def _vector(number: Any, lanes: int) -> Any:
+        return ir.VectorType(number, lanes) if lanes > 1 else number
+
+    def _pointer(self, array: Any, place: Any, lanes: int) -> Any:
+        number = array.type.pointee
+        return self.b.bitcast(self.b.gep(array, [place]), self._vector(number, lanes).as_pointer())
+
+    def _load(self, array: Any, place: Any, lanes: int) -> Any:
+        number = array.type.pointee
+        align = 4 if isinstance(number, ir.FloatType) else number.width // 8
+        return self.b.load(self._pointer(array, place, lanes), align=align)
+
+    def _widened(self, value: Any, number: Any, lanes: int) -> Any:
+        type_ = self._vector(number, lanes)
+        return value if value.type == type_ else self.b.sext(value, type_)
+
+    def _spread(self, value: Any, lanes: int) -> Any:
+        if lanes == 1:
+            return value
+        type_ = ir.VectorType(value.type, lanes)
+        one = self.b.insert_element(ir.Constant(type_, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
+        return self.b.shuffle_vector(one, ir.Constant(type_, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), lanes), None))
+
+    def _added(self, sum_: Any, row: Any, factor: Any) -> Any:
+        if self.real:
+            flags = ("contract",)
+            return self.b.fadd(sum_, row if factor is None else self.b.fmul(factor, row, flags=flags), flags=flags)
+        return self.b.add(sum_, row if factor is None else self.b.mul(factor, row))
+
+
+_plain, _scaled = _rows(scaled=False), _rows(scaled=True)
+
+
+@inlined
+def add_rows(target, at, length, source, shift, places, first, end):
+    """target[at + j] += sum of source[places[q] + shift + j], q = first..end-1, j = 0..length-1; all arrays flat."""
+    while first < end:
+        last = min(first + _MOST, end)
+        _plain(target, at, length, source, shift, places, places, first, last)
+        first = last
+
+
+@inlined
+def add_scaled_rows(target, at, length, source, shift, places, factors, first, end):
+    """The same, each row times factors[q]."""
+    _scaled(target, at, length, source, shift, places, factors, first, end)
