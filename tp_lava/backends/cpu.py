@@ -15,7 +15,7 @@ from numba import types
 from tp_lava.backends import cpu_calls, cpu_events, cpu_maps
 from tp_lava.backends.cpu_calls import Argument, inlined
 from tp_lava.backends.cpu_functions import exp2
-from tp_lava.backends.cpu_rows import add_rows, add_scaled_rows
+from tp_lava.backends.cpu_rows import add_rows, add_scaled_rows, transpose
 from tp_lava.backends.cpu_source import program_body, program_source, table_names, table_source
 from tp_lava.backends.protocol import Memory, operation_entry
 from tp_lava.backends.scalar import scratch_of
@@ -62,6 +62,7 @@ _SCOPE = {
     "exp2": exp2,
     "add_rows": add_rows,
     "add_scaled_rows": add_scaled_rows,
+    "transpose": transpose,
     **cpu_calls.SCOPE,
 }
 _INPUT = events_of(INPUT)

@@ -16,7 +16,7 @@ _PLACES = """
 left, top = max(0, kx - 1 - px), max(0, (ky - 1) * dy - py)
 wide, tall, n, pixels = ow + 2 * left, oh + 2 * top, kx * oc, h * w
 below = dy * wide * oc
-seen = maps.reshape((tall * wide, oc))
+origin = (top * wide + ow - 1 + left) * oc  # of position (0, 0) in maps
 for y in range(h):
     for x in range(w):
         place_of[y * w + x] = ((y + py + top) * wide + ow - 1 + left - px - x) * oc
@@ -31,6 +31,9 @@ _DELIVER = (
     + f"""
 flat = weights.ravel()
 for r in range(into.shape[0]):
+    if count[r] == 0:
+        into[r, :] = 0
+        continue
     maps[...] = 0
     ends[...] = 0
     channel, start = 0, 0
@@ -50,11 +53,9 @@ for r in range(into.shape[0]):
             for a in range(ky):
                 {{add}}
         first = end
-    maps_out = into[r].reshape((oc, oh * ow))
     for y in range(oh):
-        for o in range(oc):
-            for x in range(ow):
-                maps_out[o, y * ow + x] = seen[(y + top) * wide + ow - 1 + left - x, o]
+        for o in range(0, oc, 8):
+            transpose(into[r], o * oh * ow + y * ow, oh * ow, maps, origin + y * wide * oc + o, -oc, ow, min(8, oc - o))
 """
 )
 _LEARN = (
@@ -73,11 +74,8 @@ for r in range(third.shape[0]):
         touched[channel] = 1
         if not filled:
             filled = True
-            signals = third[r].reshape((oc, oh * ow))
             for y in range(oh):
-                for o in range(oc):
-                    for x in range(ow):
-                        seen[(y + top) * wide + ow - 1 + left - x, o] = signals[o, y * ow + x]
+                transpose(maps, origin + y * wide * oc, -oc, third[r], y * ow, oh * ow, oc, ow)
         for a in range(ky):
             {add}
 """

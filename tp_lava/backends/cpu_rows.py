@@ -1,4 +1,4 @@
-"""Sums of rows for Numba: what convolutions that deliver and learn spend their time on, with its sums held in registers."""
+"""Sums of rows and transposition for Numba, in vectors: what convolutions that deliver and learn spend their time on."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tp_lava.backends.cpu_calls import inlined
 
 _MOST = 255  # rows of 8 bits whose sum fits 16
 _BYTES, _REGISTERS = 64, (6, 2, 1)  # of a vector; sums side by side, as many as fit what is left of a row
+_SIDE = 8  # of the squares that are transposed
 _INT, _WIDE = ir.IntType(16), ir.IntType(64)
 
 
@@ -24,7 +25,7 @@ def _rows(scaled: bool) -> Callable:
 
         def code(context, builder, signature, values):
             arrays = [context.make_array(signature.args[k])(context, builder, values[k]).data for k in (0, 3, 5, 6)]
-            _Emitter(builder, arrays, values, scaled).emit()
+            _Sums(builder, arrays, values, scaled).emit()
             return context.get_dummy_value()
 
         return types.void(target, number, number, source, number, places, factors, number, number), code
@@ -32,11 +33,38 @@ def _rows(scaled: bool) -> Callable:
     return add
 
 
-class _Emitter:
+class _Vectors:
+    """Emits loads and stores of vectors."""
+
+    def __init__(self, builder: Any) -> None:
+        self.b = builder
+
+    @staticmethod
+    def _vector(number: Any, lanes: int) -> Any:
+        return ir.VectorType(number, lanes) if lanes > 1 else number
+
+    def _pointer(self, array: Any, place: Any, lanes: int) -> Any:
+        number = array.type.pointee
+        return self.b.bitcast(self.b.gep(array, [place]), self._vector(number, lanes).as_pointer())
+
+    def _load(self, array: Any, place: Any, lanes: int) -> Any:
+        return self.b.load(self._pointer(array, place, lanes), align=_size(array))
+
+    def _store(self, value: Any, array: Any, place: Any, lanes: int) -> None:
+        self.b.store(value, self._pointer(array, place, lanes), align=_size(array))
+
+
+def _size(array: Any) -> int:
+    number = array.type.pointee
+    return 4 if isinstance(number, ir.FloatType) else number.width // 8
+
+
+class _Sums(_Vectors):
     """Emits the loops of one sum of rows."""
 
     def __init__(self, builder: Any, arrays: Any, values: Any, scaled: bool) -> None:
-        self.b, self.scaled = builder, scaled
+        super().__init__(builder)
+        self.scaled = scaled
         self.target, self.source, self.places, self.factors = arrays
         _, self.at, self.length, _, self.shift, _, _, self.first, self.end = values
         self.wide, self.narrow = self.target.type.pointee, self.source.type.pointee
@@ -67,22 +95,9 @@ class _Emitter:
                 row = self._widened(self._load(self.source, self.b.add(place, offset), lanes), self.held, lanes)
                 self.b.store(self._added(self.b.load(held), row, factor), held)
         for held, offset in zip(sums, offsets, strict=True):
-            pointer = self._pointer(self.target, self.b.add(self.at, offset), lanes)
+            place = self.b.add(self.at, offset)
             sum_ = self._widened(self.b.load(held), self.wide, lanes)
-            self.b.store(self._added(self.b.load(pointer, align=4), sum_, None), pointer, align=4)
-
-    @staticmethod
-    def _vector(number: Any, lanes: int) -> Any:
-        return ir.VectorType(number, lanes) if lanes > 1 else number
-
-    def _pointer(self, array: Any, place: Any, lanes: int) -> Any:
-        number = array.type.pointee
-        return self.b.bitcast(self.b.gep(array, [place]), self._vector(number, lanes).as_pointer())
-
-    def _load(self, array: Any, place: Any, lanes: int) -> Any:
-        number = array.type.pointee
-        align = 4 if isinstance(number, ir.FloatType) else number.width // 8
-        return self.b.load(self._pointer(array, place, lanes), align=align)
+            self._store(self._added(self._load(self.target, place, lanes), sum_, None), self.target, place, lanes)
 
     def _widened(self, value: Any, number: Any, lanes: int) -> Any:
         type_ = self._vector(number, lanes)
@@ -100,6 +115,53 @@ class _Emitter:
             flags = ("contract",)
             return self.b.fadd(sum_, row if factor is None else self.b.fmul(factor, row, flags=flags), flags=flags)
         return self.b.add(sum_, row if factor is None else self.b.mul(factor, row))
+
+
+class _Square(_Vectors):
+    """Emits the transposition of a square: log2 steps that each interleave the first half of the rows with the second."""
+
+    def emit(self, target: Any, at: Any, step: Any, source: Any, start: Any, stride: Any) -> None:
+        number = target.type.pointee
+        rows = [self._load(source, self._at(start, stride, k), _SIDE) for k in range(_SIDE)]
+        if rows[0].type.element != number:
+            rows = [self.b.trunc(row, ir.VectorType(number, _SIDE)) for row in rows]
+        half = _SIDE // 2
+        low = [k // 2 + _SIDE * (k % 2) for k in range(_SIDE)]
+        for _ in range(_SIDE.bit_length() - 1):
+            pairs = [(rows[k], rows[k + half]) for k in range(half)]
+            rows = [self._mixed(*pair, [place + by for place in low]) for pair in pairs for by in (0, half)]
+        for k, row in enumerate(rows):
+            self._store(row, target, self._at(at, step, k), _SIDE)
+
+    def _at(self, first: Any, step: Any, k: int) -> Any:
+        return self.b.add(first, self.b.mul(step, ir.Constant(_WIDE, k)))
+
+    def _mixed(self, a: Any, b: Any, places: list[int]) -> Any:
+        return self.b.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), _SIDE), places))
+
+
+@intrinsic
+def _square(typing, target, at, step, source, start, stride):
+    number = types.int64
+
+    def code(context, builder, signature, values):
+        arrays = [context.make_array(signature.args[k])(context, builder, values[k]).data for k in (0, 3)]
+        _Square(builder).emit(arrays[0], *values[1:3], arrays[1], *values[4:])
+        return context.get_dummy_value()
+
+    return types.void(target, number, number, source, number, number), code
+
+
+@inlined
+def transpose(target, at, step, source, start, stride, rows, columns):
+    """target[at + step * j + i] = source[start + stride * i + j], i = 0..rows-1, j = 0..columns-1; arrays flat, integers may become shorter."""
+    squares = columns - columns % _SIDE
+    for i in range(0, rows - rows % _SIDE, _SIDE):
+        for j in range(0, squares, _SIDE):
+            _square(target, at + step * j + i, step, source, start + stride * i + j, stride)
+    for i in range(rows):
+        for j in range(squares if i < rows - rows % _SIDE else 0, columns):
+            target[at + step * j + i] = source[start + stride * i + j]
 
 
 _plain, _scaled = _rows(scaled=False), _rows(scaled=True)
