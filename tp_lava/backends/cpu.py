@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numba import types
 
-from tp_lava.backends import cpu_calls, cpu_events, cpu_maps
+from tp_lava.backends import cpu_calls, cpu_events, cpu_maps, cpu_pools
 from tp_lava.backends.cpu_calls import Argument, inlined
 from tp_lava.backends.cpu_functions import exp2
 from tp_lava.backends.cpu_rows import add_rows, add_scaled_rows, transpose
@@ -39,7 +39,6 @@ from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Program
 from tp_lava.graph.connections import GEOMETRY, Convolution
 from tp_lava.graph.names import INPUT
-from tp_lava.graph.pooling import Pool2d
 from tp_lava.numbers import draw, mix
 
 _REASSOCIATE = {"reassoc", "nsz"}  # lets LLVM vectorise float sums; results stay the same on one machine
@@ -55,6 +54,7 @@ _SCOPE = {
     "i32": np.int32,
     "i64": np.int64,
     "u32": np.uint32,
+    "u64": np.uint64,
     "f32": np.float32,
     "mix": inlined(mix),
     "draw": inlined(draw),
@@ -232,24 +232,12 @@ class _Compiler:
 
     def pool(self, o: Pool) -> list[_Compiled]:
         """See Pool."""
-        gather = "max(found, maps[channel * h + y, x])" if o.pooling.mode == "max" else "found + maps[channel * h + y, x]"
-        number = "i32" if self.circuit.fixed else "f32"
-        filled = {"nothing": f"{number}(0)", "gather": f"{number}({gather})", "scaled": self._scaled(o), **_window(o.pooling)}
-        return [self._template(cpu_events.POOL.format(**filled), {"source": o.source, "into": o.into, **_tables_of(o)})]
+        return [self._template(cpu_pools.pool(o, self.circuit.fixed), {"source": o.source, "into": o.into, **_tables_of(o)})]
 
     def unpool(self, o: Unpool) -> list[_Compiled]:
         """See Unpool."""
-        first, named = o.pooling.mode == "max", {"signal": o.signal, "into": o.into, **_tables_of(o)}
-        named |= {"source": o.source} if first else {}
-        least = "i32(-1)" if self.circuit.fixed else "f32(-1)"
-        hand = (cpu_events.HAND_FIRST if first else cpu_events.HAND_ALL).format(least=least, **_window(o.pooling))
-        source = "pooled = source[r].reshape((c * h, w))" if first else "pass"
-        return [self._template(cpu_events.UNPOOL.format(hand=hand, source=source, scaled=self._scaled(o)), named)]
-
-    def _scaled(self, o: Pool | Unpool) -> str:
-        if not o.share:
-            return "found"
-        return cpu_events.SCALED[self.circuit.fixed].format("found", "share[oy * ow + ox]", 1 << o.shift >> 1, o.shift)
+        named = {"signal": o.signal, "into": o.into, **_tables_of(o)} | ({"source": o.source} if o.pooling.mode == "max" else {})
+        return [self._template(cpu_pools.unpool(o, self.circuit.fixed), named)]
 
     def list_events(self, o: ListEvents) -> list[_Compiled]:
         """See ListEvents."""
@@ -352,13 +340,6 @@ class _Compiler:
 
 def _tables_of(o: Pool | Unpool) -> dict[str, str]:
     return {"windows": o.windows} | ({"share": o.share} if o.share else {})
-
-
-def _window(pooling: Pool2d) -> dict[str, str]:
-    """The ranges of a window."""
-    if pooling.size is None and pooling.kernel == pooling.stride and pooling.padding == (0, 0):
-        return {axis: text.format(*pooling.kernel) for axis, text in cpu_events.SIDE_BY_SIDE.items()}
-    return cpu_events.FROM_TABLE
 
 
 def _seen(kind: Convolution) -> dict[str, str]:
