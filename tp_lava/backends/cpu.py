@@ -15,7 +15,7 @@ from numba import types
 from tp_lava.backends import cpu_calls, cpu_events, cpu_maps, cpu_pools
 from tp_lava.backends.cpu_calls import Argument, inlined
 from tp_lava.backends.cpu_functions import exp2
-from tp_lava.backends.cpu_rows import add_rows, add_scaled_rows, transpose
+from tp_lava.backends.cpu_rows import add_parts, add_rows, add_scaled_parts, add_scaled_rows, transpose
 from tp_lava.backends.cpu_source import program_body, program_source, table_names, table_source
 from tp_lava.backends.protocol import Memory, operation_entry
 from tp_lava.backends.scalar import scratch_of
@@ -60,7 +60,9 @@ _SCOPE = {
     "draw": inlined(draw),
     "select": _select,
     "exp2": exp2,
+    "add_parts": add_parts,
     "add_rows": add_rows,
+    "add_scaled_parts": add_scaled_parts,
     "add_scaled_rows": add_scaled_rows,
     "transpose": transpose,
     **cpu_calls.SCOPE,
@@ -114,7 +116,7 @@ class _Compiled:
         sizes = {axis: size for axes, array in zip(self.axes, found, strict=False) for axis, size in zip(axes, array.shape, strict=False)}
         scratch = scratch_of(self.program) if self.program else ()
         made = [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in scratch]
-        return found + made + [np.zeros(shape, dtype) for shape, dtype in self.work]
+        return found + made + [cpu_calls.aligned(shape, dtype) for shape, dtype in self.work]
 
 
 def _address(
@@ -197,7 +199,7 @@ class _Compiler:
             made = self._template(cpu_events.DELIVER_VALUES if o.values else cpu_events.DELIVER, named)
         elif cpu_maps.takes(o.kind):
             number = np.int32 if self.circuit.fixed else np.float32
-            made = self._placed(cpu_maps.deliver(bool(o.values)), {**named, "geometry": o.geometry}, cpu_maps.work(o.kind, number, number))
+            made = self._placed(cpu_maps.deliver(o.kind, bool(o.values), self.circuit.fixed), {**named, "geometry": o.geometry}, cpu_maps.work(o.kind, number, number, self.circuit.buffers[o.weights].dtype))
         else:
             inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
             geometry = {**named, "geometry": o.geometry}
@@ -312,7 +314,7 @@ class _Compiler:
         if cpu_maps.takes(o.kind):
             number = np.int32 if self.circuit.fixed else np.float32
             work = cpu_maps.work(o.kind, cpu_maps.narrowest(self.circuit.buffers[o.third_factor].format), number)
-            made = self._placed(cpu_maps.learn(bool(o.events), change.format), {**named, "geometry": o.geometry}, work)
+            made = self._placed(cpu_maps.learn(o.kind, bool(o.events), change.format), {**named, "geometry": o.geometry}, work)
             return [replace(made, switch=o.switch, last_steps=o.last_steps)]
         active = cpu_events.ACTIVE_EVENTS if o.events else cpu_events.ACTIVE_TRACE
         inner = cpu_events.INNER_PRODUCTS.format(value="" if o.events else "x1 * ", **_seen(o.kind))

@@ -12,88 +12,98 @@ import numpy as np
 from tp_lava.graph.connections import Convolution
 from tp_lava.numbers import Format
 
+import os
+_BLOCK_REAL, _BLOCK_FIXED = int(os.environ.get("BR", 32)), int(os.environ.get("BF", 0))
+_MOST_REAL, _MOST_FIXED = 6144, 1 << 30  # numbers in a strip
 _PLACES = """
 left, top = max(0, kx - 1 - px), max(0, (ky - 1) * dy - py)
-wide, tall, n, pixels = ow + 2 * left, oh + 2 * top, kx * oc, h * w
-below = dy * wide * oc
-origin = (top * wide + ow - 1 + left) * oc  # of position (0, 0) in maps
+wide, tall, pixels, row = ow + 2 * left, oh + 2 * top, h * w, ky * kx * oc
+size = {size}  # channels of a block of maps
+n, below, area = kx * size, dy * wide * size, tall * wide * size
+origin = (top * wide + ow - 1 + left) * size  # of position (0, 0) in a block
 for y in range(h):
     for x in range(w):
-        place_of[y * w + x] = ((y + py + top) * wide + ow - 1 + left - px - x) * oc
+        place_of[y * w + x] = ((y + py + top) * wide + ow - 1 + left - px - x) * size
 """
-_EACH_UNIT = """for q in range(count[r]):
-        i = i64(active[r, q])
+# Count how many units each list has, then put each into its own; list k is places[ends[k]:ends[k + 1]].
+_SORT = """ends[...] = 0
+    channel, start = 0, 0
+    for q in range(count[r]):
+        {unit}
+        ends[{key} + 2] += 1
+    for k in range(ends.shape[0] - 1):
+        ends[k + 1] += ends[k]
+    for q in range(count[r]):
+        {unit}
+        at = ends[{key} + 1]
+        ends[{key} + 1] += 1
+        {put}"""
+_UNIT = """i = i64(active[r, q])
         if i < start or i >= start + pixels:
             channel = i // pixels
             start = channel * pixels"""
-_DELIVER = (
-    _PLACES
-    + f"""
+_DELIVER = """
 flat = weights.ravel()
 for r in range(into.shape[0]):
     if count[r] == 0:
         into[r, :] = 0
         continue
+    {sort}
     maps[...] = 0
-    ends[...] = 0
-    channel, start = 0, 0
-    {_EACH_UNIT}
-        ends[i - start + 1] += 1
-    for p in range(pixels):
-        ends[p + 1] += ends[p]
-    {_EACH_UNIT}
-        q_sorted = ends[i - start]
-        ends[i - start] += 1
-        places[q_sorted] = channel * ky * n
-        {{value}}
-    first = 0
-    for p in range(pixels):
-        end = i64(ends[p])
-        if first < end:
-            for a in range(ky):
-                {{add}}
-        first = end
-    for y in range(oh):
-        for o in range(0, oc, 8):
-            transpose(into[r], o * oh * ow + y * ow, oh * ow, maps, origin + y * wide * oc + o, -oc, ow, min(8, oc - o))
-"""
-)
-_LEARN = (
-    _PLACES
-    + """
-flat = change.ravel()
-for r in range(third.shape[0]):
-    filled = False
-    {begin}
-    for channel in range(c):
-        start = channel * pixels
-        found = 0
-        {list}
-        if found == 0:
-            continue
-        touched[channel] = 1
-        if not filled:
-            filled = True
-            for y in range(oh):
-                transpose(maps, origin + y * wide * oc, -oc, third[r], y * ow, oh * ow, oc, ow)
+    for k in range(oc // size):
         for a in range(ky):
-            {add}
+            for channel in range(c):  # what is strewn about fits a cache badly
+                if touched[channel] != 0:
+                    for b in range(kx):
+                        here, there = channel * n + b * size, channel * row + (a * kx + b) * oc + k * size
+                        for o in range(size):
+                            held[u64(here + o)] = flat[u64(there + o)]
+            for p in range(pixels):
+                first, end = i64(ends[p]), i64(ends[p + 1])
+                if first < end:
+                    {add}
+    touched[...] = 0
+    for k in range(oc // size):
+        for y in range(oh):
+            for o in range(0, size, 8):
+                part = (k * size + o) * oh * ow + y * ow
+                transpose(into[r], part, oh * ow, maps, k * area + origin + y * wide * size + o, -size, ow, min(8, size - o))
 """
-)
-_LIST_EVENTS = """while q < count[r] and active[r, q] < start + pixels:
-            places[found] = place_of[active[r, q] - start]
-            found += 1
-            q += 1"""
-_LIST_TRACE = """for p in range(pixels):
-            x1 = trace[r, start + p]
-            places[found] = place_of[p]
-            factors[found] = x1
-            found += 1 if x1 != 0 else 0"""
+_LEARN = """
+flat = change.ravel()
+rows = max(1, min(h, {most} // (wide * size)))  # of pixels, in a strip that stays in the nearest cache
+strips = (h + rows - 1) // rows
+for r in range(third.shape[0]):
+    {sort}
+    if ends[strips * c] == 0:
+        continue
+    for k in range(oc // size):
+        for y in range(oh):
+            transpose(maps, k * area + origin + y * wide * size, -size, third[r, k * size * oh * ow :], y * ow, oh * ow, size, ow)
+    for k in range(oc // size):
+        for strip in range(strips):
+            for a in range(ky):
+                for channel in range(c):
+                    first, end = i64(ends[strip * c + channel]), i64(ends[strip * c + channel + 1])
+                    if first < end:
+                        touched[channel] = 1
+                        {add}
+"""
+_LIST_TRACE = """found = 0
+    for strip in range(strips):
+        for channel in range(c):
+            start = channel * pixels
+            for p in range(strip * rows * w, min((strip + 1) * rows, h) * w):
+                x1 = trace[r, start + p]
+                places[found] = place_of[p]
+                factors[found] = x1
+                found += 1 if x1 != 0 else 0
+            ends[strip * c + channel + 1] = found"""
 _CLIP = """
 for channel in range(c):
     if touched[channel] != 0:
         touched[channel] = 0
-        sums = flat[channel * ky * n : (channel + 1) * ky * n]
+        sums = flat[channel * row : (channel + 1) * row]
         for k in range(sums.shape[0]):
             sums[k] = min(max(sums[k], i32(-{high})), i32({high}))
 """
@@ -105,30 +115,40 @@ def takes(kind: Convolution) -> bool:
     return kind.shared and kind.stride == (1, 1) and kind.groups == 1 and kind.dilation[1] == 1
 
 
-def deliver(values: bool) -> str:
+def deliver(kind: Convolution, values: bool, fixed: bool) -> str:
     """Source that delivers spikes, or values."""
-    add = (
-        "add_scaled_rows(maps, {0}, n, flat, {1}, places, factors, first, end)"
-        if values
-        else "add_rows(maps, {0}, n, flat, {1}, places, first, end)"
-    )
-    value = "factors[q_sorted] = values[r, i]" if values else "pass"
-    return _DELIVER.format(add=add.format("place_of[p] - a * below", "a * n"), value=value)
+    size = _block(kind, fixed)
+    put = "places[at], touched[channel] = channel * n, 1" + ("; factors[at] = values[r, i]" if values else "")
+    sort = _SORT.format(unit=_UNIT, key="i - start", put=put)
+    add = _add(values, "maps", "k * area + place_of[p] - a * below", "held", "0")
+    return _PLACES.format(size=size) + _DELIVER.format(sort=sort, add=add)
 
 
-def learn(events: bool, format: Format | None) -> str:
+def learn(kind: Convolution, events: bool, format: Format | None) -> str:
     """Source that sums up changes by spikes, or by traces. format: of the sums, to which they are clipped."""
-    add = (
-        "add_rows(flat, {0}, n, maps, {1}, places, 0, found)"
-        if events
-        else "add_scaled_rows(flat, {0}, n, maps, {1}, places, factors, 0, found)"
-    )
-    add = add.format("(channel * ky + a) * n", "-a * below")
-    text = _LEARN.format(add=add, list=_LIST_EVENTS if events else _LIST_TRACE, begin="q = 0" if events else "pass")
-    return text + (_CLIP.format(high=format.high) if format else "")
+    size = _block(kind, format is not None)
+    sort = _SORT.format(unit=_UNIT, key="(i - start) // (rows * w) * c + channel", put="places[at] = place_of[i - start]")
+    apart = "size, oc" if size != "oc" else ""
+    add = _add(not events, "flat", "channel * row + a * kx * oc + k * size", "maps", "k * area - a * below", apart)
+    most = _MOST_REAL if format is None else _MOST_FIXED
+    text = _LEARN.format(sort=sort if events else _LIST_TRACE, add=add, most=most)
+    return _PLACES.format(size=size) + text + (_CLIP.format(high=format.high) if format else "")
 
 
-def work(kind: Convolution, maps: type, factors: type) -> Work:
+def _block(kind: Convolution, fixed: bool) -> str:
+    """Channels of a block of maps: all, or so few real numbers that strips of a block are cached."""
+    block = _BLOCK_FIXED if fixed else _BLOCK_REAL
+    return str(block) if block and kind.channels % block == 0 else "oc"
+
+
+def _add(scaled: bool, target: str, at: str, source: str, shift: str, apart: str = "") -> str:
+    """A sum of rows. apart: size of the parts that lie apart in the target, and how far."""
+    name = f"add_{'scaled_' if scaled else ''}{'parts' if apart else 'rows'}"
+    arguments = [target, at, "n", source, shift, "places", *(["factors"] if scaled else []), "first, end", *([apart] if apart else [])]
+    return f"{name}({', '.join(arguments)})"
+
+
+def work(kind: Convolution, maps: type, factors: type, weights: type | None = None) -> Work:
     """The scratch arrays of both."""
     (c, h, w), (oc, oh, ow) = kind.pooled_shape, kind.output_shape
     left = max(0, kind.kernel[1] - 1 - kind.padding[1])
@@ -138,9 +158,9 @@ def work(kind: Convolution, maps: type, factors: type) -> Work:
         "places": ((c * h * w,), np.int32),
         "place_of": ((h * w,), np.int32),
         "factors": ((c * h * w,), factors),
-        "ends": ((h * w + 1,), np.int32),
+        "ends": ((h * max(w, c) + 2,), np.int32),
         "touched": ((c,), np.int32),
-    }
+    } | ({"held": ((c * kind.kernel[1] * oc,), weights)} if weights else {})
 
 
 def narrowest(format: Format | None) -> type:

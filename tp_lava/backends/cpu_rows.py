@@ -18,17 +18,17 @@ _SIDE = 8  # of the squares that are transposed
 _INT, _WIDE = ir.IntType(16), ir.IntType(64)
 
 
-def _rows(scaled: bool) -> Callable:
+def _rows(scaled: bool, parts: bool) -> Callable:
     @intrinsic
-    def add(typing, target, at, length, source, shift, places, factors, first, end):
+    def add(typing, target, at, length, source, shift, places, factors, first, end, size, pitch):
         number = types.int64
 
         def code(context, builder, signature, values):
             arrays = [context.make_array(signature.args[k])(context, builder, values[k]).data for k in (0, 3, 5, 6)]
-            _Sums(builder, arrays, values, scaled).emit()
+            _Sums(builder, arrays, values, scaled, parts).emit()
             return context.get_dummy_value()
 
-        return types.void(target, number, number, source, number, places, factors, number, number), code
+        return types.void(target, number, number, source, number, places, factors, *[number] * 4), code
 
     return add
 
@@ -62,11 +62,11 @@ def _size(array: Any) -> int:
 class _Sums(_Vectors):
     """Emits the loops of one sum of rows."""
 
-    def __init__(self, builder: Any, arrays: Any, values: Any, scaled: bool) -> None:
+    def __init__(self, builder: Any, arrays: Any, values: Any, scaled: bool, parts: bool) -> None:
         super().__init__(builder)
-        self.scaled = scaled
+        self.scaled, self.parts = scaled, parts
         self.target, self.source, self.places, self.factors = arrays
-        _, self.at, self.length, _, self.shift, _, _, self.first, self.end = values
+        _, self.at, self.length, _, self.shift, _, _, self.first, self.end, self.size, self.pitch = values
         self.wide, self.narrow = self.target.type.pointee, self.source.type.pointee
         self.real = isinstance(self.wide, ir.FloatType)
         self.held = _INT if self.narrow == ir.IntType(8) and not scaled else self.wide
@@ -75,7 +75,8 @@ class _Sums(_Vectors):
         """All of a row, from wide to narrow pieces."""
         lanes = _BYTES * 8 // (32 if self.held == self.wide else 16)
         begin = ir.Constant(_WIDE, 0)
-        for width, registers in (*((lanes, n) for n in _REGISTERS), (4, 1), (1, 1)):
+        rest = () if self.parts else ((4, 1), (1, 1))
+        for width, registers in (*((lanes, n) for n in _REGISTERS), *rest):
             step = ir.Constant(_WIDE, width * registers)
             stop = self.b.add(begin, self.b.mul(self.b.sdiv(self.b.sub(self.length, begin), step), step))
             with cgutils.for_range_slice(self.b, begin, stop, step) as (j, _):
@@ -95,9 +96,14 @@ class _Sums(_Vectors):
                 row = self._widened(self._load(self.source, self.b.add(place, offset), lanes), self.held, lanes)
                 self.b.store(self._added(self.b.load(held), row, factor), held)
         for held, offset in zip(sums, offsets, strict=True):
-            place = self.b.add(self.at, offset)
+            place = self.b.add(self.at, self._apart(offset))
             sum_ = self._widened(self.b.load(held), self.wide, lanes)
             self._store(self._added(self._load(self.target, place, lanes), sum_, None), self.target, place, lanes)
+
+    def _apart(self, offset: Any) -> Any:
+        if not self.parts:
+            return offset
+        return self.b.add(self.b.mul(self.b.udiv(offset, self.size), self.pitch), self.b.urem(offset, self.size))
 
     def _widened(self, value: Any, number: Any, lanes: int) -> Any:
         type_ = self._vector(number, lanes)
@@ -164,7 +170,8 @@ def transpose(target, at, step, source, start, stride, rows, columns):
             target[at + step * j + i] = source[start + stride * i + j]
 
 
-_plain, _scaled = _rows(scaled=False), _rows(scaled=True)
+_plain, _scaled = _rows(scaled=False, parts=False), _rows(scaled=True, parts=False)
+_plain_parts, _scaled_parts = _rows(scaled=False, parts=True), _rows(scaled=True, parts=True)
 
 
 @inlined
@@ -172,11 +179,23 @@ def add_rows(target, at, length, source, shift, places, first, end):
     """target[at + j] += sum of source[places[q] + shift + j], q = first..end-1, j = 0..length-1; all arrays flat."""
     while first < end:
         last = min(first + _MOST, end)
-        _plain(target, at, length, source, shift, places, places, first, last)
+        _plain(target, at, length, source, shift, places, places, first, last, length, length)
         first = last
 
 
 @inlined
 def add_scaled_rows(target, at, length, source, shift, places, factors, first, end):
     """The same, each row times factors[q]."""
-    _scaled(target, at, length, source, shift, places, factors, first, end)
+    _scaled(target, at, length, source, shift, places, factors, first, end, length, length)
+
+
+@inlined
+def add_parts(target, at, length, source, shift, places, first, end, size, pitch):
+    """The same for rows of real numbers in parts of `size`, a multiple of 16, which begin every `pitch` numbers in target."""
+    _plain_parts(target, at, length, source, shift, places, places, first, end, size, pitch)
+
+
+@inlined
+def add_scaled_parts(target, at, length, source, shift, places, factors, first, end, size, pitch):
+    """The same, each row times factors[q]."""
+    _scaled_parts(target, at, length, source, shift, places, factors, first, end, size, pitch)
