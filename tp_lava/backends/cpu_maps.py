@@ -14,7 +14,7 @@ from tp_lava.numbers import Format
 
 import os
 _BLOCK_REAL, _BLOCK_FIXED = int(os.environ.get("BR", 32)), int(os.environ.get("BF", 0))
-_MOST_REAL, _MOST_FIXED = 6144, 1 << 30  # numbers in a strip
+_MOST_REAL, _MOST_FIXED = int(os.environ.get("MR", 6144)), 1 << 30  # numbers in a strip
 _PLACES = """
 left, top = max(0, kx - 1 - px), max(0, (ky - 1) * dy - py)
 wide, tall, pixels, row = ow + 2 * left, oh + 2 * top, h * w, ky * kx * oc
@@ -49,6 +49,10 @@ for r in range(into.shape[0]):
         into[r, :] = 0
         continue
     {sort}
+    occupied = 0
+    for p in range(pixels):
+        pixel[occupied] = p
+        occupied += 1 if ends[p] < ends[p + 1] else 0
     maps[...] = 0
     for k in range(oc // size):
         for a in range(ky):
@@ -58,14 +62,14 @@ for r in range(into.shape[0]):
                         here, there = channel * n + b * size, channel * row + (a * kx + b) * oc + k * size
                         for o in range(size):
                             held[u64(here + o)] = flat[u64(there + o)]
-            for p in range(pixels):
+            for q in range(occupied):
+                p = i64(pixel[q])
                 first, end = i64(ends[p]), i64(ends[p + 1])
-                if first < end:
-                    {add}
+                {add}
     touched[...] = 0
     for k in range(oc // size):
-        for y in range(oh):
-            for o in range(0, size, 8):
+        for o in range(0, size, 8):
+            for y in range(oh):
                 part = (k * size + o) * oh * ow + y * ow
                 transpose(into[r], part, oh * ow, maps, k * area + origin + y * wide * size + o, -size, ow, min(8, size - o))
 """
@@ -73,6 +77,9 @@ _LEARN = """
 flat = change.ravel()
 rows = max(1, min(h, {most} // (wide * size)))  # of pixels, in a strip that stays in the nearest cache
 strips = (h + rows - 1) // rows
+for y in range(h):
+    for x in range(w):
+        pixel[y * w + x] = y // rows * c  # list of a pixel in channel 0
 for r in range(third.shape[0]):
     {sort}
     if ends[strips * c] == 0:
@@ -127,7 +134,7 @@ def deliver(kind: Convolution, values: bool, fixed: bool) -> str:
 def learn(kind: Convolution, events: bool, format: Format | None) -> str:
     """Source that sums up changes by spikes, or by traces. format: of the sums, to which they are clipped."""
     size = _block(kind, format is not None)
-    sort = _SORT.format(unit=_UNIT, key="(i - start) // (rows * w) * c + channel", put="places[at] = place_of[i - start]")
+    sort = _SORT.format(unit=_UNIT, key="pixel[i - start] + channel", put="places[at] = place_of[i - start]")
     apart = "size, oc" if size != "oc" else ""
     add = _add(not events, "flat", "channel * row + a * kx * oc + k * size", "maps", "k * area - a * below", apart)
     most = _MOST_REAL if format is None else _MOST_FIXED
@@ -159,6 +166,7 @@ def work(kind: Convolution, maps: type, factors: type, weights: type | None = No
         "place_of": ((h * w,), np.int32),
         "factors": ((c * h * w,), factors),
         "ends": ((h * max(w, c) + 2,), np.int32),
+        "pixel": ((h * w,), np.int32),
         "touched": ((c,), np.int32),
     } | ({"held": ((c * kind.kernel[1] * oc,), weights)} if weights else {})
 

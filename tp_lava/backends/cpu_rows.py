@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 from tp_lava.backends.cpu_calls import inlined
 
 _MOST = 255  # rows of 8 bits whose sum fits 16
-_BYTES, _REGISTERS = 64, (6, 2, 1)  # of a vector; sums side by side, as many as fit what is left of a row
+_BYTES, _REGISTERS = 64, (6, 5, 4, 3, 2, 1)  # of a vector; sums side by side, as many as fit what is left of a row
 _SIDE = 8  # of the squares that are transposed
 _INT, _WIDE = ir.IntType(16), ir.IntType(64)
 
@@ -74,14 +74,24 @@ class _Sums(_Vectors):
     def emit(self) -> None:
         """All of a row, from wide to narrow pieces."""
         lanes = _BYTES * 8 // (32 if self.held == self.wide else 16)
-        begin = ir.Constant(_WIDE, 0)
-        rest = () if self.parts else ((4, 1), (1, 1))
+        done = cgutils.alloca_once_value(self.b, ir.Constant(_WIDE, 0))
+        rest = () if self.parts else ((lanes // 2, 1), (4, 1), (1, 1))
         for width, registers in (*((lanes, n) for n in _REGISTERS), *rest):
-            step = ir.Constant(_WIDE, width * registers)
-            stop = self.b.add(begin, self.b.mul(self.b.sdiv(self.b.sub(self.length, begin), step), step))
-            with cgutils.for_range_slice(self.b, begin, stop, step) as (j, _):
-                self._piece(j, width, registers)
-            begin = stop
+            self._pieces(done, width, registers)
+
+    def _pieces(self, done: Any, lanes: int, registers: int) -> None:
+        """While as much is left: no division, since most sums have few rows."""
+        head, body, end = (self.b.append_basic_block(f"piece_{name}") for name in ("head", "body", "end"))
+        self.b.branch(head)
+        self.b.position_at_end(head)
+        j = self.b.load(done)
+        next_ = self.b.add(j, ir.Constant(_WIDE, lanes * registers))
+        self.b.cbranch(self.b.icmp_signed("<=", next_, self.length), body, end)
+        self.b.position_at_end(body)
+        self._piece(j, lanes, registers)
+        self.b.store(next_, done)
+        self.b.branch(head)
+        self.b.position_at_end(end)
 
     def _piece(self, j: Any, lanes: int, registers: int) -> None:
         sums = [cgutils.alloca_once(self.b, self._vector(self.held, lanes)) for _ in range(registers)]
@@ -161,13 +171,16 @@ def _square(typing, target, at, step, source, start, stride):
 @inlined
 def transpose(target, at, step, source, start, stride, rows, columns):
     """target[at + step * j + i] = source[start + stride * i + j], i = 0..rows-1, j = 0..columns-1; arrays flat, integers may become shorter."""
-    squares = columns - columns % _SIDE
-    for i in range(0, rows - rows % _SIDE, _SIDE):
-        for j in range(0, squares, _SIDE):
+    if rows < _SIDE or columns < _SIDE:
+        for i in range(rows):
+            for j in range(columns):
+                target[at + step * j + i] = source[start + stride * i + j]
+        return
+    for i_next in range(0, rows, _SIDE):
+        i = min(i_next, rows - _SIDE)  # the last square overlaps the one before
+        for j_next in range(0, columns, _SIDE):
+            j = min(j_next, columns - _SIDE)
             _square(target, at + step * j + i, step, source, start + stride * i + j, stride)
-    for i in range(rows):
-        for j in range(squares if i < rows - rows % _SIDE else 0, columns):
-            target[at + step * j + i] = source[start + stride * i + j]
 
 
 _plain, _scaled = _rows(scaled=False, parts=False), _rows(scaled=True, parts=False)
