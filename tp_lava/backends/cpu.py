@@ -199,7 +199,11 @@ class _Compiler:
             made = self._template(cpu_events.DELIVER_VALUES if o.values else cpu_events.DELIVER, named)
         elif cpu_maps.takes(o.kind):
             number = np.int32 if self.circuit.fixed else np.float32
-            made = self._placed(cpu_maps.deliver(o.kind, bool(o.values), self.circuit.fixed), {**named, "geometry": o.geometry}, cpu_maps.work(o.kind, number, number, self.circuit.buffers[o.weights].dtype))
+            made = self._placed(
+                cpu_maps.deliver(bool(o.values)),
+                {**named, "geometry": o.geometry},
+                cpu_maps.work(o.kind, number, number, self.circuit.buffers[o.weights].dtype),
+            )
         else:
             inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
             geometry = {**named, "geometry": o.geometry}

@@ -7,14 +7,15 @@ b of all channels lie side by side in maps as they do in the kernel, and none fa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tp_lava.graph.connections import Convolution
 from tp_lava.numbers import Format
 
-import os
-_BLOCK_REAL, _BLOCK_FIXED = int(os.environ.get("BR", 32)), int(os.environ.get("BF", 0))
-_MOST_REAL, _MOST_FIXED = int(os.environ.get("MR", 6144)), 1 << 30  # numbers in a strip
+_BLOCK = 32  # channels of a block of maps of real numbers
+_STRIP = 6144  # real numbers in a strip of pixels of a block, so that it stays in the nearest cache
 _PLACES = """
 left, top = max(0, kx - 1 - px), max(0, (ky - 1) * dy - py)
 wide, tall, pixels, row = ow + 2 * left, oh + 2 * top, h * w, ky * kx * oc
@@ -54,28 +55,23 @@ for r in range(into.shape[0]):
         pixel[occupied] = p
         occupied += 1 if ends[p] < ends[p + 1] else 0
     maps[...] = 0
-    for k in range(oc // size):
-        for a in range(ky):
-            for channel in range(c):  # what is strewn about fits a cache badly
-                if touched[channel] != 0:
-                    for b in range(kx):
-                        here, there = channel * n + b * size, channel * row + (a * kx + b) * oc + k * size
-                        for o in range(size):
-                            held[u64(here + o)] = flat[u64(there + o)]
-            for q in range(occupied):
-                p = i64(pixel[q])
-                first, end = i64(ends[p]), i64(ends[p + 1])
-                {add}
+    for a in range(ky):
+        for channel in range(c):  # what lies close together, from a cache line's beginning on, stays in a cache
+            if touched[channel] != 0:
+                for o in range(n):
+                    held[u64(channel * n + o)] = flat[u64(channel * row + a * n + o)]
+        for q in range(occupied):
+            p = i64(pixel[q])
+            first, end = i64(ends[p]), i64(ends[p + 1])
+            {add}
     touched[...] = 0
-    for k in range(oc // size):
-        for o in range(0, size, 8):
-            for y in range(oh):
-                part = (k * size + o) * oh * ow + y * ow
-                transpose(into[r], part, oh * ow, maps, k * area + origin + y * wide * size + o, -size, ow, min(8, size - o))
+    for o in range(0, oc, 8):
+        for y in range(oh):
+            transpose(into[r], (o * oh + y) * ow, oh * ow, maps, origin + y * wide * oc + o, -oc, ow, min(8, oc - o))
 """
 _LEARN = """
 flat = change.ravel()
-rows = max(1, min(h, {most} // (wide * size)))  # of pixels, in a strip that stays in the nearest cache
+rows = {rows}  # of pixels, in a strip
 strips = (h + rows - 1) // rows
 for y in range(h):
     for x in range(w):
@@ -114,7 +110,7 @@ for channel in range(c):
         for k in range(sums.shape[0]):
             sums[k] = min(max(sums[k], i32(-{high})), i32({high}))
 """
-Work = dict[str, tuple[tuple[int, ...], type]]
+Work = Mapping[str, tuple[tuple[int, ...], type]]
 
 
 def takes(kind: Convolution) -> bool:
@@ -122,30 +118,23 @@ def takes(kind: Convolution) -> bool:
     return kind.shared and kind.stride == (1, 1) and kind.groups == 1 and kind.dilation[1] == 1
 
 
-def deliver(kind: Convolution, values: bool, fixed: bool) -> str:
+def deliver(values: bool) -> str:
     """Source that delivers spikes, or values."""
-    size = _block(kind, fixed)
     put = "places[at], touched[channel] = channel * n, 1" + ("; factors[at] = values[r, i]" if values else "")
     sort = _SORT.format(unit=_UNIT, key="i - start", put=put)
-    add = _add(values, "maps", "k * area + place_of[p] - a * below", "held", "0")
-    return _PLACES.format(size=size) + _DELIVER.format(sort=sort, add=add)
+    add = _add(values, "maps", "place_of[p] - a * below", "held", "0")
+    return _PLACES.format(size="oc") + _DELIVER.format(sort=sort, add=add)
 
 
 def learn(kind: Convolution, events: bool, format: Format | None) -> str:
     """Source that sums up changes by spikes, or by traces. format: of the sums, to which they are clipped."""
-    size = _block(kind, format is not None)
+    blocks = format is None and kind.channels % _BLOCK == 0
+    size, apart = (str(_BLOCK), "size, oc") if blocks else ("oc", "")
+    rows = f"max(1, min(h, {_STRIP} // (wide * size)))" if format is None else "h"
     sort = _SORT.format(unit=_UNIT, key="pixel[i - start] + channel", put="places[at] = place_of[i - start]")
-    apart = "size, oc" if size != "oc" else ""
     add = _add(not events, "flat", "channel * row + a * kx * oc + k * size", "maps", "k * area - a * below", apart)
-    most = _MOST_REAL if format is None else _MOST_FIXED
-    text = _LEARN.format(sort=sort if events else _LIST_TRACE, add=add, most=most)
+    text = _LEARN.format(sort=sort if events else _LIST_TRACE, add=add, rows=rows)
     return _PLACES.format(size=size) + text + (_CLIP.format(high=format.high) if format else "")
-
-
-def _block(kind: Convolution, fixed: bool) -> str:
-    """Channels of a block of maps: all, or so few real numbers that strips of a block are cached."""
-    block = _BLOCK_FIXED if fixed else _BLOCK_REAL
-    return str(block) if block and kind.channels % block == 0 else "oc"
 
 
 def _add(scaled: bool, target: str, at: str, source: str, shift: str, apart: str = "") -> str:
@@ -156,10 +145,11 @@ def _add(scaled: bool, target: str, at: str, source: str, shift: str, apart: str
 
 
 def work(kind: Convolution, maps: type, factors: type, weights: type | None = None) -> Work:
-    """The scratch arrays of both."""
+    """The scratch arrays of both, with types of maps, of factors and, to deliver, of weights."""
     (c, h, w), (oc, oh, ow) = kind.pooled_shape, kind.output_shape
     left = max(0, kind.kernel[1] - 1 - kind.padding[1])
     top = max(0, (kind.kernel[0] - 1) * kind.dilation[0] - kind.padding[0])
+    held = {"held": ((c * kind.kernel[1] * oc,), weights)} if weights else {}
     return {
         "maps": (((oh + 2 * top) * (ow + 2 * left) * oc,), maps),
         "places": ((c * h * w,), np.int32),
@@ -168,7 +158,8 @@ def work(kind: Convolution, maps: type, factors: type, weights: type | None = No
         "ends": ((h * max(w, c) + 2,), np.int32),
         "pixel": ((h * w,), np.int32),
         "touched": ((c,), np.int32),
-    } | ({"held": ((c * kind.kernel[1] * oc,), weights)} if weights else {})
+        **held,
+    }
 
 
 def narrowest(format: Format | None) -> type:

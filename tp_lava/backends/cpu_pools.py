@@ -56,7 +56,10 @@ _HAND_FIRST = f"""at_y, at_x, most = -1, -1, {{least}}
                             at_y, at_x, most = y, x, pooled[channel * h + y, x]
                 if at_y >= 0:
                     maps[channel * h + at_y, at_x] += handed"""
-_SCALED = {True: "i32((i64(found) * i64(share[u64(oy * ow + ox)]) + {0}) >> {1})", False: "found * share[u64(oy * ow + ox)]"}  # in fixed point, in real numbers
+_SCALED = {
+    True: "i32((i64(found) * i64(share[u64(oy * ow + ox)]) + {0}) >> {1})",
+    False: "found * share[u64(oy * ow + ox)]",
+}  # in fixed point, in real numbers
 _LINE = "\n                "  # in the loop over a row of windows
 
 

@@ -162,7 +162,7 @@ def _square(typing, target, at, step, source, start, stride):
 
     def code(context, builder, signature, values):
         arrays = [context.make_array(signature.args[k])(context, builder, values[k]).data for k in (0, 3)]
-        _Square(builder).emit(arrays[0], *values[1:3], arrays[1], *values[4:])
+        _Square(builder).emit(arrays[0], values[1], values[2], arrays[1], values[4], values[5])
         return context.get_dummy_value()
 
     return types.void(target, number, number, source, number, number), code
@@ -170,7 +170,7 @@ def _square(typing, target, at, step, source, start, stride):
 
 @inlined
 def transpose(target, at, step, source, start, stride, rows, columns):
-    """target[at + step * j + i] = source[start + stride * i + j], i = 0..rows-1, j = 0..columns-1; arrays flat, integers may become shorter."""
+    """target[at + step * j + i] = source[start + stride * i + j], i = 0..rows-1, j = 0..columns-1; flat arrays."""
     if rows < _SIDE or columns < _SIDE:
         for i in range(rows):
             for j in range(columns):
@@ -180,7 +180,7 @@ def transpose(target, at, step, source, start, stride, rows, columns):
         i = min(i_next, rows - _SIDE)  # the last square overlaps the one before
         for j_next in range(0, columns, _SIDE):
             j = min(j_next, columns - _SIDE)
-            _square(target, at + step * j + i, step, source, start + stride * i + j, stride)
+            _square(target, at + step * j + i, step, source, start + stride * i + j, stride)  # type: ignore[call-arg]
 
 
 _plain, _scaled = _rows(scaled=False, parts=False), _rows(scaled=True, parts=False)
