@@ -12,9 +12,10 @@ import numba
 import numpy as np
 from numba import types
 
-from tp_lava.backends import cpu_calls, cpu_events
+from tp_lava.backends import cpu_calls, cpu_events, cpu_maps, cpu_pools
 from tp_lava.backends.cpu_calls import Argument, inlined
 from tp_lava.backends.cpu_functions import exp2
+from tp_lava.backends.cpu_rows import add_parts, add_rows, add_scaled_parts, add_scaled_rows, transpose
 from tp_lava.backends.cpu_source import program_body, program_source, table_names, table_source
 from tp_lava.backends.protocol import Memory, operation_entry
 from tp_lava.backends.scalar import scratch_of
@@ -39,7 +40,6 @@ from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Program
 from tp_lava.graph.connections import GEOMETRY, Convolution
 from tp_lava.graph.names import INPUT
-from tp_lava.graph.pooling import Pool2d
 from tp_lava.numbers import draw, mix
 
 _REASSOCIATE = {"reassoc", "nsz"}  # lets LLVM vectorise float sums; results stay the same on one machine
@@ -55,11 +55,17 @@ _SCOPE = {
     "i32": np.int32,
     "i64": np.int64,
     "u32": np.uint32,
+    "u64": np.uint64,
     "f32": np.float32,
     "mix": inlined(mix),
     "draw": inlined(draw),
     "select": _select,
     "exp2": exp2,
+    "add_parts": add_parts,
+    "add_rows": add_rows,
+    "add_scaled_parts": add_scaled_parts,
+    "add_scaled_rows": add_scaled_rows,
+    "transpose": transpose,
     **cpu_calls.SCOPE,
 }
 _INPUT = events_of(INPUT)
@@ -111,7 +117,7 @@ class _Compiled:
         sizes = {axis: size for axes, array in zip(self.axes, found, strict=False) for axis, size in zip(axes, array.shape, strict=False)}
         scratch = scratch_of(self.program) if self.program else ()
         made = [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in scratch]
-        return found + made + [np.empty(shape, dtype) for shape, dtype in self.work]
+        return found + made + [cpu_calls.aligned(shape, dtype) for shape, dtype in self.work]
 
 
 def _address(
@@ -195,6 +201,13 @@ class _Compiler:
             made = self._template(text, {**named, "offsets": o.offsets, "targets": o.targets})
         elif o.kind is None:
             made = self._template(cpu_events.DELIVER_VALUES if o.values else cpu_events.DELIVER, named)
+        elif cpu_maps.takes(o.kind):
+            number = np.int32 if self.circuit.fixed else np.float32
+            made = self._placed(
+                cpu_maps.deliver(bool(o.values)),
+                {**named, "geometry": o.geometry},
+                cpu_maps.work(o.kind, number, number, self.circuit.buffers[o.weights].dtype),
+            )
         else:
             inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
             geometry = {**named, "geometry": o.geometry}
@@ -214,34 +227,27 @@ class _Compiler:
         """An operation that goes through what active units reach by a convolution, its maps in a scratch array."""
         taps = cpu_events.TAPS.replace("{inner}", inner.strip("\n")).strip("\n")
         text = template.replace("{active}", active).replace("{taps}", taps)
-        lines = [f"{name} = i64(geometry[{place}])" for place, name in enumerate(GEOMETRY)]
-        lines.append(f"rows = {weights}.reshape(({weights}.size // oc, oc))")
         number = np.int32 if self.circuit.fixed else np.float32
-        work = ((kind.output_shape[1] * kind.output_shape[2], kind.channels), number)
-        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), Argument("maps", np.dtype(number), 2))
+        shape = (kind.output_shape[1] * kind.output_shape[2], kind.channels)
+        text = f"rows = {weights}.reshape(({weights}.size // oc, oc))\n" + text.strip("\n")
+        return self._placed(text, named, {"maps": (shape, number)}, names)
+
+    def _placed(self, text: str, named: Mapping[str, str], work: cpu_maps.Work, names: Mapping[str, object] = _NO_NAMES) -> _Compiled:
+        """An operation on maps, by the geometry of a convolution. work: further scratch arrays."""
+        lines = [f"{name} = i64(geometry[{place}])" for place, name in enumerate(GEOMETRY)]
+        scratch = (Argument(name, np.dtype(dtype), len(shape)) for name, (shape, dtype) in work.items())
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch)
         address = _address(arguments, _indented("\n".join(lines) + "\n" + text.strip("\n")), names)
-        return _Compiled(address, arguments, tuple((buffer, False) for buffer in named.values()), work=(work,))
+        return _Compiled(address, arguments, tuple((buffer, False) for buffer in named.values()), work=tuple(work.values()))
 
     def pool(self, o: Pool) -> list[_Compiled]:
         """See Pool."""
-        gather = "max(found, maps[channel * h + y, x])" if o.pooling.mode == "max" else "found + maps[channel * h + y, x]"
-        number = "i32" if self.circuit.fixed else "f32"
-        filled = {"nothing": f"{number}(0)", "gather": f"{number}({gather})", "scaled": self._scaled(o), **_window(o.pooling)}
-        return [self._template(cpu_events.POOL.format(**filled), {"source": o.source, "into": o.into, **_tables_of(o)})]
+        return [self._template(cpu_pools.pool(o, self.circuit.fixed), {"source": o.source, "into": o.into, **_tables_of(o)})]
 
     def unpool(self, o: Unpool) -> list[_Compiled]:
         """See Unpool."""
-        first, named = o.pooling.mode == "max", {"signal": o.signal, "into": o.into, **_tables_of(o)}
-        named |= {"source": o.source} if first else {}
-        least = "i32(-1)" if self.circuit.fixed else "f32(-1)"
-        hand = (cpu_events.HAND_FIRST if first else cpu_events.HAND_ALL).format(least=least, **_window(o.pooling))
-        source = "pooled = source[r].reshape((c * h, w))" if first else "pass"
-        return [self._template(cpu_events.UNPOOL.format(hand=hand, source=source, scaled=self._scaled(o)), named)]
-
-    def _scaled(self, o: Pool | Unpool) -> str:
-        if not o.share:
-            return "found"
-        return cpu_events.SCALED[self.circuit.fixed].format("found", "share[oy * ow + ox]", 1 << o.shift >> 1, o.shift)
+        named = {"signal": o.signal, "into": o.into, **_tables_of(o)} | ({"source": o.source} if o.pooling.mode == "max" else {})
+        return [self._template(cpu_pools.unpool(o, self.circuit.fixed), named)]
 
     def delay(self, o: Delay) -> list[_Compiled]:
         """See Delay."""
@@ -346,6 +352,11 @@ class _Compiler:
         """See AccumulateProducts."""
         change = self.circuit.buffers[o.change]
         named = {"change": o.change, "third": o.third_factor, **(self._lists(o.events) if o.events else {"trace": o.trace})}
+        if cpu_maps.takes(o.kind):
+            number = np.int32 if self.circuit.fixed else np.float32
+            work = cpu_maps.work(o.kind, cpu_maps.narrowest(self.circuit.buffers[o.third_factor].format), number)
+            made = self._placed(cpu_maps.learn(o.kind, bool(o.events), change.format), {**named, "geometry": o.geometry}, work)
+            return [replace(made, switch=o.switch, last_steps=o.last_steps)]
         active = cpu_events.ACTIVE_EVENTS if o.events else cpu_events.ACTIVE_TRACE
         inner = cpu_events.INNER_PRODUCTS.format(value="" if o.events else "x1 * ", **_seen(o.kind))
         clip = cpu_events.CLIP.format(high=change.format.high) if change.format else ""
@@ -372,13 +383,6 @@ class _Compiler:
 
 def _tables_of(o: Pool | Unpool) -> dict[str, str]:
     return {"windows": o.windows} | ({"share": o.share} if o.share else {})
-
-
-def _window(pooling: Pool2d) -> dict[str, str]:
-    """The ranges of a window."""
-    if pooling.size is None and pooling.kernel == pooling.stride and pooling.padding == (0, 0):
-        return {axis: text.format(*pooling.kernel) for axis, text in cpu_events.SIDE_BY_SIDE.items()}
-    return cpu_events.FROM_TABLE
 
 
 def _seen(kind: Convolution) -> dict[str, str]:

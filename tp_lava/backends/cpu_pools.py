@@ -1,0 +1,118 @@
+"""Poolings and their way back as source for Numba.
+
+Windows that lie side by side, all alike, are gone through by rows of windows, their units written out, so that loops over a row
+are vectors; others window by window.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+from tp_lava.circuit import Pool, Unpool
+from tp_lava.graph.pooling import Pair
+
+_MOST_UNITS = 64  # of a window that is written out
+_SIZES = """
+c, h, w, oh, ow = i64(windows[0]), i64(windows[1]), i64(windows[2]), i64(windows[3]), i64(windows[4])
+first_y, end_y = windows[5:], windows[5 + oh:]
+along_x = windows[5 + 2 * oh + 2 * h:]
+first_x, end_x = along_x, along_x[ow:]
+"""
+_POOL = """
+for r in range(into.shape[0]):
+    maps, pooled = source[r].reshape((c * h, w)), into[r].reshape((c * oh, ow))
+    for channel in range(c):
+        for oy in range(oh):
+            above, line = channel * oh + oy, channel * h + oy * {ky}
+            for ox in range(ow):
+                {gather}
+                pooled[u64(above), u64(ox)] = {scaled}
+"""
+_UNPOOL = """
+for r in range(into.shape[0]):
+    {clear}into[r, :] = 0
+    maps, signals = into[r].reshape((c * h, w)), signal[r].reshape((c * oh, ow))
+    {source}
+    for channel in range(c):
+        for oy in range(oh):
+            above, line = channel * oh + oy, channel * h + oy * {ky}
+            for ox in range(ow):
+                found = signals[u64(above), u64(ox)]
+                handed = {scaled}
+                {hand}
+"""
+_Y, _X = "i64(first_y[oy]), i64(end_y[oy])", "i64(first_x[ox]), i64(end_x[ox])"
+_GATHER_ALL = f"""found = {{nothing}}
+                for y in range({_Y}):
+                    for x in range({_X}):
+                        found = {{gather}}"""
+_HAND_ALL = f"""for y in range({_Y}):
+                    for x in range({_X}):
+                        maps[channel * h + y, x] += handed"""
+_HAND_FIRST = f"""at_y, at_x, most = -1, -1, {{least}}
+                for y in range({_Y}):
+                    for x in range({_X}):
+                        if pooled[channel * h + y, x] > most:
+                            at_y, at_x, most = y, x, pooled[channel * h + y, x]
+                if at_y >= 0:
+                    maps[channel * h + at_y, at_x] += handed"""
+_SCALED = {
+    True: "i32((i64(found) * i64(share[u64(oy * ow + ox)]) + {0}) >> {1})",
+    False: "found * share[u64(oy * ow + ox)]",
+}  # in fixed point, in real numbers
+_LINE = "\n                "  # in the loop over a row of windows
+
+
+def pool(o: Pool, fixed: bool) -> str:
+    """Source of a pooling."""
+    number, alike = "i32" if fixed else "f32", _alike(o)
+    join = f"{number}(max({{0}}, {{1}}))" if o.pooling.mode == "max" else f"{number}({{0}} + {{1}})"
+    if alike:
+        gather = f"found = {number}(0)"
+        gather += "".join(f"{_LINE}found = {join.format('found', unit)}" for unit in _units(alike, "maps"))
+    else:
+        gather = _GATHER_ALL.format(nothing=f"{number}(0)", gather=join.format("found", "maps[channel * h + y, x]"))
+    return _SIZES + _POOL.format(gather=gather, ky=alike[0] if alike else 0, **_shares(o, fixed))
+
+
+def unpool(o: Unpool, fixed: bool) -> str:
+    """Source of its way back."""
+    number, alike, first = "i32" if fixed else "f32", _alike(o), o.pooling.mode == "max"
+    if not alike:
+        hand = _HAND_FIRST.format(least=f"{number}(-1)") if first else _HAND_ALL
+    elif first:
+        hand = _first(_units(alike, "pooled"), _units(alike, "maps"), number)
+    else:
+        hand = _LINE.join(f"{unit} = handed" for unit in _units(alike, "maps"))
+    clear = f"if oh * {alike[0]} != h or ow * {alike[1]} != w: " if alike else ""
+    source = "pooled = source[r].reshape((c * h, w))" if first else "pass"
+    return _SIZES + _UNPOOL.format(hand=hand, source=source, clear=clear, ky=alike[0] if alike else 0, **_shares(o, fixed))
+
+
+def _first(seen: list[str], units: list[str], number: str) -> str:
+    """Hand all to the first unit that has the maximum."""
+    lines = [f"most = {seen[0]}", *(f"most = max(most, {one})" for one in seen[1:])]
+    for one, unit in zip(seen, units, strict=True):
+        lines += [f"is_first = {one} == most", f"{unit} = select(is_first, handed, {number}(0))"]
+        lines += [f"handed = select(is_first, {number}(0), handed)"]
+    return _LINE.join(lines)
+
+
+def _alike(o: Pool | Unpool) -> Pair | None:
+    """The size of windows that are all alike, side by side and written out."""
+    pooling, (_, h, w) = o.pooling, o.shape
+    if pooling.size is not None:
+        size = (h // pooling.size[0], w // pooling.size[1]) if h % pooling.size[0] == 0 and w % pooling.size[1] == 0 else None
+    else:
+        size = pooling.kernel if pooling.kernel == pooling.stride and pooling.padding == (0, 0) else None
+    return size if size and size[0] * size[1] <= _MOST_UNITS else None
+
+
+def _units(alike: Pair, name: str) -> list[str]:
+    """The units of window ox; their indices cannot be negative, or the loop would not become vectors."""
+    ky, kx = alike
+    return [f"{name}[u64(line + {y}), u64(ox) * u64({kx}) + u64({x})]" for y, x in product(range(ky), range(kx))]
+
+
+def _shares(o: Pool | Unpool, fixed: bool) -> dict[str, str]:
+    return {"scaled": _SCALED[fixed].format(1 << o.shift >> 1, o.shift) if o.share else "found"}
