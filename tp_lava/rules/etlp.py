@@ -26,16 +26,16 @@ class ETLP(BaseRule):
 
         dW = rate * (B^T label * psi[t]) x q[t],   q[t] = pre_decay * q[t-1] + x[t]
 
-    x: spikes of the layer below; B: (classes, n), matrix="signs", +-1, or "uniform" in +-1, drawn from seed. pre_decay: [0, 1);
+    x: spikes of the layer below; B: (classes, n), matrix="uniform" in +-1, or "signs", +-1, drawn from seed. pre_decay: [0, 1);
     learn_last: steps at a sample's end in which there are label events (None: all); rate, readout_rate: as for Rule; update: "step" or
     "sequence"; readout: how the readout is taught. Nothing ends what a hidden layer learns, for its signal is no error: large rates
     saturate it. Raises InvalidValueError. Source: arXiv 2301.08281, Neuromorph. Comput. Eng. 2024.
     """
 
-    rate: float | tuple[float, ...] = 3e-4
+    rate: float | tuple[float, ...] = 1e-3
     readout_rate: float = 5e-4
     pre_decay: float = 0.9
-    matrix: Matrix = "signs"
+    matrix: Matrix = "uniform"
     seed: int = 0
     learn_last: int | None = None
     update: Update = "step"

@@ -1,7 +1,7 @@
 """OSTTP: OSTL's derivative of each membrane by each of its weights, times a random projection of the label.
 
 Remembers: one number for each synapse; with update="sequence" a change for each beside. Error: none is computed; a layer is told its
-label, through fixed random signs (local). Published: SHD 77.33 +- 0.8 (recurrent, 450 neurons). Differences: those of OSTL.
+label, through a fixed random projection (local). Published: SHD 77.33 +- 0.8 (recurrent, 450 neurons). Differences: those of OSTL.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tp_lava.circuit.terms import Term
 from tp_lava.dynamics.readout import LEAKY, Readout
 from tp_lava.rules.base import BaseRule, Update
 from tp_lava.rules.credits.feedback import BIAS
+from tp_lava.rules.credits.random_matrix import Matrix, check_matrix
 from tp_lava.rules.credits.target_projection import TargetProjection
 
 
@@ -22,14 +23,16 @@ class OSTTP(BaseRule):
 
         E[t] = r[t-1] * E[t-1] + x[t],   dW = -rate * (delta * psi[t]) * E[t],   delta = -B^T label
 
-    x, r, E and what connections and neurons must be: as for OSTL; B: (classes, n) of signs drawn from seed. rate, readout_rate: as for
+    x, r, E and what connections and neurons must be: as for OSTL; B: (classes, n), matrix="uniform" in +-1, or "signs", +-1, drawn from
+    seed. rate, readout_rate: as for
     Rule; learn_last: steps at a sample's end in which it learns (None: all); update: "step" or "sequence"; readout: how the readout is
     taught. Biases learn by psi alone.
     Raises InvalidValueError. Source: Ortner et al., arXiv 2304.05124, AICAS 2023.
     """
 
-    rate: float | tuple[float, ...] = 1e-4
+    rate: float | tuple[float, ...] = 3e-4
     readout_rate: float = 5e-4
+    matrix: Matrix = "uniform"
     seed: int = 0
     learn_last: int | None = None
     update: Update = "step"
@@ -39,7 +42,7 @@ class OSTTP(BaseRule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.credit  # noqa: B018 (checks the seed)
+        check_matrix("OSTTP", "matrix", self.matrix, self.seed)
 
     @property
     def terms(self) -> tuple[Term, ...]:  # type: ignore[override]
@@ -49,7 +52,7 @@ class OSTTP(BaseRule):
     @property
     def credit(self) -> TargetProjection:
         """See BaseRule."""
-        return TargetProjection(seed=self.seed)
+        return TargetProjection(self.matrix, self.seed)
 
     @property
     def memory_formula(self) -> str:
