@@ -13,7 +13,7 @@ from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.standardisation import Standardisation
-from tp_lava.optimisers import Optimiser
+from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.rules import BaseRule
 from tp_lava.torch.delta_rule import DeltaRule
 from tp_lava.torch.module import SpikingNetwork
@@ -48,7 +48,7 @@ class RuleTrainer(Trainer, Generic[R]):
     def learns_by(cls, rule: object) -> bool:
         """Whether it has such a rule."""
 
-    def __init__(self, module: SpikingNetwork, rule: R, optimiser: Optimiser | Mapping[str, Optimiser]) -> None:
+    def __init__(self, module: SpikingNetwork, rule: R, optimiser: Optimiser | Mapping[str, Optimiser] = SGD()) -> None:  # noqa: B008 (frozen)
         super().__init__(module, optimiser)
         self._readout = self._checked_readout(rule)
         module.learn_by(rule)

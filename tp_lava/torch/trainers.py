@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tp_lava.errors import invalid
 from tp_lava.rules import BaseRule
 from tp_lava.torch.product import ProductTrainer
+from tp_lava.torch.rule_trainer import RuleTrainer
 from tp_lava.torch.tess import TESSTrainer
 from tp_lava.torch.tp import TPTrainer
 
-_TRAINERS: tuple[type[TPTrainer] | type[TESSTrainer] | type[ProductTrainer], ...] = (TPTrainer, TESSTrainer, ProductTrainer)
+_TRAINERS: tuple[type[RuleTrainer[Any]], ...] = (TPTrainer, TESSTrainer, ProductTrainer)
 
 
-def trainer_of(rule: BaseRule) -> type[TPTrainer] | type[ProductTrainer]:
+def trainer_of(rule: BaseRule) -> type[RuleTrainer[Any]]:
     """The trainer that learns by a rule, to be made as `trainer_of(rule)(module, rule)`.
 
     Raises InvalidValueError, by name, for a rule whose credit PyTorch does not have.
