@@ -252,10 +252,20 @@ def test_what_is_refused(make, message):
 def test_errors_do_not_go_back_through_convolutions():
     layers = (tpl.Conv2d(2, 3), tpl.Conv2d(2, 3), tpl.Dense(5))
     network = tpl.Network.sequential((1, 7, 7), layers, 3)
-    words = "hidden1: connection is a convolution, above a population that learns, but must be from all to all: .*; use feedback=.random"
+    words = (
+        "hidden1: connection is a convolution, above a population that learns, but must be from all to all: .*; use feedback=.*ProductTr"
+    )
     with pytest.raises(tpl.InvalidValueError, match=words):
         tpl.Learner(network, Rule(BackwardError()))
     tpl.Learner(network, Rule(BackwardError(), rate=(0.0, 1e-3, 1e-3)))  # nothing learns below it
+
+
+def test_errors_do_not_go_back_to_several_copies_of_a_unit():
+    network = tpl.Network.dense((6, 5, 5, 3), delays=[0, np.array([[0], [3]])])
+    words = "hidden1: delays is of units in several copies, above a population that learns, but must be one a unit, or one a synapse; use"
+    with pytest.raises(tpl.InvalidValueError, match=words):
+        tpl.Learner(network, Rule(BackwardError()))
+    tpl.Learner(network, Rule(BackwardError(), rate=(0.0, 1e-3)))
 
 
 def test_two_credits_of_one_name_are_refused(monkeypatch):

@@ -99,8 +99,7 @@ def _in_torch(case: Case) -> None:
     if "schedule" in settings:
         _takes(tt.fit, {"schedule": settings.pop("schedule")})
     if rule is not None:
-        trainer: Any = tt.TESSTrainer if isinstance(rule, tpl.TESS) else tt.TPTrainer
-        trainer(module, rule, **settings)
+        tt.trainer_of(rule)(module, rule, **settings)
 
 
 def _in_c(case: Case) -> None:
@@ -267,6 +266,10 @@ def _features() -> dict[str, dict[str, Case]]:
                 for name, network in maps.items()
                 for rule in (tpl.TP(contrast=2), stepwise)
             },
+            "S-TLLR, random feedback": Case(maps["learns, weights shared"], tpl.STLLR()),
+            "S-TLLR, error carried back": Case(_maps(convolution, tpl.MaxPool2d(2)), tpl.STLLR(feedback="backward")),
+            "S-TLLR, error carried back through maps": Case(maps["strides, dilation, groups"], tpl.STLLR(feedback="backward")),
+            "OSTTP: a state per synapse": Case(maps["learns, weights shared"], tpl.OSTTP()),
         },
         "Rule": {name: Case(plain, rule) for name, rule in rules.items()},
         "Readout": {name: Case(plain, tpl.TP(contrast=2, readout=readout)) for name, readout in readouts.items()},

@@ -50,15 +50,12 @@ def learn(network: tpl.Network, learning: Learning, mode: Mode, train: Samples, 
 
 def _trainer(module: Any, learning: Learning) -> Any:
     """PyTorch's, of a rule."""
-    from tp_lava.torch import BPTTTrainer, TESSTrainer, TPTrainer
+    from tp_lava.torch import BPTTTrainer, trainer_of
 
     rule, optimiser = learning.rule, learning.optimiser
     if isinstance(rule, BPTT):
         return BPTTTrainer(module, rule.rate, optimiser)
-    if isinstance(rule, tpl.TESS):
-        return TESSTrainer(module, rule, optimiser)
-    assert isinstance(rule, tpl.TP)
-    return TPTrainer(module, rule, optimiser)
+    return trainer_of(rule)(module, rule, optimiser)
 
 
 class Measured(NamedTuple):

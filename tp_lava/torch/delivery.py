@@ -8,12 +8,13 @@ Units of maps are numbered in C order, so a row of (channels, height, width) uni
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear, unfold
-from torch.nn.grad import conv2d_weight
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.delays import SynapticDelays
@@ -30,6 +31,7 @@ class Delivery:
 
     def __init__(self, connection: Connection, weights: nn.Parameter) -> None:
         self.name, self._how, self._raw = connection.name, connection.standardisation, weights
+        self._copies = connection.delays.copies if connection.delays else 1
 
     @staticmethod
     def of(connection: Connection, weights: nn.Parameter) -> Delivery:
@@ -45,8 +47,16 @@ class Delivery:
         """V, as the weights are now."""
         return self._raw if self._how is None else standardised(self._how, self._raw)
 
+    def _of_units(self, signal: Tensor) -> Tensor:
+        """The sum of what is for the copies of each unit."""
+        return signal if self._copies == 1 else signal.reshape(len(signal), self._copies, -1).sum(dim=1)
+
     def drive(self, x: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
         """x: (rows, units below); values: V; bias: (neurons,). -> (rows, neurons), differentiable."""
+        raise NotImplementedError
+
+    def back(self, post: Tensor, values: Tensor) -> Tensor:
+        """V^T post, whatever the delays of the units below. post: (rows, neurons); values: V. -> (rows, units that send)."""
         raise NotImplementedError
 
     def learn(self, gradients: Gradients, post: Tensor, pre: Tensor) -> None:
@@ -61,6 +71,10 @@ class _Dense(Delivery):
         """See Delivery."""
         return linear(x, values, bias)
 
+    def back(self, post: Tensor, values: Tensor) -> Tensor:
+        """See Delivery."""
+        return self._of_units(post @ values)
+
     def learn(self, gradients: Gradients, post: Tensor, pre: Tensor) -> None:
         """See Delivery."""
         gradients.add_product(self.name, post, pre)
@@ -72,13 +86,17 @@ class _Reached(Delivery):
     def __init__(self, connection: Connection, weights: nn.Parameter) -> None:
         super().__init__(connection, weights)
         assert isinstance(connection.delays, SynapticDelays)
-        units, self._copies = torch.tensor(connection.delays.units), connection.delays.copies
+        units = torch.tensor(connection.delays.units)
         self._mask = torch.zeros(len(units), connection.delays.n_delayed, dtype=weights.dtype, device=weights.device)
         self._mask.scatter_(1, units.to(weights.device), 1.0)
 
     def drive(self, x: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
         """See Delivery."""
         return linear(x, values.repeat(1, self._copies) * self._mask, bias)
+
+    def back(self, post: Tensor, values: Tensor) -> Tensor:
+        """See Delivery."""
+        return post @ values
 
     def learn(self, gradients: Gradients, post: Tensor, pre: Tensor) -> None:
         """See Delivery."""
@@ -100,6 +118,12 @@ class _Convolved(Delivery):
         drive = self._convolved(self._seen(x), values).reshape(*x.shape[:-1], self.kind.size)
         return drive if bias is None else drive + bias
 
+    def back(self, post: Tensor, values: Tensor) -> Tensor:
+        """See Delivery."""
+        seen, spread = self._pooling.taped(post.new_zeros(len(post), prod(self.kind.shape)))  # sums, so it is the same at any input
+        image = self._transposed(post.reshape(-1, *self.kind.output_shape), seen.reshape(-1, *self.kind.pooled_shape), values)
+        return self._of_units(spread(image.reshape(seen.shape)))
+
     def learn(self, gradients: Gradients, post: Tensor, pre: Tensor) -> None:
         """See Delivery."""
         gradients.add(self.name, self._products(post, self._seen(pre)))
@@ -111,6 +135,11 @@ class _Convolved(Delivery):
     def _convolved(self, image: Tensor, values: Tensor) -> Tensor:
         kind = self.kind
         return conv2d(image, values, None, kind.stride, kind.padding, kind.dilation, kind.groups)
+
+    def _transposed(self, signal: Tensor, image: Tensor, values: Tensor) -> Tensor:
+        """What signals of the neurons are to the image, of its shape."""
+        kind = self.kind
+        return conv2d_input(image.shape, values, signal, kind.stride, kind.padding, kind.dilation, kind.groups)
 
     def _products(self, post: Tensor, image: Tensor) -> Tensor:
         """Of the weights' shape."""
@@ -125,6 +154,13 @@ class _Local(_Convolved):
         columns = self._columns(image)
         _, groups, taps, places = columns.shape
         return torch.einsum("rgkp,gopk->rgop", columns, values.reshape(groups, -1, places, taps))
+
+    def _transposed(self, signal: Tensor, image: Tensor, values: Tensor) -> Tensor:
+        """See _Convolved."""
+        with torch.enable_grad():
+            leaf = image.detach().requires_grad_()
+            drive = self._convolved(leaf, values.detach())
+        return torch.autograd.grad(drive, leaf, signal.reshape(drive.shape))[0]
 
     def _products(self, post: Tensor, image: Tensor) -> Tensor:
         """Of the weights' shape."""

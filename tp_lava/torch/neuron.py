@@ -115,6 +115,15 @@ class Neurons:
         psi = pseudo_derivative(self._neuron.surrogate, self.excess)
         return psi if self._waits is None else psi * ~self._waits
 
+    def retention(self) -> Tensor:
+        """r of the last step, (rows, n); of neurons without synaptic current, adaptation and refractory time."""
+        neuron, psi = self._neuron, self.pseudo_derivative()
+        if neuron.reset == "zero":
+            kept = 1.0 - _step(self.excess, neuron.comparison == ">") - (self.excess + self._threshold) * psi
+        else:
+            kept = 1.0 - psi * (self._threshold if self._reset_by is None else self._reset_by)
+        return kept * self._decay
+
     def _fired(self) -> Tensor:
         strict = self._neuron.comparison == ">"
         learned = self.excess.requires_grad

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Generic, TypeVar
 
 import torch
@@ -13,26 +13,42 @@ from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.standardisation import Standardisation
-from tp_lava.optimisers import Optimiser
+from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.rules import BaseRule
 from tp_lava.torch.delta_rule import DeltaRule
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.trainer import Gradients, Trainer, within_last
 
 R = TypeVar("R", bound=BaseRule)
-Step = Callable[[Tensor, bool], Tensor]  # spikes of the input, whether hidden layers learn in this step -> spikes of the last layer
+
+
+class Steps(ABC):
+    """All hidden layers of one batch, silent at first: what they do step by step, and add to the gradients."""
+
+    @abstractmethod
+    def step(self, below: Tensor, learns: bool) -> Tensor:
+        """One step. below: what the input sends, (B, n_inputs); learns: whether this step teaches. -> what the last layer sends."""
+
+    def told(self, readout: DeltaRule, learns: bool) -> None:
+        """Called once the readout has done the step, before any weight changes."""
+        return
 
 
 class RuleTrainer(Trainer, Generic[R]):
     """Learns by one kind of rule, whose equations are tp_lava.rules'.
 
-    kind: the type of its rules; others: what to use for other rules.
+    kinds: its rules, in words; others: what to use for other rules.
     """
 
-    kind: ClassVar[type[BaseRule]]
+    kinds: ClassVar[str]
     others: ClassVar[str]
 
-    def __init__(self, module: SpikingNetwork, rule: R, optimiser: Optimiser | Mapping[str, Optimiser]) -> None:
+    @classmethod
+    @abstractmethod
+    def learns_by(cls, rule: object) -> bool:
+        """Whether it has such a rule."""
+
+    def __init__(self, module: SpikingNetwork, rule: R, optimiser: Optimiser | Mapping[str, Optimiser] = SGD()) -> None:  # noqa: B008 (frozen)
         super().__init__(module, optimiser)
         self._readout = self._checked_readout(rule)
         module.learn_by(rule)
@@ -42,17 +58,17 @@ class RuleTrainer(Trainer, Generic[R]):
 
     def _checked_readout(self, rule: R) -> Readout:
         """The readout of a rule of this kind. Raises InvalidValueError for another rule, and for one without a readout."""
-        obj, kind = type(self).__name__, self.kind
-        if type(rule) is not kind:
-            raise invalid(obj, "rule", repr(rule)[:60], f"a {kind.__name__}(...)", f"{self.others} are for others")
+        obj = type(self).__name__
+        if not self.learns_by(rule):
+            raise invalid(obj, "rule", repr(rule)[:60], self.kinds, self.others)
         if not isinstance(rule.readout, Readout):
             remedy = "use for example tpl.Readout()"
             raise invalid(obj, "readout", repr(rule.readout), "a Readout, which the module's scores come from", remedy)
         return rule.readout
 
     @abstractmethod
-    def _steps(self, labels: Tensor, gradients: Gradients) -> Step:
-        """What carries out a step of all hidden layers of one batch, silent at first, and adds to the gradients."""
+    def _steps(self, labels: Tensor, gradients: Gradients) -> Steps:
+        """The hidden layers of one batch. labels: (B,)."""
 
     def learn_batch(self, spikes: Tensor, labels: Tensor | Sequence[int]) -> Tensor:
         """See Trainer."""
@@ -60,10 +76,12 @@ class RuleTrainer(Trainer, Generic[R]):
         rule, count = self.rule, len(spikes)
         with torch.no_grad():
             gradients = Gradients(self._learning, self._standardisations())
-            step = self._steps(labels, gradients)
+            hidden = self._steps(labels, gradients)
             readout = DeltaRule(self.module, self._readout, labels, count, gradients)
             for number, inputs in enumerate(spikes):
-                readout.step(step(inputs.to(self.module.dtype), within_last(rule.learn_last, number, count)))
+                learns = within_last(rule.learn_last, number, count)
+                readout.step(hidden.step(inputs.to(self.module.dtype), learns))
+                hidden.told(readout, learns)
                 if rule.update == "step":
                     self._apply(gradients, self._at_rest(number, count))
             if rule.update == "sequence":

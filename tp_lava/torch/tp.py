@@ -14,7 +14,7 @@ from tp_lava.errors import invalid
 from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.rules import TP
 from tp_lava.torch.module import SpikingNetwork
-from tp_lava.torch.rule_trainer import RuleTrainer, Step
+from tp_lava.torch.rule_trainer import RuleTrainer, Steps
 from tp_lava.torch.target_rows import TargetRows
 from tp_lava.torch.tp_layers import AutogradLayer, ClosedLayer, ContrastLayer
 from tp_lava.torch.trainer import Gradients
@@ -33,8 +33,8 @@ class TPTrainer(RuleTrainer[TP]):
     Raises InvalidValueError.
     """
 
-    kind: ClassVar[type[TP]] = TP
-    others: ClassVar[str] = "TESSTrainer and BPTTTrainer"
+    kinds: ClassVar[str] = "a TP(...)"
+    others: ClassVar[str] = "ProductTrainer and BPTTTrainer are for others"
 
     def __init__(
         self,
@@ -49,6 +49,11 @@ class TPTrainer(RuleTrainer[TP]):
         self.gradient = gradient
         self._top = max((number for number, rate in enumerate(self._rates.values()) if rate > 0), default=-1)  # the last that learns
 
+    @classmethod
+    def learns_by(cls, rule: object) -> bool:
+        """See RuleTrainer."""
+        return type(rule) is TP
+
     def _learned(self, layer: str) -> dict[str, nn.Parameter]:
         biases = {hidden.population.bias for hidden in self.module.layers}
         own = [connection.name for connection in self._own_connections if connection.post == layer and self.rule.trains(connection.name)]
@@ -62,17 +67,9 @@ class TPTrainer(RuleTrainer[TP]):
             raise invalid("learn_batch", "spikes", f"{len(labels)} sample", "at least 2", remedy)
         return spikes, labels
 
-    def _steps(self, labels: Tensor, gradients: Gradients) -> Step:
+    def _steps(self, labels: Tensor, gradients: Gradients) -> Steps:
         """See RuleTrainer."""
-        layers, count = self._layers(labels, gradients), len(labels)
-
-        def step(below: Tensor, learns: bool) -> Tensor:
-            below_trace = below
-            for layer in layers:
-                below, below_trace = layer.step(below, below_trace)
-            return below[:count]
-
-        return step
+        return _Steps(self._layers(labels, gradients), len(labels))
 
     def _layers(self, labels: Tensor, gradients: Gradients) -> list[ContrastLayer]:
         module, kind = self.module, _GRADIENTS[self.gradient]
@@ -83,3 +80,17 @@ class TPTrainer(RuleTrainer[TP]):
             kind(module, number, projections.get(layer.name, ""), rows if number <= self._top else none, gradients)
             for number, layer in enumerate(module.layers)
         ]
+
+
+class _Steps(Steps):
+    """Rows of samples and of targets go through the layers together. count: of samples."""
+
+    def __init__(self, layers: Sequence[ContrastLayer], count: int) -> None:
+        self._layers, self._count = layers, count
+
+    def step(self, below: Tensor, learns: bool) -> Tensor:
+        """See Steps."""
+        below_trace = below
+        for layer in self._layers:
+            below, below_trace = layer.step(below, below_trace)
+        return below[: self._count]

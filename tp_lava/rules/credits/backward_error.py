@@ -25,6 +25,7 @@ from tp_lava.rules.credits.base import PEAK_ERROR, Credit, sample_events
 
 _BITS = 16  # of errors on their way back, where so many can be summed up
 _PSI = 0.25  # of its peak: what a surrogate derivative is about
+_IN_TORCH = "or train in PyTorch, by tp_lava.torch.ProductTrainer"
 _ROOM = 4.0  # errors on their way back may be so many times what a third factor may come from
 
 
@@ -35,7 +36,8 @@ class BackwardError(Credit):
         delta_l = sum over connections that l sends to of W^T (psi * delta of where they go);   from the readout: W^T (softmax - label)
 
     W: as they are in this step, before anything learns in it. Connections above a population that learns are all-to-all: errors do
-    not go back through convolutions. In fixed point errors have 16 bits, or as many as so many units add up, and saturate.
+    not go back through convolutions (in PyTorch they do), nor to several delayed copies of a unit; to delayed units they go back as if
+    these were not. In fixed point errors have 16 bits, or as many as so many units add up, and saturate.
     Raises InvalidValueError. Source: S-TLLR, arXiv 2306.15220; OTTT, arXiv 2210.04195.
     """
 
@@ -84,7 +86,10 @@ class BackwardError(Credit):
         for number, connection in enumerate(self._above(network, population)):
             if isinstance(connection.kind, Convolution):
                 found, limit = "a convolution, above a population that learns", "from all to all: errors do not go back through maps"
-                raise invalid(connection.name, "connection", found, limit, self.instead)
+                raise invalid(connection.name, "connection", found, limit, f"{self.instead}; {_IN_TORCH}")
+            if connection.delays and connection.delays.n_seen != connection.delays.n_units:
+                found, limit = "of units in several copies, above a population that learns", "one a unit, or one a synapse"
+                raise invalid(connection.name, "delays", found, limit, f"{self.instead}; {_IN_TORCH}")
             weights = b.buffers[b.delivered(connection)]
             error = b.buffers[READOUT_ERROR if connection.name == READOUT else names.of(connection.post, "error")]
             sources.append((b.sizes[weights.axes[-1]], weights.format, error.format))

@@ -43,7 +43,7 @@ class Classifying(Credit):
     held: ClassVar[str]  # local name of the coefficients
 
     @abstractmethod
-    def coefficients(self, builder: Builder, population: Population) -> tuple[np.ndarray, Format]:
+    def coefficients(self, network: Network, population: Population) -> tuple[np.ndarray, Format]:
         """n times the coefficients, (classes, units that are seen), and their format."""
 
     def averages(self, population: Population) -> tuple[Pool2d, ...]:
@@ -70,7 +70,7 @@ class Classifying(Credit):
                 into, units = path.of("grid"), f"{population.name}_grid"
                 pool(b, activity, average, population.output_shape, into, (SAMPLES, units), "grid", b.buffers[activity].format)
                 activity = into
-            values, format = self.coefficients(b, population)
+            values, format = self.coefficients(b.network, population)
             bindings = {
                 "activity": activity,
                 "basis": b.parameter(path.of(self.held), format, values, (CLASSES, units), local=self.held),
@@ -103,13 +103,17 @@ class BasisError(Classifying):
         """What brings a population's maps to the grid: nothing where it has no maps, or smaller ones."""
         return to_grid(population.output_shape, self.grid)
 
-    def coefficients(self, builder: Builder, population: Population) -> tuple[np.ndarray, Format]:
+    def coefficients(self, network: Network, population: Population) -> tuple[np.ndarray, Format]:
         """See Classifying."""
-        signs = basis(self.basis, builder.sizes[CLASSES], self.seen(population))
-        if (silent := untaught(signs)).size:
-            _warn(population, silent, self.basis, self.seen(population))
-            signs = signs * (signs != signs[0]).any(axis=0)  # no signal at all, however the errors are rounded
-        return signs, BASIS
+        signs = basis(self.basis, network.n_classes, self.seen(population))
+        return signs * (signs != signs[0]).any(axis=0), BASIS  # the others get no signal at all, however the errors are rounded
+
+    def signals(self, builder: Builder, population: Population) -> Sequence[Signal]:
+        """See Credit; a warning names neurons without a signal."""
+        size = self.seen(population)
+        if (silent := untaught(basis(self.basis, builder.network.n_classes, size))).size:
+            _warn(population, silent, self.basis, size)
+        return super().signals(builder, population)
 
 
 def _warn(population: Population, silent: np.ndarray, name: str, size: int) -> None:
@@ -152,6 +156,6 @@ class LocalClassifier(Classifying):
         """See Credit: of a smooth L1 loss every class may be 1 off."""
         return PEAK_ERROR if self.loss == "softmax" else float(network.n_classes)
 
-    def coefficients(self, builder: Builder, population: Population) -> tuple[np.ndarray, Format]:
+    def coefficients(self, network: Network, population: Population) -> tuple[np.ndarray, Format]:
         """See Classifying."""
-        return random_matrix(builder, population, self.matrix, self.seed), MATRICES[self.matrix]
+        return random_matrix(network, population, self.matrix, self.seed), MATRICES[self.matrix]

@@ -36,6 +36,6 @@ class OutputFeedback(Credit):
     def signals(self, builder: Builder, population: Population) -> Sequence[Signal]:
         """See Credit."""
         with builder.owned(Owner("credit", population.name), "error"):
-            values = random_matrix(builder, population, self.matrix, self.seed)
+            values = random_matrix(builder.network, population, self.matrix, self.seed)
             feedback = declare_feedback(builder, population, values, MATRICES[self.matrix])
         return [Signal(sample_path(population), feedback, READOUT_ERROR, sample_events(builder, population, after_readout=True))]

@@ -10,7 +10,7 @@ from tp_lava.checks import is_whole
 from tp_lava.circuit.builder import CLASSES, Builder
 from tp_lava.circuit.names import sample_path
 from tp_lava.errors import invalid
-from tp_lava.graph.network import Population
+from tp_lava.graph.network import Network, Population
 from tp_lava.numbers import WEIGHT_BITS, Format
 
 Matrix = Literal["signs", "uniform"]
@@ -25,13 +25,13 @@ def check_matrix(obj: str, attr: str, matrix: object, seed: object) -> None:
         raise invalid(obj, "seed", repr(seed), "an integer of at least 0", "0 is usual")
 
 
-def random_matrix(builder: Builder, population: Population, matrix: Matrix, seed: int) -> np.ndarray:
+def random_matrix(network: Network, population: Population, matrix: Matrix, seed: int) -> np.ndarray:
     """Drawn from the seed and the number of the population. -> (classes, units that the population sends), within +-1.
 
     "uniform": multiples of 2^-7.
     """
-    rng = np.random.default_rng((seed, builder.network.populations.index(population)))
-    shape = builder.sizes[CLASSES], population.output_size
+    rng = np.random.default_rng((seed, network.populations.index(population)))
+    shape = network.n_classes, population.output_size
     if matrix == "signs":
         return rng.choice((-1, 1), shape)
     format = MATRICES[matrix]

@@ -37,6 +37,6 @@ class TargetProjection(Credit):
         """See Credit."""
         label = builder.labels()
         with builder.owned(Owner("credit", population.name), "error"):
-            values = -random_matrix(builder, population, self.matrix, self.seed)
+            values = -random_matrix(builder.network, population, self.matrix, self.seed)
             feedback = declare_feedback(builder, population, values, MATRICES[self.matrix])
         return [Signal(sample_path(population), feedback, label, sample_events(builder, population))]

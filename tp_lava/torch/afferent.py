@@ -1,0 +1,90 @@
+"""A connection into a hidden layer of a batch: what arrives, and what its synapses know of it when they learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from tp_lava.circuit.terms import Pre, Term
+from tp_lava.errors import invalid
+from tp_lava.graph.connections import AllToAll
+from tp_lava.graph.delays import SynapticDelays
+from tp_lava.graph.network import Connection
+from tp_lava.rules import BaseRule
+from tp_lava.torch.delay import DelayLine
+from tp_lava.torch.delivery import Delivery
+from tp_lava.torch.trainer import Gradients
+
+MOST_STATES = 2**29  # numbers that the synapses of one connection may keep of a batch: 2 GiB of float32
+
+
+def check_states(connection: Connection, terms: Sequence[Term], rows: int = 1) -> None:
+    """Refuse a state per synapse where there is none for each, or too many. rows: of the batch. Raises InvalidValueError."""
+    if not any(term.has_state for term in terms):
+        return
+    kind, remedy = connection.kind, "use a term without"
+    if not isinstance(kind, AllToAll) or connection.standardisation or isinstance(connection.delays, SynapticDelays):
+        found = "with a state per synapse, of a convolution, standardised weights or synaptic delays"
+        raise invalid(connection.name, "term", found, "where each synapse has one", remedy)
+    if rows * kind.synapse_count > MOST_STATES:
+        found = f"with a state per synapse of each sample, {rows} x {kind.synapse_count} numbers"
+        raise invalid(connection.name, "term", found, f"at most {MOST_STATES} numbers", f"learn smaller batches, or {remedy}")
+
+
+class Afferent:
+    """What comes over one connection, step by step; silent at first.
+
+    rule, terms: by which it learns, the latter without those of a bias; none where it does not. rows: of the batch. Of a term with a
+    filter E = filter * E + A x B, of one that follows the membrane E = kept + B and kept = retention * E (see Term). Attributes
+    delivery; values: V as it was in this step.
+    """
+
+    def __init__(self, connection: Connection, weights: nn.Parameter, rule: BaseRule, terms: Sequence[Term], rows: int) -> None:
+        check_states(connection, terms, rows)
+        self.delivery, self._line, self._rule = Delivery.of(connection, weights), DelayLine(connection), rule
+        self.values = self.delivery.values()
+        self._terms, pres = terms, {term.pre for term in terms}
+        self._traced, self._twice = bool(pres & {"trace", "second_trace"}), "second_trace" in pres
+        self._pre: dict[Pre, Tensor] = {}
+        self._states: dict[str, Tensor] = {}
+
+    def drive(self, sent: Tensor) -> Tensor:
+        """sent: what the units below send in this step, (B, units). -> (B, n)."""
+        self.values, arrived = self.delivery.values(), self._line.step(sent)
+        self._pre["spike"] = arrived
+        if self._traced:
+            before = self._pre.get("trace")
+            self._pre["trace"] = arrived if before is None else before * self._rule.pre_decay + arrived
+        if self._twice:
+            before = self._pre.get("second_trace")
+            self._pre["second_trace"] = self._pre["trace"] if before is None else before * self._rule.second_decay + self._pre["trace"]
+        return self.delivery.drive(arrived, self.values)
+
+    def advance(self, posts: Mapping[str, Tensor]) -> None:
+        """Take this step into the states of synapses. posts: A of the neurons, (B, n), by name."""
+        for term in self._terms:
+            if term.has_state:
+                pre, before = self._pre[term.pre][:, None, :], self._states.get(term.name)
+                arrived = pre if term.membrane else posts[term.post][:, :, None] * pre
+                kept = before if term.membrane or before is None else before * term.filter
+                size = posts["surrogate"].shape[1]
+                self._states[term.name] = arrived.expand(-1, size, -1).clone() if kept is None else kept + arrived
+
+    def learn(self, gradients: Gradients, signal: Tensor, posts: Mapping[str, Tensor]) -> None:
+        """Add sum over terms of factor * (delta * A) x B, or x E. signal: delta of the neurons, (B, n)."""
+        for term in self._terms:
+            factor = signal * term.factor if term.factor != 1 else signal
+            if term.post != "one" and not term.filter:
+                factor = factor * posts[term.post]
+            if term.has_state:
+                gradients.add(self.delivery.name, torch.einsum("bn,bnm->nm", factor, self._states[term.name]))
+            else:
+                self.delivery.learn(gradients, factor, self._pre[term.pre])
+
+    def close(self, retention: Tensor | None) -> None:
+        """What the states that follow membranes keep of this step. retention: of the neurons, (B, n), where there are such states."""
+        for term in self._terms:
+            if term.membrane and retention is not None:
+                self._states[term.name].mul_(retention[:, :, None])
