@@ -776,3 +776,12 @@ def test_a_float_learner_is_mapped_in_fixed_point(tmp_path):
     tpl.Learner(tpl.Network.dense((10, 5, 3)), TP2).save(tmp_path / "learner.safetensors")
     done = CliRunner().invoke(cli.app, ["map", str(tmp_path / "learner.safetensors"), "--json"])
     assert json.loads(done.stdout)["layers"][0]["compartments"] == 15
+
+
+def test_standardised_weights_are_mapped_and_proven_as_they_are_delivered():
+    layers = [tpl.Conv2d(2, 3, padding=1, standardised=True), tpl.Dense(5)]
+    network = tpl.Network.sequential((1, 6, 6), layers, 3)
+    for rule in (None, tpl.TESS(basis="walsh")):
+        assert map_network(network, rule).rows() == map_network(network.folded(), rule).rows()
+        found, folded = (tpl.check_ranges(each, rule) for each in (network, network.folded()))
+        assert list(map(str, found.entries)) == list(map(str, folded.entries))

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import tp_lava as tpl
+from tp_lava.deploy import map_network
 from tp_lava.deploy.c import export_c, library_of
 from tp_lava.errors import TpLavaError, invalid
 from tp_lava.graph.connections import AllToAll
@@ -44,6 +45,7 @@ now. The numbers in brackets are the reasons, below.
 | LearningDense | the hidden weights in stock Lava's learning engine, `layers="stock"`, in both number systems |
 | PyTorch | `tp_lava.torch` |
 | C | `tp_lava.deploy.export_c` |
+| Loihi 2 | on paper: `tp_lava.deploy.map_network` finds no public limit broken, its learning engine's among them |
 
 In fixed point the engine, Lava and C learn the same weights, bit for bit; of LearningDense see [processes.md](processes.md).
 """
@@ -107,6 +109,11 @@ def _in_c(case: Case) -> None:
     library_of(tpl.Learner(case.network, case.rule, "fixed", **case.settings), "network")
 
 
+def _on_loihi2(case: Case) -> None:
+    _takes(map_network, case.settings)
+    map_network(case.network, case.rule).require()
+
+
 FORMS: Mapping[str, Callable[[Case], object]] = {
     "float": _engine("float"),
     "fixed": _engine("fixed"),
@@ -115,6 +122,7 @@ FORMS: Mapping[str, Callable[[Case], object]] = {
     "LearningDense": lambda case: _in_layers(case, stock=True),
     "PyTorch": _in_torch,
     "C": _in_c,
+    "Loihi 2": _on_loihi2,
 }
 
 # Features ---------------------------------------------------------------------------------------

@@ -100,6 +100,7 @@ def _circuit(model: object, rule: BaseRule | None, fixed: FixedPoint | None, bat
 
 def circuit_of(network: Network, rule: BaseRule | None, options: FixedPoint, batch: int = 1) -> Circuit:
     """The circuit in which a network of a rule has all its numbers: the one that learns, if it does."""
+    network = network.folded()
     options = options.resolved(network, rule)
     held = network.with_weights(dict(start_weights(network, options)))
     with warnings.catch_warnings():

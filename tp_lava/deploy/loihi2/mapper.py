@@ -49,7 +49,8 @@ def map_network(
 
 def _resolved(model: object, rule: BaseRule | None, fixed: FixedPoint | None) -> tuple[Network, BaseRule | None, FixedPoint]:
     if isinstance(model, Network):
-        return model, rule, (fixed or FixedPoint()).resolved(model, rule)
+        network = model.folded()
+        return network, rule, (fixed or FixedPoint()).resolved(network, rule)
     if not isinstance(model, Learner):
         raise invalid("map_network", "model", repr(model)[:60], "a Network or a Learner", "load one with tpl.load_network or Learner.load")
     if rule is not None or fixed is not None:
