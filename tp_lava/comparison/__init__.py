@@ -1,6 +1,6 @@
 """Comparison of learning rules: the same network, data and epochs, several seeds, each run in its own process.
 
-`benchmarks` has data sets and networks, `variants` the rules, `measure` one run, `memory` what learning stores.
+`benchmarks` has data sets and networks, `variants` the rules, `measure` one run, `measured` what came out here.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 from tp_lava.comparison.benchmarks import BENCHMARKS as BENCHMARKS
 from tp_lava.comparison.benchmarks import Benchmark as Benchmark
 from tp_lava.comparison.measure import Measured, Work, measure
+from tp_lava.comparison.measured import measured as measured
 from tp_lava.comparison.variants import VARIANTS as VARIANTS
 from tp_lava.comparison.variants import Variant as Variant
 from tp_lava.comparison.variants import grid as grid

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from tp_lava.checks import is_number, is_whole
+from tp_lava.checks import is_number
 from tp_lava.dynamics.neuron import LIF, PER_NEURON
 from tp_lava.dynamics.parameters import Parameter, as_parameter, check_count, check_decay, highest
 from tp_lava.errors import InvalidValueError, invalid
 from tp_lava.graph import names
-from tp_lava.graph.connections import AllToAll, ConnectionKind, Convolution
+from tp_lava.graph.checking import check_graph, check_size, checked_weights
+from tp_lava.graph.connections import ConnectionKind, Convolution
 from tp_lava.graph.delays import Delays, SynapticDelays, delays_of
 from tp_lava.graph.pooling import Pool2d, pooled
 from tp_lava.graph.standardisation import Standardisation
@@ -126,7 +127,7 @@ class Layer:
     delays: Delays | SynapticDelays | None = None
 
     def __post_init__(self) -> None:
-        _check_size("Layer", self.size)
+        check_size("Layer", self.size)
         object.__setattr__(self, "trace_decay", as_parameter(self.trace_decay))
         check_decay("Layer", "trace_decay", self.trace_decay)
         object.__setattr__(self, "pooling", tuple(self.pooling))
@@ -171,13 +172,13 @@ class Network:
         for attr in ("input_shape", "populations", "connections"):
             object.__setattr__(self, attr, tuple(getattr(self, attr)))
         for size in self.input_shape or (0,):
-            _check_size("Network", size)
-        _check_size("Network", self.n_classes, least=2)
+            check_size("Network", size)
+        check_size("Network", self.n_classes, least=2)
         if not is_number(self.readout_decay, 0) or self.readout_decay > 1:
             raise invalid("Network", "readout_decay", repr(self.readout_decay), "a number in [0, 1]", "1 integrates")
-        _check_graph(self)
+        check_graph(self)
         shapes = self.shapes
-        checked = {name: _checked(name, array, shapes) for name, array in self.weights.items()}
+        checked = {name: checked_weights(name, array, shapes) for name, array in self.weights.items()}
         missing = [name for name in shapes if name not in checked and not self.is_bias(name)]
         if missing:
             raise invalid("Network", "weights", f"without {', '.join(missing)}", f"given for {', '.join(shapes)}", "add them")
@@ -197,10 +198,12 @@ class Network:
         **origin,
     ) -> Network:
         """A chain of layers, each fed by the one below. origin: seed, drawn, rule_parameters, input_format. Raises InvalidValueError."""
-        _check_size("Network", n_inputs)
+        check_size("Network", n_inputs)
         if not layers or not all(isinstance(layer, Layer) for layer in layers):
             raise invalid("Network", "layers", repr(layers)[:60], "at least one Layer", "make one with Network.dense(...)")
-        populations, connections = _chain(int(n_inputs), layers, n_classes)
+        from tp_lava.graph.blank import chain
+
+        populations, connections = chain(int(n_inputs), layers, n_classes)
         first = layers[0].connection
         shape = first.shape if first and prod(first.shape) == n_inputs else (int(n_inputs),)
         return cls(shape, populations, connections, n_classes, weights, readout_decay, provenance, **origin)
@@ -227,7 +230,7 @@ class Network:
         if len(sizes) < 3:
             raise invalid("Network", "sizes", sizes, "(inputs, at least one hidden layer, classes)", "for example (512, 200, 10)")
         for size in sizes:
-            _check_size("Network", size)
+            check_size("Network", size)
         n_inputs, *hidden, n_classes = (int(size) for size in sizes)
         columns = (
             _per_layer("neuron", LIF() if neuron is None else neuron, len(hidden)),
@@ -238,7 +241,9 @@ class Network:
         given = zip(layers, _per_layer("delays", delays, len(hidden)), sizes, strict=False)
         layers = tuple(layer if steps is None else replace(layer, delays=delays_of(steps, below)) for layer, steps, below in given)
         seed_key(seed)
-        _, connections = _chain(n_inputs, layers, n_classes)
+        from tp_lava.graph.blank import chain, draw_weights
+
+        _, connections = chain(n_inputs, layers, n_classes)
         weights, drawn = draw_weights(connections, seed, reserved=hidden[0] * n_classes)
         return cls.of_layers(n_inputs, layers, n_classes, weights, seed=int(seed), drawn=drawn)
 
@@ -384,122 +389,9 @@ class Network:
         return f"Network({'-'.join(map(str, self.sizes))}{recurrent})"
 
 
-def _chain(n_inputs: int, layers: Sequence[Layer], n_classes: int) -> tuple[tuple[Population, ...], tuple[Connection, ...]]:
-    """Populations and connections of a chain of layers."""
-    populations: list[Population] = []
-    connections: list[Connection] = []
-    below, n_below = names.INPUT, n_inputs
-    for number, layer in enumerate(layers):
-        name, shape = names.hidden(number), layer.connection.output_shape if layer.connection else (layer.size,)
-        populations.append(Population(name, shape, layer.neuron, layer.trace_decay, names.bias(number), layer.pooling))
-        n = populations[-1].output_size
-        kind = layer.connection or AllToAll(layer.delays.n_seen if layer.delays else n_below, layer.size)
-        connections.append(Connection(name, below, name, kind, delays=layer.delays))
-        if layer.recurrent:
-            connections.append(Connection(names.recurrent(number), name, name, AllToAll(n, layer.size), recurrent=True))
-        below, n_below = name, n
-    _check_size("Network", n_classes, least=2)
-    connections.append(Connection(names.READOUT, below, names.READOUT, AllToAll(n_below, n_classes)))
-    return tuple(populations), tuple(connections)
-
-
-def draw_weights(
-    connections: Sequence[Connection], seed: int, reserved: int, gains: Mapping[str, float] = MappingProxyType({})
-) -> tuple[dict[str, np.ndarray], int]:
-    """Uniform weights in +-gain / sqrt(fan-in), the readout's last, and how many numbers those of the hidden populations took.
-
-    reserved: numbers left out before the readout's, from which a rule draws parameters of its own.
-    """
-    weights: dict[str, np.ndarray] = {}
-    rng, drawn = np.random.default_rng(seed), 0
-    for connection in connections:
-        gain = gains.get(connection.name, 1.0)
-        bound = gain / np.sqrt(connection.kind.fan_in)
-        if connection.post == names.READOUT:
-            drawn = sum(array.size for array in weights.values())
-            rng.bit_generator.advance(reserved)  # type: ignore[attr-defined] # of PCG64: one state for each number
-        weights[connection.name] = rng.uniform(-bound, bound, connection.kind.weight_shape).astype(np.float32)
-    return weights, drawn
-
-
-def _check_graph(network: Network) -> None:
-    """Names, sizes and the order of populations."""
-    known = {names.INPUT: network.n_inputs}
-    labels = [*(p.name for p in network.populations), *(c.name for c in network.connections)]
-    for kind, given in (("populations", network.populations), ("connections", network.connections)):
-        twice = sorted({thing.name for thing in given if [t.name for t in given].count(thing.name) > 1})
-        if twice:
-            raise invalid("Network", kind, f"two of the name {', '.join(twice)}", "with names of their own", "rename one")
-    if not network.populations or sum(c.post == names.READOUT for c in network.connections) != 1:
-        found = f"{len(network.populations)} populations, connections {', '.join(labels)}"
-        limit = f"at least one population, and one connection to {names.READOUT!r}"
-        raise invalid("Network", "connections", found, limit, "make one with Network.dense(...)")
-    every = {p.name: p.output_size for p in network.populations}
-    for population in network.populations:
-        if not any(c.post == population.name and not c.recurrent for c in network.connections):
-            raise invalid(f"Network: {population.name}", "connections", "none forward", "at least one", "connect it, or leave it out")
-        for connection in network.into(population):
-            later = {name: size for name, size in every.items() if name not in known}
-            _check_connection(connection, later if connection.recurrent else known, population.size)
-        known[population.name] = population.output_size
-    _check_connection(network.readout, known, network.n_classes)
-    unknown = {c.post for c in network.connections} - set(known) - {names.READOUT}
-    if unknown:
-        raise invalid("Network", "connections", f"to {', '.join(sorted(unknown))}", f"to one of {', '.join(every)}", "rename it")
-
-
-def _check_connection(connection: Connection, known: Mapping[str, int], size: int) -> None:
-    obj = connection.name
-    if connection.pre not in known:
-        order = "not computed before" if connection.recurrent else "computed before"
-        remedy = f"{'leave out' if connection.recurrent else 'give it'} recurrent=True, or order the populations as a step computes them"
-        raise invalid(obj, "pre", repr(connection.pre), f"one of {', '.join(known)}, which are {order} {connection.post}", remedy)
-    kind, below = connection.kind, known[connection.pre]
-    if connection.delays:
-        below = _check_delays(obj, connection.delays, kind, below)
-    if kind.n_inputs != below:
-        found = f"from {kind.shape}, {kind.n_inputs} units" if isinstance(kind, Convolution) else f"from {kind.n_inputs} units"
-        raise invalid(obj, "connection", found, f"from the {below} units below", "check its shape")
-    if kind.size != size:
-        raise invalid(obj, "connection", f"to {kind.size} units", f"to the {size} units of {connection.post}", "check its shape")
-
-
-def _check_delays(obj: str, delays: Delays | SynapticDelays, kind: ConnectionKind, below: int) -> int:
-    """-> the units that weights are from."""
-    if delays.n_units != below:
-        raise invalid(obj, "delays", f"of {delays.n_units} units", f"of the {below} units below", "make them with Delays.of")
-    if isinstance(delays, SynapticDelays) and (isinstance(kind, Convolution) or len(delays.steps) != kind.synapse_count):
-        found, limit = f"of {len(delays.steps)} synapses", f"of an all-to-all connection's {kind.synapse_count}"
-        raise invalid(obj, "delays", found, limit, "give one for each weight, or Delays, which convolutions take too")
-    return delays.n_seen
-
-
-def _check_size(obj: str, value: object, least: int = 1) -> None:
-    if not is_whole(value, least):
-        raise invalid(obj, "size", repr(value), f"an integer of at least {least}", "give the number of units")
-
-
 def _per_layer(name: str, value: object, count: int) -> list:
     if not isinstance(value, list | tuple):
         return [value] * count
     if len(value) != count:
         raise invalid("Network", name, f"{len(value)} values", f"one per hidden layer, {count}", "give one for all or one for each")
     return list(value)
-
-
-def _checked(name: str, array: object, shapes: Mapping[str, tuple[int, ...]]) -> np.ndarray:
-    """A read-only float32 copy."""
-    if name not in shapes:
-        raise invalid("Network", f"weights[{name!r}]", "unknown", f"one of {', '.join(shapes)}", "rename it")
-    try:
-        weights = np.array(array, np.float32)
-    except (TypeError, ValueError):
-        raise invalid("Network", f"weights[{name!r}]", repr(array)[:60], "an array of numbers", "pass a NumPy array") from None
-    if weights.shape != shapes[name]:
-        remedy = "transpose it" if weights.shape == shapes[name][::-1] else "check the layer sizes"
-        raise invalid("Network", f"weights[{name!r}]", f"of shape {weights.shape}", f"{shapes[name]}, (n_out, n_in)", remedy)
-    if not np.isfinite(weights).all():
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(weights))[0])
-        raise invalid("Network", f"weights[{name!r}]", f"{weights[where]} at {where}", "finite", "look for a diverged training run")
-    weights.flags.writeable = False
-    return weights

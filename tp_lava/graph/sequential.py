@@ -144,7 +144,8 @@ def sequential(
     input_format: Format | None,
 ) -> Network:
     """See Network.sequential."""
-    from tp_lava.graph.network import Connection, Network, Population, draw_weights
+    from tp_lava.graph.blank import draw_weights
+    from tp_lava.graph.network import Connection, Network, Population
 
     populations: list[Population] = []
     connections: list[Connection] = []

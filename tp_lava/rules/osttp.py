@@ -30,7 +30,7 @@ class OSTTP(BaseRule):
     Raises InvalidValueError. Source: Ortner et al., arXiv 2304.05124, AICAS 2023.
     """
 
-    rate: float | tuple[float, ...] = 3e-4
+    rate: float | tuple[float, ...] = 1e-3
     readout_rate: float = 5e-4
     matrix: Matrix = "uniform"
     seed: int = 0
