@@ -152,7 +152,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             0.9,
             TESS.neuron(0.9),
             _commands,
-            {**_ADAM, "TP": (3e-3, 5e-4), "TESS": (0.2, 1e-3)},
+            {**_ADAM, "TP": (3e-3, 5e-4), "TESS": (0.2, 1e-3), "S-TLLR, random": (1e-4, 5e-4)},
             delays=_DELAYS,
         ),
     )
