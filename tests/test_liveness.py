@@ -83,6 +83,20 @@ def test_weights_that_only_clip(samples):
     assert any("hidden0" in line and "are at the ends of their format, +-" in line and "smaller rate" in line for line in found)
 
 
+def test_weights_that_diverge(samples):
+    found = told(tpl.Learner(network(), tpl.TP(1e38, 1e38, 3)), samples, epochs=2)
+    assert any("weights are infinite or no numbers" in line and "use a smaller rate" in line for line in found)
+
+
+def test_nothing_to_learn_is_an_error(samples):
+    learner = tpl.Learner(network(), RULE)
+    for call in (lambda: learner.fit([]), lambda: learner.evaluate([])):
+        with pytest.raises(tpl.InvalidValueError, match="samples is empty, but must be at least one sample"):
+            call()
+    with pytest.raises(tpl.InvalidValueError, match="fit: epochs is -1, but must be an integer of at least 0"):
+        learner.fit(samples, epochs=-1)
+
+
 def test_few_samples_tell_nothing(samples):
     learner = tpl.Learner(network(1e-3), RULE)
     assert told(learner, samples[: LEAST - 1]) == []

@@ -202,6 +202,11 @@ def test_plateau():
     assert tpl.Plateau(0.1, 1).factor([0.3, 0.3, 0.4, 0.2]) == pytest.approx(0.01)
 
 
+def silence(network):
+    """A sample from which nothing is learned but the epoch."""
+    return [tpl.Sample(tpl.Events.from_dense(np.zeros((1, network.n_inputs), bool)), 0)]
+
+
 @pytest.mark.parametrize("precision", ["float", "fixed"])
 @pytest.mark.parametrize("rule", [STEP, SEQUENCE, TESS], ids=["TP", "TP sequence", "TESS"])
 def test_fit_scales_every_rate_from_epoch_to_epoch(rule, precision):
@@ -215,12 +220,12 @@ def test_fit_scales_every_rate_from_epoch_to_epoch(rule, precision):
     for factor in (1, 0.75, 0.5, 0.5):
         for name, rate in rates.items():
             np.testing.assert_allclose(learner.buffers[name].decode(learner.memory[name]), rate * factor, rtol=2**-11, err_msg=name)
-        learner.fit([])
+        learner.fit(silence(TESS_NETWORK))
 
 
 def test_optimisers_with_memory_scale_their_own_rates():
     learner = tpl.Learner(NETWORK, STEP, optimiser=MIXED, schedule=tpl.Cosine(1, floor=0.25))
-    learner.fit([])
+    learner.fit(silence(NETWORK))
     for name, rate in {"hidden0_rate": 0.01, "hidden1_rate": 0.02, "readout_rate": 0.03}.items():
         np.testing.assert_allclose(learner.memory[name], rate / 4, rtol=1e-6)
     for name in ("hidden0_scale", "hidden1_scale"):
@@ -262,9 +267,9 @@ def test_the_plateau_looks_at_the_validation_score(rng):
     learner = tpl.Learner(NETWORK, STEP, optimiser=MIXED, schedule=tpl.Plateau(0.5, 1))
     learner.evaluate = lambda samples: next(scores)
     for rate in (0.03, 0.015, 0.015):
-        learner.fit([], validation=[])
+        learner.fit(silence(NETWORK), validation=[])
         np.testing.assert_allclose(learner.memory["readout_rate"], rate, rtol=1e-6)
-    assert learner.fit([], validation=[]) == [0.6]
+    assert learner.fit(silence(NETWORK), validation=[]) == [0.6]
     np.testing.assert_allclose(learner.memory["readout_rate"], 0.0075, rtol=1e-6)
 
 

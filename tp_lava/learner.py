@@ -283,8 +283,10 @@ class Learner:
         accuracy after each epoch the schedule looks at, and which is then returned, instead of that while learning.
         Warns (LivenessWarning), once, of layers and weights that the first samples show not to learn; see tp_lava.liveness.
         """
-        if not is_whole(batch, 1):
-            raise invalid("fit", "batch", repr(batch), "an integer of at least 1", "1 learns sample by sample")
+        _check_samples("fit", samples)
+        for attr, value, least, remedy in (("batch", batch, 1, "1 learns sample by sample"), ("epochs", epochs, 0, "give their number")):
+            if not is_whole(value, least):
+                raise invalid("fit", attr, repr(value), f"an integer of at least {least}", remedy)
         accuracies = []
         self._liveness = self._liveness or Liveness(self)
         for _ in range(epochs):
@@ -294,10 +296,11 @@ class Learner:
             for group in track(groups, len(groups), f"epoch {self.epochs_done + 1}", progress):
                 right += self._right([samples[int(index)] for index in group])
             self.epochs_done += 1
-            accuracies.append(self.evaluate(validation) if validation is not None else right / max(1, len(samples)))
+            accuracies.append(self.evaluate(validation) if validation is not None else right / len(samples))
             self._scores.append(accuracies[-1])
             self._scale_rates()
         self._liveness.tell()
+        self._liveness.tell_divergence()
         return accuracies
 
     def _right(self, group: Sequence[Sample]) -> int:
@@ -309,9 +312,10 @@ class Learner:
         return sum(outcome.prediction == label for outcome, label in zip(outcomes, labels, strict=True))
 
     def evaluate(self, samples: Sequence[Sample], progress: bool = False) -> float:
-        """Share of samples whose prediction is their label."""
+        """Share of samples whose prediction is their label. Raises InvalidValueError for none."""
+        _check_samples("evaluate", samples)
         indices = track(range(len(samples)), len(samples), "evaluating", progress)
-        return sum(self.infer(events).prediction == label for events, label in (samples[i] for i in indices)) / max(1, len(samples))
+        return sum(self.infer(events).prediction == label for events, label in (samples[i] for i in indices)) / len(samples)
 
     # Its memory, for those who run it elsewhere ------------------------------------------------
     @property
@@ -430,6 +434,11 @@ class Learner:
         counts = tuple(memory[name][row].copy() for name in self._totals)
         scores = score.decode(memory[score.name][row])
         return Outcome(scores, int(np.argmax(memory[score.name][row])), counts, **history)
+
+
+def _check_samples(obj: str, samples: Sequence[Sample]) -> None:
+    if len(samples) == 0:
+        raise invalid(obj, "samples", "empty", "at least one sample", "check where they come from")
 
 
 def _check_arguments(network: object, rule: object, precision: object) -> None:

@@ -54,7 +54,8 @@ class Liveness:
 
     def __init__(self, learner: Learner) -> None:
         self._learner, self.samples, self._steps, self.told = learner, 0, 0, False
-        self._counts = [np.zeros(population.size) for population in learner.network.populations]
+        self._network = learner.circuits[0].network  # its graph, whatever the weights are by now
+        self._counts = [np.zeros(population.size) for population in self._network.populations]
         self._start = dict(self._projections())
 
     def see(self, outcomes: Sequence[Outcome], n_steps: int, tell: bool = True) -> None:
@@ -83,9 +84,16 @@ class Liveness:
         for finding in self.findings():
             warnings.warn(str(finding), LivenessWarning, stacklevel=4)
 
+    def tell_divergence(self) -> None:
+        """Warn of weights that are no numbers any more (LivenessWarning)."""
+        lost = [connection.name for connection, buffer in self._learned() if not np.isfinite(self._learner.memory[buffer.name]).all()]
+        if lost:
+            remedy = "use a smaller rate, and begin again from weights that were saved before"
+            warnings.warn(str(Finding(", ".join(lost), "weights are infinite or no numbers", remedy)), LivenessWarning, stacklevel=3)
+
     # Inside -----------------------------------------------------------------------------------
     def _of_spikes(self) -> Iterator[Finding]:
-        for population, counts in zip(self._learner.network.populations, self._counts, strict=True):
+        for population, counts in zip(self._network.populations, self._counts, strict=True):
             silent, busy = (counts == 0).mean(), (counts > BUSY * self._steps).mean()
             if silent >= SILENT:
                 what = f"{silent:.0%} of its {counts.size} neurons never spiked in the first {self.samples} samples"
@@ -111,7 +119,7 @@ class Liveness:
                 yield Finding(connection.name, what, "use a smaller rate, or a larger exponent: tpl.FixedPoint(weight_exponents=...)")
 
     def _why_at_rest(self, connection: Connection) -> str:
-        network = self._learner.network
+        network = self._network
         places = {population.name: place for place, population in enumerate(network.populations)}
         if connection.pre in places and not self._counts[places[connection.pre]].any():
             return f"{connection.pre} is silent, which is to be mended first"
@@ -121,7 +129,7 @@ class Liveness:
 
     def _learned(self) -> Iterator[tuple[Connection, Buffer]]:
         """The connections that the rule changes, and their weights."""
-        network, rule = self._learner.network, self._learner.rule
+        network, rule = self._network, self._learner.rule
         rates = {**rule.rates(network), READOUT: rule.readout_rate if rule.learns_readout else 0.0} if rule else {}
         for connection in network.connections:
             if rates.get(connection.post, 0):
