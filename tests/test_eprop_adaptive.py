@@ -10,6 +10,7 @@ from family_oracle import FamilyOracle
 from in_c import InC
 from opened import PRECISIONS, SEED, assert_same_memory, in_engine, in_layers
 from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
+from test_ranges import assert_no_run_leaves_its_interval
 
 import tp_lava as tpl
 from tp_lava.deploy import export_loihi2, map_network
@@ -184,6 +185,12 @@ def test_on_loihi_2(rule, each, tmp_path):
     network = network_of(4, each)
     assert map_network(network, rule).cores
     assert export_loihi2(network, tmp_path, rule=rule, steps=2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_value_leaves_the_interval_that_is_proven_for_it(seed):
+    network, rule = network_of(seed, each=seed % 2 == 1), RULES[("e-prop", "filtered")[seed // 2]]
+    assert_no_run_leaves_its_interval(np.random.default_rng(seed), network, rule, 1, seed)
 
 
 def test_in_a_file(samples, tmp_path):
