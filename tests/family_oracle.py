@@ -26,7 +26,7 @@ class FamilyOracle:
         """One sample. -> the weights after it."""
         rule, y = self.rule, np.eye(self.network.n_classes)[label]
         layers = range(len(self.sizes))
-        self.v, self.s, self.e = ([np.zeros(n) for n in self.sizes] for _ in range(3))
+        self.v, self.s, self.e, self.a = ([np.zeros(n) for n in self.sizes] for _ in range(4))
         self.kept = [{} for _ in layers]
         potential, summed = np.zeros(len(y)), {}
         dense = events.to_dense().astype(float)
@@ -64,12 +64,13 @@ class FamilyOracle:
         if f"recurrent{layer}" in w:
             arriving = arriving + w[f"recurrent{layer}"] @ rec
         u = neuron.decay * self.v[layer] + arriving
-        self.s[layer] = (u >= neuron.threshold) * 1.0
+        self.a[layer] = np.multiply(neuron.adaptation_decay, self.a[layer]) + self.s[layer]
+        threshold = neuron.threshold + np.multiply(neuron.adaptation, self.a[layer])
+        self.s[layer] = (u >= threshold) * 1.0
         self.v[layer] = u - neuron.threshold * self.s[layer]
         self.e[layer] = population.trace_decay * self.e[layer] + self.s[layer]
-        psi = neuron.surrogate.profile(np.abs(u - neuron.threshold))
-        self.retention = neuron.decay * (1.0 - neuron.threshold * psi)
-        return Step(x, rec, self.retention, neuron.surrogate.profile(np.abs(u - neuron.threshold)), self.s[layer], self.e[layer])
+        psi = neuron.surrogate.profile(np.abs(u - threshold))
+        return Step(x, rec, neuron.decay * (1.0 - neuron.threshold * psi), psi, self.s[layer], self.e[layer])
 
     # Errors -----------------------------------------------------------------------------------
     def delta(self, layer, steps, error, y):
@@ -101,6 +102,7 @@ class FamilyOracle:
     def products(self, layer, step, delta):
         """Weights -> what their changes are -rate times: each rule's, on the input and on its own spikes of before."""
         name, kept, self.retention = type(self.rule).__name__, self.kept[layer], step.retention
+        self.neuron = self.network.populations[layer].neuron
         found = {f"bias{layer}": delta * step.psi}
         for weights, x in ((f"hidden{layer}", step.x), (f"recurrent{layer}", step.rec)):
             found[weights] = getattr(self, name)(kept.setdefault(weights, {}), step.psi, x, delta)
@@ -121,7 +123,11 @@ class FamilyOracle:
 
     def EProp(self, kept, psi, x, delta):  # noqa: N802
         z = kept["z"] = self.rule.pre_decay * kept.get("z", 0.0) + x
-        e = kept["e"] = self.rule.filter * kept.get("e", 0.0) + np.outer(psi, z)
+        beta, rho = (np.reshape(value, (-1, 1)) for value in (self.neuron.adaptation, self.neuron.adaptation_decay))
+        of_threshold = kept.get("of_threshold", 0.0)
+        if self.rule.adaptive:  # the second component of the eligibility vector
+            kept["of_threshold"] = psi[:, None] * z + (rho - psi[:, None] * beta) * of_threshold
+        e = kept["e"] = self.rule.filter * kept.get("e", 0.0) + psi[:, None] * (z - beta * of_threshold)
         return delta[:, None] * e
 
     def ETLP(self, kept, psi, x, delta):  # noqa: N802

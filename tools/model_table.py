@@ -246,6 +246,7 @@ def _features() -> dict[str, dict[str, Case]]:
         "Neuron": {name: Case(_dense(neuron=neuron)) for name, neuron in neurons.items()}
         | {
             "one trace decay a neuron": Case(_dense(trace_decay=[_EACH])),
+            "adaptive threshold, e-prop: a state per synapse": Case(_dense(neuron=tpl.LIF(adaptation=0.1)), tpl.EProp()),
             "all of these, TESS": Case(_dense(neuron=tpl.LIF(_EACH, adaptation=0.1, refractory=2)), stepwise),
             "biases": Case(_biased()),
             "biases, TESS (it learns them)": Case(_biased(), stepwise),

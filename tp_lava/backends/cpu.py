@@ -308,7 +308,7 @@ class _Compiler:
         buffer = self.circuit.buffers[dict(o.bindings)[port]]
         if buffer.outputs_last:
             return f"{port}[i]"
-        if not buffer.axes:
+        if len(buffer.axes) < 2:  # a number, or one a neuron
             return port
         return f"{port}[r]" if o.program.port(port).axes else f"{port}[r, i : i + 1]"
 

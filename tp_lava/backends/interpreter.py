@@ -382,7 +382,7 @@ def _update_weights(step: _Step, o: UpdateWeights) -> None:
                 array = memory[name]
                 if buffers[name].outputs_last:
                     arrays[port] = array[unit]
-                elif buffers[name].axes:
+                elif len(buffers[name].axes) > 1:
                     arrays[port] = array[row] if o.program.port(port).axes else array[row, unit : unit + 1]
                 else:
                     arrays[port] = array

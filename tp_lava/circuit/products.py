@@ -11,23 +11,21 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from tp_lava.circuit import names
-from tp_lava.circuit.builder import SPIKE, Builder
+from tp_lava.circuit.builder import Builder
 from tp_lava.circuit.delays import tables_of
 from tp_lava.circuit.formats import change_format
 from tp_lava.circuit.maps import arriving, stage_axis, stage_source, unpool
 from tp_lava.circuit.names import Path
 from tp_lava.circuit.operations import SAMPLES, AccumulateProducts, Owner, UpdateWeights, geometry_of
+from tp_lava.circuit.synapse_states import learn_by_state
 from tp_lava.circuit.terms import LearningRule, Term, third_factor_of
 from tp_lava.dynamics.neuron import DECAY, second_trace_program, trace_program
 from tp_lava.dynamics.plasticity import (
     SPIKE_TIMES_THIRD,
     TRACE_TIMES_THIRD,
     bias_program,
-    filtered_plasticity_program,
-    membrane_plasticity_program,
     plasticity_program,
 )
-from tp_lava.dynamics.surrogate import SURROGATE
 from tp_lava.dynamics.third_factor import Seen, ThirdFactor, resting_program, signal_format, signal_program, third_factors_program
 from tp_lava.errors import invalid
 from tp_lava.graph.connections import Convolution
@@ -182,7 +180,7 @@ class Products:
 
     def _rests_until(self, terms: Sequence[Term]) -> int | None:
         """Steps at a sample's end before which third factors are zero, since states of synapses go on; None: they need not."""
-        if not any(term.has_state for term in terms):
+        if not any(term.has_state(self.population.neuron) for term in terms):
             return None
         if self.rule.learn_last and any(term.post == "post_trace" for term in terms):
             found, limit = "with post post_trace beside a state per synapse", "one of them where learn_last is given"
@@ -235,7 +233,8 @@ class Products:
 def keep_pre_traces(b: Builder, rule: LearningRule, connection: Connection, events: str) -> None:
     """Append the traces of a connection's presynaptic spikes that the rule's terms need, this step's spikes included."""
     wanted = {term.pre for term in rule.terms if term.factor}
-    filtered = any(term.has_state and term.pre == "spike" for term in rule.terms if term.factor)
+    neuron = b.network.population(connection.post).neuron
+    filtered = any(term.has_state(neuron) and term.pre == "spike" for term in rule.terms if term.factor)
     if not filtered and not wanted & {"trace", "second_trace"}:
         return
     arrival = arriving(b, connection, events)
@@ -284,8 +283,8 @@ def learn(
     """
     trace = {"trace": "pre_trace", "second_trace": "second_trace"}.get(term.pre, "")
     trace = names.of(connection.name, trace) if trace else ""
-    if term.has_state:
-        _learn_by_state(b, connection, third, trace or names.of(connection.name, "pre_spike"), term, switch, stream)
+    if term.has_state(b.network.population(connection.post).neuron):
+        learn_by_state(b, connection, third, trace or names.of(connection.name, "pre_spike"), term, switch, stream)
     elif trace:
         learn_by(b, connection, third, layer, switch, trace=trace, stream=stream, last=last)
     elif events == names.of(connection.name, "pre_spike"):
@@ -344,39 +343,6 @@ def _check_sum(weights: str, positions: int, third: Format | None, trace: Format
     if most > limit:
         found, remedy = f"up to {most} in a step", "use a third factor of fewer bits, a smaller pre_decay, or fewer positions"
         raise invalid(weights, "sum of changes", found, f"at most {limit}, half a 32-bit register", remedy)
-
-
-def _learn_by_state(b: Builder, connection: Connection, third: str, pre: str, term: Term, switch: str, stream: int) -> None:
-    """At every step: where nothing is learned, third factors are zero (see Products)."""
-    weights, held = connection.name, b.buffers[connection.name]
-    if b.batch_size > 1 or isinstance(connection.kind, Convolution) or connection.standardisation or tables_of(connection):
-        found = f"a batch of {b.batch_size}" if b.batch_size > 1 else "a convolution, standardised weights or synaptic delays"
-        remedy = "learn sample by sample, all-to-all, or use a term without"
-        raise invalid(weights, "term", f"with a state per synapse, in {found}", "where each synapse has one", remedy)
-    layer = connection.post
-    format = b.format(names.of(connection.name, f"{term.prefix}eligibility"))
-    eligibility = b.buffer(
-        names.of(weights, f"{term.prefix}eligibility"),
-        held.axes,
-        "state",
-        format,
-        local=f"{term.prefix}eligibility",
-        outputs_last=True,
-    )
-    factor, pre_format = b.buffers[third].format, b.buffers[pre].format
-    changed = b.changes.of(weights, layer, switch, change_format(factor) if factor else None, None)
-    bound = {"weight": changed, "eligibility": eligibility, "x1": pre, "y1": third}
-    formats = b.buffers[changed].format, factor, pre_format
-    if term.membrane:
-        bound["retention"] = names.of(layer, "retention")
-        program = membrane_plasticity_program(*formats, b.buffers[bound["retention"]].format, format, f"{weights}_plasticity")
-    else:
-        decay = b.parameter(names.of(weights, f"{term.prefix}filter"), DECAY, term.filter, local=f"{term.prefix}filter")
-        own = {"surrogate": SURROGATE, "spike_trace": b.format(names.of(layer, "trace"))}.get(term.post, SPIKE) if b.formats else None
-        bound |= {"filter": decay, "a1": names.of(layer, {"surrogate": "surrogate", "spike_trace": "trace"}[term.post])}
-        program = filtered_plasticity_program(*formats, own, format, f"{weights}_plasticity")
-    bindings = tuple((port.name, bound[port.name]) for port in program.ports)
-    b.append(UpdateWeights(program=program, bindings=bindings, random_stream=stream, switch=switch))
 
 
 def learn_bias(b: Builder, bias: str, third: str, layer: str, switch: str, stream: int, last: int | None) -> None:

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from tp_lava.checks import is_number
+from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.readout import Match, Readout
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Connection, Network, Population
@@ -33,7 +34,9 @@ class Term:
     step, its trace x1, the trace of that trace x2, or 1, which is a bias; factor: of the term; name: of its third factor, ""
     where a rule has one term; filter: decay, (0, 1), of a state per synapse, E = filter * E + A * B, which then takes the place of
     A * B; 0: none; membrane: the state per synapse is instead the derivative of the membrane by the weight, E[t] = r[t-1] * E[t-1] + B[t],
-    and the product A * E; r: the neuron's retention, what a step leaves of a change of the membrane (dynamics/neuron.py).
+    and the product A * E; r: the neuron's retention, what a step leaves of a change of the membrane (dynamics/neuron.py); adapts: in the
+    place of B stands U = B - adaptation * D, where neurons have adaptive thresholds; D: the derivative of the threshold's trace by the
+    weight, D[t+1] = adaptation_decay * D[t] + psi * U, a state per synapse.
     Raises InvalidValueError.
     """
 
@@ -43,6 +46,7 @@ class Term:
     name: str = ""
     filter: float = 0.0
     membrane: bool = False
+    adapts: bool = False
 
     def __post_init__(self) -> None:
         for attr, known in (("post", POSTS), ("pre", PRES)):
@@ -63,11 +67,17 @@ class Term:
         if self.membrane and (self.filter or self.post != "surrogate" or self.pre == "one"):
             found, limit = f"of {self.post} times {self.pre}, filter {self.filter}", "of surrogate times a presynaptic part, without filter"
             raise invalid("Term", "membrane", found, limit, "leave one of them out")
+        if self.adapts and (self.membrane or self.post != "surrogate" or self.pre == "one"):
+            found, limit = f"of {self.post} times {self.pre}", "of surrogate times a presynaptic part, without membrane"
+            raise invalid("Term", "adapts", found, limit, "leave one of them out")
 
-    @property
-    def has_state(self) -> bool:
-        """Whether it keeps a state per synapse."""
-        return bool(self.filter) or self.membrane
+    def follows_threshold(self, neuron: LIF) -> bool:
+        """Whether it keeps the derivative of such a neuron's threshold by each weight."""
+        return self.adapts and neuron.adapts
+
+    def has_state(self, neuron: LIF) -> bool:
+        """Whether it keeps a state per synapse of such a neuron."""
+        return bool(self.filter) or self.membrane or self.follows_threshold(neuron)
 
     @property
     def prefix(self) -> str:

@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from tp_lava.dynamics.neuron import DECAY
+from tp_lava.dynamics.neuron import DECAY, LIF
+from tp_lava.dynamics.parameters import axes_of
 from tp_lava.dynamics.program import Program
 from tp_lava.dynamics.symbols import Symbol, Tracer, fit, multiply, saturate, total
 from tp_lava.numbers import REGISTER_BITS, Format
+
+_NET_FRAC = 10  # fractional bits, at least, of what a threshold's rise is taken from
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,60 @@ def membrane_plasticity_program(
     left = t.read("retention", "input", ("n",), retention)
     t.write("eligibility", multiply(e, left, kept))
     change = multiply(t.read("y1", "input", ("n",), post), e, _unclamped(weight), rounding="stochastic")
+    t.write("weight", saturate(w + change, weight))
+    return t.program()
+
+
+@dataclass(frozen=True)
+class AdaptiveFormats:
+    """Formats of what adaptive_plasticity_program reads: y1, x1, psi, adaptation, D and, filtered, E; None in a real program."""
+
+    post: Format | None = None
+    pre: Format | None = None
+    surrogate: Format | None = None
+    adaptation: Format | None = None
+    derivative: Format | None = None
+    eligibility: Format | None = None
+
+    @property
+    def net(self) -> Format | None:
+        """Of U: up to twice as large as x1 may be."""
+        if self.pre is None:
+            return None
+        frac = max(self.pre.frac, _NET_FRAC)
+        return Format(self.pre.bits - self.pre.signed - self.pre.frac + frac + 2, frac)
+
+
+def adaptive_plasticity_program(
+    weight: Format | None = None,
+    formats: AdaptiveFormats = AdaptiveFormats(),  # noqa: B008 (frozen)
+    *,
+    neuron: LIF,
+    filtered: bool = False,
+    name: str = "plasticity",
+) -> Program:
+    """The same by the derivative of an adaptive threshold's trace by the weight, D.
+
+        U = x1 - adaptation * D,   D = adaptation_decay * D + psi * U,   dw = y1 * U
+        filtered: E = filter * E + psi * U,   dw = y1 * E
+
+    Over axis (n). States weight, adaptive_derivative and, filtered, eligibility (n); inputs y1 and a1, psi (n), x1 (); parameters
+    adaptation and adaptation_decay, over (n) where neuron has one a neuron, and filter. Source: Bellec et al. 2020 (e-prop).
+    """
+    f, net = formats, formats.net
+    t = Tracer(name, fixed=weight is not None, axes={"n": 1})
+    w, before = t.read("weight", "state", ("n",), weight), t.read("adaptive_derivative", "state", ("n",), f.derivative)
+    psi, y1 = t.read("a1", "input", ("n",), f.surrogate), t.read("y1", "input", ("n",), f.post)
+    rise = t.read("adaptation", "parameter", axes_of(neuron.adaptation), f.adaptation)
+    arrived = fit(t.read("x1", "input", (), f.pre), net)
+    u = saturate(arrived - multiply(before, rise, net), net)
+    decayed = before * t.read("adaptation_decay", "parameter", axes_of(neuron.adaptation_decay), DECAY)
+    t.write("adaptive_derivative", saturate(decayed + multiply(psi, u, f.derivative), f.derivative))
+    if filtered:
+        kept = t.read("eligibility", "state", ("n",), f.eligibility) * t.read("filter", "parameter", (), DECAY)
+        u = saturate(kept + multiply(psi, u, f.eligibility), f.eligibility)
+        t.write("eligibility", u)
+    change = multiply(y1, u, _unclamped(weight), rounding="stochastic")
     t.write("weight", saturate(w + change, weight))
     return t.program()
 

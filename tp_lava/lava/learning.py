@@ -51,7 +51,7 @@ def engine_terms(rule: BaseRule) -> EngineTerms:
     found: EngineTerms = {term.name: "x1" if term.pre == "trace" and rule.keeps_pre_trace else "x0" for term in terms}
     refused = {
         "the readout's error": rule.credit.needs_readout_error,
-        "states of synapses": any(term.has_state for term in terms),
+        "states of synapses": any(term.filter or term.membrane or term.adapts for term in terms),
         "second presynaptic traces": any(term.pre == "second_trace" for term in terms),
         "presynaptic traces": rule.keeps_pre_trace and sorted(found.values()) not in (["x1"], ["x0", "x1"]),
     }

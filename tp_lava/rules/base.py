@@ -19,6 +19,7 @@ from tp_lava.circuit.builder import Builder
 from tp_lava.circuit.payloads import arriving_format
 from tp_lava.circuit.products import Products, keep_pre_traces, keep_spikes
 from tp_lava.circuit.terms import Gain, StateRange, Term, third_factor_of
+from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.parameters import check_decay, highest
 from tp_lava.dynamics.readout import Match, Readout
 from tp_lava.dynamics.surrogate import peak
@@ -177,14 +178,10 @@ class BaseRule:
                 states[names.of(connection.name, "pre_trace")] = StateRange(first, PRE_TRACE_BITS, arriving.signed)
                 second = first / (1.0 - self.second_decay)
                 states[names.of(connection.name, "second_trace")] = StateRange(second, PRE_TRACE_BITS, arriving.signed)
-                for term in (t for t in self.terms if t.has_state):
-                    pre = {"spike": arriving.largest, "trace": first}.get(term.pre, first / (1.0 - self.second_decay))
-                    post = psi if term.post == "surrogate" else population.largest_trace
-                    name = names.of(connection.name, f"{term.prefix}eligibility")
-                    if term.membrane:
-                        states[name] = StateRange(pre / (1.0 - min(highest(population.neuron.decay), _MOST_KEPT)), signed=True)
-                    else:
-                        states[name] = StateRange(pre * post / (1.0 - term.filter), signed=arriving.signed)
+                for term in self.terms:
+                    pre = {"spike": arriving.largest, "trace": first}.get(term.pre, second)
+                    for name, state in _states_of_synapses(term, population, pre, signed=arriving.signed).items():
+                        states[names.of(connection.name, term.prefix + name)] = state
         return states
 
     # Memory -----------------------------------------------------------------------------------
@@ -225,6 +222,28 @@ class BaseRule:
     def teach(self, builder: Builder) -> RuleTeaching:
         """What it adds to a circuit under construction."""
         return RuleTeaching(self, builder)
+
+
+def _states_of_synapses(term: Term, population: Population, pre: float, *, signed: bool) -> dict[str, StateRange]:
+    """The range of each state of a term's. pre: the largest presynaptic part, signed: which may be negative too."""
+    neuron, psi = population.neuron, peak(population.neuron.surrogate)
+    found: dict[str, StateRange] = {}
+    if term.membrane:
+        found["eligibility"] = StateRange(pre / (1.0 - min(highest(neuron.decay), _MOST_KEPT)), signed=True)
+    if term.filter:
+        post, adapts = psi if term.post == "surrogate" else population.largest_trace, term.follows_threshold(neuron)
+        found["eligibility"] = StateRange(pre * post / (1.0 - term.filter), signed=signed or adapts)
+    if term.follows_threshold(neuron):
+        found["adaptive_derivative"] = StateRange(pre * _largest_derivative(neuron, psi), signed=True)
+    return found
+
+
+def _largest_derivative(neuron: LIF, psi: float) -> float:
+    """Of an adaptive threshold's trace by a weight whose input is 1: what a steady input comes to, and no more than lowers U to 0."""
+    rises, decays = np.broadcast_arrays(np.asarray(neuron.adaptation), np.asarray(neuron.adaptation_decay))
+    adapting = rises > 0
+    rise, decay = rises[adapting], decays[adapting]
+    return float(np.minimum(np.maximum(decay / rise, psi), psi / (1.0 - decay)).max())
 
 
 class RuleTeaching:

@@ -8,21 +8,25 @@ import torch
 from torch import Tensor, nn
 
 from tp_lava.circuit.terms import Pre, Term
+from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import invalid
+from tp_lava.graph.chain import ChainLayer
 from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.network import Connection
 from tp_lava.rules import BaseRule
 from tp_lava.torch.delay import DelayLine
 from tp_lava.torch.delivery import Delivery
+from tp_lava.torch.neuron import Neurons
+from tp_lava.torch.synapse_states import SynapseState
 from tp_lava.torch.trainer import Gradients
 
 MOST_STATES = 2**29  # numbers that the synapses of one connection may keep of a batch: 2 GiB of float32
 
 
-def check_states(connection: Connection, terms: Sequence[Term], rows: int = 1) -> None:
+def check_states(connection: Connection, neuron: LIF, terms: Sequence[Term], rows: int = 1) -> None:
     """Refuse a state per synapse where there is none for each, or too many. rows: of the batch. Raises InvalidValueError."""
-    if not any(term.has_state for term in terms):
+    if not any(term.has_state(neuron) for term in terms):
         return
     kind, remedy = connection.kind, "use a term without"
     if not isinstance(kind, AllToAll) or connection.standardisation or isinstance(connection.delays, SynapticDelays):
@@ -36,19 +40,24 @@ def check_states(connection: Connection, terms: Sequence[Term], rows: int = 1) -
 class Afferent:
     """What comes over one connection, step by step; silent at first.
 
-    rule, terms: by which it learns, the latter without those of a bias; none where it does not. rows: of the batch. Of a term with a
-    filter E = filter * E + A x B, of one that follows the membrane E = kept + B and kept = retention * E (see Term). Attributes
-    delivery; values: V as it was in this step.
+    layer: that it reaches; neurons: of the layer; rule, terms: by which it learns, the latter without those of a bias; none where it
+    does not. Attributes delivery; values: V as it was in this step.
     """
 
-    def __init__(self, connection: Connection, weights: nn.Parameter, rule: BaseRule, terms: Sequence[Term], rows: int) -> None:
-        check_states(connection, terms, rows)
+    def __init__(
+        self, connection: Connection, weights: nn.Parameter, layer: ChainLayer, neurons: Neurons, rule: BaseRule, terms: Sequence[Term]
+    ) -> None:
+        check_states(connection, layer.neuron, terms, len(neurons.membrane))
         self.delivery, self._line, self._rule = Delivery.of(connection, weights), DelayLine(connection), rule
         self.values = self.delivery.values()
         self._terms, pres = terms, {term.pre for term in terms}
         self._traced, self._twice = bool(pres & {"trace", "second_trace"}), "second_trace" in pres
         self._pre: dict[Pre, Tensor] = {}
-        self._states: dict[str, Tensor] = {}
+        self._states = {
+            term.name: SynapseState(term, neurons, connection.kind.arriving, follows=term.follows_threshold(layer.neuron))
+            for term in terms
+            if term.has_state(layer.neuron)
+        }
 
     def drive(self, sent: Tensor) -> Tensor:
         """sent: what the units below send in this step, (B, units). -> (B, n)."""
@@ -65,12 +74,8 @@ class Afferent:
     def advance(self, posts: Mapping[str, Tensor]) -> None:
         """Take this step into the states of synapses. posts: A of the neurons, (B, n), by name."""
         for term in self._terms:
-            if term.has_state:
-                pre, before = self._pre[term.pre][:, None, :], self._states.get(term.name)
-                arrived = pre if term.membrane else posts[term.post][:, :, None] * pre
-                kept = before if term.membrane or before is None else before * term.filter
-                size = posts["surrogate"].shape[1]
-                self._states[term.name] = arrived.expand(-1, size, -1).clone() if kept is None else kept + arrived
+            if term.name in self._states:
+                self._states[term.name].advance(self._pre[term.pre], posts)
 
     def learn(self, gradients: Gradients, signal: Tensor, posts: Mapping[str, Tensor]) -> None:
         """Add sum over terms of factor * (delta * A) x B, or x E. signal: delta of the neurons, (B, n)."""
@@ -78,13 +83,12 @@ class Afferent:
             factor = signal * term.factor if term.factor != 1 else signal
             if term.post != "one" and not term.filter:
                 factor = factor * posts[term.post]
-            if term.has_state:
-                gradients.add(self.delivery.name, torch.einsum("bn,bnm->nm", factor, self._states[term.name]))
+            if term.name in self._states:
+                gradients.add(self.delivery.name, torch.einsum("bn,bnm->nm", factor, self._states[term.name].learned))
             else:
                 self.delivery.learn(gradients, factor, self._pre[term.pre])
 
-    def close(self, retention: Tensor | None) -> None:
-        """What the states that follow membranes keep of this step. retention: of the neurons, (B, n), where there are such states."""
-        for term in self._terms:
-            if term.membrane and retention is not None:
-                self._states[term.name].mul_(retention[:, :, None])
+    def close(self) -> None:
+        """End the step: what states keep of it."""
+        for state in self._states.values():
+            state.close()

@@ -70,7 +70,8 @@ class Neurons:
     """A population over (rows, n), silent at first. A row is one sample, or one of a rule's own.
 
     decay, threshold: numbers, or tensors () or (n,) to be differentiated; detach_reset: keep the reset out of the derivative.
-    Attributes membrane (rows, n), after the last step's reset; excess (rows, n): the last step's pre - threshold.
+    Attributes membrane (rows, n), after the last step's reset; excess (rows, n): the last step's pre - threshold; adaptation,
+    adaptation_decay: numbers, or (n,).
     """
 
     def __init__(self, neuron: LIF, decay: Tensor | float, threshold: Tensor | float, silence: Tensor, detach_reset: bool = False) -> None:
@@ -78,8 +79,8 @@ class Neurons:
         self.membrane = self.excess = self._current = silence
         self._current_decay = constant(neuron.current_decay, silence)
         self._reset_by = None if neuron.reset_by is None else constant(neuron.reset_by, silence)
-        self._adaptation = constant(neuron.adaptation, silence)
-        self._adaptation_decay = constant(neuron.adaptation_decay, silence)
+        self.adaptation = constant(neuron.adaptation, silence)
+        self.adaptation_decay = constant(neuron.adaptation_decay, silence)
         self._refractory = constant(neuron.refractory, silence)
         self._raised = self._left = silence  # the adaptation's trace, and the refractory steps to come
         self._waits: Tensor | None = None
@@ -97,7 +98,7 @@ class Neurons:
         if neuron.rests:
             self._waits = self._left > 0
             pre = torch.where(self._waits, self.membrane, pre)
-        self.excess = pre - (self._threshold + self._adaptation * self._raised if neuron.adapts else self._threshold)
+        self.excess = pre - (self._threshold + self.adaptation * self._raised if neuron.adapts else self._threshold)
         spikes = self._fired()
         self._follow(spikes)
         reset = spikes.detach() if self._detach_reset else spikes
@@ -133,6 +134,6 @@ class Neurons:
     def _follow(self, spikes: Tensor) -> None:
         """What spikes leave for the steps to come: a higher threshold, and a refractory time."""
         if self._neuron.adapts:
-            self._raised = self._raised * self._adaptation_decay + spikes
+            self._raised = self._raised * self.adaptation_decay + spikes
         if self._waits is not None:
             self._left = torch.where(self._waits, self._left - 1, spikes.detach() * self._refractory)

@@ -19,7 +19,7 @@ def check_layer(layer: ChainLayer, rule: BaseRule) -> None:
     """Refuse terms that a layer has no states for. Raises InvalidValueError."""
     terms, population = [term for term in rule.terms if term.factor], layer.population
     for connection in layer.connections:
-        check_states(connection, terms)
+        check_states(connection, layer.neuron, terms)
     if any(term.post == "spike_trace" for term in terms) and population.pooling:
         remedy = "use surrogate, post_trace or one, or leave the pooling out"
         raise invalid(population.name, "term", "with post spike_trace", "of neurons whose own spikes are traced", remedy)
@@ -43,11 +43,10 @@ class ProductLayer:
         self.learns = layer.forward.name in gradients
         terms = [term for term in rule.terms if term.factor and self.learns]
         synaptic = [term for term in terms if term.pre != "one"]
-        self.forward, *others = (Afferent(c, weights[c.name], rule, synaptic, rows) for c in layer.connections)
+        self.neurons, self._pooling = module.neurons(number, rows), Pooling(self.population.pooling, self.population.shape)
+        self.forward, *others = (Afferent(c, weights[c.name], layer, self.neurons, rule, synaptic) for c in layer.connections)
         self._recurrent = others[0] if others else None
         self._bias, self._biased = weights.get(self.population.bias), [term for term in terms if term.pre == "one"]
-        self.neurons, self._pooling = module.neurons(number, rows), Pooling(self.population.pooling, self.population.shape)
-        self._follows = any(term.membrane for term in synaptic)
         self._traced = self.learns and (traces or any(term.post == "spike_trace" for term in terms))
         self._posts = {term.post for term in terms}
         self.spikes = self.trace = torch.zeros(rows, self.population.output_size, device=module.device, dtype=module.dtype)
@@ -88,6 +87,5 @@ class ProductLayer:
         """End the step: what is kept of it for those to come."""
         if "post_trace" in self._posts:
             self._post_trace = self.psi + self._post_trace * self._rule.post_decay
-        retention = self.neurons.retention() if self._follows else None
         for afferent in self._afferents:
-            afferent.close(retention)
+            afferent.close()

@@ -229,7 +229,7 @@ class OperationRenderer:
     def _element(self, o: UpdateWeights, port: str, name: str) -> str:
         """What the program sees of a port's buffer, for row r and presynaptic unit i."""
         buffer, at = self._buffers[name], self._at(name)
-        if not buffer.axes:
+        if len(buffer.axes) < 2:  # a number, or one a neuron
             return at
         if buffer.outputs_last:
             return f"{at} + i * {self._row_size(name)}"

@@ -1,0 +1,263 @@
+"""e-prop on neurons with adaptive thresholds: an oracle, the gradient through membranes and thresholds, and every form."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import lively, random_events, random_samples
+from family_oracle import FamilyOracle
+from in_c import InC
+from opened import PRECISIONS, SEED, assert_same_memory, in_engine, in_layers
+from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
+from test_ranges import assert_no_run_leaves_its_interval
+
+import tp_lava as tpl
+from tp_lava.deploy import export_loihi2, map_network
+from tp_lava.rules import OutputFeedback, Rule, Term
+
+SIZES = (11, 9, 7, 4)
+RATES = {"rate": 0.03, "readout_rate": 0.03}
+RULES = {
+    "e-prop": tpl.EProp(**RATES, pre_decay=0.7),
+    "filtered": tpl.EProp(**RATES, filter=0.75),
+    "last steps, summed up": tpl.EProp(**RATES, filter=0.5, learn_last=5, update="sequence"),
+    "without": tpl.EProp(**RATES, adaptive=False),
+}
+
+
+def network_of(seed, each=False, **options):
+    """The first layer recurrent and adaptive, with biases, the second not. each: every neuron has numbers of its own."""
+    rng = np.random.default_rng(seed)
+    number = lambda low, high: rng.uniform(low, high, SIZES[1] if each else None)  # noqa: E731
+    options = {"adaptation": number(0.1, 0.6), "adaptation_decay": number(0.6, 0.97), "surrogate": tpl.Triangle(0.6, 0.8)} | options
+    neurons = tpl.LIF(0.8, 0.7, **options), tpl.LIF(0.7, 0.8)
+    network = lively(tpl.Network.dense(SIZES, neurons, 0.8, (True, False), seed=seed), 2.5)
+    return network.with_weights({"bias0": rng.normal(0, 0.1, SIZES[1])})
+
+
+@pytest.fixture
+def samples(rng):
+    return random_samples(rng, 3, SIZES[0], SIZES[-1], n_steps=20, rate=0.4)
+
+
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_the_engine_computes_its_equations(rule, each, samples):
+    network = network_of(4, each)
+    learner, oracle = tpl.Learner(network, rule), FamilyOracle(network, rule)
+    for events, label in samples:
+        learner.learn(events, label)
+        expected = oracle.learn(events, label)
+        for name in network.weights:
+            np.testing.assert_allclose(learner.weights[name], expected[name], atol=1e-5, err_msg=name)
+    other = FamilyOracle(network, replace(rule, adaptive=not rule.adaptive))
+    for sample in samples:
+        different = other.learn(*sample)
+    assert np.abs(different["hidden0"] - expected["hidden0"]).max() > 1e-4
+
+
+def gradient_by_autograd(network, events, label):
+    """Of sum_t CE(softmax(W s[t]), label) by the hidden weights, through membranes, without their resets, and thresholds."""
+    torch = pytest.importorskip("torch")
+    neuron = network.populations[0].neuron
+
+    class Spike(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, excess):
+            ctx.save_for_backward(excess)
+            return (excess >= 0).to(excess)
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * torch.tensor(neuron.surrogate.profile(ctx.saved_tensors[0].abs().numpy()))
+
+    hidden = torch.tensor(network.weights["hidden0"], dtype=torch.float64, requires_grad=True)
+    readout = torch.tensor(network.weights["readout"], dtype=torch.float64)
+    v = a = s = torch.zeros(len(hidden), dtype=torch.float64)
+    loss = 0.0
+    for x in torch.tensor(events.to_dense().astype(float)):
+        a = neuron.adaptation_decay * a + s
+        u = neuron.decay * v + hidden @ x
+        s = Spike.apply(u - neuron.threshold - neuron.adaptation * a)
+        v = u - neuron.threshold * s.detach()
+        loss = loss - torch.log_softmax(readout @ s, 0)[label]
+    loss.backward()
+    return hidden.grad.numpy()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_one_layer_it_is_the_gradient_through_membranes_and_thresholds(seed):
+    neuron = tpl.LIF(0.8, 0.7, adaptation=0.3, adaptation_decay=0.9, surrogate=tpl.Triangle(0.6, 0.8))
+    network = lively(tpl.Network.dense((11, 9, 4), neuron, seed=seed), 2.5)
+    ((events, label),) = random_samples(np.random.default_rng(seed), 1, 11, 4, n_steps=20, rate=0.4)
+    rule = tpl.EProp(0.5, 0.0, 0.8, feedback="symmetric", update="sequence", readout=tpl.Readout(decay=0.0, features="spike"))
+    learner = tpl.Learner(network, rule)
+    learner.learn(events, label)
+    change = learner.weights["hidden0"].astype(float) - network.weights["hidden0"]
+    np.testing.assert_allclose(change, -0.5 * gradient_by_autograd(network, events, label), atol=2e-5)
+    assert np.abs(change).max() > 1e-3
+
+
+# Forms ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_interpreter_and_cpu_agree_bit_for_bit(rule, each, rng):
+    network = network_of(6, each)
+    engines = [engine_for(network, rule, fixed=True) for _ in range(2)]
+    for label in (0, 3):
+        events = random_events(rng, SIZES[0], 20, 0.4)
+        for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
+            engine.begin([label], 20)
+            run(engine, [events])
+    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"adaptation": 4.0}, {"adaptation": 1e-3, "adaptation_decay": 0.995}, {"refractory": 2}])
+@pytest.mark.parametrize("rule", [RULES["e-prop"], RULES["filtered"]])
+def test_fixed_point_learns_what_float_learns(rule, options, samples):
+    """One sample changes the weights alike, by a rate at which their resolution does not count."""
+    network = network_of(4, **options)
+
+    def change(rule, precision):
+        learner = tpl.Learner(network, rule, precision)
+        start = learner.weights["hidden0"].copy()
+        learner.learn(*samples[1])
+        return (learner.weights["hidden0"] - start).ravel()
+
+    rule = replace(rule, update="sequence", readout_rate=0.0)
+    rule = replace(rule, rate=rule.rate * 0.3 / float(np.abs(change(rule, "float")).max()))
+    assert np.corrcoef(change(rule, "float"), change(rule, "fixed"))[0, 1] > 0.9
+
+
+def test_terms_of_other_parts_keep_it_too(rng):
+    """Of spikes and of traces of traces, each with a state of its own."""
+    terms = Term(adapts=True, name="now"), Term("surrogate", "second_trace", -0.5, "past", filter=0.5, adapts=True)
+    rule, network = Rule(OutputFeedback(), terms, 0.03, 0.03, 0.6, 0.5), network_of(7)
+    engines = [engine_for(network, rule, fixed=True) for _ in range(2)]
+    for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
+        engine.begin([1], 12)
+        run(engine, [random_events(np.random.default_rng(1), SIZES[0], 12, 0.4)])
+    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed=True)
+
+
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize("rule", [RULES["e-prop"], RULES["filtered"]], ids=["e-prop", "filtered"])
+def test_in_lava(rule, each, samples):
+    network = network_of(4, each)
+    result = tpl.lava.run(network, rule, samples, seed=SEED)
+    expected, scores = in_engine(network, rule, samples, "fixed_pt")
+    np.testing.assert_array_equal(result.scores, scores)
+    for name, start in tpl.Learner(network, rule, "fixed").mantissas.items():
+        np.testing.assert_array_equal(result.learner.mantissas[name], expected.mantissas[name])
+        assert not np.array_equal(start, expected.mantissas[name]), name
+
+
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize("tag", PRECISIONS)
+@pytest.mark.parametrize("rule", [RULES["e-prop"], RULES["filtered"]], ids=["e-prop", "filtered"])
+def test_in_lava_opened_into_layers(rule, tag, each, samples):
+    network = network_of(4, each)
+    found, scores = in_layers(network, rule, samples, tag)
+    expected, expected_scores = in_engine(network, rule, samples, tag)
+    assert_same_memory(found, expected, tag)
+    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_in_c(rule, each, samples, tmp_path):
+    learner = tpl.Learner(network_of(4, each), rule, "fixed")
+    on_chip = InC(learner, tmp_path / "c", ("-O1",))
+    for events, label in samples:
+        learner.learn(events, label)
+        on_chip.present(events, label)
+        for name, found, expected in on_chip.beside(learner, learner.circuits[1]):
+            np.testing.assert_array_equal(found, expected, name)
+
+
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_on_loihi_2(rule, each, tmp_path):
+    network = network_of(4, each)
+    assert map_network(network, rule).cores
+    assert export_loihi2(network, tmp_path, rule=rule, steps=2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_value_leaves_the_interval_that_is_proven_for_it(seed):
+    network, rule = network_of(seed, each=seed % 2 == 1), RULES[("e-prop", "filtered")[seed // 2]]
+    assert_no_run_leaves_its_interval(np.random.default_rng(seed), network, rule, 1, seed)
+
+
+def test_in_a_file(samples, tmp_path):
+    learner = tpl.Learner(network_of(4), RULES["filtered"], "fixed")
+    learner.learn(*samples[0])
+    learner.save(tmp_path / "learner.safetensors")
+    loaded = tpl.Learner.load(tmp_path / "learner.safetensors")
+    assert loaded.rule == learner.rule
+    for each in (learner, loaded):
+        each.learn(*samples[1])
+    for name, mantissas in learner.mantissas.items():
+        np.testing.assert_array_equal(loaded.mantissas[name], mantissas)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_in_batches_of_pytorch(rule, samples):
+    """Of one sample, by the engine; of more, the mean of what each learns by itself."""
+    torch = pytest.importorskip("torch")
+    from tp_lava import torch as tt
+
+    def arrays(rule, samples, network):
+        module = tt.SpikingNetwork(network, dtype=torch.float64)
+        dense = tt.dense([events for events, _ in samples], dtype=torch.float64)
+        tt.ProductTrainer(module, rule).learn_batch(dense, [label for _, label in samples])
+        return {name: array.detach().numpy() for name, array in module.weights.items()}
+
+    network = network_of(4, each=True)
+    rule = replace(rule, update="sequence")
+    alone = [FamilyOracle(network, rule).learn(*sample) for sample in samples]
+    for name, array in arrays(rule, samples, network).items():
+        np.testing.assert_allclose(array, np.mean([found[name] for found in alone], axis=0), atol=1e-9, err_msg=name)
+    for name, array in arrays(rule, samples[:1], network).items():
+        np.testing.assert_allclose(array, alone[0][name], atol=1e-9, err_msg=name)
+
+
+# What it is ----------------------------------------------------------------------------------------
+
+
+def test_what_it_remembers():
+    adaptive, plain = tpl.LIF(adaptation=0.1), tpl.LIF()
+    assert tpl.EProp().remembered(tpl.Network.dense((11, 9, 4), adaptive), 10) == (11 + 11 * 9,)
+    assert tpl.EProp(filter=0.5).remembered(tpl.Network.dense((11, 9, 4), adaptive), 10) == (11 + 2 * 11 * 9,)
+    for network, rule in ((plain, tpl.EProp()), (adaptive, tpl.EProp(adaptive=False))):
+        assert rule.remembered(tpl.Network.dense((11, 9, 4), network), 10) == (11,)
+
+
+def test_neurons_that_do_not_adapt_learn_as_before(samples):
+    network = network_of(4, adaptation=0.0)
+    learned = [tpl.Learner(network, tpl.EProp(**RATES, adaptive=adaptive), "fixed") for adaptive in (True, False)]
+    for learner in learned:
+        learner.learn(*samples[0])
+    for name, mantissas in learned[0].mantissas.items():
+        np.testing.assert_array_equal(mantissas, learned[1].mantissas[name])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: tpl.EProp(adaptive=1), "EProp: adaptive is 1, but must be True or False"),
+        (lambda: Term("one", adapts=True), "Term: adapts is of one times spike, but must be of surrogate times a presynaptic part"),
+        (lambda: Term(adapts=True, membrane=True), "Term: adapts is of surrogate times spike, but must be .* without membrane"),
+        (
+            lambda: tpl.Learner(tpl.Network.sequential((1, 6, 6), (tpl.Conv2d(2, 3),), 3, tpl.LIF(adaptation=0.1)), tpl.EProp()),
+            "hidden0: term is with a state per synapse, in a convolution, .* or use a term without",
+        ),
+    ],
+)
+def test_what_is_refused(make, message):
+    with pytest.raises(tpl.InvalidValueError, match=message):
+        make()
