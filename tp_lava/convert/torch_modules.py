@@ -1,9 +1,9 @@
 """PyTorch modules, snnTorch's neurons among them, as a chain of stages.
 
-What is read: nn.Sequential, and modules whose children were made in the order in which forward uses them (which cannot be
-checked: a wrong order mostly shows in shapes that do not fit). `order` gives the order otherwise. All of it is read as after
-eval(): running statistics, no dropout. Weights are read as they are used, behind parametrizations, weight_norm, spectral_norm
-and pruning. Operations of forward that are no modules are not seen; flattening is not needed.
+What is read: nn.Sequential, and modules whose children were made in the order in which forward uses them; `order` gives the
+order otherwise. All of it is read as after eval(): running statistics, no dropout. Weights are read as they are used, behind
+parametrizations, weight_norm, spectral_norm and pruning. Flattening is not needed. Operations of forward that are no modules
+are not read: verification, which runs the module, finds them (see convert/verification).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.layers import SNNTORCH, LayerReader, Tensors
-from tp_lava.convert.stages import Source, Spiking, stage_of
+from tp_lava.convert.stages import Reading, ReadLayer, Source, Spiking, stage_of
 from tp_lava.convert.standardised import Standardised
 from tp_lava.convert.values import pair, refuse
 from tp_lava.dynamics.neuron import LIF
@@ -119,6 +119,7 @@ class _ModuleReader:
         """Append all stages."""
         leaves = list(self._leaves("", self.root)) if order is None else list(self._ordered(order))
         neurons, populations = self._declared_neurons(leaves), dict[int, str]()
+        layers: list[ReadLayer] = []
         for number, (path, leaf) in enumerate(leaves):
             kind, replaced = self._kind(path, leaf), _is_snntorch(leaf) and self._has_declared(path)
             if id(leaf) in populations and not replaced:
@@ -136,6 +137,14 @@ class _ModuleReader:
             for stage in neurons.get(number, []):
                 self.builder.neurons(stage)
                 self.builder.record(stage.path, "neuron", "added", "as declared")
+            layers.append(self._read_layer(kind, path, leaf, tuple(neurons.get(number, []))))
+        self.builder.source.reading = Reading(self.root, tuple(layers))
+
+    def _read_layer(self, kind: str | None, path: str, leaf: Any, declared: tuple[Spiking, ...]) -> ReadLayer:
+        """What verification asks of a leaf."""
+        replaced = kind is None or (_is_snntorch(leaf) and self._has_declared(path))
+        spikes = path if _is_snntorch(leaf) and not replaced else None
+        return ReadLayer(path, leaf, spikes, declared, replaced, kind is None or _LAYERS[kind][0] not in ("dropout", "flatten"))
 
     def _read(self, kind: str, path: str, leaf: Any) -> None:
         """Append the stages of a leaf. kind: its class, a key of _LAYERS."""
