@@ -150,7 +150,9 @@ class Pooled(nn.Module):
 
 
 def test_functional_pooling():
-    with pytest.raises(ConversionError, match=r"pooling or a selection that is no module: forward calls .*max_pool2d \(test_verif") as caught:
+    with pytest.raises(
+        ConversionError, match=r"pooling or a selection that is no module: forward calls .*max_pool2d \(test_verif"
+    ) as caught:
         tpl.convert(Pooled(), input_shape=(1, 8, 8), neurons=tpl.LIF(0.9, 0.2))
     assert caught.value.layer == "pool"
 

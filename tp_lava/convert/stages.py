@@ -217,7 +217,11 @@ class Spiking:
         path, size, feedback = self.path, math.prod(shape), self.feedback
         if not np.all(np.asarray(stage.threshold) > 0):
             raise refuse(path, "threshold", f"{np.min(stage.threshold):g}", "above 0", "neurons need one to be silent at rest")
-        for name, value, choice in (("reset", self.reset, RESETS), ("comparison", self.comparison, COMPARISONS), ("bias_to", self.bias_to, (*BIASED, None))):
+        for name, value, choice in (
+            ("reset", self.reset, RESETS),
+            ("comparison", self.comparison, COMPARISONS),
+            ("bias_to", self.bias_to, (*BIASED, None)),
+        ):
             if not isinstance(value, str | None) or value not in choice:
                 raise refuse(path, name, repr(value), " or ".join(map(repr, choice)), "use one of them")
         if feedback is not None:

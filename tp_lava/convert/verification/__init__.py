@@ -89,7 +89,9 @@ def _random(network: Network, seed: int) -> list[Events]:
     for rate in RATES:
         frames = (rng.random((STEPS, n)) < rate).astype(np.float32)
         if format is not None:
-            frames *= rng.integers(1, max(2, min(format.high, round(1 / format.resolution)) + 1), frames.shape) * np.float32(format.resolution)
+            frames *= rng.integers(1, max(2, min(format.high, round(1 / format.resolution)) + 1), frames.shape) * np.float32(
+                format.resolution
+            )
         found.append(Events.from_dense(frames, graded=format is not None))
     return found
 

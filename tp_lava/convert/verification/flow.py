@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tp_lava.convert.stages import Reading
-from tp_lava.convert.verification.recording import Operation, Recording, Use
+from tp_lava.convert.verification.recording import Recording, Use
 from tp_lava.errors import ConversionError
 
 MEANT = "pass verify=False if that is meant"
@@ -34,7 +34,9 @@ def _check_calls(reading: Reading, recording: Recording) -> None:
         raise ConversionError(path, found, "it is used in more than one place", f"make a layer for each place, or {MEANT}")
     for layer, use in zip(reading.layers, recording.uses, strict=True):
         if use is None and layer.needed:
-            raise ConversionError(layer.path, "forward does not use it", "a layer that is left over", f"remove it from the model, or {MEANT}")
+            raise ConversionError(
+                layer.path, "forward does not use it", "a layer that is left over", f"remove it from the model, or {MEANT}"
+            )
 
 
 def _parted(reading: Reading, recording: Recording, number: int, before: str, given: np.ndarray) -> ConversionError:
@@ -43,7 +45,8 @@ def _parted(reading: Reading, recording: Recording, number: int, before: str, gi
     assert use is not None
     cause, remedy = _cause(reading, recording, number, before, given)
     if use.operations:
-        cause += f": forward calls {', '.join(map(str, use.operations[-4:]))} before it"
+        computing = [each for each in use.operations if each.computes] or use.operations
+        cause += f": forward calls {', '.join(map(str, computing[-4:]))} before it"
     arrived = use.arrived
     if arrived.shape != given.shape:
         found = f"{arrived.shape[1]} numbers arrive, where {before} gives {given.shape[1]}"
@@ -119,7 +122,7 @@ def _others(reading: Reading, recording: Recording, number: int) -> Iterator[tup
 def _check_returned(recording: Recording, path: str, given: np.ndarray) -> None:
     """Refuse a result that ranks the outputs otherwise than the last layer does."""
     last = max((use for use in recording.uses if use is not None), key=lambda use: use.began)
-    operations = [each for each in recording.operations if each.name not in ("sum", "mean", "max", "argmax", "softmax", "log_softmax")]
+    operations = [each for each in recording.operations if each.computes]
     if not operations or not recording.returned:
         return
     if any(_ranks_alike(returned, expected) for returned in recording.returned for expected in _results(last, given)):

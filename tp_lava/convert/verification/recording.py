@@ -34,6 +34,11 @@ class Operation:
     name: str
     place: str
 
+    @property
+    def computes(self) -> bool:
+        """Whether it makes other numbers, not only other shapes."""
+        return self.name not in _MOVING
+
     def __str__(self) -> str:
         return f"{self.name} ({self.place})"
 
@@ -186,15 +191,59 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", str(func))
-        if not self._attempt.depth and name not in HARMLESS:
+        if not self._attempt.depth and name not in _ASKING:
             self._attempt.pending.append(Operation(name, _line()))
         return result
 
 
-HARMLESS = frozenset(  # what changes no number
-    """__get__ __getitem__ __len__ __iter__ size dim view reshape flatten squeeze unsqueeze stack append to float contiguous detach clone
-    unbind permute transpose unflatten numel is_complex zeros zeros_like ones empty type device requires_grad_ eval cpu __set__ __bool__
-    split chunk expand is_floating_point has_torch_function register_hook view_as reshape_as narrow select movedim""".split()
+_ASKING = frozenset(  # functions that make no tensor of numbers
+    (
+        "__get__",
+        "__set__",
+        "__len__",
+        "__iter__",
+        "__bool__",
+        "__int__",
+        "__float__",
+        "size",
+        "dim",
+        "numel",
+        "is_complex",
+        "is_floating_point",
+    )
+)
+_MOVING = frozenset(  # functions that change no number, only its place
+    (
+        "__getitem__",
+        "view",
+        "view_as",
+        "reshape",
+        "reshape_as",
+        "flatten",
+        "unflatten",
+        "squeeze",
+        "unsqueeze",
+        "stack",
+        "unbind",
+        "split",
+        "chunk",
+        "permute",
+        "transpose",
+        "movedim",
+        "narrow",
+        "select",
+        "expand",
+        "to",
+        "float",
+        "cpu",
+        "contiguous",
+        "detach",
+        "clone",
+        "zeros",
+        "zeros_like",
+        "ones",
+        "empty",
+    )
 )
 
 
@@ -286,7 +335,9 @@ def resting_copy(module: Any) -> Any:
                 if reset is not None and _library(part) in ("snntorch", *_SEQUENCES):
                     reset()
     except Exception as error:
-        raise CannotRunError(f"it cannot be copied ({type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''})") from None
+        raise CannotRunError(
+            f"it cannot be copied ({type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''})"
+        ) from None
     return copied
 
 

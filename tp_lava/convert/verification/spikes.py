@@ -130,4 +130,6 @@ class SpikeCheck:
         if (apart > _SCORES * max(1.0, float(np.abs(theirs).max()))).any():
             neuron, step = int(apart.argmax()), len(recording.frames) - 1
             found = f"its score is {ours[neuron]:.6g} here and {theirs[neuron]:.6g} there"
-            raise ConversionError(layer.path, found, "the readout does something else there", f"read its last layers, or {MEANT}", step, neuron)
+            raise ConversionError(
+                layer.path, found, "the readout does something else there", f"read its last layers, or {MEANT}", step, neuron
+            )
