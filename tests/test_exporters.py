@@ -112,3 +112,72 @@ def test_what_exporters_leave_out_is_said():
     for lost in ("spike_fn: added (not in the file; taken for SingleSpike: MultiSpike", "min_v_mem", "tau_syn"):
         assert lost in said
     assert "v_reset: added" in str(tpl.convert(nir.NIRGraph.from_list(*nodes), exporter="norse").provenance)
+
+
+# The module beside its file -----------------------------------------------------------------------
+
+
+def test_a_file_of_snntorch_beside_its_module(of_snntorch):
+    net, path = of_snntorch
+    assert "no spike differs in 60 steps" in tpl.convert(path, exporter="snntorch", module=net).provenance.verification
+    with pytest.raises(tpl.ConversionError, match="that the file does not hold: see EXPORTERS") as caught:
+        tpl.convert(path, dt=1e-4, reset="zero", module=net)
+    assert caught.value.layer == "1"
+    assert tpl.convert(path, dt=1e-4, reset="zero", module=net, verify=False).provenance.verification == ""
+
+
+def test_modules_that_do_not_fit(of_snntorch):
+    _, path = of_snntorch
+    with pytest.raises(tpl.InvalidValueError, match="module is 3, but must be the PyTorch module"):
+        tpl.convert(path, exporter="snntorch", module=3)
+    with pytest.raises(tpl.InvalidValueError, match="a Linear without, but must be a module with neurons of snntorch"):
+        tpl.convert(path, exporter="snntorch", module=nn.Linear(10, 4))
+    with pytest.raises(tpl.InvalidValueError, match="samples is given, but must be None"):
+        tpl.convert(path, exporter="snntorch", samples=[])
+    snn = pytest.importorskip("snntorch")
+    other = nn.Sequential(nn.Linear(10, 4), snn.Leaky(0.9, init_hidden=True))
+    said = tpl.convert(path, exporter="snntorch", module=other).provenance.verification
+    assert said == "not verified: the module has 1 layers of neurons, and the network 2"
+
+
+@pytest.mark.parametrize("multiple", [False, True])
+def test_a_graph_of_sinabs_beside_its_module(multiple):
+    sl = pytest.importorskip("sinabs.layers")
+    activation = pytest.importorskip("sinabs.activation")
+    spike = {"batch_size": 1} if multiple else {"batch_size": 1, "spike_fn": activation.SingleSpike}
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3), sl.LIFSqueeze(tau_mem=5.0, norm_input=True, spike_threshold=torch.tensor(0.3), **spike),
+        sl.SumPool2d(2), nn.Flatten(), nn.Linear(36, 5), sl.IAFSqueeze(**spike),
+    )  # fmt: skip
+    rescaled(net, (2.5, 1.0), 7)
+    graph = quiet(pytest.importorskip("sinabs.nir").to_nir, net, torch.rand(100, 2, 8, 8))
+    if not multiple:
+        assert "no spike differs" in tpl.convert(graph, exporter="sinabs", module=net).provenance.verification
+        return
+    with pytest.raises(tpl.ConversionError, match="several spikes in one step, as sinabs' MultiSpike makes"):
+        tpl.convert(graph, exporter="sinabs", module=net)
+
+
+def test_layers_of_sinabs_with_a_batch_beside_their_module():
+    sl = pytest.importorskip("sinabs.layers")
+    single = pytest.importorskip("sinabs.activation").SingleSpike
+    lif = {"tau_mem": torch.full((12,), 8.0), "norm_input": False, "spike_fn": single, "spike_threshold": torch.ones(12)}
+    net = nn.Sequential(nn.Linear(10, 12), sl.LIF(**lif), nn.Linear(12, 4), sl.IAF(spike_fn=single))
+    rescaled(net, (0.6, 1.0), 7)
+    flat = nn.Sequential(net[0], sl.LIFSqueeze(batch_size=1, **lif), net[2], sl.IAFSqueeze(batch_size=1, spike_fn=single))
+    graph = quiet(pytest.importorskip("sinabs.nir").to_nir, flat, torch.rand(100, 10))
+    network = tpl.convert(graph, exporter="sinabs", membrane_input="jump", module=net)
+    assert "no spike differs" in network.provenance.verification
+
+
+@pytest.mark.parametrize("mode", ["s", "m"])
+def test_spikingjelly_beside_its_module(mode):
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+    export = pytest.importorskip("spikingjelly.activation_based.nir_exchange").export_to_nir
+    net = nn.Sequential(nn.Linear(10, 12), neuron.IFNode(v_threshold=0.7), nn.Linear(12, 4), neuron.LIFNode(v_threshold=0.5)).eval()
+    rescaled(net, (1.5, 2.0), 2)
+    graph = quiet(export, net, torch.ones(1, 10))
+    for layer in (net[1], net[3]):
+        layer.step_mode = mode
+    network = tpl.convert(graph, exporter="spikingjelly", module=net)
+    assert "no spike differs" in network.provenance.verification

@@ -131,6 +131,35 @@ def test_a_chain_is_verified():
     assert str(network.provenance).endswith("60 steps")
 
 
+def test_a_factor_is_taken_in():
+    network = tpl.convert(Net(factor), input_shape=8, neurons=NEURONS, factors={"last": 0.5})
+    assert "no spike differs" in network.provenance.verification
+    plain = tpl.convert(Net(factor), input_shape=8, neurons=NEURONS, verify=False)
+    for name, weights in plain.weights.items():
+        assert weights.shape == network.weights[name].shape
+    with pytest.raises(ConversionError, match=r"a factor of 2: .*pass factors=\{'last': 0.5\}"):
+        tpl.convert(Net(factor), input_shape=8, neurons=NEURONS, factors={"last": 0.25})
+    with pytest.raises(tpl.InvalidValueError, match="factors is 'lost', but must be a layer among"):
+        tpl.convert(Net(factor), input_shape=8, neurons=NEURONS, factors={"lost": 0.25})
+    with pytest.raises(tpl.InvalidValueError, match="factor is"):
+        tpl.convert(Net(factor), input_shape=8, neurons=NEURONS, factors={"last": float("nan")})
+
+    net = nn.Sequential(nn.Linear(8, 8), Foreign(), nn.Linear(8, 4))
+    net[0].weight.data *= 8
+    scaled = Scaled(*net)
+    neuron = {"1": tpl.LIF(0.8, 1.0, ">", "zero")}
+    with pytest.raises(ConversionError, match=r"pass factors=\{'1': 0.5\}"):
+        tpl.convert(scaled, input_shape=8, neurons=neuron)
+    assert "no spike differs" in tpl.convert(scaled, input_shape=8, neurons=neuron, factors={"1": 0.5}).provenance.verification
+
+
+class Scaled(nn.Sequential):
+    """Half of what the first layer gives arrives at the neurons."""
+
+    def forward(self, x):
+        return self[2](self[1](self[0](x) * 0.5))
+
+
 def test_concatenation():
     net = Net(lambda net, x: net.last(torch.cat([net.second(net.first(x)), x], dim=1)))
     net.last = nn.Linear(16, 4)

@@ -27,7 +27,7 @@ FORMATS: Mapping[str, tuple[str, str]] = {  # name -> module of this package, it
     "state dict": ("state_dicts", "read_state_dict"),
 }
 SUFFIXES = {".nir": "nir", ".net": "slayer", ".pt": "state dict", ".pth": "state dict", ".safetensors": "state dict"}
-_OPTIONS = ("format", "trace_decay", "seed", "input_format", "verify", "samples")  # of every format
+_OPTIONS = ("format", "trace_decay", "seed", "input_format", "verify", "samples", "module")  # of every format
 
 
 def convert(
@@ -39,6 +39,7 @@ def convert(
     input_format: Format | None = None,
     verify: bool = True,
     samples: Sequence[Any] | None = None,
+    module: Any = None,
     **options: Any,
 ) -> Network:
     """A network trained elsewhere, as a tp_lava Network in physical units; its provenance records what became of each parameter.
@@ -48,7 +49,8 @@ def convert(
     or "slayer", where it cannot be seen; trace_decay: of all spike traces, by default each membrane's decay; seed: of the
     label projection, which TP needs and no source has; input_format: of real-valued input (pictures, see Events.constant), to
     which fixed-point forms round it; None: the input spikes; verify: run a module, as after eval(), beside what it became, on samples
-    (recordings; None: a few random ones), and refuse where the two part; provenance.verification says what was compared;
+    (recordings; None: a few random ones), and refuse where the two part; provenance.verification says what was compared; module: the
+    snnTorch, sinabs or SpikingJelly module that a NIR graph or file was exported from, to be run beside it;
     options: of the format's reader, see tp_lava.convert.<module>.
     Raises InvalidValueError naming the layer's path for what cannot be converted, ConversionError naming the layer, step, neuron
     and likely cause where module and network part, ArchiveError for a damaged file, FileNotFoundError.
@@ -65,16 +67,16 @@ def convert(
         raise invalid("convert", "option", ", ".join(unknown), f"among {', '.join([*_OPTIONS, *known])}", "rename it")
     read = reader(source, **options)
     network = assemble(read, trace_decay, seed, input_format)
-    return _verified(read, network, samples) if verify else network
+    return _verified(read, network, samples, module) if verify else network
 
 
-def _verified(read: Source, network: Network, samples: Sequence[Any] | None) -> Network:
+def _verified(read: Source, network: Network, samples: Sequence[Any] | None, module: Any) -> Network:
     """The network, with what verification says in its provenance."""
     said = "not verified: there is no PyTorch module to run beside it"
-    if read.reading is not None:
+    if read.reading is not None or module is not None:
         from tp_lava.convert.verification import verify  # here, for it cannot be imported without PyTorch
 
-        said = verify(read, network, samples)
+        said = verify(read, network, samples, module)
     elif samples is not None:
         raise invalid("convert", "samples", "given", "None where no PyTorch module is at hand", "leave it out")
     assert network.provenance is not None

@@ -290,7 +290,7 @@ class ReadLayer:
     """A layer of a PyTorch module, in the order of use.
 
     spikes: path of the stage whose spikes it makes by itself; declared: neurons that stand behind it, or in its place (replaced);
-    needed: whether it does anything where forward calls it.
+    needed: whether it does anything where forward calls it; factor: by which forward multiplies what arrives.
     """
 
     path: str
@@ -299,6 +299,7 @@ class ReadLayer:
     declared: tuple[Spiking, ...] = ()
     replaced: bool = False
     needed: bool = True
+    factor: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ import numpy as np
 
 from tp_lava.convert.stages import Reading, Source
 from tp_lava.convert.verification.flow import check_flow
+from tp_lava.convert.verification.libraries import reading_of
 from tp_lava.convert.verification.recording import CannotRunError, Recording, Use, record
 from tp_lava.convert.verification.spikes import SpikeCheck
 from tp_lava.convert.verification.substitutes import substitutes_of
@@ -26,15 +27,14 @@ RATES = (0.1, 0.3, 0.6)  # of random input: a sample each
 STEPS = 20
 
 
-def verify(source: Source, network: Network, samples: Sequence[Any] | None = None, seed: int = 0) -> str:
+def verify(source: Source, network: Network, samples: Sequence[Any] | None = None, module: Any = None, seed: int = 0) -> str:
     """Run the module that a source was read from beside the network.
 
-    samples: Events, or (Events, label) pairs; None: random ones of RATES, STEPS steps each, from `seed`. -> what was compared, or
-    why the module cannot be run, in words. Raises ConversionError where they part, InvalidValueError for samples that do not fit.
+    samples: Events, or (Events, label) pairs; None: random ones of RATES, STEPS steps each, from `seed`; module: whose spikes are
+    compared, layer by layer in the order of use, where the source was not read from one. -> what was compared, or why the module
+    cannot be run, in words. Raises ConversionError where they part, InvalidValueError for samples or a module that do not fit.
     """
-    reading = source.reading
-    if reading is None:
-        return "not verified: there is no PyTorch module to run beside it"
+    reading = source.reading or reading_of(module)
     recordings = [*_random(network, seed)] if samples is None else _given(samples, network)
     frames = [events.to_dense().astype(np.float32).reshape(-1, *source.input_shape) for events in recordings]
     try:
@@ -42,6 +42,8 @@ def verify(source: Source, network: Network, samples: Sequence[Any] | None = Non
     except CannotRunError as error:
         return f"not verified: the module cannot be run beside it, for {error}"
     check = SpikeCheck(source, network, reading)
+    if not reading.whole and (different := check.other_layers(recorded[0])):
+        return f"not verified: {different}"
     for recording in recorded:
         if reading.whole:
             check_flow(reading, recording)

@@ -22,6 +22,7 @@ def check_flow(reading: Reading, recording: Recording) -> None:
     for number, (layer, use) in enumerate(zip(reading.layers, recording.uses, strict=True)):
         if use is None:
             continue
+        given = given * np.float32(layer.factor)
         if not _same(use.arrived, given):
             raise _parted(reading, recording, number, before, given)
         before, given = layer.path, use.left
@@ -70,7 +71,8 @@ def _cause(reading: Reading, recording: Recording, number: int, before: str, giv
     if arrived.shape != given.shape:
         return _of_another_size(arrived, given, others)
     if (factor := _factor(arrived, given)) is not None:
-        return f"a factor of {factor:.6g}", "multiply the weights of the next layer by it, and leave it out of forward"
+        layer = reading.layers[number]
+        return f"a factor of {factor:.6g}", f"pass factors={{{layer.path!r}: {layer.factor * factor:.6g}}}, which takes it into the weights"
     for path, other in others:
         if _same(arrived - given, other):
             return f"a skip connection adds what {path} gives", "a network is a chain here: train without it"

@@ -20,11 +20,10 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from tp_lava.convert.stages import Reading, ReadLayer
+from tp_lava.convert.verification.libraries import rest, takes_sequences, took_all_steps
 from tp_lava.convert.verification.substitutes import Substitute
 
 _FOREIGN_FILES = (f"{Path(torch.__file__).parent}/", f"{Path(__file__).parent}/")  # whose lines say nothing about forward
-_RESTS = ("reset_mem", "reset_states", "reset")  # methods by which libraries bring neurons to rest
-_SEQUENCES = ("sinabs", "spikingjelly")  # libraries whose neurons take all steps in one call
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ class Attempt:
     # What came of it --------------------------------------------------------------------------
     def stateful(self) -> list[int]:
         """Keys of the layers that have a state and were called."""
-        states = [key for key, layer in zip(self.keys, self.reading.layers, strict=True) if layer.spikes or layer.declared]
+        states = [key for key, layer in zip(self.keys, self.reading.layers, strict=True) if layer.spikes is not None or layer.declared]
         return [key for key in dict.fromkeys(states) if key in self.calls]
 
     def fit(self, steps: int) -> float:
@@ -144,13 +143,12 @@ class Attempt:
     def _rows(self, key: int, place: int, steps: int, strict: bool = False) -> list[_Call] | None:
         """The calls of a layer's use, one for all steps or one a step; None where they fit no steps."""
         calls, uses = self.calls.get(key, []), self.keys.count(key)
+        layer, one_call = self.reading.layers[self.keys.index(key)], len(calls) == uses
+        if strict and takes_sequences(layer.leaf) and not layer.declared:
+            return [calls[place]] if one_call and took_all_steps(layer.leaf, calls[place].left, steps) else None
         if len(calls) == steps * uses:
             return calls[place::uses]
-        together = len(calls) == uses and _leading(calls[place].left, steps)
-        if strict and together:
-            layer = self.reading.layers[self.keys.index(key)]
-            together = not layer.declared and _library(layer.leaf) in _SEQUENCES
-        return [calls[place]] if together else None
+        return [calls[place]] if not strict and one_call and _leading(calls[place].left, steps) else None
 
     def recording(self, frames: np.ndarray, returned: Any, constant: bool) -> Recording:
         """What was seen. constant: whether layers called once stand before the loop over steps, and give the same in each."""
@@ -329,21 +327,12 @@ def resting_copy(module: Any) -> Any:
                 held[id(value)] = value.detach().clone()
     try:
         copied = copy.deepcopy(module, held).cpu().eval()
-        for part in copied.modules():
-            if _library(part) not in ("torch", "builtins"):
-                reset = next((found for name in _RESTS if callable(found := getattr(part, name, None))), None)
-                if reset is not None and _library(part) in ("snntorch", *_SEQUENCES):
-                    reset()
+        rest(copied)
     except Exception as error:
         raise CannotRunError(
             f"it cannot be copied ({type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''})"
         ) from None
     return copied
-
-
-def _library(module: Any) -> str:
-    names = [cls.__module__.partition(".")[0] for cls in type(module).__mro__]
-    return next((name for name in names if name in ("snntorch", *_SEQUENCES)), names[0])
 
 
 # Tensors as arrays ------------------------------------------------------------------------------

@@ -54,28 +54,36 @@ class SpikeCheck:
         self._check_near(number, step, trial, uses, events)
         self.steps += step
 
+    def other_layers(self, recording: Recording) -> str:
+        """Whether the module has other layers of neurons than the network, in words; "" where they correspond."""
+        used, ends = _in_order(recording), sum(not isinstance(stage, Spiking) for stage in self.source.stages[-1:])
+        if not len(self.paths) <= len(used) <= len(self.paths) + ends:
+            return f"the module has {len(used)} layers of neurons, and the network {len(self.paths)}"
+        there, here = [use.left.shape[1] for use in used][: len(self.paths)], [layer.size for layer in self.form.layers]
+        return "" if there == here else f"layers of the module have {there} neurons, those of the network {here}"
+
     def _uses(self, recording: Recording) -> dict[str, Use | None]:
         """Path of each population -> the layer that makes its spikes."""
         made: dict[str, Use | None] = dict.fromkeys(self.paths)
+        if not self.reading.whole:
+            return dict(zip(self.paths, _in_order(recording), strict=False))
         for layer, use in zip(self.reading.layers, recording.uses, strict=True):
             paths = [layer.spikes] if layer.spikes else [stage.path for stage in layer.declared]
             made |= {path: use for path in paths if path in made}
         return made
 
     def _check_binary(self, uses: dict[str, Use | None]) -> None:
-        """Refuse neurons that give several spikes a step."""
+        """Refuse neurons that give several spikes a step: a unit's are of one size, and of size 1 where nothing says another."""
         for path, use in uses.items():
-            sizes = np.empty(0) if use is None else use.left[use.left != 0]
-            if sizes.size and use is not None:
-                per_unit = np.where(use.left == 0, np.nan, use.left)
-                spread = np.nanmax(per_unit, axis=0, initial=-np.inf, where=use.left != 0) - np.nanmin(
-                    per_unit, axis=0, initial=np.inf, where=use.left != 0
-                )
-                if (spread > _SCORES * np.abs(sizes).max()).any():
-                    step, unit = (int(place) for place in np.argwhere(use.left == sizes.max())[0])
-                    found = f"it gives {sizes.max():.6g} in one step and {sizes.min():.6g} in another"
-                    remedy = f"use neurons of one spike a step (in sinabs spike_fn=SingleSpike), or {MEANT}"
-                    raise ConversionError(path, found, "several spikes in one step, as sinabs' MultiSpike makes", remedy, step, unit)
+            if use is None or not use.left.any():
+                continue
+            usual = np.ones_like(use.left[0]) if not self.reading.whole else np.abs(use.left).max(axis=0)
+            apart = (use.left != 0) & (np.abs(np.abs(use.left) - usual) > _SCORES * usual)
+            if apart.any():
+                step, unit = (int(place) for place in np.argwhere(apart)[0])
+                found = f"it gives {use.left[step, unit]:.6g} in that step, where a spike is {usual[unit]:.6g}"
+                remedy = f"use neurons of one spike a step (in sinabs spike_fn=SingleSpike), or {MEANT}"
+                raise ConversionError(path, found, "several spikes in one step, as sinabs' MultiSpike makes", remedy, step, unit)
 
     def _differing(self, trial: Trial, use: Use | None, number: int) -> np.ndarray:
         """Steps in which a population's spikes differ."""
@@ -97,11 +105,11 @@ class SpikeCheck:
                 raise ConversionError(path, found, self._cause(path), f"compare their numbers, or {MEANT}", step, neuron)
 
     def _cause(self, path: str) -> str:
+        if not self.reading.whole:
+            return "time constants, resets or comparisons that the file does not hold: see EXPORTERS in tp_lava.convert.nir"
         layer = next(layer for layer in self.reading.layers if path in (layer.spikes, *(stage.path for stage in layer.declared)))
         if layer.declared:
             return f"the neurons declared for {layer.path} are not those that it has, or it did not begin at rest"
-        if not self.reading.whole:
-            return "time constants, resets or comparisons that the file does not hold: see EXPORTERS in tp_lava.convert.nir"
         return "the layer before it, or its neurons, do something that their class does not say"
 
     def _replayed(self, number: int, step: int, neuron: int, trial: Trial, events: Events) -> Replay:
@@ -133,3 +141,8 @@ class SpikeCheck:
             raise ConversionError(
                 layer.path, found, "the readout does something else there", f"read its last layers, or {MEANT}", step, neuron
             )
+
+
+def _in_order(recording: Recording) -> list[Use]:
+    """What was used, in the order of use."""
+    return sorted((use for use in recording.uses if use is not None), key=lambda use: use.began)
