@@ -268,6 +268,11 @@ def test_our_fixed_point_has_its_mantissas(slayer, name, rng):
     outcome = learner.infer(tpl.Events.from_dense(spikes.reshape(len(spikes), -1)), record=True)
     for ours, expected in zip(outcome.spikes, simulate(source, spikes)[0], strict=True):
         np.testing.assert_array_equal(ours, expected.reshape(ours.shape))
+    by_default = tpl.Learner(network, precision="fixed")
+    np.testing.assert_array_equal(by_default.mantissas["hidden0"], learner.mantissas["hidden0"])
+    assert by_default.fixed == learner.fixed
+    changed = network.with_weights({**network.weights, "hidden0": 100 * network.weights["hidden0"]})
+    assert tpl.Learner(changed, precision="fixed").fixed == tpl.FixedPoint().resolved(changed)
     assert options.membrane_frac == 6
     assert {options.weight_exponents[key] for key in options.weight_exponents if key != "target"} == {1}
     if name == "dense":

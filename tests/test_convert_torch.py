@@ -657,7 +657,7 @@ def assert_same_stages(a, b):
     for one, other in zip(a.stages, b.stages, strict=True):
         assert type(one) is type(other)
         for name in vars(one):
-            if name != "path":
+            if name not in ("path", "bias_to"):  # a description leaves that open, a LIF says it
                 np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
 
 

@@ -17,6 +17,7 @@ from tp_lava.dynamics.surrogate import ArcTan as ArcTan
 from tp_lava.dynamics.surrogate import FastSigmoid as FastSigmoid
 from tp_lava.dynamics.surrogate import Triangle as Triangle
 from tp_lava.errors import ArchiveError as ArchiveError
+from tp_lava.errors import ConversionError as ConversionError
 from tp_lava.errors import InvalidValueError as InvalidValueError
 from tp_lava.errors import LavaRunError as LavaRunError
 from tp_lava.errors import LavaUnavailableError as LavaUnavailableError

@@ -19,6 +19,21 @@ class InvalidValueError(TpLavaError, ValueError):
     """A value from outside that cannot be used; nothing was changed."""
 
 
+class ConversionError(InvalidValueError):
+    """A converted network does otherwise than its source when both are run.
+
+    layer: path in the source; step: from 0; neuron: of the layer, from 0 (or of what arrives at it), None where no single one is
+    meant; cause: the likely one, in words.
+    """
+
+    def __init__(self, layer: str, found: str, cause: str, remedy: str, step: int | None = None, neuron: int | None = None) -> None:
+        where = [f"{name} {number}" for name, number in (("step", step), ("neuron", neuron)) if number is not None]
+        place = f" at {', '.join(where)}" if where else ""
+        message = f"convert: {layer}: parts from its source{place}: {found}. Likely cause: {cause}; {remedy}."
+        super().__init__(message, obj=f"convert: {layer}", attr="verification")
+        self.layer, self.step, self.neuron, self.cause = layer, step, neuron, cause
+
+
 class NumberRangeError(TpLavaError, ValueError):
     """A fixed-point value that would not fit its register."""
 

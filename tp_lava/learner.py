@@ -19,7 +19,7 @@ from tp_lava.checks import is_whole
 from tp_lava.circuit import Buffer, Circuit, Owner
 from tp_lava.circuit import names as buffer_names
 from tp_lava.circuit.build import build_circuit
-from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan, start_weights
+from tp_lava.circuit.formats import REAL, FixedPoint, Formats, own_fixed_point, plan, start_weights
 from tp_lava.circuit.labels import check_label
 from tp_lava.data.events import Events, Sample, check_events, side_by_side, values_of
 from tp_lava.data.order import epoch_order
@@ -40,7 +40,7 @@ class Learner:
     """Infers with a network and, given a rule, learns, in float or in fixed point.
 
     network: where it starts (standardised weights are folded into plain ones in fixed point); rule: TP(...) or None; precision:
-    "float", "fixed" or FixedPoint(...); seed: of the
+    "float", "fixed" (the formats that the source holds or that it was quantised to, else FixedPoint()) or FixedPoint(...); seed: of the
     labels drawn, the order of samples and every rounding. The same seed and samples give the same weights. optimiser:
     SGD(...) or Adam(...), or one per layer, {"hidden0": ..., "readout": ...}; in fixed point plain SGD(), as on a chip;
     schedule: Cosine(...) or Plateau(...), by which fit scales all rates from epoch to epoch.
@@ -60,8 +60,8 @@ class Learner:
         _check_arguments(network, rule, precision)
         check_optimiser(optimiser, [p.name for p in network.populations], precision != "float")
         check_schedule(schedule)
-        options = FixedPoint() if precision == "fixed" else precision
         network = network if precision == "float" else network.folded()
+        options = own_fixed_point(network) if precision == "fixed" else precision
         self._start, self._rule, self.seed, self._optimiser, self._schedule = network, rule, seed, optimiser, schedule
         self._fixed = options.resolved(network, rule) if isinstance(options, FixedPoint) else None
         self._buffers: dict[str, Buffer] = {}  # of all weights, a rule's own among them

@@ -28,15 +28,17 @@ class ParameterRecord:
 @dataclass(frozen=True)
 class Provenance:
     """format: "nir", "snntorch", ...; records: of every parameter, in the order of the source; fixed: the FixedPoint in which
-    the source itself holds it, to be given as a Learner's precision; None where it has no integers.
+    the source itself holds it, to be given as a Learner's precision; None where it has no integers; verification: how the network
+    was run beside its source, or why it was not; "" where nobody was asked to.
     """
 
     format: str
     records: tuple[ParameterRecord, ...] = ()
     fixed: Any = None
+    verification: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "records", tuple(self.records))
 
     def __str__(self) -> str:
-        return "\n".join([f"from {self.format}", *map(str, self.records)])
+        return "\n".join([f"from {self.format}", *map(str, self.records), *([self.verification] if self.verification else [])])

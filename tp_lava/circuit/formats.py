@@ -87,6 +87,21 @@ class FixedPoint:
         return replace(self, weight_exponents=weight_exponents(network, rule, self))
 
 
+def own_fixed_point(network: Network) -> FixedPoint:
+    """The formats in which a network's source holds its integers, or to which it was quantised; FixedPoint() where there are none, or
+    where its weights have left them since.
+    """
+    kept = network.provenance.fixed if network.provenance else None
+    if not isinstance(kept, FixedPoint):
+        return FixedPoint()
+    for name, exponent in kept.weight_exponents.items():
+        if name in network.weights:
+            format, weights = Format(kept.bits(name), -exponent), network.weights[name]
+            if (np.abs(format.real(format.quantise(weights)) - weights) > format.resolution).any():
+                return FixedPoint()
+    return kept
+
+
 def weight_exponents(network: Network, rule: LearningRule | None, options: FixedPoint) -> dict[str, int]:
     """Exponent of each connection: the given one, or the smallest that leaves the weights room to grow.
 

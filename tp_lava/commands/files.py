@@ -29,7 +29,9 @@ def convert_file(
     to: Annotated[Path, typer.Option("--to", "--out", help="The .tplava file to write.")],
     layers: Annotated[Path | None, typer.Option(help="State dicts: JSON file that describes the layers, see docs/converting.md.")] = None,
     dt: Annotated[float | None, typer.Option(help="NIR: seconds per step.")] = None,
-    exporter: Annotated[str | None, typer.Option(help="NIR: snntorch, norse or sinabs, whose conventions the file follows.")] = None,
+    exporter: Annotated[
+        str | None, typer.Option(help="NIR: snntorch, norse, sinabs or spikingjelly, whose conventions the file follows.")
+    ] = None,
     reset: Annotated[str | None, typer.Option(help="NIR: zero or subtract.")] = None,
     trace_decay: Annotated[float | None, typer.Option(help="Decay of all spike traces; by default each membrane's decay.")] = None,
     input_format: Annotated[
@@ -56,14 +58,7 @@ def _checked(source: Path, given: dict[str, Any]) -> dict[str, Any]:
     if foreign:
         limit = f"one of {', '.join(known) or 'none'} for a {source.suffix} file"
         raise invalid("convert", "option", f"--{foreign[0]}", limit, "leave it out")
-    if "exporter" not in given:
-        return given
-    from tp_lava.convert.nir import EXPORTERS
-
-    exporter = given.pop("exporter")
-    if exporter not in EXPORTERS:
-        raise invalid("convert", "exporter", repr(exporter), f"one of {', '.join(EXPORTERS)}", "or give dt and reset")
-    return {**EXPORTERS[exporter], **given}
+    return given
 
 
 def inspect(

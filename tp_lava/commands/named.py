@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tp_lava.archive import kind_of
-from tp_lava.circuit.formats import FixedPoint
+from tp_lava.circuit.formats import FixedPoint, own_fixed_point
 from tp_lava.commands.options import RuleName, RuleNameOrNone
 from tp_lava.comparison.benchmarks import BENCHMARKS, TEST_SHARE, hold_back
 from tp_lava.comparison.variants import FAMILY, variant_named
@@ -53,8 +53,7 @@ def is_learner(model: str) -> bool:
 
 def fixed_point(network: Network, bits: int | None) -> FixedPoint:
     """With the given bits of weights, else the formats that the network was quantised to, else the default."""
-    kept = network.provenance.fixed if network.provenance else None
-    return FixedPoint(weight_bits=bits) if bits is not None else kept or FixedPoint()
+    return FixedPoint(weight_bits=bits) if bits is not None else own_fixed_point(network)
 
 
 def learner_named(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -27,7 +27,7 @@ FORMATS: Mapping[str, tuple[str, str]] = {  # name -> module of this package, it
     "state dict": ("state_dicts", "read_state_dict"),
 }
 SUFFIXES = {".nir": "nir", ".net": "slayer", ".pt": "state dict", ".pth": "state dict", ".safetensors": "state dict"}
-_OPTIONS = ("format", "trace_decay", "seed", "input_format")  # of every format
+_OPTIONS = ("format", "trace_decay", "seed", "input_format", "verify", "samples", "module")  # of every format
 
 
 def convert(
@@ -37,6 +37,9 @@ def convert(
     trace_decay: float | None = None,
     seed: int = 0,
     input_format: Format | None = None,
+    verify: bool = True,
+    samples: Sequence[Any] | None = None,
+    module: Any = None,
     **options: Any,
 ) -> Network:
     """A network trained elsewhere, as a tp_lava Network in physical units; its provenance records what became of each parameter.
@@ -45,9 +48,12 @@ def convert(
     or .nir file (dt=...), a SLAYER network or .net file, a .tplava file, or a Source; format: "torch", "state dict", "nir"
     or "slayer", where it cannot be seen; trace_decay: of all spike traces, by default each membrane's decay; seed: of the
     label projection, which TP needs and no source has; input_format: of real-valued input (pictures, see Events.constant), to
-    which fixed-point forms round it; None: the input spikes; options: of the format's reader, see tp_lava.convert.<module>.
-    Raises InvalidValueError naming the layer's path for what cannot be converted, ArchiveError for a damaged file,
-    FileNotFoundError.
+    which fixed-point forms round it; None: the input spikes; verify: run a module, as after eval(), beside what it became, on samples
+    (recordings; None: a few random ones), and refuse where the two part; provenance.verification says what was compared; module: the
+    snnTorch, sinabs or SpikingJelly module that a NIR graph or file was exported from, to be run beside it;
+    options: of the format's reader, see tp_lava.convert.<module>.
+    Raises InvalidValueError naming the layer's path for what cannot be converted, ConversionError naming the layer, step, neuron
+    and likely cause where module and network part, ArchiveError for a damaged file, FileNotFoundError.
     """
     if isinstance(source, str | os.PathLike) and Path(source).suffix == ".tplava":
         network = load_network(source)
@@ -59,7 +65,22 @@ def convert(
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise invalid("convert", "option", ", ".join(unknown), f"among {', '.join([*_OPTIONS, *known])}", "rename it")
-    return assemble(reader(source, **options), trace_decay, seed, input_format)
+    read = reader(source, **options)
+    network = assemble(read, trace_decay, seed, input_format)
+    return _verified(read, network, samples, module) if verify else network
+
+
+def _verified(read: Source, network: Network, samples: Sequence[Any] | None, module: Any) -> Network:
+    """The network, with what verification says in its provenance."""
+    said = "not verified: there is no PyTorch module to run beside it"
+    if read.reading is not None or module is not None:
+        from tp_lava.convert.verification import verify  # here, for it cannot be imported without PyTorch
+
+        said = verify(read, network, samples, module)
+    elif samples is not None:
+        raise invalid("convert", "samples", "given", "None where no PyTorch module is at hand", "leave it out")
+    assert network.provenance is not None
+    return replace(network, provenance=replace(network.provenance, verification=said))
 
 
 def to_nir(network: Network, dt: float) -> Any:

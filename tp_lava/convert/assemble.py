@@ -122,7 +122,7 @@ class _Assembly:
             self.weights[bias(number)] = biases
         if spiking.feedback is not None:
             self.weights[recurrent(number)] = np.asarray(np.asarray(spiking.feedback) * factor[:, np.newaxis], np.float32)
-        lif = _lif(spiking, connection, factor, threshold, "current" if is_filtered else "membrane")
+        lif = _lif(spiking, connection, factor, threshold, spiking.bias_to or ("current" if is_filtered else "membrane"))
         trace_decay = self._trace_decay(spiking, lif, connection)
         delays, fed_back = self._delays(connection), spiking.feedback is not None
         self.layers.append(Layer(len(factor), lif, trace_decay, fed_back, connection.spatial, delays=delays))
@@ -239,7 +239,7 @@ def _biases(spiking: Spiking, connection: Connection, factor: np.ndarray) -> tup
     """-> (biases (n,), whether they are filtered with the current)."""
     gain, offset = (_flat(spiking, name, connection.shape) for name in ("gain", "offset"))
     of_current, of_membrane = connection.bias * gain * factor, offset * factor
-    is_filtered = bool(np.any(spiking.current_decay) and np.any(of_current))
+    is_filtered = bool(np.any(spiking.current_decay) and np.any(of_current) and spiking.bias_to != "membrane")
     if is_filtered and np.any(of_membrane):
         found = "a constant drive of the membrane beside biases of the current"
         raise refuse(spiking.path, "offset", found, "one of them", "put the constant drive in one place")

@@ -32,7 +32,7 @@ from tp_lava.convert.values import (
     refuse,
     spread,
 )
-from tp_lava.dynamics.neuron import COMPARISONS, LIF, RESETS, check_knows
+from tp_lava.dynamics.neuron import BIASED, COMPARISONS, LIF, RESETS, check_knows
 from tp_lava.dynamics.surrogate import ArcTan, Surrogate
 from tp_lava.graph.delays import MOST_STEPS
 from tp_lava.graph.pooling import Mode, Pool2d
@@ -186,7 +186,8 @@ class Spiking:
 
     x: what the maps before deliver, biases included; gain: its factor (an input resistance, a step over a time constant);
     offset: a constant drive (a leak potential other than zero); feedback: (n, n) recurrent weights or None, whose bias
-    belongs into offset; where current_decay is not 0, biases of the maps before are filtered with it as the rest of x.
+    belongs into offset; where current_decay is not 0, biases of the maps before are filtered with it as the rest of x, unless
+    bias_to is "membrane" (None: "current" where that matters).
     refractory: steps after a spike in which v stays and s is 0.
     For learning: trace_decay, of the spike traces, or None: the membrane's decay; surrogate, the derivative of a spike.
     """
@@ -206,6 +207,7 @@ class Spiking:
     adaptation: Parameter = 0.0
     adaptation_decay: Parameter = 0.98
     refractory: Parameter = 0
+    bias_to: Literal["membrane", "current"] | None = None
 
     def checked(self, shape: Shape) -> tuple[Spiking, Shape]:
         """-> (itself with parameters as float or flat arrays, shape)."""
@@ -215,8 +217,12 @@ class Spiking:
         path, size, feedback = self.path, math.prod(shape), self.feedback
         if not np.all(np.asarray(stage.threshold) > 0):
             raise refuse(path, "threshold", f"{np.min(stage.threshold):g}", "above 0", "neurons need one to be silent at rest")
-        for name, value, choice in (("reset", self.reset, RESETS), ("comparison", self.comparison, COMPARISONS)):
-            if not isinstance(value, str) or value not in choice:
+        for name, value, choice in (
+            ("reset", self.reset, RESETS),
+            ("comparison", self.comparison, COMPARISONS),
+            ("bias_to", self.bias_to, (*BIASED, None)),
+        ):
+            if not isinstance(value, str | None) or value not in choice:
                 raise refuse(path, name, repr(value), " or ".join(map(repr, choice)), "use one of them")
         if feedback is not None:
             feedback = array_of(path, "feedback", feedback, integers=True)
@@ -264,7 +270,7 @@ Stage = Map | Neurons | Delayed
 @dataclass
 class Source:
     """What a reader returns. input_shape: (n,) or (channels, height, width); records: of every parameter of the source;
-    fixed: the source's own fixed-point formats, if it has any.
+    fixed: the source's own fixed-point formats, if it has any; reading: the module that can be run beside it, if there is one.
     """
 
     format: str
@@ -272,19 +278,46 @@ class Source:
     stages: list[Stage]
     records: list[ParameterRecord] = field(default_factory=list)
     fixed: FixedPoint | None = None
+    reading: Reading | None = None
 
     def record(self, path: str, parameter: str, what: Outcome, detail: str = "") -> None:
         """Add the record of a parameter."""
         self.records.append(ParameterRecord(path, parameter, what, detail))
 
 
+@dataclass(frozen=True, eq=False)
+class ReadLayer:
+    """A layer of a PyTorch module, in the order of use.
+
+    spikes: path of the stage whose spikes it makes by itself; declared: neurons that stand behind it, or in its place (replaced);
+    needed: whether it does anything where forward calls it; factor: by which forward multiplies what arrives.
+    """
+
+    path: str
+    leaf: Any
+    spikes: str | None = None
+    declared: tuple[Spiking, ...] = ()
+    replaced: bool = False
+    needed: bool = True
+    factor: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What was read of a PyTorch module. whole: whether the layers are all of it, one after the other, or only its neurons."""
+
+    module: Any
+    layers: tuple[ReadLayer, ...]
+    whole: bool = True
+
+
 def stage_of(path: str, neuron: LIF, **others: Any) -> Spiking:
-    """A neuron of ours as a stage. others: what a Spiking has and a LIF has not; bias_to is left out, for `assemble` chooses it.
+    """A neuron of ours as a stage. others: what a Spiking has and a LIF has not.
 
     Raises InvalidValueError for an option of the neuron that no stage has, unless it is the default.
     """
     names = frozenset(known.name for known in fields(Spiking))
-    check_knows(neuron, names | {"bias_to"}, f"convert: {path}")
+    check_knows(neuron, names, f"convert: {path}")
     options = {option.name: getattr(neuron, option.name) for option in fields(neuron) if option.name in names}
     return Spiking(path, **options, **others)
 

@@ -9,7 +9,8 @@ The description is a list of dicts, as JSON holds them, one for each layer in th
     {"type": "adaptiveavgpool", "output": [3, 3]}           height and width after it; adaptivemaxpool, of spikes
     {"type": "flatten"}, {"type": "dropout"}                nothing
     {"type": "lif", "decay": 0.9}                           threshold 1, current_decay 0, reset "subtract", reset_by, comparison
-                                                            ">=", gain 1, offset 0, feedback, trace_decay: see stages.Spiking
+                                                            ">=", gain 1, offset 0, feedback, trace_decay, bias_to: see
+                                                            stages.Spiking
     {"type": "li", "decay": 1.0}                            gain 1, offset 0; last
     {"type": "leaky", "name": "lif1"}                       snnTorch's; rleaky, synaptic, rsynaptic; reset_delay true, and
                                                             reset where the file has no reset_mechanism_val
@@ -48,7 +49,7 @@ _KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # type -> (needed
     "adaptivemaxpool": (("output",), ("name",)),
     "flatten": ((), ("name",)),
     "dropout": ((), ("name",)),
-    "lif": (("decay",), ("name", *NUMBERS[1:], "reset", "comparison", "trace_decay")),
+    "lif": (("decay",), ("name", *NUMBERS[1:], "reset", "comparison", "trace_decay", "bias_to")),
     "li": (("decay",), ("name", "gain", "offset")),
     **dict.fromkeys(SNNTORCH, (("name",), ("reset", "reset_delay"))),
 }

@@ -1,9 +1,9 @@
 """PyTorch modules, snnTorch's neurons among them, as a chain of stages.
 
-What is read: nn.Sequential, and modules whose children were made in the order in which forward uses them (which cannot be
-checked: a wrong order mostly shows in shapes that do not fit). `order` gives the order otherwise. All of it is read as after
-eval(): running statistics, no dropout. Weights are read as they are used, behind parametrizations, weight_norm, spectral_norm
-and pruning. Operations of forward that are no modules are not seen; flattening is not needed.
+What is read: nn.Sequential, and modules whose children were made in the order in which forward uses them; `order` gives the
+order otherwise. All of it is read as after eval(): running statistics, no dropout. Weights are read as they are used, behind
+parametrizations, weight_norm, spectral_norm and pruning. Flattening is not needed. Operations of forward that are no modules
+are not read: verification, which runs the module, finds them (see convert/verification).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tp_lava.checks import is_number
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.layers import SNNTORCH, LayerReader, Tensors
-from tp_lava.convert.stages import Source, Spiking, stage_of
+from tp_lava.convert.stages import Reading, ReadLayer, Source, Spiking, stage_of
 from tp_lava.convert.standardised import Standardised
 from tp_lava.convert.values import pair, refuse
 from tp_lava.dynamics.neuron import LIF
@@ -33,6 +34,7 @@ def read_module(
     *,
     order: Iterable[str] | None = None,
     standardised: Mapping[str, Standardised] | Iterable[str] = (),
+    factors: Mapping[str, float] | None = None,
     inexact: bool = False,
 ) -> Source:
     """A PyTorch network, snnTorch's included, as a Source. input_shape: (n,) or (channels, height, width), of one sample and step.
@@ -42,6 +44,7 @@ def read_module(
     neurons: path of a layer -> the LIF or Spiking after it (after its batch normalisation), or in place of it where it is
     an activation; or one LIF for every Linear and Conv2d but the last, which is then the readout. order: paths of submodules
     in the order of use. standardised: paths whose weights are standardised in forward, or path -> Standardised(...).
+    factors: path of a layer -> the number by which forward multiplies what arrives at it, which becomes part of weights.
     inexact: convert neurons that differ from ours in rare steps. Raises TorchUnavailableError, InvalidValueError.
     """
     from tp_lava.torch.availability import require_torch  # here, for that package cannot be imported without PyTorch
@@ -53,7 +56,7 @@ def read_module(
         raise refuse("model", "module", repr(module)[:60], "a torch.nn.Module", "for a state dict use read_state_dict")
     if neurons is not None and not isinstance(neurons, LIF | Mapping):
         raise refuse("model", "neurons", repr(neurons)[:60], "a LIF, or a dict path -> LIF or Spiking", "use for example tpl.LIF(0.9)")
-    reader = _ModuleReader(module, SourceBuilder("torch", input_shape), neurons, _by_path(standardised), inexact)
+    reader = _ModuleReader(module, SourceBuilder("torch", input_shape), neurons, _by_path(standardised), dict(factors or {}), inexact)
     reader.read(order)
     return reader.builder.finish()
 
@@ -111,15 +114,24 @@ class _ModuleReader:
     """Reads the submodules that compute ("leaves") in the order of use, each as a described layer with its tensors."""
 
     def __init__(
-        self, root: nn.Module, builder: SourceBuilder, neurons: Neurons | None, standardised: dict[str, Standardised], inexact: bool
+        self,
+        root: nn.Module,
+        builder: SourceBuilder,
+        neurons: Neurons | None,
+        standardised: dict[str, Standardised],
+        factors: dict[str, float],
+        inexact: bool,
     ) -> None:
+        self.factors = factors
         self.root, self.builder, self.neurons, self.standardised, self.inexact = root, builder, neurons, standardised, inexact
 
     def read(self, order: Iterable[str] | None) -> None:
         """Append all stages."""
         leaves = list(self._leaves("", self.root)) if order is None else list(self._ordered(order))
         neurons, populations = self._declared_neurons(leaves), dict[int, str]()
+        layers: list[ReadLayer] = []
         for number, (path, leaf) in enumerate(leaves):
+            self._scale(path)
             kind, replaced = self._kind(path, leaf), _is_snntorch(leaf) and self._has_declared(path)
             if id(leaf) in populations and not replaced:
                 raise refuse(path, "state", f"that of {populations[id(leaf)]}", "its own", "make a layer for each population")
@@ -136,6 +148,32 @@ class _ModuleReader:
             for stage in neurons.get(number, []):
                 self.builder.neurons(stage)
                 self.builder.record(stage.path, "neuron", "added", "as declared")
+            layers.append(self._read_layer(kind, path, leaf, tuple(neurons.get(number, []))))
+        self.builder.source.reading = Reading(self.root, tuple(layers))
+
+    def _scale(self, path: str) -> None:
+        """Take the factor of what arrives at a layer into the weights that come."""
+        if path not in self.factors:
+            return
+        factor = self.factors[path]
+        if not is_number(factor):
+            raise refuse(path, "factor", repr(factor)[:60], "one finite number", "fold several into the weights of the next layer")
+        self.builder.record(path, "factor", "folded", f"{factor:.6g}, of forward")
+        self.builder.scale_by(path, "factor", float(factor))
+
+    def _read_layer(self, kind: str | None, path: str, leaf: Any, declared: tuple[Spiking, ...]) -> ReadLayer:
+        """What verification asks of a leaf."""
+        replaced = kind is None or (_is_snntorch(leaf) and self._has_declared(path))
+        spikes = path if _is_snntorch(leaf) and not replaced else None
+        return ReadLayer(
+            path,
+            leaf,
+            spikes,
+            declared,
+            replaced,
+            kind is None or _LAYERS[kind][0] not in ("dropout", "flatten"),
+            self.factors.get(path, 1.0),
+        )
 
     def _read(self, kind: str, path: str, leaf: Any) -> None:
         """Append the stages of a leaf. kind: its class, a key of _LAYERS."""
@@ -246,7 +284,7 @@ class _ModuleReader:
         """Number of a leaf -> the declared neurons after it or in its place; those of a map come after its batch normalisation."""
         paths = [path for path, _ in leaves]
         given = self.neurons if isinstance(self.neurons, Mapping) else {}
-        for name, table in (("neurons", given), ("standardised", self.standardised)):
+        for name, table in (("neurons", given), ("standardised", self.standardised), ("factors", self.factors)):
             for path in set(table) - set(paths):
                 limit = f"a layer among {', '.join(sorted(paths))[:120]}"
                 raise refuse("model", name, repr(path)[:60], limit, "take names of named_modules()")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tp_lava.circuit import names
-from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan
+from tp_lava.circuit.formats import REAL, FixedPoint, Formats, own_fixed_point, plan
 from tp_lava.data.events import Events
 from tp_lava.dynamics.neuron import PER_NEURON, check_knows
 from tp_lava.dynamics.parameters import spread
@@ -139,7 +139,9 @@ class LavaForm(EngineForm):
     def __init__(self, given: InLava, network: Network, fixed: FixedPoint | None) -> None:
         self._given, self._start, self._fixed = given, network, fixed
         opened = ", opened into layers" if given.layers else ""
-        super().__init__(_engine(network, fixed or FixedPoint() if given.tag == "fixed_pt" else None), f"Lava ({given.tag}{opened})")
+        super().__init__(
+            _engine(network, fixed or own_fixed_point(network) if given.tag == "fixed_pt" else None), f"Lava ({given.tag}{opened})"
+        )
 
     def trials(self, recordings: Sequence[Events]) -> Iterator[Trial]:
         """See NetworkForm; recorded in one run."""

@@ -19,7 +19,7 @@ import numpy as np
 from lava.magma.core.process.ports.ports import InPort, OutPort
 from lava.magma.core.process.variable import Var
 
-from tp_lava.circuit.formats import REAL, FixedPoint, plan
+from tp_lava.circuit.formats import REAL, FixedPoint, own_fixed_point, plan
 from tp_lava.errors import invalid
 from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.network import Network
@@ -54,7 +54,7 @@ class LayerProcess(Process):
         **options,
     ) -> None:
         network = network.folded()
-        super().__init__(network=network, rule=rule, subject=subject, seed=seed, fixed=fixed or FixedPoint(), **options)
+        super().__init__(network=network, rule=rule, subject=subject, seed=seed, fixed=fixed or own_fixed_point(network), **options)
         graph = graph_of(network, rule, obj=type(self).__name__)
         self.spec = self._found(graph, graph.part(self.kind, subject))
         self._add_ports()
@@ -175,7 +175,7 @@ class LearningTraceLIF(TraceLIF):
 
     def __init__(self, network: Network, rule: BaseRule, *, fixed: FixedPoint | None = None, **options) -> None:
         check_stock(network, rule)
-        super().__init__(network, rule, 0, fixed=replace(fixed or FixedPoint(), stock=True), **options)
+        super().__init__(network, rule, 0, fixed=replace(fixed or own_fixed_point(network), stock=True), **options)
 
     def _add_ports(self) -> None:
         super()._add_ports()

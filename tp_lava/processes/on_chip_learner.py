@@ -12,7 +12,7 @@ from lava.magma.core.process.variable import Var
 
 from tp_lava.circuit import Buffer, Circuit, Owner
 from tp_lava.circuit.build import build_circuit
-from tp_lava.circuit.formats import FixedPoint
+from tp_lava.circuit.formats import FixedPoint, own_fixed_point
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
@@ -65,7 +65,7 @@ class OnChipLearner(Process):
         check_local(rule, "OnChipLearner")
         network = network.folded()
         circuit = build_circuit(network, rule)
-        fixed = replace(fixed or FixedPoint(), stock=stock)
+        fixed = replace(fixed or own_fixed_point(network), stock=stock)
         super().__init__(network=network, rule=rule, seed=seed, fixed=fixed, stock=stock, **options)
         self.s_in = InPort(shape=(network.n_inputs,))
         self.sample_in = InPort(shape=(SAMPLE_SIZE,))

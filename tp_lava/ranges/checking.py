@@ -11,7 +11,7 @@ import numpy as np
 from tp_lava.checks import is_whole
 from tp_lava.circuit import Circuit
 from tp_lava.circuit.build import build_circuit
-from tp_lava.circuit.formats import FixedPoint, plan, start_weights
+from tp_lava.circuit.formats import FixedPoint, own_fixed_point, plan, start_weights
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
@@ -91,7 +91,7 @@ def _circuit(model: object, rule: BaseRule | None, fixed: FixedPoint | None, bat
         return _of_learner(model, rule, fixed, batch)
     held = getattr(model, "network", None), getattr(model, "fixed", None)
     if isinstance(model, Network):
-        return circuit_of(model, rule, fixed or FixedPoint(), batch), None
+        return circuit_of(model, rule, fixed or own_fixed_point(model), batch), None
     if isinstance(held[0], Network) and isinstance(held[1], FixedPoint):
         return circuit_of(held[0], rule, fixed or held[1], batch), None
     remedy = "load one with tpl.load_network"

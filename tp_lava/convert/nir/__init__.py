@@ -25,43 +25,58 @@ EXPORTERS: Mapping[str, Mapping[str, Any]] = {  # options of read_nir for graphs
     "snntorch": {"dt": 1e-4, "reset": "subtract", "reset_delay": True},
     "norse": {"dt": 1e-6, "synapse_input": "jump"},
     "sinabs": {"dt": 1.0, "decay": "exponential", "reset": "subtract", "comparison": ">="},
+    "spikingjelly": {"dt": 1e-4, "reset": "zero", "comparison": ">=", "integrator_input": "current"},
 }
+_OWN: Mapping[str, Any] = {  # NIR's own meaning, where neither the caller nor the exporter says another
+    "dt": None, "reset": None, "reset_delay": False, "decay": "euler", "comparison": None,
+    "membrane_input": "current", "synapse_input": "current", "integrator_input": "jump",
+}  # fmt: skip
 
 
 def read_nir(
     source: Any,
     *,
+    exporter: str | None = None,
     dt: float | None = None,
     reset: Reset | None = None,
-    reset_delay: bool = False,
-    decay: Literal["euler", "exponential"] = "euler",
+    reset_delay: bool | None = None,
+    decay: Literal["euler", "exponential"] | None = None,
     comparison: Literal[">=", ">"] | None = None,
-    membrane_input: Drive = "current",
-    synapse_input: Drive = "current",
+    membrane_input: Drive | None = None,
+    synapse_input: Drive | None = None,
+    integrator_input: Drive | None = None,
 ) -> Source:
     """A NIR graph as stages. source: a nir.NIRGraph or the path of a .nir file, which must be a chain; recurrence is a
     Linear or Affine from a neuron back to itself, in a subgraph or not.
 
+    exporter: the library that wrote it, a key of EXPORTERS, whose options then are the defaults of those below; None: NIR's own, with
+    "euler", "current" and, of integrators, "jump".
     dt: seconds a step, or what the unit of the graph's time constants is; None: metadata["dt"] of the graph or its nodes.
     decay: "euler" 1 - dt/tau, "exponential" exp(-dt/tau).
-    membrane_input: of LIF, LI, CubaLIF: "current" adds r (1 - decay) x, "jump" r x; IF and I always add r x a step.
-    synapse_input: of CubaLIF: "current" adds w_in (1 - current_decay) x, "jump" w_in x.
+    membrane_input: of LIF, LI, CubaLIF: "current" adds r (1 - decay) x, "jump" r x. integrator_input: of IF and I: "current" adds
+    r dt x a step, "jump" r x. synapse_input: of CubaLIF: "current" adds w_in (1 - current_decay) x, "jump" w_in x.
     reset: "zero", to v_reset (NIR's own, the default), or "subtract" the threshold. reset_delay: the threshold is
     subtracted a step later, after the leak, which is threshold / decay at once. comparison: ">" (NIR's own) or ">=".
 
-    Options of an exporter are `read_nir(graph, **EXPORTERS["snntorch"])`, and so on:
+    Where the values give an exporter away, whose step or reset would be another than is asked for, it is to be named:
     snntorch: its defaults, as snntorch.export_nir (whose dt is 1e-4) leaves out the reset: say reset="zero" for
     reset_mechanism "zero", reset_delay=False for the same of the neuron (then exact unless a potential passes twice the threshold).
-    norse: to_nir multiplies time constants by its dt (0.001), hence dt = 1e-6 here, and in general dt squared.
+    norse: to_nir multiplies time constants by its dt (0.001), hence dt = 1e-6 here, and in general dt squared. It writes no v_reset:
+    cells that reset elsewhere than to zero lose that.
     sinabs: time constants are in steps; only spike_fn SingleSpike is binary; norm_input=False needs membrane_input="jump";
     min_v_mem, tau_syn and MembraneReset are not exported (say reset="zero" for the latter).
+    spikingjelly: another dt than export_to_nir's 1e-4 is to be given; the r of an IFNode is 1 / dt.
 
     A v_reset other than zero shifts the potentials, which then start there. A recurrent bias becomes an offset, or, where
     a synaptic current filters it, part of the bias before it. Raises InvalidValueError with the path of what cannot be
     converted, ArchiveError and FileNotFoundError for files, FormatUnavailableError without nir.
     """
     nir = _import()
-    options = Options(dt, reset, reset_delay, decay, comparison, membrane_input, synapse_input)
+    given = {
+        "dt": dt, "reset": reset, "reset_delay": reset_delay, "decay": decay, "comparison": comparison,
+        "membrane_input": membrane_input, "synapse_input": synapse_input, "integrator_input": integrator_input,
+    }  # fmt: skip
+    options = Options(**_chosen(exporter, given), exporter=exporter)
     if isinstance(source, nir.NIRGraph):
         return read_graph(nir, source, options, "NIR graph")
     if not isinstance(source, str | os.PathLike):
@@ -73,6 +88,14 @@ def read_nir(
         raise
     except Exception as error:  # nir asserts, indexes and calls with what the file says
         raise damaged(source, f"cannot be read as NIR ({type(error).__name__}: {error})") from None
+
+
+def _chosen(exporter: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The caller's options, else the exporter's, else NIR's own."""
+    if exporter is not None and exporter not in EXPORTERS:
+        raise invalid("read_nir", "exporter", repr(exporter)[:60], f"one of {', '.join(EXPORTERS)}, or None", "leave it out for NIR's own")
+    usual = {**_OWN, **(EXPORTERS[exporter] if exporter is not None else {})}
+    return {name: usual[name] if value is None else value for name, value in given.items()}
 
 
 def _graph_in(nir: ModuleType, path: object, tree: Mapping[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from tp_lava.convert.values import Parameter, check_shape, extent, refuse, sprea
 from tp_lava.errors import invalid
 
 ROUNDING = 1e-12  # a gain this close to 1 was meant to be 1
+_GAIN = 1000.0  # thresholds a unit of input, from which on a gain is taken for a rate per second
 Drive = Literal["current", "jump"]
 Reset = Literal["subtract", "zero"]
 _ALLOWED: Mapping[str, tuple[Any, ...]] = {
@@ -27,6 +28,7 @@ _ALLOWED: Mapping[str, tuple[Any, ...]] = {
     "comparison": (">=", ">", None),
     "membrane_input": ("current", "jump"),
     "synapse_input": ("current", "jump"),
+    "integrator_input": ("current", "jump"),
 }
 
 
@@ -41,6 +43,8 @@ class Options:
     comparison: Literal[">=", ">"] | None
     membrane_input: Drive
     synapse_input: Drive
+    integrator_input: Drive = "jump"
+    exporter: str | None = None
 
     def __post_init__(self) -> None:
         if self.dt is not None and not (is_number(self.dt) and self.dt > 0):
@@ -60,6 +64,10 @@ class _Dynamics:
     gain: np.ndarray
     offset: np.ndarray
     current_decay: np.ndarray
+
+
+def _near_one(gain: np.ndarray) -> np.ndarray:
+    return np.where(np.abs(gain - 1) < ROUNDING, 1.0, gain)
 
 
 class NeuronReader:
@@ -168,14 +176,29 @@ class NeuronReader:
 
         gain, zero = number("r"), np.zeros(())
         if isinstance(node, nir.IF | nir.I):
-            return _Dynamics(np.ones(()), gain, zero, zero)
+            return _Dynamics(np.ones(()), self._integrated(path, node, gain), zero, zero)
         tau = "tau" if isinstance(node, nir.LIF | nir.LI) else "tau_mem"
         decay, leak = self._decay(path, tau, number(tau))
         gain, offset, current_decay = gain * (leak if options.membrane_input == "current" else 1.0), leak * number("v_leak"), zero
         if tau == "tau_mem":
             current_decay, fall = self._decay(path, "tau_syn", number("tau_syn"))
             gain = gain * number("w_in") * (fall if options.synapse_input == "current" else 1.0)
-        return _Dynamics(decay, np.where(np.abs(gain - 1) < ROUNDING, 1.0, gain), offset, current_decay)
+        return _Dynamics(decay, _near_one(gain), offset, current_decay)
+
+    def _integrated(self, path: str, node: Any, gain: np.ndarray) -> np.ndarray:
+        """What an IF or I adds for a unit of input: r, or r dt. An r that is a rate, and would fire at anything, is refused."""
+        options = self.options
+        if options.integrator_input == "current":
+            if options.dt is None:
+                raise refuse(path, "r", f"{extent(gain)} a second", "known in steps", "give dt=..., the seconds a step")
+            self.builder.record(path, "r", "rescaled", f"{extent(gain * options.dt)} a step of {options.dt:g}")
+            return _near_one(gain * options.dt)
+        threshold = getattr(node, "v_threshold", None)
+        if threshold is not None and not Recorded(node).entries and np.any(np.abs(gain) > _GAIN * np.abs(np.asarray(threshold))):
+            limit = f"at most {_GAIN:g} thresholds a unit of input"
+            remedy = 'pass integrator_input="current" if r is a rate per second, as exporter="spikingjelly" does'
+            raise refuse(path, "r", extent(gain), limit, remedy)
+        return gain
 
     def _decay(self, path: str, name: str, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A time constant as the factor a step, and 1 minus it."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tp_lava.convert.builder import SourceBuilder
+from tp_lava.convert.nir.exporters import check_exporter, record_losses
 from tp_lava.convert.nir.graph import Named, chain_of, is_spiking
 from tp_lava.convert.nir.neurons import NeuronReader, Options
 from tp_lava.convert.nir.values import Recorded, array_in, metadata_of, single_number, spread_in
@@ -30,6 +31,7 @@ def read_graph(nir: ModuleType, graph: Any, options: Options, name: str) -> Sour
     nodes, feedback = chain_of(nir, graph, name, builder)
     (first, given), *between, (last, _) = nodes.items()
     options = replace(options, dt=_step(options.dt, name, [graph, *nodes.values()]))
+    check_exporter(nir, nodes, options)
     shape = given.input_type.get("input") if isinstance(given.input_type, Mapping) else None
     builder.begin(first, "shape", _without_batch(() if shape is None else shape))
     builder.record(first, "shape", "kept", str(builder.shape))
@@ -39,6 +41,7 @@ def read_graph(nir: ModuleType, graph: Any, options: Options, name: str) -> Sour
     if builder.scale is not None and not isinstance(builder.last, Dense):
         raise refuse(builder.scale.path, "node", "a Scale at the end", "followed by a map or a neuron", "remove it")
     builder.record(last, "shape", "ignored", str(builder.shape))
+    record_losses(builder, options)
     return builder.finish()
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tp_lava.circuit.build import build_circuit
-from tp_lava.circuit.formats import FixedPoint, plan
+from tp_lava.circuit.formats import FixedPoint, own_fixed_point, plan
 from tp_lava.deploy.loihi2.constraints import violations
 from tp_lava.deploy.loihi2.demand import ProcessorTask, demands, processor_tasks
 from tp_lava.deploy.loihi2.limits import Limits
@@ -50,7 +50,7 @@ def map_network(
 def _resolved(model: object, rule: BaseRule | None, fixed: FixedPoint | None) -> tuple[Network, BaseRule | None, FixedPoint]:
     if isinstance(model, Network):
         network = model.folded()
-        return network, rule, (fixed or FixedPoint()).resolved(network, rule)
+        return network, rule, (fixed or own_fixed_point(network)).resolved(network, rule)
     if not isinstance(model, Learner):
         raise invalid("map_network", "model", repr(model)[:60], "a Network or a Learner", "load one with tpl.load_network or Learner.load")
     if rule is not None or fixed is not None:

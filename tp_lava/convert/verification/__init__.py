@@ -1,0 +1,107 @@
+"""A converted network runs beside the PyTorch module it was read from, on the same spikes: what differs is an error.
+
+    what arrives at a layer[t] = what left the layer before it[t]          (flow.py: forward does nothing but call its layers)
+    spikes of a population here[t] = those of its layer there[t]           (spikes.py: weights, neurons, foldings)
+
+Neurons that were declared, which the module does not have, run in it in place of their layer (substitutes.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tp_lava.convert.stages import Reading, Source
+from tp_lava.convert.verification.flow import check_flow
+from tp_lava.convert.verification.libraries import reading_of
+from tp_lava.convert.verification.recording import CannotRunError, Recording, Use, record
+from tp_lava.convert.verification.spikes import SpikeCheck
+from tp_lava.convert.verification.substitutes import substitutes_of
+from tp_lava.data.events import Events, check_events
+from tp_lava.errors import invalid
+from tp_lava.graph.network import Network
+
+RATES = (0.1, 0.3, 0.6)  # of random input: a sample each
+STEPS = 20
+
+
+def verify(source: Source, network: Network, samples: Sequence[Any] | None = None, module: Any = None, seed: int = 0) -> str:
+    """Run the module that a source was read from beside the network.
+
+    samples: Events, or (Events, label) pairs; None: random ones of RATES, STEPS steps each, from `seed`; module: whose spikes are
+    compared, layer by layer in the order of use, where the source was not read from one. -> what was compared, or why the module
+    cannot be run, in words. Raises ConversionError where they part, InvalidValueError for samples or a module that do not fit.
+    """
+    reading = source.reading or reading_of(module)
+    recordings = [*_random(network, seed)] if samples is None else _given(samples, network)
+    frames = [events.to_dense().astype(np.float32).reshape(-1, *source.input_shape) for events in recordings]
+    try:
+        recorded = _recorded(reading, source, frames)
+    except CannotRunError as error:
+        return f"not verified: the module cannot be run beside it, for {error}"
+    check = SpikeCheck(source, network, reading)
+    if not reading.whole and (different := check.other_layers(recorded[0])):
+        return f"not verified: {different}"
+    for recording in recorded:
+        if reading.whole:
+            check_flow(reading, recording)
+        check.compare(recording)
+    return _summary(check, len(recorded), samples is None)
+
+
+def _summary(check: SpikeCheck, count: int, random: bool) -> str:
+    said = f"verified beside the module on {count}{' random' if random else ''} samples: no spike differs in {check.steps} steps"
+    if check.steps < check.asked:
+        said += f" of {check.asked}; the rest come after a potential that met its threshold but for rounding"
+    if check.silent:
+        said += f"; without a spike, so hardly verified: {', '.join(sorted(check.silent))} (give samples=... on which it spikes)"
+    return said
+
+
+def _recorded(reading: Reading, source: Source, frames: list[np.ndarray]) -> list[Recording]:
+    """The module on all samples. Declared neurons take the place of what gives no spikes."""
+    substitutes = substitutes_of(source)
+    chosen = {layer.path: layer for layer in reading.layers if layer.declared and not (layer.replaced and _may_spike(layer.leaf))}
+    while True:
+        stand_in = {path: substitutes[layer.declared[-1].path] for path, layer in chosen.items()}
+        recorded = [record(reading, stand_in, each) for each in frames]
+        pairs = [pair for recording in recorded for pair in zip(reading.layers, recording.uses, strict=True)]
+        graded = {layer.path: layer for layer, use in pairs if layer.replaced and layer.path not in chosen and _is_graded(use)}
+        if not graded:
+            return recorded
+        chosen |= graded
+
+
+def _may_spike(leaf: Any) -> bool:
+    """Whether a layer in whose place neurons are declared may be neurons itself: those of others than PyTorch."""
+    return not type(leaf).__module__.startswith("torch.")
+
+
+def _is_graded(use: Use | None) -> bool:
+    """Whether what a layer gives are no spikes of one size."""
+    return use is not None and len(np.unique(use.left[use.left != 0])) > 1
+
+
+def _random(network: Network, seed: int) -> list[Events]:
+    """Events of each rate; graded ones are any numbers that the input's format holds."""
+    rng, n, format = np.random.default_rng(seed), network.n_inputs, network.input_format
+    found = []
+    for rate in RATES:
+        frames = (rng.random((STEPS, n)) < rate).astype(np.float32)
+        if format is not None:
+            frames *= rng.integers(1, max(2, min(format.high, round(1 / format.resolution)) + 1), frames.shape) * np.float32(
+                format.resolution
+            )
+        found.append(Events.from_dense(frames, graded=format is not None))
+    return found
+
+
+def _given(samples: Sequence[Any], network: Network) -> list[Events]:
+    recordings = [sample[0] if isinstance(sample, tuple) and sample else sample for sample in samples]
+    if not recordings:
+        raise invalid("convert", "samples", "empty", "at least one recording, or None", "leave it out for random ones")
+    for events in recordings:
+        check_events(events, network.n_inputs, network.input_format)
+    return recordings

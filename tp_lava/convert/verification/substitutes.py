@@ -1,0 +1,62 @@
+"""Declared neurons run in a foreign module: they take what a layer gives and hand on spikes, so that the module runs as converted."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tp_lava.convert.stages import Convolution, Dense, Source, Spiking
+from tp_lava.convert.values import Shape, per_unit
+from tp_lava.dynamics.neuron import LIF
+from tp_lava.dynamics.parameters import spread
+from tp_lava.torch.neuron import Neurons
+
+
+class Substitute:
+    """A population of one sample. stage: checked; shape: of the population; bias: (n,) of the map before it."""
+
+    def __init__(self, stage: Spiking, shape: Shape, bias: np.ndarray) -> None:
+        names = {option.name for option in fields(LIF)} - {"bias_to"}
+        numbers: dict[str, Any] = {name: getattr(stage, name) for name in names}
+        self.neuron = LIF(**numbers, bias_to="membrane")
+        self.shape, self.stage = shape, stage
+        unfiltered = bias * per_unit(stage.gain, shape).ravel() if stage.bias_to == "membrane" else np.zeros_like(bias)
+        self._gain = torch.as_tensor(per_unit(stage.gain, shape), dtype=torch.float32)
+        self._bias = torch.as_tensor((unfiltered + per_unit(stage.offset, shape).ravel()).reshape(shape), dtype=torch.float32)
+        self._apart = torch.as_tensor(unfiltered.reshape(shape), dtype=torch.float32)
+        self._feedback = None if stage.feedback is None else torch.as_tensor(np.asarray(stage.feedback), dtype=torch.float32)
+        self.rest()
+
+    def rest(self) -> None:
+        """Go back to the state before the first step."""
+        silence = torch.zeros((1, *self.shape))
+        decay, threshold = (_tensor(spread(getattr(self.neuron, name), self.shape)) for name in ("decay", "threshold"))
+        self._neurons, self._spikes = Neurons(self.neuron, decay, threshold, silence), silence
+
+    def __call__(self, given: Tensor) -> Tensor:
+        """One step. given: the drive, of any shape with the population's numbers. -> spikes of that shape."""
+        drive = given.detach().float().reshape(1, *self.shape) * self._gain - self._apart
+        if self._feedback is not None:
+            drive = drive + (self._feedback @ self._spikes.ravel()).reshape(drive.shape)
+        self._spikes = self._neurons.step(drive, self._bias)
+        return self._spikes.reshape(given.shape).to(given.dtype)
+
+
+def substitutes_of(source: Source) -> dict[str, Substitute]:
+    """Path of each population of a source -> its substitute."""
+    found, shape, bias = {}, tuple(source.input_shape), None
+    for stage in source.stages:
+        checked, shape = stage.checked(shape)
+        if isinstance(checked, Spiking):
+            each = np.zeros(shape) if bias is None else np.broadcast_to(bias.reshape(-1, *[1] * (len(shape) - 1)), shape)
+            found[checked.path] = Substitute(replace(checked), shape, each.astype(np.float64).ravel())
+        bias = checked.bias if isinstance(checked, Dense | Convolution) else None
+    return found
+
+
+def _tensor(value: Any) -> Any:
+    return torch.as_tensor(value, dtype=torch.float32) if isinstance(value, np.ndarray) else value
