@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tp_lava.backends.cpu import _SCOPE
+from tp_lava.backends.cpu_programs import SCOPE
 from tp_lava.errors import InvalidValueError, NumberRangeError
 from tp_lava.numbers import Format, draw, exponent_to_hold, mix, quantise_decay, seed_key
 
@@ -64,7 +64,7 @@ def oracle_mix(key, word):
 def test_mix_in_numpy_and_numba_equals_integers(key, word):
     expected = oracle_mix(key, word)
     assert int(mix(u32(key), u32(word))[0]) == expected
-    assert int(_SCOPE["mix"](np.uint32(key), np.uint32(word))) == expected
+    assert int(SCOPE["mix"](np.uint32(key), np.uint32(word))) == expected
 
 
 @given(WORDS, WORDS, st.integers(1, 31))
@@ -72,7 +72,7 @@ def test_draw_in_numpy_and_numba_equals_integers(key, index, bits):
     x = (key + index * 0x9E3779B9) & 0xFFFFFFFF
     expected = (((x ^ (x >> 15)) * 0x7FEB352D) & 0xFFFFFFFF) >> (32 - bits)
     assert int(draw(u32(key), u32(index), np.uint32(32 - bits))[0]) == expected
-    assert int(_SCOPE["draw"](np.uint32(key), np.uint32(index), np.uint32(32 - bits))) == expected
+    assert int(SCOPE["draw"](np.uint32(key), np.uint32(index), np.uint32(32 - bits))) == expected
 
 
 @pytest.mark.parametrize("bits", [1, 4, 8, 16])

@@ -1,0 +1,254 @@
+"""The operations of circuits as calls of compiled code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from tp_lava.backends import cpu_calls, cpu_events, cpu_maps, cpu_pools
+from tp_lava.backends.cpu_calls import Argument
+from tp_lava.backends.cpu_programs import NO_NAMES, Compiled, address_of, compiled_program, indented, row_program, scratch_arguments_of
+from tp_lava.backends.protocol import operation_entry
+from tp_lava.circuit import (
+    Accumulate,
+    AccumulateProducts,
+    Buffer,
+    Circuit,
+    CountSteps,
+    Delay,
+    ListEvents,
+    MarkEvents,
+    Operation,
+    Pool,
+    RunProgram,
+    Unpool,
+    UpdateWeights,
+)
+from tp_lava.circuit.operations import INPUT_KEPT, STEPS_LEFT, events_of
+from tp_lava.dynamics.program import Program
+from tp_lava.graph.connections import GEOMETRY, Convolution
+
+NAME = "CPU"
+
+
+class Compiler:
+    """Compiles the operations of a circuit. keeps: what a constant input delivers is kept; only who runs whole steps knows when."""
+
+    def __init__(self, circuit: Circuit, *, keeps: bool = False) -> None:
+        self.circuit, self.keeps = circuit, keeps
+
+    def compiled(self, operation: Operation) -> list[Compiled]:
+        """An operation, as one call or several."""
+        return operation_entry(NAME, _OPERATION_TABLE, operation)(self, operation)
+
+    def accumulate(self, o: Accumulate) -> list[Compiled]:
+        """See Accumulate."""
+        named = {"weights": o.weights, **self._lists(o.events), "into": o.into} | ({"values": o.values} if o.values else {})
+        if o.offsets:
+            text = cpu_events.DELIVER_REACHED.format(value="values[r, v] * " if o.values else "")
+            made = self._template(text, {**named, "offsets": o.offsets, "targets": o.targets})
+        elif o.kind is None:
+            made = self._template(cpu_events.DELIVER_VALUES if o.values else cpu_events.DELIVER, named)
+        elif cpu_maps.takes(o.kind):
+            number = np.int32 if self.circuit.fixed else np.float32
+            made = self._placed(
+                cpu_maps.deliver(bool(o.values)),
+                {**named, "geometry": o.geometry},
+                cpu_maps.work(o.kind, number, number, self.circuit.buffers[o.weights].dtype),
+            )
+        else:
+            inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
+            geometry = {**named, "geometry": o.geometry}
+            made = self._maps(cpu_events.DELIVER_MAPS, cpu_events.ACTIVE_EVENTS, inner, o.kind, geometry, "weights")
+        return [replace(made, clock=INPUT_KEPT, last_steps=1) if o.keeps and self.keeps else made]
+
+    def _maps(
+        self,
+        template: str,
+        active: str,
+        inner: str,
+        kind: Convolution,
+        named: Mapping[str, str],
+        weights: str,
+        names: Mapping[str, object] = NO_NAMES,
+    ) -> Compiled:
+        """An operation that goes through what active units reach by a convolution, its maps in a scratch array."""
+        taps = cpu_events.TAPS.replace("{inner}", inner.strip("\n")).strip("\n")
+        text = template.replace("{active}", active).replace("{taps}", taps)
+        number = np.int32 if self.circuit.fixed else np.float32
+        shape = (kind.output_shape[1] * kind.output_shape[2], kind.channels)
+        text = f"rows = {weights}.reshape(({weights}.size // oc, oc))\n" + text.strip("\n")
+        return self._placed(text, named, {"maps": (shape, number)}, names)
+
+    def _placed(self, text: str, named: Mapping[str, str], work: cpu_maps.Work, names: Mapping[str, object] = NO_NAMES) -> Compiled:
+        """An operation on maps, by the geometry of a convolution. work: further scratch arrays."""
+        lines = [f"{name} = i64(geometry[{place}])" for place, name in enumerate(GEOMETRY)]
+        scratch = (Argument(name, np.dtype(dtype), len(shape)) for name, (shape, dtype) in work.items())
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch)
+        address = address_of(arguments, indented("\n".join(lines) + "\n" + text.strip("\n")), names)
+        return Compiled(address, arguments, tuple((buffer, False) for buffer in named.values()), work=tuple(work.values()))
+
+    def pool(self, o: Pool) -> list[Compiled]:
+        """See Pool."""
+        return [self._template(cpu_pools.pool(o, self.circuit.fixed), {"source": o.source, "into": o.into, **_tables_of(o)})]
+
+    def unpool(self, o: Unpool) -> list[Compiled]:
+        """See Unpool."""
+        named = {"signal": o.signal, "into": o.into, **_tables_of(o)} | ({"source": o.source} if o.pooling.mode == "max" else {})
+        return [self._template(cpu_pools.unpool(o, self.circuit.fixed), named)]
+
+    def delay(self, o: Delay) -> list[Compiled]:
+        """See Delay."""
+        arrived, arrived_count = events_of(o.into)
+        named = {**self._lists(o.events), "arrived": arrived, "arrived_count": arrived_count, "delays": o.delays}
+        named |= {"pending": o.pending, "waiting": o.waiting, "present": o.slot}
+        if not o.values:
+            return [self._template(cpu_events.DELAY.format(copies=o.copies, keep="", take_back="", give=""), named)]
+        named |= {"values": o.values, "pending_values": o.pending_values, "arrived_values": o.arrived_values}
+        return [self._template(cpu_events.DELAY.format(copies=o.copies, **cpu_events.DELAYED_VALUES), named)]
+
+    def list_events(self, o: ListEvents) -> list[Compiled]:
+        """See ListEvents."""
+        lists = self._lists(o.population)
+        listed = [self._template(cpu_events.GATHER, {"spikes": o.spikes, **lists})]
+        return listed + ([self._template(cpu_events.COUNT, {**lists, "total": o.total})] if o.total else [])
+
+    def mark_events(self, o: MarkEvents) -> list[Compiled]:
+        """See MarkEvents."""
+        named = {**self._lists(o.population), "into": o.into} | ({"values": o.values} if o.values else {})
+        return [self._template(cpu_events.SCATTER.format(value="values[r, active[r, q]]" if o.values else "1"), named)]
+
+    def count_steps(self, o: CountSteps) -> list[Compiled]:
+        """See CountSteps."""
+        return [self._template(cpu_events.CLOCK, {"steps_left": STEPS_LEFT})]
+
+    def run_program(self, o: RunProgram) -> list[Compiled]:
+        """See RunProgram."""
+        address, arguments = compiled_program(o.program)
+        buffers, ports = dict(o.bindings), o.program.ports
+        bound = tuple((buffers[port.name], port.name in o.first) for port in ports)
+        axes, stream = tuple(port.axes for port in ports), self._stream(o.program, o.random_stream)
+        maps = tuple(dict(o.maps).get(port.name, ()) for port in ports) if o.maps else ()
+        return [Compiled(address, arguments, bound, axes, o.program, stream, o.switch, o.last_steps, maps=maps)]
+
+    def update_weights(self, o: UpdateWeights) -> list[Compiled]:
+        """See UpdateWeights: a loop over rows and active units that calls the program on a row of the weights."""
+        if o.kind is not None:
+            return [self._update_local(o, o.kind)]
+        if o.offsets:
+            return [self._update_reached(o)]
+        program, scratch = o.program, scratch_arguments_of(o.program)
+        bound = [(port.name, dict(o.bindings)[port.name]) for port in program.ports]
+        named = dict(bound)
+        active = self._lists(o.events) if o.events else {"trace": o.trace} if o.trace else {}
+        named |= {name: buffer for name, buffer in active.items() if (name, buffer) not in bound}
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch)
+        call = ", ".join([*(self._element(o, port) for port, _ in bound), *(s.name for s in scratch)])
+        template = cpu_events.LEARN_EVENTS if o.events else cpu_events.LEARN_TRACE if o.trace else cpu_events.LEARN_ALL
+        text = template.format(row_key=cpu_events.ROW_KEY if program.uses_random else "", arguments=call)
+        address = address_of(arguments, indented(text), {"program": row_program(program)})
+        axes = tuple(("", "n") if port == "weight" else () for port in named)  # scratch is as long as a row of the weights
+        held = tuple((buffer, False) for buffer in named.values())
+        return [Compiled(address, arguments, held, axes, program, self._stream(program, o.random_stream), o.switch, o.last_steps)]
+
+    def _element(self, o: UpdateWeights, port: str) -> str:
+        """What the program sees of a port's buffer, for row r and presynaptic unit i."""
+        buffer = self.circuit.buffers[dict(o.bindings)[port]]
+        if buffer.outputs_last:
+            return f"{port}[i]"
+        if len(buffer.axes) < 2:  # a number, or one a neuron
+            return port
+        return f"{port}[r]" if o.program.port(port).axes else f"{port}[r, i : i + 1]"
+
+    def _update_local(self, o: UpdateWeights, kind: Convolution) -> Compiled:
+        """The same where each position of a convolution has weights of its own."""
+        program, bound = o.program, dict(o.bindings)
+        seen = {"weight": "rows[row, low:high]", "x1": "trace[r, i : i + 1]", "y1": "maps[p, low:high]"}
+        call = ", ".join(seen[port.name] for port in program.ports)
+        inner = cpu_events.INNER_LOCAL.replace("{row_key}", cpu_events.LOCAL_KEY if program.uses_random else "").replace(
+            "{arguments}", call
+        )
+        named = {"weights": o.weights, "third": bound["y1"], **(self._lists(o.events) if o.events else {"trace": o.trace})}
+        active = cpu_events.ACTIVE_EVENTS if o.events else cpu_events.ACTIVE_TRACE
+        names = {"program": row_program(program)}
+        made = self._maps(cpu_events.LEARN_MAPS, active, inner, kind, {**named, "geometry": o.geometry}, "weights", names)
+        stream = self._stream(program, o.random_stream)
+        return replace(made, random_stream=stream, switch=o.switch, last_steps=o.last_steps)
+
+    def _update_reached(self, o: UpdateWeights) -> Compiled:
+        """The same of the synapses that each delayed unit has: their weights and third factors are gathered, and the weights put back."""
+        program, bound = o.program, dict(o.bindings)
+        seen = {"weight": "held[:n]", "x1": "x1[r, v : v + 1]", "y1": "posts[:n]"}
+        call = ", ".join(seen[port.name] for port in program.ports)
+        named = {**bound, "offsets": o.offsets, "targets": o.targets}
+        named |= self._lists(o.events) if o.events else {"trace": o.trace}
+        active = cpu_events.ACTIVE_REACHED_EVENTS if o.events else cpu_events.ACTIVE_REACHED_TRACE
+        text = cpu_events.LEARN_REACHED.replace("{active}", active).format(
+            row_key=cpu_events.REACHED_KEY if program.uses_random else "", arguments=call
+        )
+        post = self.circuit.shape(o.weights)[-1]
+        arguments = tuple(self._argument(name, buffer) for name, buffer in named.items())
+        work = tuple(((post,), arguments[list(named).index(port)].dtype) for port in ("weight", "y1"))
+        gathered = tuple(Argument(name, np.dtype(dtype), 1) for name, (_, dtype) in zip(("held", "posts"), work, strict=True))
+        arguments = (*arguments, *gathered)
+        address = address_of(arguments, indented(text), {"program": row_program(program)})
+        held = tuple((buffer, False) for buffer in named.values())
+        stream = self._stream(program, o.random_stream)
+        return Compiled(address, arguments, held, random_stream=stream, switch=o.switch, last_steps=o.last_steps, work=work)
+
+    def accumulate_products(self, o: AccumulateProducts) -> list[Compiled]:
+        """See AccumulateProducts."""
+        change = self.circuit.buffers[o.change]
+        named = {"change": o.change, "third": o.third_factor, **(self._lists(o.events) if o.events else {"trace": o.trace})}
+        if cpu_maps.takes(o.kind):
+            number = np.int32 if self.circuit.fixed else np.float32
+            work = cpu_maps.work(o.kind, cpu_maps.narrowest(self.circuit.buffers[o.third_factor].format), number)
+            made = self._placed(cpu_maps.learn(o.kind, bool(o.events), change.format), {**named, "geometry": o.geometry}, work)
+            return [replace(made, switch=o.switch, last_steps=o.last_steps)]
+        active = cpu_events.ACTIVE_EVENTS if o.events else cpu_events.ACTIVE_TRACE
+        inner = cpu_events.INNER_PRODUCTS.format(value="" if o.events else "x1 * ", **_seen(o.kind))
+        clip = cpu_events.CLIP.format(high=change.format.high) if change.format else ""
+        made = self._maps(cpu_events.LEARN_MAPS + clip, active, inner, o.kind, {**named, "geometry": o.geometry}, "change")
+        return [replace(made, switch=o.switch, last_steps=o.last_steps)]
+
+    @staticmethod
+    def _lists(population: str) -> dict[str, str]:
+        active, count = events_of(population)
+        return {"active": active, "count": count}
+
+    def _template(self, template: str, named: Mapping[str, str]) -> Compiled:
+        arguments = tuple(self._argument(name, buffer) for name, buffer in named.items())
+        return Compiled(address_of(arguments, indented(template)), arguments, tuple((buffer, False) for buffer in named.values()))
+
+    def _argument(self, name: str, buffer: str) -> Argument:
+        held: Buffer = self.circuit.buffers[buffer]
+        return Argument(name, np.dtype(held.dtype), max(1, len(held.axes)))
+
+    @staticmethod
+    def _stream(program: Program, random_stream: int) -> int:
+        return random_stream if program.uses_random else cpu_calls.NO_KEY
+
+
+def _tables_of(o: Pool | Unpool) -> dict[str, str]:
+    return {"windows": o.windows} | ({"share": o.share} if o.share else {})
+
+
+def _seen(kind: Convolution) -> dict[str, str]:
+    """Of maps and weights, what a unit reaches at one position."""
+    return cpu_events.WHOLE if kind.groups == 1 else cpu_events.GROUP
+
+
+_OPERATION_TABLE: dict[type[Operation], Callable[..., list[Compiled]]] = {
+    Accumulate: Compiler.accumulate,
+    AccumulateProducts: Compiler.accumulate_products,
+    CountSteps: Compiler.count_steps,
+    Delay: Compiler.delay,
+    ListEvents: Compiler.list_events,
+    MarkEvents: Compiler.mark_events,
+    Pool: Compiler.pool,
+    RunProgram: Compiler.run_program,
+    Unpool: Compiler.unpool,
+    UpdateWeights: Compiler.update_weights,
+}
