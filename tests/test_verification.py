@@ -356,6 +356,25 @@ def test_declared_neurons_keep_every_field(neuron):
     assert learner.network.layers[0].neuron.current_decay == neuron.current_decay
 
 
+def test_another_comparison_is_found_where_potentials_meet_thresholds():
+    """Weights of 0.5 and a threshold of 1, which is met exactly; rounding is no difference, another comparison is one."""
+    net = nn.Sequential(nn.Linear(8, 8, bias=False), Foreign(), nn.Linear(8, 4))
+    net[0].weight.data = 0.5 * torch.eye(8) + 0.5 * torch.eye(8).roll(1, 0)
+    strict, lax = (tpl.LIF(0.8, 1.0, comparison, "zero") for comparison in (">", ">="))
+    assert "no spike differs in 60 steps" in tpl.convert(net, input_shape=8, neurons={"1": strict}).provenance.verification
+    with pytest.raises(ConversionError, match='different comparison: ">=" here, and with ">" no spike differs; say comparison=">"'):
+        tpl.convert(net, input_shape=8, neurons={"1": lax})
+
+
+def test_rounding_is_no_difference():
+    """The threshold lies between two sums of the same numbers in another order."""
+    net = nn.Sequential(nn.Linear(8, 8, bias=False), Foreign(), nn.Linear(8, 4))
+    net[0].weight.data = torch.full((8, 8), 0.25)
+    network = tpl.convert(net, input_shape=8, neurons={"1": tpl.LIF(0.8, 1.0 - 2.0**-20, ">=", "zero")})
+    assert "no spike differs in" in network.provenance.verification
+    assert "steps of 60; the rest come after a potential that met its threshold but for rounding" in network.provenance.verification
+
+
 @pytest.mark.parametrize("samples", [[], [3], [tpl.Events.from_dense(np.ones((3, 5)))]])
 def test_samples_that_do_not_fit(samples):
     with pytest.raises(tpl.InvalidValueError):
