@@ -296,7 +296,21 @@ def test_silent_layers_are_said():
     net[2].weight.data *= 0
     net[2].bias.data *= 0
     said = tpl.convert(net, input_shape=10).provenance.verification
-    assert "without a spike, so hardly verified: 3" in said
+    assert said.endswith("without a spike: 3 (give samples=... on which it spikes); forward was run with random spikes in their place")
+
+
+def test_what_forward_does_behind_a_silent_layer_is_found():
+    net = Net(factor)
+    for layer in (net.first, net.second):
+        layer.weight.data *= 0
+        layer.bias.data *= 0
+    with pytest.raises(ConversionError, match="a factor of 0.5"):
+        tpl.convert(net, input_shape=8, neurons=NEURONS)
+    quiet = Spiking(time_first, 0.5)
+    quiet.first.weight.data *= 0
+    quiet.last.bias.data *= 0
+    with pytest.raises(ConversionError, match="a factor of 0.5"):
+        tpl.convert(quiet, input_shape=10)
 
 
 class Foreign(nn.Module):
