@@ -234,7 +234,7 @@ def test_networks_go_to_nir_and_come_back(tmp_path):
         (
             nn.Linear(2, 2),
             {"shape": (2,)},
-            "convert: option is shape, but must be among format, trace_decay, seed, input_format, verify, samples, input_shape",
+            "convert: option is shape, but must be among format, trace_decay, seed, input_format, verify, samples, module, input_shape",
         ),
     ],
 )

@@ -181,3 +181,57 @@ def test_spikingjelly_beside_its_module(mode):
         layer.step_mode = mode
     network = tpl.convert(graph, exporter="spikingjelly", module=net)
     assert "no spike differs" in network.provenance.verification
+
+
+# Twenty random networks of each library, beside their modules ---------------------------------------
+
+
+def of_random_snntorch(rng):
+    snn = pytest.importorskip("snntorch")
+    export = pytest.importorskip("snntorch.export_nir").export_to_nir
+
+    def neuron(size):
+        beta, threshold = torch.tensor(rng.uniform(0.2, 0.98, size)), torch.tensor(rng.uniform(0.5, 1.5, size))
+        return snn.Leaky(beta.float(), threshold=threshold.float(), init_hidden=True)
+
+    net = nn.Sequential(nn.Linear(10, 12), neuron(12), nn.Linear(12, 6), neuron(6))
+    return net, lambda: quiet(export, net, torch.ones(1, 10), ignore_dims=[0])
+
+
+def of_random_sinabs(rng):
+    sl = pytest.importorskip("sinabs.layers")
+    spike = {"batch_size": 1, "spike_fn": pytest.importorskip("sinabs.activation").SingleSpike}
+    tau, threshold = torch.tensor(rng.uniform(2, 30, 12)).float(), torch.tensor(rng.uniform(0.1, 0.4, 12)).float()
+    lif = sl.LIFSqueeze(tau_mem=tau, norm_input=True, spike_threshold=threshold, **spike)
+    net = nn.Sequential(nn.Linear(10, 12), lif, nn.Linear(12, 6), sl.IAFSqueeze(**spike))
+    return net, lambda: quiet(pytest.importorskip("sinabs.nir").to_nir, net, torch.rand(50, 10))
+
+
+def of_random_spikingjelly(rng):
+    neuron = pytest.importorskip("spikingjelly.activation_based.neuron")
+    export = pytest.importorskip("spikingjelly.activation_based.nir_exchange").export_to_nir
+    kinds = [
+        neuron.IFNode(v_threshold=float(rng.uniform(0.5, 1.5))),
+        neuron.LIFNode(tau=float(rng.uniform(1.5, 20)), v_threshold=float(rng.uniform(0.1, 0.5)), decay_input=bool(rng.integers(2))),
+        neuron.ParametricLIFNode(init_tau=float(rng.uniform(1.5, 10)), v_threshold=float(rng.uniform(0.1, 0.5))),
+    ]
+    net = nn.Sequential(nn.Linear(10, 12), kinds[rng.integers(3)], nn.Linear(12, 6), kinds[rng.integers(2)]).eval()
+    return net, lambda: quiet(export, net, torch.ones(1, 10))
+
+
+LIBRARIES = {"snntorch": of_random_snntorch, "sinabs": of_random_sinabs, "spikingjelly": of_random_spikingjelly}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_twenty_random_networks(library):
+    verified = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        net, export = LIBRARIES[library](rng)
+        if net[1] is net[3]:
+            continue
+        rescaled(net, (float(rng.uniform(1, 3)), float(rng.uniform(1, 3))), seed)
+        said = tpl.convert(export(), exporter=library, module=net).provenance.verification
+        assert said.startswith("verified beside the module on 3 random samples: no spike differs in"), said
+        verified += "in 60 steps" in said
+    assert verified >= 8

@@ -296,7 +296,21 @@ def test_silent_layers_are_said():
     net[2].weight.data *= 0
     net[2].bias.data *= 0
     said = tpl.convert(net, input_shape=10).provenance.verification
-    assert "without a spike, so hardly verified: 3" in said
+    assert said.endswith("without a spike: 3 (give samples=... on which it spikes); forward was run with random spikes in their place")
+
+
+def test_what_forward_does_behind_a_silent_layer_is_found():
+    net = Net(factor)
+    for layer in (net.first, net.second):
+        layer.weight.data *= 0
+        layer.bias.data *= 0
+    with pytest.raises(ConversionError, match="a factor of 0.5"):
+        tpl.convert(net, input_shape=8, neurons=NEURONS)
+    quiet = Spiking(time_first, 0.5)
+    quiet.first.weight.data *= 0
+    quiet.last.bias.data *= 0
+    with pytest.raises(ConversionError, match="a factor of 0.5"):
+        tpl.convert(quiet, input_shape=10)
 
 
 class Foreign(nn.Module):
@@ -354,6 +368,25 @@ def test_declared_neurons_keep_every_field(neuron):
     )  # fmt: skip
     learner = tpl.Learner(network)
     assert learner.network.layers[0].neuron.current_decay == neuron.current_decay
+
+
+def test_another_comparison_is_found_where_potentials_meet_thresholds():
+    """Weights of 0.5 and a threshold of 1, which is met exactly; rounding is no difference, another comparison is one."""
+    net = nn.Sequential(nn.Linear(8, 8, bias=False), Foreign(), nn.Linear(8, 4))
+    net[0].weight.data = 0.5 * torch.eye(8) + 0.5 * torch.eye(8).roll(1, 0)
+    strict, lax = (tpl.LIF(0.8, 1.0, comparison, "zero") for comparison in (">", ">="))
+    assert "no spike differs in 60 steps" in tpl.convert(net, input_shape=8, neurons={"1": strict}).provenance.verification
+    with pytest.raises(ConversionError, match='different comparison: ">=" here, and with ">" no spike differs; say comparison=">"'):
+        tpl.convert(net, input_shape=8, neurons={"1": lax})
+
+
+def test_rounding_is_no_difference():
+    """The threshold lies between two sums of the same numbers in another order."""
+    net = nn.Sequential(nn.Linear(8, 8, bias=False), Foreign(), nn.Linear(8, 4))
+    net[0].weight.data = torch.full((8, 8), 0.25)
+    network = tpl.convert(net, input_shape=8, neurons={"1": tpl.LIF(0.8, 1.0 - 2.0**-20, ">=", "zero")})
+    assert "no spike differs in" in network.provenance.verification
+    assert "steps of 60; the rest come after a potential that met its threshold but for rounding" in network.provenance.verification
 
 
 @pytest.mark.parametrize("samples", [[], [3], [tpl.Events.from_dense(np.ones((3, 5)))]])

@@ -18,7 +18,7 @@ from tp_lava.convert.verification.flow import check_flow
 from tp_lava.convert.verification.libraries import reading_of
 from tp_lava.convert.verification.recording import CannotRunError, Recording, Use, record
 from tp_lava.convert.verification.spikes import SpikeCheck
-from tp_lava.convert.verification.substitutes import substitutes_of
+from tp_lava.convert.verification.substitutes import Substitute, substitutes_of
 from tp_lava.data.events import Events, check_events
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
@@ -38,7 +38,7 @@ def verify(source: Source, network: Network, samples: Sequence[Any] | None = Non
     recordings = [*_random(network, seed)] if samples is None else _given(samples, network)
     frames = [events.to_dense().astype(np.float32).reshape(-1, *source.input_shape) for events in recordings]
     try:
-        recorded = _recorded(reading, source, frames)
+        recorded, stand_in = _recorded(reading, source, frames)
     except CannotRunError as error:
         return f"not verified: the module cannot be run beside it, for {error}"
     check = SpikeCheck(source, network, reading)
@@ -48,6 +48,8 @@ def verify(source: Source, network: Network, samples: Sequence[Any] | None = Non
         if reading.whole:
             check_flow(reading, recording)
         check.compare(recording)
+    if reading.whole and check.silent:
+        check_flow(reading, record(reading, stand_in, frames[0], np.random.default_rng(seed)))
     return _summary(check, len(recorded), samples is None)
 
 
@@ -56,12 +58,13 @@ def _summary(check: SpikeCheck, count: int, random: bool) -> str:
     if check.steps < check.asked:
         said += f" of {check.asked}; the rest come after a potential that met its threshold but for rounding"
     if check.silent:
-        said += f"; without a spike, so hardly verified: {', '.join(sorted(check.silent))} (give samples=... on which it spikes)"
+        said += f"; without a spike: {', '.join(sorted(check.silent))} (give samples=... on which it spikes)"
+        said += "; forward was run with random spikes in their place" if check.reading.whole else ""
     return said
 
 
-def _recorded(reading: Reading, source: Source, frames: list[np.ndarray]) -> list[Recording]:
-    """The module on all samples. Declared neurons take the place of what gives no spikes."""
+def _recorded(reading: Reading, source: Source, frames: list[np.ndarray]) -> tuple[list[Recording], dict[str, Substitute]]:
+    """The module on all samples, and what stands in: declared neurons take the place of what gives no spikes."""
     substitutes = substitutes_of(source)
     chosen = {layer.path: layer for layer in reading.layers if layer.declared and not (layer.replaced and _may_spike(layer.leaf))}
     while True:
@@ -70,7 +73,7 @@ def _recorded(reading: Reading, source: Source, frames: list[np.ndarray]) -> lis
         pairs = [pair for recording in recorded for pair in zip(reading.layers, recording.uses, strict=True)]
         graded = {layer.path: layer for layer, use in pairs if layer.replaced and layer.path not in chosen and _is_graded(use)}
         if not graded:
-            return recorded
+            return recorded, stand_in
         chosen |= graded
 
 

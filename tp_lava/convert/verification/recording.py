@@ -83,10 +83,13 @@ class _Call:
 
 @dataclass(eq=False)
 class Attempt:
-    """One run of a copy of the module. substitutes: path of a layer -> the neurons that take its place or stand behind it."""
+    """One run of a copy of the module. substitutes: path of a layer -> the neurons that take its place or stand behind it; forced:
+    random numbers from which neurons hand on spikes that are not theirs.
+    """
 
     reading: Reading
     substitutes: Mapping[str, Substitute]
+    forced: np.random.Generator | None = None
     unwrap: bool = False
     calls: dict[int, list[_Call]] = field(default_factory=dict)
     pending: list[Operation] = field(default_factory=list)
@@ -120,6 +123,9 @@ class Attempt:
             first, call = output[0] if isinstance(output, tuple) else output, self.calls[key][-1]
             if substitute is not None:
                 output = first = substitute(args[0] if layer.replaced else first)
+            if self.forced is not None and (layer.spikes is not None or layer.declared):
+                first = torch.from_numpy(self.forced.random(tuple(first.shape)) < 0.5).to(first.dtype)
+                output = (first, *output[1:]) if isinstance(output, tuple) else first
             call.left, call.potential = first.detach().clone(), getattr(module, "mem", None)
             if isinstance(output, tuple) and not isinstance(call.potential, Tensor):
                 call.potential = output[-1]
@@ -255,15 +261,17 @@ def _line() -> str:
 # Ways in which modules take time ----------------------------------------------------------------
 
 
-def record(reading: Reading, substitutes: Mapping[str, Substitute], frames: np.ndarray) -> Recording:
-    """The module on one sample. frames: (T, *shape) float32. Raises CannotRunError."""
+def record(
+    reading: Reading, substitutes: Mapping[str, Substitute], frames: np.ndarray, forced: np.random.Generator | None = None
+) -> Recording:
+    """The module on one sample. frames: (T, *shape) float32; forced: see Attempt. Raises CannotRunError."""
     reason = "its layers are not called once a step, whether it is given whole samples or single steps"
     first: Exception | None = None
     partly: Recording | None = None
     ways = (_whole(1), _steps(1), _whole(0), _whole(), _steps(), _steps(1, unwrap=True))
     for way in ways:
         try:
-            found, fit = next(way(reading, substitutes, frames), (None, 0.0))
+            found, fit = next(way(frames, reading, substitutes, forced), (None, 0.0))
         except CannotRunError:
             raise
         except Exception as error:  # whatever forward raises for what it was not made for
@@ -280,14 +288,14 @@ def record(reading: Reading, substitutes: Mapping[str, Substitute], frames: np.n
     raise CannotRunError(reason)
 
 
-_Way = Callable[[Reading, Mapping[str, Substitute], np.ndarray], Iterator[tuple[Recording, float]]]
+_Way = Callable[..., Iterator[tuple[Recording, float]]]
 
 
 def _whole(*axes: int) -> _Way:
     """All steps in one call, with axes of length 1 put in at these places."""
 
-    def whole(reading: Reading, substitutes: Mapping[str, Substitute], frames: np.ndarray) -> Iterator[tuple[Recording, float]]:
-        attempt = Attempt(reading, substitutes)
+    def whole(frames: np.ndarray, *given: Any) -> Iterator[tuple[Recording, float]]:
+        attempt = Attempt(*given)
         returned = _called(attempt, np.expand_dims(frames, axes))
         yield attempt.recording(frames.reshape(len(frames), -1), returned, constant=False), attempt.fit(len(frames))
 
@@ -297,8 +305,9 @@ def _whole(*axes: int) -> _Way:
 def _steps(*axes: int, unwrap: bool = False) -> _Way:
     """A call a step, or one that presents the first step again and again."""
 
-    def stepwise(reading: Reading, substitutes: Mapping[str, Substitute], frames: np.ndarray) -> Iterator[tuple[Recording, float]]:
-        attempt, returned = Attempt(reading, substitutes, unwrap), []
+    def stepwise(frames: np.ndarray, *given: Any) -> Iterator[tuple[Recording, float]]:
+        attempt, returned = Attempt(*given), []
+        attempt.unwrap = unwrap
         for step, frame in enumerate(frames):
             returned.append(_called(attempt, frame[None] if axes else frame))
             presented = {len(attempt.calls[key]) // attempt.keys.count(key) for key in attempt.stateful()} if step == 0 else {1}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -103,6 +103,23 @@ class SpikeCheck:
                 found = f"it spikes {'here' if here else 'there'} and not {'there' if here else 'here'}"
                 found += f"; its potential here is {potential:.9g}, the threshold {threshold:.9g}"
                 raise ConversionError(path, found, self._cause(path), f"compare their numbers, or {MEANT}", step, neuron)
+            if potential == threshold and self._agrees_otherwise(number, uses, events):
+                own = self.form.layers[number].neuron.comparison
+                found, other = f"its potential meets the threshold {threshold:.9g} exactly", ">" if own == ">=" else ">="
+                cause = f'different comparison: "{own}" here, and with "{other}" no spike differs'
+                raise ConversionError(path, found, cause, f'say comparison="{other}", or {MEANT}', step, neuron)
+
+    def _agrees_otherwise(self, number: int, uses: dict[str, Use | None], events: Events) -> bool:
+        """Whether all spikes would be the same, did a population compare the other way."""
+        name, populations = self.form.layers[number].name, []
+        for population in self.network.populations:
+            neuron = population.neuron
+            if population.name == name:
+                neuron = replace(neuron, comparison=">" if neuron.comparison == ">=" else ">=")
+            populations.append(replace(population, neuron=neuron))
+        network = replace(self.network, populations=tuple(populations))
+        (trial,) = EngineForm(Learner(network), "engine (float)").trials([events])
+        return not any(self._differing(trial, uses[path], each).size for each, path in enumerate(self.paths))
 
     def _cause(self, path: str) -> str:
         if not self.reading.whole:
