@@ -8,7 +8,7 @@ from typing import Any
 
 from tp_lava.errors import invalid
 
-NAMES = ("digits", "nmnist", "spoken", "commands", "grid")  # grid: every credit with every product, on the digits
+NAMES = ("digits", "nmnist", "spoken", "commands")
 
 
 def measured(name: str) -> dict[str, Any]:
