@@ -1,4 +1,4 @@
-"""VGG-9 learns a few real pictures in the engine, one at a time, by TESS with plain SGD: does its loss fall?
+"""VGG-9 learns a few real pictures in the engine, one at a time, by TESS with Adam, as published: does its loss fall?
 
     uv run --with pillow python tools/vgg9.py --recordings cifar10_jpeg.npz
 
@@ -60,15 +60,15 @@ def main() -> None:
     parser.add_argument("--recordings", type=Path, required=True)
     parser.add_argument("--pictures", type=int, default=200)
     parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--rate", type=float, default=0.1, help="of the hidden layers")
+    parser.add_argument("--rate", type=float, default=3e-4, help="of the hidden layers")
+    parser.add_argument("--readout-rate", type=float, default=1e-3)
     parser.add_argument("--threshold", type=float, default=0.6, help="of the neurons; at 1 the upper layers are silent")
-    parser.add_argument("--precision", choices=("float", "fixed"), default="float")
     options = parser.parse_args()
     network, _ = vgg9(options.threshold)
     samples = pictures(options.recordings, options.pictures, network)
     readout = tpl.Readout(normalised=True, features="count", learn_last=1)
-    rule = tpl.TESS(options.rate, 1e-2, basis="walsh", temperature=0.05, activity="trace", readout=readout)
-    learner = tpl.Learner(network, rule, options.precision)
+    rule = tpl.TESS(options.rate, options.readout_rate, basis="walsh", temperature=0.05, activity="trace", readout=readout)
+    learner = tpl.Learner(network, rule, optimiser=tpl.Adam())
     print("before: loss {:.3f}  accuracy {:.3f}".format(*seen(learner, samples)), flush=True)
     for epoch in range(1, options.epochs + 1):
         begin = time.perf_counter()
