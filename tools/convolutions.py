@@ -32,7 +32,7 @@ TESS = {"basis": "walsh", "temperature": 0.05, "activity": "trace", "grid": 8}
 RULES: dict[str, Callable[[float | None], tpl.TP | tpl.TESS]] = {  # of the hidden layers' rate, if it is another one
     "frozen": lambda rate: tpl.TESS(0.0, READOUT_RATE, readout=READOUT, **TESS),  # type: ignore[arg-type]
     "TP": lambda rate: tpl.TP(7e-4 if rate is None else rate, READOUT_RATE, "all", update="sequence", readout=READOUT, grid=8),
-    "TESS": lambda rate: tpl.TESS(0.5 if rate is None else rate, READOUT_RATE, readout=READOUT, **TESS),  # type: ignore[arg-type]
+    "TESS": lambda rate: tpl.TESS(0.5 if rate is None else rate, 1e-3, readout=READOUT, **TESS),  # type: ignore[arg-type]
 }
 # A random walk of rounding adds to what 8-bit weights learn, and is as large as their resolution: twice the default one for kernels on the
 # input and the readout, which leaves them 1 and 0.5 to grow to. Third factors use the 7 bits of a smaller range.
@@ -92,7 +92,7 @@ def learned(
     """Accuracy after each epoch, and seconds of one."""
     steps = options.epochs * options.parts
     schedule = tpl.Cosine(steps, 0.05 if steps < 3 else 0.0)
-    held = FINE if precision == "fixed" and network != "dense" else precision
+    held = FINE if precision == "fixed" and network != "dense" and isinstance(rule, tpl.TP) else precision
     learner = tpl.Learner(NETWORKS[network](SHAPES[options.data], seed), rule, held, seed=seed, schedule=schedule)  # type: ignore[arg-type]
     accuracies, seconds = [], 0.0
     for _ in range(options.epochs):
