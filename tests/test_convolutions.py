@@ -1,5 +1,6 @@
 """Convolutions that learn: against an oracle by autograd, the interpreter, and networks that must do the same."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from random_convolutions import CLASSES, SHAPE, network, recording, rule
 import tp_lava as tpl
 from tp_lava import InvalidValueError
 from tp_lava.backends.interpreter import Interpreter
+from tp_lava.rules.credits.contrast import Contrast
 from tp_lava.rules.memory import counted
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -170,6 +172,36 @@ def test_a_picture_is_a_constant_current(rng):
         np.testing.assert_allclose(tpl.Learner(made, None, precision).infer(plain).scores, expected.scores, rtol=1e-6)
 
 
+@pytest.mark.parametrize("grid", [1, 2, 3, 5, 40, None])
+def test_the_label_projection_is_drawn_for_places(grid, tmp_path, rng):
+    """A place's positions share a class's weights; others, and other maps, have their own; a grid as fine as the map changes nothing."""
+    height, width = (int(n) for n in rng.integers(4, 12, 2))
+    layers = [tpl.Conv2d(3, 3, padding=1), tpl.MaxPool2d(2)]
+    made = tpl.Network.sequential((2, height, width), layers, CLASSES, tpl.LIF(0.9, 0.4), 0.75, seed=int(rng.integers(9)))
+    target = tpl.TP(grid=grid).parameters(made)["target"].reshape(3, height, width, CLASSES)
+    for channel in range(3):
+        places: dict[tuple[int, int], set] = {}
+        for y in range(height):
+            for x in range(width):
+                place = (y, x) if grid is None else (math.floor(y * min(grid, height) / height), math.floor(x * min(grid, width) / width))
+                places.setdefault(place, set()).add(tuple(target[channel, y, x]))
+        assert all(len(found) == 1 for found in places.values())
+        assert len(set.union(*places.values())) == len(places) == min(grid or height, height) * min(grid or width, width)
+    assert len(np.unique(target)) == 3 * CLASSES * len(places)
+    if grid is None or grid == 40:
+        np.testing.assert_array_equal(target.reshape(-1, CLASSES), tpl.TP().parameters(made)["target"])
+    learner = tpl.Learner(made, tpl.TP(1e-3, grid=grid), "fixed")
+    learner.save(tmp_path / "learner")
+    again = tpl.Learner.load(tmp_path / "learner")
+    assert again.rule == learner.rule
+    np.testing.assert_array_equal(again.weights["target"], learner.weights["target"])
+
+
+def test_a_grid_plays_no_part_without_maps():
+    made = tpl.Network.dense((5, 4, CLASSES))
+    np.testing.assert_array_equal(tpl.TP(grid=1).parameters(made)["target"], tpl.TP().parameters(made)["target"])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -190,6 +222,8 @@ def test_a_picture_is_a_constant_current(rng):
         (lambda: tpl.Network.sequential(SHAPE, [tpl.Dense(3)], 2).unshare("hidden0"), "connections is hidden0, but must be among"),
         (lambda: tpl.Standardisation(0.0), "gain is 0.0, but must be a number > 0"),
         (lambda: tpl.TESS(grid=0), "grid is 0, but must be an integer of at least 1"),
+        (lambda: tpl.TP(grid=0), "TP: grid is 0, but must be an integer of at least 1, or None"),
+        (lambda: Contrast(grid=1.5), "Contrast: grid is 1.5, but must be an integer of at least 1, or None"),
     ],
 )
 def test_what_is_refused(make, message):

@@ -33,6 +33,8 @@ class TP(BaseRule):
     taught, by default from a leaky potential, which suits short and long samples alike with one rate; Readout() is the
     published one, Match() none at all. S, the weights `target` (neurons of the first layer, classes) of a Learner, is drawn from the
     network's seed, uniform in +-1 / sqrt(classes), of trained networks times the threshold, or the network's rule_parameters["target"].
+    grid: S is drawn for so many by so many places of each map of the first layer, which a place's positions share; None, as published: for
+    each position. A kernel is shared by all positions: the codes of single positions are out of its reach, those of places are not.
     Raises InvalidValueError. Source: arXiv 2509.13053, Neuromorph. Comput. Eng. 6 014002 (2026).
     """
 
@@ -42,6 +44,7 @@ class TP(BaseRule):
     train_target: bool = False
     update: Update = "step"
     readout: Readout | Match = LEAKY
+    grid: int | None = None
 
     may_match: ClassVar[bool] = True
     paper: ClassVar[str] = "https://arxiv.org/abs/2509.13053"
@@ -51,11 +54,13 @@ class TP(BaseRule):
         if self.contrast != "all" and not is_whole(self.contrast, 2):
             remedy = "a contrast needs the sample's own label and at least one other"
             raise invalid("TP", "contrast", repr(self.contrast), 'an integer of at least 2, or "all"', remedy)
+        if self.grid is not None and not is_whole(self.grid, 1):
+            raise invalid("TP", "grid", repr(self.grid), "an integer of at least 1, or None", "8 suits maps, None is as published")
 
     @property
     def credit(self) -> Contrast:
         """See Rule."""
-        return Contrast(self.contrast, self.train_target, self.matches)
+        return Contrast(self.contrast, self.train_target, self.matches, self.grid)
 
     @property
     def label(self) -> str:

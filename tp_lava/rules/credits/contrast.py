@@ -37,12 +37,13 @@ class Contrast(Credit):
     """How far a population tells target rows apart as the population below does: dynamics/contrast.py.
 
     rows: number K of target rows, or "all" for one a class; train_target: the label projection learns; matches: the last population's
-    traces are matched instead of a readout.
+    traces are matched instead of a readout; grid: the projection is drawn for so many by so many places of a map, None: for each position.
     """
 
     rows: int | Literal["all"] = 4
     train_target: bool = False
     matches: bool = False
+    grid: int | None = None
 
     largest: ClassVar[float | None] = None
     paths: ClassVar[int] = 2
@@ -53,6 +54,8 @@ class Contrast(Credit):
         if self.rows != "all" and not is_whole(self.rows, 2):
             remedy = "a contrast needs the sample's own label and at least one other"
             raise invalid("Contrast", "rows", repr(self.rows), 'an integer of at least 2, or "all"', remedy)
+        if self.grid is not None and not is_whole(self.grid, 1):
+            raise invalid("Contrast", "grid", repr(self.grid), "an integer of at least 1, or None", "8 suits maps, None is as published")
 
     # The target path --------------------------------------------------------------------------
     def connections(self, network: Network) -> tuple[Connection, ...]:
@@ -66,12 +69,25 @@ class Contrast(Credit):
         return self.train_target
 
     def draw(self, connection: Connection, network: Network) -> np.ndarray:
-        """See Credit: from the network's seed, where its hidden weights end; of a trained network in units of the threshold."""
-        scale = 1.0 if network.drawn else mean(network.population(connection.post).neuron.threshold)
+        """See Credit: from the network's seed, where its hidden weights end; of a trained network in units of the threshold.
+
+        With a grid, position (y, x) of a map of h by w takes what was drawn for place (floor(y grid / h), floor(x grid / w)).
+        """
+        population = network.population(connection.post)
+        scale = 1.0 if network.drawn else mean(population.neuron.threshold)
         bound = scale / np.sqrt(network.n_classes)
         rng = np.random.default_rng(network.seed)
         rng.bit_generator.advance(network.drawn)  # type: ignore[attr-defined] # of PCG64: one state for each number
-        return rng.uniform(-bound, bound, connection.kind.weight_shape).astype(np.float32)
+        drawn, positions = self._places(population)
+        weights = rng.uniform(-bound, bound, (*drawn, network.n_classes)).astype(np.float32)
+        return weights[:, positions].reshape(connection.kind.weight_shape)
+
+    def _places(self, population: Population) -> tuple[tuple[int, int], np.ndarray]:
+        """(channels, places) for which a projection is drawn, and the place that each position of a channel takes."""
+        channels, *sides = population.shape if len(population.shape) == 3 else (population.size, 1, 1)
+        counts = [side if self.grid is None else min(self.grid, side) for side in sides]
+        y, x = (np.arange(side) * count // side for side, count in zip(sides, counts, strict=True))
+        return (channels, counts[0] * counts[1]), (y[:, None] * counts[1] + x).ravel()
 
     @staticmethod
     def _is_first(network: Network, population: Population) -> bool:
