@@ -281,6 +281,21 @@ def test_the_module_is_left_as_it_was():
         assert torch.equal(tensor, before[name])
 
 
+def test_random_numbers_of_forward_are_not_the_callers():
+    """A forward that draws its input is no chain; what is drawn afterwards is what it would have been."""
+
+    def drawn(net, x):
+        return chain(net, torch.bernoulli(0.5 * x))
+
+    net = Net(drawn)
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    with pytest.raises(ConversionError, match="forward calls .*bernoulli"):
+        tpl.convert(net, input_shape=8, neurons=NEURONS)
+    assert torch.equal(torch.rand(3), expected)
+
+
 def test_what_cannot_be_run_is_said():
     class Explicit(Spiking):
         def forward(self, x, states):

@@ -323,7 +323,7 @@ def _steps(*axes: int, unwrap: bool = False) -> _Way:
 def _called(attempt: Attempt, given: np.ndarray) -> Any:
     parameter = next((p for p in attempt.module.parameters() if p.is_floating_point()), None)
     tensor = torch.from_numpy(np.ascontiguousarray(given)).to(torch.float32 if parameter is None else parameter.dtype)
-    with torch.no_grad(), _Watch(attempt):
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), _Watch(attempt):  # forward may draw: the caller's numbers stay
         return attempt.module(tensor)
 
 
