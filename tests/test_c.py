@@ -420,7 +420,7 @@ def test_the_command_exports_a_network(rule, tmp_path, rng):
     ("arguments", "message"),
     [
         (("--name", "2"), "export: name is '2'"),
-        (("--rate", "0.1"), "export: rate is given without a rule, but must be left out; or give --rule tp or --rule tess"),
+        (("--rate", "0.1"), "export: rate is given without a rule, but must be left out; or give --rule tp or another one"),
         (("--bits", "9"), r"FixedPoint: weight_bits is 9, but must be an integer in 2..8"),
         (("--out", __file__), "a file, but must be a folder"),
     ],

@@ -221,7 +221,7 @@ def test_convert_and_inspect(tmp_path):
         (("inspect", "nothing.tplava"), "nothing.tplava: no such file"),
         (("convert", "net.onnx", "--to", "a.tplava"), "convert: source is net.onnx, but must be a file ending in .nir"),
         (("convert", "net.net", "--dt", "1", "--to", "a.tplava"), "convert: option is --dt, but must be one of none for a .net file"),
-        (("convert", "a.nir", "--exporter", "brian", "--to", "a.tplava"), "convert: exporter is 'brian', but must be one of snntorch"),
+        (("convert", "a.nir", "--exporter", "brian", "--to", "a.tplava"), "read_nir: exporter is 'brian', but must be one of snntorch"),
         (("finetune", "digits", "--shots", "some"), "finetune: shots is 'some', but must be a number of at least 1"),
         (
             ("finetune", "digits", "--data", "words.txt"),

@@ -59,8 +59,11 @@ def _neurons(nir: ModuleType, nodes: Mapping[str, Any]) -> Iterator[tuple[str, A
 
 def _leak(node: Any) -> str:
     """What a neuron's tau and r say: "theirs" of those exporters, "other", or "" where r is 1, as others write it too."""
-    tau = np.asarray(getattr(node, "tau", getattr(node, "tau_mem", 0.0)), np.float64)
-    r = np.asarray(node.r, np.float64)
+    try:
+        tau = np.asarray(getattr(node, "tau", getattr(node, "tau_mem", 0.0)), np.float64)
+        r = np.asarray(node.r, np.float64)
+    except (TypeError, ValueError):  # no numbers: the reader refuses the node by name
+        return "other"
     if r.shape != tau.shape and r.size > 1 and tau.size > 1:
         return "other"
     if not (np.isfinite(tau).all() and np.isfinite(r).all()) or np.any(np.abs(tau - _STEP * r) > _CLOSE * np.abs(tau)) or np.any(r <= 0):
