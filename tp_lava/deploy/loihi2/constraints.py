@@ -185,7 +185,7 @@ def _trace_bits(mapping: Mapping, o: UpdateWeights) -> int:
 
 
 _FEWER_ROWS = "use fewer rows beside the sample, as TP(contrast=...) sets them"
-_CAUSAL = "learn without the causal term, TESS(causal=0), or the first layer in Lava's own engine, FixedPoint(stock=True)"
+_CAUSAL = "learn by the spike instead of its trace (TESS: causal=0), or the first layer in Lava's own engine, FixedPoint(stock=True)"
 CONSTRAINTS = (
     Constraint("core memory", "core_memory", _core_memory, f"give its neurons fewer inputs or narrower weights, or {_FEWER_ROWS}"),
     Constraint("compartments", "neurons_per_core", _compartments, _FEWER_ROWS),
