@@ -147,3 +147,13 @@ def test_without_torch_its_forms_are_left_out(monkeypatch):
     assert not any(variant.in_torch for variant in chosen_variants([]))
     with pytest.raises(tpl.InvalidValueError, match=r'install PyTorch: pip install "tp-lava\[torch\]"'):
         chosen_variants(["bptt"])
+
+
+def test_what_was_measured_is_packaged():
+    from tp_lava.comparison import measured
+
+    for name in ("digits", "nmnist", "spoken"):
+        rows = {row["form"]: row["mean"] for row in measured(name)["rows"]}
+        assert rows["TP, K = 4"] > rows["frozen hidden layer"]
+    with pytest.raises(tpl.InvalidValueError, match="measured: name is 'mnist', but must be one of digits, nmnist, spoken"):
+        measured("mnist")

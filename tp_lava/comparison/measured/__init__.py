@@ -8,7 +8,7 @@ from typing import Any
 
 from tp_lava.errors import invalid
 
-NAMES = ("digits", "nmnist", "spoken", "commands")
+NAMES = ("digits", "nmnist", "spoken")
 
 
 def measured(name: str) -> dict[str, Any]:
