@@ -15,7 +15,7 @@ from tp_lava.convert.values import Shape, extent, per_unit, refuse
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.parameters import Parameter, is_per_neuron
 from tp_lava.errors import invalid
-from tp_lava.graph.delays import Delays, SynapticDelays
+from tp_lava.graph.delays import AnyDelays
 from tp_lava.graph.names import READOUT, READOUT_BIAS, bias, hidden, recurrent
 from tp_lava.graph.network import Layer, Network
 from tp_lava.graph.pooling import pooled
@@ -91,7 +91,7 @@ class _Assembly:
         self.maps: list[Map] = []  # since the last population
         self.delays = Delaying()  # since then too
         self.readout: Integrating | None = None
-        self.last_delays: Delays | SynapticDelays | None = None  # of the readout
+        self.last_delays: AnyDelays | None = None  # of the readout
         self.layers: list[Layer] = []
         self.weights: dict[str, np.ndarray] = {}
 
@@ -128,7 +128,7 @@ class _Assembly:
         self.layers.append(Layer(len(factor), lif, trace_decay, fed_back, connection.spatial, delays=delays))
         self.shape_below, self.maps, self.delays = connection.shape, [], Delaying()
 
-    def _delays(self, connection: Connection) -> Delays | SynapticDelays | None:
+    def _delays(self, connection: Connection) -> AnyDelays | None:
         """Of the connection of the maps since the last population."""
         below = self.layers[-1].pooling if self.layers else ()
         shape = pooled(below, self.shape_below) if below else self.shape_below

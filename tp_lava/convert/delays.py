@@ -9,9 +9,7 @@ import numpy as np
 from tp_lava.convert.maps import Connection
 from tp_lava.convert.stages import Convolution, Delayed, Dense, Map, Pooling
 from tp_lava.convert.values import extent, refuse
-from tp_lava.graph.delays import MOST_STEPS, Delays, SynapticDelays, delays_of
-
-_Any = Delays | SynapticDelays
+from tp_lava.graph.delays import MOST_STEPS, AnyDelays, Delays, SynapticDelays, delays_of
 
 
 class Delaying:
@@ -42,7 +40,7 @@ class Delaying:
             limit = "one number after a convolution"
             raise refuse(stage.path, "delay", f"{extent(steps)}, differing", limit, "put it right after the neurons")
 
-    def of(self, connection: Connection, n_units: int, poolings: int) -> Delays | SynapticDelays | None:
+    def of(self, connection: Connection, n_units: int, poolings: int) -> AnyDelays | None:
         """The delays of a connection from so many units, as that many poolings since the last neurons left them; None if there are none."""
         if self._units is None and self._neurons is None:
             return self._bounded(delays_of, np.array(self._all), n_units) if self._all else None
@@ -64,15 +62,13 @@ class Delaying:
             raise refuse(self._path, "delay", found, limit, "put it after the pooling")
         self._poolings = poolings
 
-    def _bounded(
-        self, made: Callable[[np.ndarray, int], Delays | SynapticDelays], steps: np.ndarray, n_units: int
-    ) -> Delays | SynapticDelays:
+    def _bounded(self, made: Callable[[np.ndarray, int], Delays | SynapticDelays], steps: np.ndarray, n_units: int) -> AnyDelays:
         if steps.max() > MOST_STEPS:
             raise refuse(self._path, "delay", extent(steps), f"{MOST_STEPS} steps at most in all", "use longer steps")
         return made(steps, n_units)
 
 
-def stage_of_delays(path: str, delays: Delays | SynapticDelays | None) -> list[Delayed]:
+def stage_of_delays(path: str, delays: AnyDelays | None) -> list[Delayed]:
     """The delays of a connection as a stage before its maps. Raises InvalidValueError for copies and for delays of single synapses."""
     if delays is None:
         return []

@@ -10,7 +10,7 @@ import numpy as np
 from tp_lava.graph import names
 from tp_lava.graph.checking import check_size
 from tp_lava.graph.connections import AllToAll
-from tp_lava.graph.network import Connection, Layer, Population
+from tp_lava.graph.elements import Connection, Layer, Population
 
 
 def chain(n_inputs: int, layers: Sequence[Layer], n_classes: int) -> tuple[tuple[Population, ...], tuple[Connection, ...]]:

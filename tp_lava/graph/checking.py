@@ -11,10 +11,11 @@ from tp_lava.checks import is_whole
 from tp_lava.errors import invalid
 from tp_lava.graph import names
 from tp_lava.graph.connections import ConnectionKind, Convolution
-from tp_lava.graph.delays import Delays, SynapticDelays
+from tp_lava.graph.delays import AnyDelays, SynapticDelays
 
 if TYPE_CHECKING:
-    from tp_lava.graph.network import Connection, Network
+    from tp_lava.graph.elements import Connection
+    from tp_lava.graph.network import Network
 
 
 def check_graph(network: Network) -> None:
@@ -59,7 +60,7 @@ def _check_connection(connection: Connection, known: Mapping[str, int], size: in
         raise invalid(obj, "connection", f"to {kind.size} units", f"to the {size} units of {connection.post}", "check its shape")
 
 
-def _check_delays(obj: str, delays: Delays | SynapticDelays, kind: ConnectionKind, below: int) -> int:
+def _check_delays(obj: str, delays: AnyDelays, kind: ConnectionKind, below: int) -> int:
     """-> the units that weights are from."""
     if delays.n_units != below:
         raise invalid(obj, "delays", f"of {delays.n_units} units", f"of the {below} units below", "make them with Delays.of")

@@ -165,9 +165,12 @@ class SynapticDelays(_Delays):
         return _constant(offsets), _constant(order // self.n_inputs)
 
 
-def delays_of(steps: object, n_units: int) -> Delays | SynapticDelays:
+AnyDelays = Delays | SynapticDelays
+
+
+def delays_of(steps: object, n_units: int) -> AnyDelays:
     """Delays as a layer is given them: Delays, SynapticDelays, or what Delays.of takes. Raises InvalidValueError."""
-    if not isinstance(steps, Delays | SynapticDelays):
+    if not isinstance(steps, AnyDelays):
         return Delays.of(steps, n_units)
     if steps.n_units != n_units:
         found, limit = f"of {steps.n_units} units", f"of the {n_units} units below"
