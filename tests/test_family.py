@@ -109,36 +109,12 @@ def test_s_tllr_with_its_causal_term_alone_is_ottt(network, samples):
     assert_learned_alike(network, special, tpl.OTTT(**RATES, pre_decay=0.7), samples)
 
 
-def gradient_by_autograd(network, events, label):
-    """Of sum_t CE(softmax(W s[t]), label) by the hidden weights, through time and reset, spikes by their surrogates."""
-    torch = pytest.importorskip("torch")
-    neuron = network.populations[0].neuron
-
-    class Spike(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, excess):
-            ctx.save_for_backward(excess)
-            return (excess >= 0).to(excess)
-
-        @staticmethod
-        def backward(ctx, gradient):
-            return gradient * torch.tensor(neuron.surrogate.profile(ctx.saved_tensors[0].abs().numpy()))
-
-    hidden = torch.tensor(network.weights["hidden0"], dtype=torch.float64, requires_grad=True)
-    readout = torch.tensor(network.weights["readout"], dtype=torch.float64)
-    v, loss = torch.zeros(len(hidden), dtype=torch.float64), 0.0
-    for x in torch.tensor(events.to_dense().astype(float)):
-        u = neuron.decay * v + hidden @ x
-        s = Spike.apply(u - neuron.threshold)
-        v = u - neuron.threshold * s if neuron.reset == "subtract" else u * (1 - s)
-        loss = loss - torch.log_softmax(readout @ s, 0)[label]
-    loss.backward()
-    return hidden.grad.numpy()
-
-
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
 @pytest.mark.parametrize("seed", range(3))
 def test_ostl_of_one_layer_is_the_gradient_of_backpropagation_through_time(reset, seed):
+    pytest.importorskip("torch")
+    from one_layer import gradient_by_autograd
+
     neuron = tpl.LIF(0.8, 0.9, reset=reset, surrogate=tpl.Triangle(0.6, 0.8))
     network = lively(tpl.Network.dense((11, 9, 4), neuron, seed=seed), 2.5)
     ((events, label),) = random_samples(np.random.default_rng(seed), 1, 11, 4, rate=0.4)

@@ -7,25 +7,11 @@ from conftest import lively, random_events
 import tp_lava as tpl
 
 torch = pytest.importorskip("torch")
+from conv_oracle import Spike  # noqa: E402
+
 torch.set_num_threads(1)
 
 READOUT = tpl.Readout(decay=0.9, features="spike")
-
-
-class Spike(torch.autograd.Function):
-    """A spike, and in its derivative the surrogate."""
-
-    @staticmethod
-    def forward(ctx, u, neuron):
-        ctx.save_for_backward(u)
-        ctx.neuron = neuron
-        return (u >= neuron.threshold).to(u.dtype)
-
-    @staticmethod
-    def backward(ctx, back):
-        (u,) = ctx.saved_tensors
-        distance = np.abs(u.numpy() - ctx.neuron.threshold)
-        return back * torch.tensor(ctx.neuron.surrogate.profile(distance)), None
 
 
 def dense_of(seed):
@@ -59,7 +45,7 @@ def gradients(network, events, label, through_time):
                 kept = traced[name] = neuron.decay * traced.get(name, 0.0) + x.detach()
                 came = came + arriving(name, weights, kept - x.detach()) - arriving(name, weights, kept - x.detach()).detach()
             u = neuron.decay * v.get(name, 0.0) + came
-            x = Spike.apply(u, neuron)
+            x = Spike.apply(u - neuron.threshold, neuron.surrogate, False)
             v[name] = (u - neuron.threshold * x).detach()
             if population.pooling:
                 x = torch.nn.functional.avg_pool2d(x[None], 2)[0]

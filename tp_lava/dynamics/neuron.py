@@ -213,16 +213,16 @@ def neuron_program(
     pre = integrate(leaked, drive, membrane, waits, membrane_format)
     threshold, raised = _adapted(t, neuron, rest, formats) if neuron.adapts else (rest, None)
     spiked, excess = fire(neuron, pre, threshold, waits), pre - threshold
+    subtracted = (rest if reset_by is None else reset_by) if neuron.reset == "subtract" else pre
     after: Symbol | float = 0.0
     if neuron.reset == "subtract":
-        after = excess if reset_by is None and raised is None else pre - (rest if reset_by is None else reset_by)
+        after = excess if reset_by is None and raised is None else pre - subtracted
     left_over, event = select(spiked, after, pre), spike(spiked)
     t.write("membrane", left_over)
     if raised:
         t.write("adaptation_trace", spike_trace(raised, event, _parameter(t, "adaptation_decay", neuron.adaptation_decay, DECAY)))
     if left and waits:
-        rests = select(spiked, _parameter(t, "refractory", neuron.refractory, STEPS), 0.0)
-        t.write("refractory_left", select(waits, left - 1, rests, interval=(0, STEPS.high) if fixed else None))
+        t.write("refractory_left", _steps_left(t, neuron, left, waits, spiked, fixed=fixed))
     if traces:
         trace = t.read("trace", "state", per_neuron, formats.trace if formats else None)
         t.write("trace", spike_trace(trace, event, _parameter(t, "trace_decay", trace_decay, DECAY)))
@@ -231,7 +231,6 @@ def neuron_program(
         psi = pseudo_derivative(neuron.surrogate, excess)
         t.write("surrogate", psi if waits is None else select(waits, 0.0, psi), per_neuron, psi.value.format)
     if retention:
-        subtracted = (rest if reset_by is None else reset_by) if neuron.reset == "subtract" else pre
         kept = _retained(subtracted, psi, event if neuron.reset == "zero" else None, decay, fixed=fixed)
         t.write("retention", kept, per_neuron, RETENTION if fixed else None)
     return t.program()
@@ -242,6 +241,12 @@ def _adapted(t: Tracer, neuron: LIF, rest: Symbol, formats: NeuronFormats | None
     rise = _parameter(t, "adaptation", neuron.adaptation, formats.adaptation if formats else None)
     raised = t.read("adaptation_trace", "state", ("row", "n"), formats.adaptation_trace if formats else None)
     return raised_threshold(rest, raised, rise, formats.membrane if formats else None), raised
+
+
+def _steps_left(t: Tracer, neuron: LIF, left: Symbol, waits: Symbol, spiked: Symbol, *, fixed: bool) -> Symbol:
+    """One step fewer while it waits, the refractory time after a spike."""
+    rests = select(spiked, _parameter(t, "refractory", neuron.refractory, STEPS), 0.0)
+    return select(waits, left - 1, rests, interval=(0, STEPS.high) if fixed else None)
 
 
 def _retained(subtracted: Symbol, psi: Symbol, event: Symbol | None, decay: Symbol | None, *, fixed: bool) -> Symbol:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -27,11 +27,9 @@ from tp_lava.graph.delays import delays_of
 from tp_lava.graph.elements import Connection as Connection
 from tp_lava.graph.elements import Layer as Layer
 from tp_lava.graph.elements import Population as Population
+from tp_lava.graph.sequential import LayerSpec, sequential, unshared
 from tp_lava.numbers import Format, seed_key
 from tp_lava.provenance import Provenance
-
-if TYPE_CHECKING:
-    from tp_lava.graph.sequential import LayerSpec
 
 
 class HoldsNetwork(Protocol):
@@ -157,18 +155,17 @@ class Network:
         input_shape: (channels, height, width), or (n,); neuron, trace_decay: of the layers that do not give their own. Weights are
         uniform in +-gain / sqrt(fan-in), drawn from seed. Raises InvalidValueError.
         """
-        from tp_lava.graph.sequential import sequential
-
-        return sequential(tuple(input_shape), layers, n_classes, neuron or LIF(), trace_decay, seed, input_format)
+        made = sequential(tuple(input_shape), layers, n_classes, neuron or LIF(), trace_decay, seed)
+        graph = made.populations, made.connections
+        return cls(tuple(input_shape), *graph, n_classes, made.weights, seed=int(seed), drawn=made.drawn, input_format=input_format)
 
     def unshare(self, *connections: str) -> Network:
         """The same network where each position of these convolutions, of all if none is named, has weights of its own.
 
         It does the same until it learns; then each synapse learns by what it sees, as Loihi's learning engine demands.
         """
-        from tp_lava.graph.sequential import unshared
-
-        return unshared(self, connections)
+        made, weights = unshared(self.connections, self.weights, connections)
+        return replace(self, connections=made, weights=weights)
 
     def folded(self) -> Network:
         """The same network with plain weights: those that standardised connections deliver. It does the same, and learns plain weights."""

@@ -7,10 +7,10 @@ Conv2d, LocalConv2d and Dense end in a population of neurons each; poolings belo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from math import prod
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,14 +19,13 @@ from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.parameters import Parameter
 from tp_lava.errors import invalid
 from tp_lava.graph import names
+from tp_lava.graph.blank import draw_weights
 from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.delays import delays_of
+from tp_lava.graph.elements import Connection, Population
 from tp_lava.graph.pooling import Mode, Pair, Pool2d
 from tp_lava.graph.standardisation import Standardisation
-from tp_lava.numbers import Format, seed_key
-
-if TYPE_CHECKING:
-    from tp_lava.graph.network import Connection, Network
+from tp_lava.numbers import seed_key
 
 _One = int | tuple[int, int]
 
@@ -134,82 +133,109 @@ class Flatten:
 LayerSpec = Dense | Conv2d | SumPool2d | AdaptiveAvgPool2d | Flatten
 
 
-def sequential(
-    input_shape: tuple[int, ...],
-    layers: Sequence[LayerSpec],
-    n_classes: int,
-    neuron: LIF,
-    trace_decay: Parameter,
-    seed: int,
-    input_format: Format | None,
-) -> Network:
-    """See Network.sequential."""
-    from tp_lava.graph.blank import draw_weights
-    from tp_lava.graph.network import Connection, Network, Population
+@dataclass(frozen=True)
+class Parts:
+    """What a network is made of."""
 
-    populations: list[Population] = []
-    connections: list[Connection] = []
-    gains: dict[str, float] = {}
-    recurrent: list[int] = []
-    below, shape, pooling = names.INPUT, tuple(input_shape), ()  # type: str, tuple[int, ...], tuple[Pool2d, ...]
+    populations: tuple[Population, ...]
+    connections: tuple[Connection, ...]
+    weights: dict[str, np.ndarray]
+    drawn: int
+
+
+def sequential(
+    input_shape: tuple[int, ...], layers: Sequence[LayerSpec], n_classes: int, neuron: LIF, trace_decay: Parameter, seed: int
+) -> Parts:
+    """The parts of Network.sequential, blank weights drawn from seed."""
+    chain = _Chain(tuple(input_shape), neuron, trace_decay)
     for place, layer in enumerate(layers):
-        if isinstance(layer, Flatten):
-            continue
-        if isinstance(layer, SumPool2d | AdaptiveAvgPool2d):
-            if populations:
-                populations[-1] = replace(populations[-1], pooling=(*populations[-1].pooling, layer.pool()))
-                shape = populations[-1].output_shape
-            else:
-                pooling = (*pooling, layer.pool())
-            continue
-        if not isinstance(layer, Neurons):
-            limit = "Conv2d, LocalConv2d, Dense, MaxPool2d, SumPool2d, AvgPool2d, AdaptiveAvgPool2d or Flatten"
-            raise invalid("Network.sequential", f"layers[{place}]", repr(layer)[:60], limit, "use tpl.Conv2d(16, 3), for example")
-        delays = None if layer.delays is None else delays_of(layer.delays, prod(shape))
-        kind, number = layer.kind((shape[0] * (delays.n_seen // delays.n_units if delays else 1), *shape[1:])), len(populations)
-        if pooling and not isinstance(kind, Convolution):
-            raise invalid("Network.sequential", "layers[0]", "a pooling of the input", "followed by a convolution", "pool the recordings")
-        kind = replace(kind, pooling=pooling) if isinstance(kind, Convolution) else kind
-        pooling, name = (), names.hidden(number)
-        own = kind.output_shape, layer.neuron or neuron, trace_decay if layer.trace_decay is None else layer.trace_decay
-        populations.append(Population(name, *own, names.bias(number)))
-        standardisation = Standardisation() if layer.standardised is True else layer.standardised or None
-        connections.append(Connection(name, below, name, kind, standardisation=standardisation, delays=delays))
-        gains[name] = layer.gain
-        if layer.recurrent:
-            recurrent.append(number)
-        below, shape = name, populations[-1].output_shape
-    if not populations:
+        chain.add(place, layer)
+    if not chain.populations:
         raise invalid("Network.sequential", "layers", repr(list(layers))[:60], "at least one layer of neurons", "add tpl.Dense(100)")
     seed_key(seed)
-    for number in reversed(recurrent):  # each after the connection from below
-        population = populations[number]
-        feedback = AllToAll(population.output_size, population.size)
-        back = Connection(names.recurrent(number), population.name, population.name, feedback, recurrent=True)
-        connections.insert(number + 1, back)
-    connections.append(Connection(names.READOUT, below, names.READOUT, AllToAll(prod(shape), n_classes)))
-    weights, drawn = draw_weights(connections, seed, populations[0].size * n_classes, gains)
-    made = tuple(populations), tuple(connections)
-    return Network(input_shape, *made, n_classes, weights, seed=int(seed), drawn=drawn, input_format=input_format)
+    connections = chain.connected_to(n_classes)
+    weights, drawn = draw_weights(connections, seed, chain.populations[0].size * n_classes, chain.gains)
+    return Parts(tuple(chain.populations), tuple(connections), weights, drawn)
 
 
-def unshared(network: Network, names_: Sequence[str]) -> Network:
-    """See Network.unshare."""
-    shared = {c.name: c.kind for c in network.connections if isinstance(c.kind, Convolution) and c.kind.shared}
+class _Chain:
+    """Populations, each on the one before, as the layers come."""
+
+    def __init__(self, input_shape: tuple[int, ...], neuron: LIF, trace_decay: Parameter) -> None:
+        self.neuron, self.trace_decay = neuron, trace_decay  # of layers that do not give their own
+        self.populations: list[Population] = []
+        self.connections: list[Connection] = []
+        self.gains: dict[str, float] = {}
+        self.recurrent: list[int] = []
+        self.below, self.shape = names.INPUT, input_shape  # the last population, and what it sends
+        self.input_pooling: tuple[Pool2d, ...] = ()
+
+    def add(self, place: int, layer: LayerSpec) -> None:
+        """The next layer, the one at this place of the list."""
+        if isinstance(layer, Neurons):
+            self._neurons(layer)
+        elif isinstance(layer, SumPool2d | AdaptiveAvgPool2d):
+            self._pool(layer.pool())
+        elif not isinstance(layer, Flatten):
+            limit = "Conv2d, LocalConv2d, Dense, MaxPool2d, SumPool2d, AvgPool2d, AdaptiveAvgPool2d or Flatten"
+            raise invalid("Network.sequential", f"layers[{place}]", repr(layer)[:60], limit, "use tpl.Conv2d(16, 3), for example")
+
+    def _pool(self, pool: Pool2d) -> None:
+        if not self.populations:
+            self.input_pooling = (*self.input_pooling, pool)
+            return
+        last = self.populations[-1]
+        self.populations[-1] = replace(last, pooling=(*last.pooling, pool))
+        self.shape = self.populations[-1].output_shape
+
+    def _neurons(self, layer: Dense | Conv2d) -> None:
+        number = len(self.populations)
+        name = names.hidden(number)
+        delays = None if layer.delays is None else delays_of(layer.delays, prod(self.shape))
+        copies = delays.n_seen // delays.n_units if delays else 1
+        kind = self._with_input_pooling(layer.kind((self.shape[0] * copies, *self.shape[1:])))
+        trace_decay = self.trace_decay if layer.trace_decay is None else layer.trace_decay
+        population = Population(name, kind.output_shape, layer.neuron or self.neuron, trace_decay, names.bias(number))
+        standardisation = Standardisation() if layer.standardised is True else layer.standardised or None
+        self.populations.append(population)
+        self.connections.append(Connection(name, self.below, name, kind, standardisation=standardisation, delays=delays))
+        self.gains[name] = layer.gain
+        if layer.recurrent:
+            self.recurrent.append(number)
+        self.below, self.shape = name, population.output_shape
+
+    def _with_input_pooling(self, kind: AllToAll | Convolution) -> AllToAll | Convolution:
+        """Poolings of the input belong to the convolution that takes it."""
+        pooling, self.input_pooling = self.input_pooling, ()
+        if isinstance(kind, Convolution):
+            return replace(kind, pooling=pooling)
+        if pooling:
+            raise invalid("Network.sequential", "layers[0]", "a pooling of the input", "followed by a convolution", "pool the recordings")
+        return kind
+
+    def connected_to(self, n_classes: int) -> list[Connection]:
+        """All connections: each recurrent one after that from below, since it may see poolings that came later; the readout last."""
+        connections = list(self.connections)
+        for number in reversed(self.recurrent):
+            population = self.populations[number]
+            feedback = AllToAll(population.output_size, population.size)
+            back = Connection(names.recurrent(number), population.name, population.name, feedback, recurrent=True)
+            connections.insert(number + 1, back)
+        return [*connections, Connection(names.READOUT, self.below, names.READOUT, AllToAll(prod(self.shape), n_classes))]
+
+
+def unshared(
+    connections: Sequence[Connection], weights: Mapping[str, np.ndarray], names_: Sequence[str]
+) -> tuple[tuple[Connection, ...], dict[str, np.ndarray]]:
+    """Connections and weights of Network.unshare."""
+    shared = {c.name: c.kind for c in connections if isinstance(c.kind, Convolution) and c.kind.shared}
     chosen = names_ or tuple(shared)
     if unknown := [name for name in chosen if name not in shared]:
         limit = f"among the shared convolutions, {', '.join(shared) or 'of which there are none'}"
         raise invalid("Network.unshare", "connections", ", ".join(unknown), limit, "name a convolution that shares its weights")
-    weights: dict[str, np.ndarray] = dict(network.weights)
-    connections = []
-    for connection in network.connections:
-        if connection.name in chosen:
-            kind = replace(shared[connection.name], shared=False)
-            kernel = weights[connection.name][:, None, None]
-            weights[connection.name] = np.broadcast_to(kernel, kind.weight_shape).copy()
-            connection = replace(connection, kind=kind)
-        connections.append(connection)
-    return replace(network, connections=tuple(connections), weights=weights)
+    kinds = {name: replace(shared[name], shared=False) for name in chosen}
+    kernels = {name: np.broadcast_to(weights[name][:, None, None], kind.weight_shape).copy() for name, kind in kinds.items()}
+    return tuple(replace(c, kind=kinds.get(c.name, c.kind)) for c in connections), {**weights, **kernels}
 
 
 def _pair(value: _One) -> Pair:
