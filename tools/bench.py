@@ -2,6 +2,7 @@
 
     uv run python tools/bench.py
     uv run --extra torch python tools/bench.py --forms PyTorch
+    git worktree add /tmp/before COMMIT && uv run python tools/bench.py --against /tmp/before --forms Lava
 
 2312 inputs x 200 neurons, about 14 input spikes a step. Every form runs in a process of its own, one after the other in
 one run; times are the shortest of several repetitions, since other work on a machine only adds; compare them by their
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -28,6 +30,7 @@ import numpy as np
 
 N_IN, N_HIDDEN, N_CLASSES, SPIKES_PER_STEP, N_STEPS, N_SAMPLES, PASSES = 2312, 200, 10, 14, 300, 200, 4
 BATCH, TORCH_THREADS = 100, 2
+HERE = Path(__file__).resolve().parents[1]
 
 
 def recordings(count: int) -> list:
@@ -231,13 +234,26 @@ def ratio(pair: str, repetitions: int) -> dict[str, float]:
     return {"ratio": statistics.median(min(first(1)) / min(second(1)) for _ in range(repetitions))}
 
 
-def measured(what: str, repetitions: int) -> dict[str, float]:
-    """A form or a pair, in a process of its own."""
-    command = [sys.executable, __file__, "--only", what, "--repetitions", str(repetitions)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def measured(what: str, repetitions: int, checkout: Path = HERE) -> dict[str, float]:
+    """A form or a pair of the code in ``checkout``, in a process of its own."""
+    command = [sys.executable, str(checkout / "tools" / "bench.py"), "--only", what, "--repetitions", str(repetitions)]
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         sys.exit(f"{what} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare(before: Path, forms: list[str], repetitions: int, rounds: int) -> None:
+    """Every form of both checkouts by turns: median, least and greatest of the rounds' ratios (above 1: faster than before)."""
+    print(f"{'before / now':44} {'median':>8} {'least':>8} {'greatest':>8} {'µs now':>10}")
+    for form in forms:
+        now, ratios = [], []
+        for _ in range(rounds):
+            earlier = measured(form, repetitions, before)["seconds"]
+            now.append(measured(form, repetitions)["seconds"])
+            ratios.append(earlier / now[-1])
+        print(f"{form:44} {statistics.median(ratios):8.3f} {min(ratios):8.3f} {max(ratios):8.3f} {min(now) * 1e6:10.2f}", flush=True)
 
 
 def main() -> None:
@@ -246,6 +262,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument("--forms", default="", help="only forms and pairs whose name holds this text")
     parser.add_argument("--only", choices=[*FORMS, *PAIRS, *MEMORY], help=argparse.SUPPRESS)
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="another checkout: its times over ours, by turns in one run")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of --against")
     options = parser.parse_args()
     if options.only:
         measure_it = measure if options.only in FORMS else ratio if options.only in PAIRS else memory
@@ -253,6 +271,9 @@ def main() -> None:
         return
     has_torch = find_spec("torch") is not None
     wanted = [name for name in (*FORMS, *PAIRS, *MEMORY) if options.forms in name and (has_torch or "PyTorch" not in name)]
+    if options.against:
+        compare(options.against.resolve(), [name for name in wanted if name in FORMS], options.repetitions, options.rounds)
+        return
     figures = {form: measured(form, options.repetitions) for form in FORMS if form in wanted}
     print(f"{N_IN} x {N_HIDDEN}, {SPIKES_PER_STEP} input spikes a step\n")
     print(f"{'form':44} {'µs per step':>12} {'times faster':>13} {'peak MB':>8}")
