@@ -1,6 +1,6 @@
 """The Learner: a network that infers and learns on the CPU, one sample at a time.
 
-It holds the weights and the counters that decide every random bit; what happens in a time step is in
+Its weights, and the counters that decide every random bit, are in shared_engines.py; what happens in a time step is in
 circuit/, how it is computed in backends/.
 """
 
@@ -18,20 +18,20 @@ from tp_lava import archive
 from tp_lava.checks import is_whole
 from tp_lava.circuit import Buffer, Circuit, Owner
 from tp_lava.circuit import names as buffer_names
-from tp_lava.circuit.build import build_circuit
-from tp_lava.circuit.formats import REAL, FixedPoint, Formats, own_fixed_point, plan, start_weights
+from tp_lava.circuit.formats import FixedPoint, own_fixed_point
 from tp_lava.circuit.labels import check_label
 from tp_lava.data.events import Events, Sample, check_events, side_by_side, values_of
 from tp_lava.data.order import epoch_order
-from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory, weight_buffer
-from tp_lava.errors import ArchiveError, TpLavaError, invalid
+from tp_lava.engine import Engine
+from tp_lava.errors import ArchiveError, invalid
 from tp_lava.graph.network import Network
 from tp_lava.liveness import Liveness
 from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
 from tp_lava.outcome import Arrays, Outcome
 from tp_lava.progress import track
 from tp_lava.rules import BaseRule
-from tp_lava.sharing import shared_array
+from tp_lava.shared_engines import SharedEngines
+from tp_lava.state_history import watch
 
 _RECORDED = {"spikes": "spike", "membranes": "membrane", "traces": "trace"}
 
@@ -62,88 +62,36 @@ class Learner:
         check_schedule(schedule)
         network = network if precision == "float" else network.folded()
         options = own_fixed_point(network) if precision == "fixed" else precision
-        self._start, self._rule, self.seed, self._optimiser, self._schedule = network, rule, seed, optimiser, schedule
+        self._start, self.seed, self._optimiser, self._schedule = network, seed, optimiser, schedule
         self._fixed = options.resolved(network, rule) if isinstance(options, FixedPoint) else None
-        self._buffers: dict[str, Buffer] = {}  # of all weights, a rule's own among them
-        self._memory: dict[str, np.ndarray] = shared_memory({}, {}, seed)
         self.epochs_done = 0
         self._scores: list[float] = []  # of each epoch, for the schedule
         self.learning = True
-        self._learning: Engine | None = None
         self._liveness: Liveness | None = None
         self._totals = tuple(buffer_names.of(population.name, "total") for population in network.populations)
-        self._connect()
+        self._engines = SharedEngines(network, rule, self._fixed, seed, optimiser)
+        self._scale_rates()
 
     # What it is -------------------------------------------------------------------------------
     def __repr__(self) -> str:
-        rule = type(self._rule).__name__ if self._rule else "no rule"
+        rule = type(self._engines.rule).__name__ if self._engines.rule else "no rule"
         return f"Learner({self._start!r}, {rule}, {self.precision}, {self.samples_seen} samples learned)"
 
     @property
     def rule(self) -> BaseRule | None:
         """The rule; another one may be set, for example with smaller rates."""
-        return self._rule
+        return self._engines.rule
 
     @rule.setter
     def rule(self, rule: BaseRule | None) -> None:
         _check_arguments(self._start, rule, self.precision)
-        before, self._rule = self._rule, rule
-        try:
-            self._connect()
-        except TpLavaError:
-            self._rule = before
-            raise
-
-    def _connect(self) -> None:
-        """Make the engines of the present rule: one infers, one learns, on the same memory; batches come when asked for."""
-        rule, formats = self._rule, self._formats(self._rule)
-        buffers, memory = self._with_weights(formats)
-        learning = self._engine(memory, rule, formats) if rule is not None else None
-        inference = self._engine(memory, rule.to_infer() if rule is not None else None, formats)
-        self._inference, self._learning, self._memory, self._buffers = inference, learning, memory, buffers
-        memory["labelled"][0] = 0
-        self._batches: dict[int, Engine] = {}
-        self._scale_rates()
+        self._engines.use(rule)
         self._liveness = None
-
-    def _formats(self, rule: BaseRule | None, batch_size: int = 1) -> Formats:
-        return plan(self._start, rule, self._fixed, batch_size) if self._fixed else REAL
-
-    def _with_weights(self, formats: Formats) -> tuple[dict[str, Buffer], dict[str, np.ndarray]]:
-        """Weights, the rule's own among them, and what else is kept: those that are not there yet are encoded."""
-        start = {**start_weights(self._start, self._fixed), **(self._rule.parameters(self._start) if self._rule else {})}
-        buffers, memory = dict(self._buffers), self._kept()
-        for name, array in start.items():
-            if name not in buffers:
-                buffers[name] = weight_buffer(name, array, formats.get(name))
-                memory[name] = buffers[name].encode(array)
-        return buffers, memory
-
-    def _kept(self) -> dict[str, np.ndarray]:
-        """Weights, counters and moments: what every engine shares."""
-        moments = self._learning.circuit.names("moment") if self._learning else ()
-        return {name: self._memory[name] for name in (*self._buffers, *COUNTERS, *moments)}
-
-    def _saved(self) -> dict[str, np.ndarray]:
-        """What a file holds: what every engine shares, but for the sample that is being presented; kernels as they are seen."""
-        held = {name: array for name, array in self._kept().items() if name != "labelled"}
-        return held | {name: np.ascontiguousarray(self._buffers[name].seen(held[name])) for name in self._kernels}
-
-    @property
-    def _kernels(self) -> list[str]:
-        return [name for name, buffer in self._buffers.items() if buffer.role == "kernel"]
-
-    def _engine(self, memory: dict[str, np.ndarray], rule: BaseRule | None, formats: Formats, batch_size: int = 1) -> Engine:
-        circuit = build_circuit(self._start, rule, formats, batch_size, self._optimiser)
-        add_memory(memory, circuit)
-        return Engine(circuit, memory)
 
     def _scale_rates(self) -> None:
         """Set the learning rates to what the schedule has for this epoch."""
         if self._schedule is not None:
-            factor = self._schedule.factor(self._scores)
-            for engine in filter(None, (self._learning, *self._batches.values())):
-                engine.scale_rates(factor)
+            self._engines.scale_rates(self._schedule.factor(self._scores))
 
     @property
     def precision(self) -> Literal["float", "fixed"]:
@@ -165,24 +113,24 @@ class Learner:
     @property
     def weights(self) -> Mapping[str, np.ndarray]:
         """name -> float32 (n_out, n_in), biases (n,), physical units; copies."""
-        return Arrays(tuple(self._buffers), lambda name: self._buffers[name].decode(self._memory[name]))
+        return Arrays(tuple(self._engines.buffers), lambda name: self._engines.buffers[name].decode(self._engines.memory[name]))
 
     @property
     def mantissas(self) -> Mapping[str, np.ndarray]:
         """name -> int8 (n_out, n_in), wider above 8 bits; weight = mantissa * 2**exponents[name]; copies. Fixed point only."""
         if self._fixed is None:
             raise invalid("Learner", "mantissas", "of a float learner", "asked of a fixed-point one", 'use precision="fixed"')
-        return Arrays(tuple(self._buffers), lambda name: self._buffers[name].seen(self._memory[name]).copy())
+        return Arrays(tuple(self._engines.buffers), lambda name: self._engines.buffers[name].seen(self._engines.memory[name]).copy())
 
     @property
     def exponents(self) -> Mapping[str, int]:
         """name -> e with weight = mantissa * 2**e. Fixed point only; empty in float."""
-        return {name: -buffer.format.frac for name, buffer in self._buffers.items() if buffer.format}
+        return {name: -buffer.format.frac for name, buffer in self._engines.buffers.items() if buffer.format}
 
     @property
     def samples_seen(self) -> int:
         """Samples learned so far; with the seed it decides which labels a rule draws."""
-        return int(self._memory["samples_seen"][0])
+        return int(self._engines.memory["samples_seen"][0])
 
     # One sample, step by step -----------------------------------------------------------------
     def begin(self, label: int | None = None, n_steps: int | None = None, **given: Sequence[int] | None) -> None:
@@ -191,17 +139,17 @@ class Learner:
         n_steps: how many will follow, for rules that do something at a sample's end (update="sequence", learn_last).
         """
         if label is None:
-            self._memory["labelled"][0] = 0
-            self._inference.begin()
+            self._engines.memory["labelled"][0] = 0
+            self._engines.inference.begin()
             return
-        engine, _ = self._learner()
+        engine = self._learning()
         own = check_label(label, self._start.n_classes)
         if engine.circuit.needs_length and not is_whole(n_steps, 1):
             remedy = 'give begin(label, n_steps=...), or use update="step" and learn_last=None'
             raise invalid("sample", "n_steps", repr(n_steps), "the number of steps, for this rule acts at a sample's end", remedy)
         engine.begin([own], n_steps, given)
-        self._memory["labelled"][0] = 1
-        self._memory["samples_seen"] += 1
+        self._engines.memory["labelled"][0] = 1
+        self._engines.memory["samples_seen"] += 1
 
     def step(self, units: Sequence[int] | np.ndarray, checked: bool = False, values: np.ndarray | None = None) -> None:
         """One time step of the sample begun last. units: the inputs that spike now, each once; values: theirs, of graded input.
@@ -227,9 +175,11 @@ class Learner:
     # Whole samples ----------------------------------------------------------------------------
     def infer(self, events: Events, record: bool = False) -> Outcome:
         """Present a sample; nothing is learned. record: keep every step's spikes, membranes and traces."""
+        if record:
+            return self._recorded(events)
         self._check(events)
         self.begin()
-        return self._recorded(events) if record else self._present(events)
+        return self._present(events)
 
     def learn(self, events: Events, label: int, **given: Sequence[int] | None) -> Outcome:
         """Present one sample with its label and learn at every step.
@@ -252,19 +202,15 @@ class Learner:
         for sample in events:
             self._check(sample)
         own = [check_label(label, self._start.n_classes) for label in labels]
-        _, rule = self._learner()
-        if len(own) not in self._batches:
-            formats = self._formats(rule, len(own))
-            self._batches[len(own)] = self._engine(self._kept(), rule, formats, len(own))
-            self._scale_rates()
-        engine = self._batches[len(own)]
+        self._learning()
+        engine = self._engines.batch(len(own))
         offsets, units, values = side_by_side(events)
         if self._start.input_format and values is None:
             values = np.ones(len(units), np.float32)
         steps = offsets.shape[1] - 1
         engine.begin(own, steps)
         engine.run(offsets, units, 0, steps, values)
-        self._memory["samples_seen"] += len(own)
+        self._engines.memory["samples_seen"] += len(own)
         return [self._outcome(engine, row) for row in range(len(own))]
 
     def fit(
@@ -321,33 +267,27 @@ class Learner:
     @property
     def buffers(self) -> Mapping[str, Buffer]:
         """Every array of the network's circuit by name: axes, role and number format."""
-        circuits = (engine.circuit for engine in (self._inference, self._learning) if engine)
-        return self._buffers | {name: buffer for circuit in circuits for name, buffer in circuit.buffers.items()}
+        return self._engines.all_buffers()
 
     @property
     def memory(self) -> Mapping[str, np.ndarray]:
         """The arrays themselves, live: weights as (n_in, n_out), mantissas if fixed. See Buffer.encode and decode."""
-        return MappingProxyType(self._memory)
+        return MappingProxyType(self._engines.memory)
 
     @property
     def circuits(self) -> tuple[Circuit, Circuit | None]:
         """The circuit that infers, and the one that learns, if it has a rule."""
-        return self._inference.circuit, self._learning.circuit if self._learning else None
+        learning = self._engines.learning
+        return self._engines.inference.circuit, learning.circuit if learning else None
 
     def share(self) -> None:
         """Compile, and move every array into memory that processes forked from now on share with this one."""
-        for engine in filter(None, (self._inference, self._learning)):
-            _ = engine.compiled
-        for name, array in self._memory.items():
-            shared = shared_array(array.shape, array.dtype)
-            shared[...] = array
-            self._memory[name] = shared
-        self._batches = {}
+        self._engines.share()
 
     def copy(self) -> Learner:
         """A learner of its own that goes on as this one would; its samples begin anew."""
-        learner = Learner(self._start, self._rule, self._fixed or "float", self.seed, self._optimiser, self._schedule)
-        learner._restore({"epochs_done": self.epochs_done, "scores": self._scores}, self._saved())
+        learner = Learner(self._start, self._engines.rule, self._fixed or "float", self.seed, self._optimiser, self._schedule)
+        learner._restore({"epochs_done": self.epochs_done, "scores": self._scores}, self._engines.saved())
         learner.learning = self.learning
         return learner
 
@@ -356,7 +296,7 @@ class Learner:
         """Write everything: loading and going on equals never having stopped, bit for bit."""
         description = {
             "network": archive.describe_network(self._start),
-            "rule": self._rule,
+            "rule": self._engines.rule,
             "fixed": self._fixed,
             "seed": self.seed,
             "epochs_done": self.epochs_done,
@@ -365,7 +305,7 @@ class Learner:
             "scores": self._scores,
         }
         started = {f"start/{name}": array for name, array in archive.network_arrays(self._start).items()}
-        archive.write(path, "learner", description, started | self._saved())
+        archive.write(path, "learner", description, started | self._engines.saved())
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Learner:
@@ -382,11 +322,7 @@ class Learner:
         return learner
 
     def _restore(self, description: Mapping, arrays: Mapping[str, np.ndarray]) -> None:
-        for name, array in self._saved().items():
-            if arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
-                raise ValueError(f"{name} is {arrays[name].dtype} {arrays[name].shape}, not {array.dtype} {array.shape}")
-            given = self._buffers[name].stored(arrays[name]) if name in self._kernels else arrays[name]
-            self._memory[name][...] = given
+        self._engines.restore(arrays)
         self.epochs_done = int(description["epochs_done"])
         self._scores = [float(score) for score in description.get("scores", ())]
         self._scale_rates()
@@ -394,12 +330,15 @@ class Learner:
     # Inside -----------------------------------------------------------------------------------
     @property
     def _current(self) -> Engine:
-        return self._learning if self._memory["labelled"][0] and self.learning and self._learning else self._inference
+        """The engine that presents the sample begun last."""
+        inference, learning = self._engines.inference, self._engines.learning
+        return learning if self.memory["labelled"][0] and self.learning and learning else inference
 
-    def _learner(self) -> tuple[Engine, BaseRule]:
-        if self._learning is None or self._rule is None:
+    def _learning(self) -> Engine:
+        """The engine that learns. Raises InvalidValueError where there is no rule."""
+        if self._engines.learning is None:
             raise invalid("Learner", "rule", None, "a rule, to learn", "make it with tpl.Learner(network, tpl.TP(...))")
-        return self._learning, self._rule
+        return self._engines.learning
 
     def _check(self, events: object) -> None:
         check_events(events, self._start.n_inputs, self._start.input_format)
@@ -413,27 +352,18 @@ class Learner:
         return self.outcome()
 
     def _recorded(self, events: Events) -> Outcome:
-        names = {kept: self._of_populations(local) for kept, local in _RECORDED.items()}
-        kept: dict[str, list[list[np.ndarray]]] = {name: [[] for _ in layers] for name, layers in names.items()}
-        for step in range(events.n_steps):
-            self._run(events, step, step + 1)
-            for name, layers in names.items():
-                for steps, buffer in zip(kept[name], layers, strict=True):
-                    steps.append(buffer.decode(self._memory[buffer.name])[0])
-        history = {name: tuple(np.stack(steps) for steps in layers) for name, layers in kept.items()}
-        history["spikes"] = tuple(spikes.astype(bool) for spikes in history["spikes"])
-        return self._outcome(self._current, 0, **history)
+        circuit, owners = self._engines.inference.circuit, [Owner("population", population.name) for population in self._start.populations]
+        names = {kept: [circuit.buffer(owner, local).name for owner in owners] for kept, local in _RECORDED.items()}
+        history = watch(self, events, names=[name for layers in names.values() for name in layers])
+        kept = {each: tuple(history[name] for name in layers) for each, layers in names.items()}
+        kept["spikes"] = tuple(spikes.astype(bool) for spikes in kept["spikes"])
+        return replace(history.outcome, **kept)  # type: ignore[arg-type]
 
-    def _of_populations(self, local: str) -> list[Buffer]:
-        """The buffer of each hidden population that is called `local`."""
-        circuit = self._current.circuit
-        return [circuit.buffer(Owner("population", population.name), local) for population in self._start.populations]
-
-    def _outcome(self, engine: Engine, row: int, **history) -> Outcome:
+    def _outcome(self, engine: Engine, row: int) -> Outcome:
         memory, score = engine.memory, engine.circuit.buffers[buffer_names.SCORE]
         counts = tuple(memory[name][row].copy() for name in self._totals)
         scores = score.decode(memory[score.name][row])
-        return Outcome(scores, int(np.argmax(memory[score.name][row])), counts, **history)
+        return Outcome(scores, int(np.argmax(memory[score.name][row])), counts)
 
 
 def _check_samples(obj: str, samples: Sequence[Sample]) -> None:

@@ -6,7 +6,7 @@ For Processes in Lava the Recorder does this (docs/probing.md); here the engine 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from tp_lava.circuit import Buffer, Circuit
 from tp_lava.circuit.operations import SAMPLES, events_of
 from tp_lava.data.events import Events, check_events
 from tp_lava.errors import invalid
-from tp_lava.learner import Learner
 from tp_lava.outcome import Arrays, Outcome
+
+if TYPE_CHECKING:
+    from tp_lava.learner import Learner
 
 
 class StateHistory(Arrays):
