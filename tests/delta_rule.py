@@ -12,10 +12,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from tp_lava.circuit.buffers import SAMPLES, Owner
 from tp_lava.circuit.builder import CLASSES, SPIKE, Builder
 from tp_lava.circuit.formats import scale_format
 from tp_lava.circuit.names import sample_path
-from tp_lava.circuit.operations import SAMPLES, Owner
 from tp_lava.circuit.products import Signal
 from tp_lava.dynamics.contrast import ERROR
 from tp_lava.dynamics.program import Program

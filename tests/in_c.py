@@ -8,7 +8,8 @@ from tp_lava.backends.c.compiled import State, build
 from tp_lava.backends.c.members import TYPES, unit_type
 from tp_lava.backends.c.program import Functions, c_type, prelude
 from tp_lava.backends.scalar import scratch_of
-from tp_lava.circuit.operations import INPUT_VALUES, rows_in_use
+from tp_lava.circuit.buffers import rows_in_use
+from tp_lava.circuit.operations import INPUT_VALUES
 from tp_lava.data.events import values_of
 from tp_lava.deploy.c import library_of
 

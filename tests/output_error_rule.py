@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from tp_lava.circuit.buffers import Owner
 from tp_lava.circuit.builder import CLASSES, Builder
 from tp_lava.circuit.names import READOUT_ERROR, sample_path
-from tp_lava.circuit.operations import Owner
 from tp_lava.circuit.products import Signal
 from tp_lava.dynamics.readout import LEAKY, Readout
 from tp_lava.graph.network import Population

@@ -81,7 +81,7 @@ def test_fixed_point_equals_the_interpreter(seed):
     rng = np.random.default_rng(seed)
     network = spatial_network(rng, tpl.LIF(1.0, reset_by=0.8), readout_decay=0.9)
     learner = tpl.Learner(network, tpl.TP((0.0, 1e-2), 1e-2, contrast=2), "fixed", seed=3)
-    circuit, memory = learner._learning.circuit, learner._learning.memory
+    circuit, memory = learner.circuits[1], learner.memory
     events = random_events(rng, network.n_inputs, 6, 0.3)
     learner.begin(1)
     copy = {name: array.copy() for name, array in memory.items()}

@@ -35,7 +35,7 @@ from tp_lava.backends.interpreter import interpret, interpret_step
 from tp_lava.backends.loihi2 import circuit_listings, compile_program, emulate, emulate_step
 from tp_lava.backends.loihi2.compiling import summed_axes
 from tp_lava.circuit import Buffer, Circuit
-from tp_lava.circuit.operations import rows_in_use
+from tp_lava.circuit.buffers import rows_in_use
 from tp_lava.deploy.samples import present
 from tp_lava.dynamics.neuron import NeuronFormats, count_program, neuron_program, trace_program
 from tp_lava.dynamics.plasticity import bias_program

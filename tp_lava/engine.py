@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tp_lava.circuit import Buffer, Circuit
+from tp_lava.circuit.buffers import Role
 from tp_lava.circuit.labels import present_labels
-from tp_lava.circuit.operations import INPUT_VALUES, NO_END, STEPS_LEFT, Role
+from tp_lava.circuit.operations import INPUT_VALUES, NO_END, STEPS_LEFT
 from tp_lava.numbers import Format, seed_key
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tp_lava.circuit import Buffer, Circuit
-from tp_lava.circuit.operations import SAMPLES, events_of
+from tp_lava.circuit.buffers import SAMPLES
+from tp_lava.circuit.operations import events_of
 from tp_lava.data.events import Events, check_events
 from tp_lava.errors import invalid
 from tp_lava.outcome import Arrays, Outcome

@@ -15,8 +15,9 @@ from tp_lava.circuit import (
     Circuit,
     Operation,
 )
+from tp_lava.circuit.buffers import rows_in_use
 from tp_lava.circuit.circuit import touched
-from tp_lava.circuit.operations import INPUT_KEPT, INPUT_VALUES, events_of, rows_in_use
+from tp_lava.circuit.operations import INPUT_KEPT, INPUT_VALUES, events_of
 from tp_lava.graph.names import INPUT
 
 _INPUT = events_of(INPUT)

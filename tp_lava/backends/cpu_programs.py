@@ -18,7 +18,8 @@ from tp_lava.backends.cpu_functions import exp2
 from tp_lava.backends.cpu_rows import add_parts, add_rows, add_scaled_parts, add_scaled_rows, transpose
 from tp_lava.backends.cpu_source import program_body, program_source, table_names, table_source
 from tp_lava.backends.scalar import scratch_of
-from tp_lava.circuit.operations import STEPS_LEFT, stored_weight_type
+from tp_lava.circuit.buffers import stored_weight_type
+from tp_lava.circuit.operations import STEPS_LEFT
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Program
 from tp_lava.numbers import draw, mix

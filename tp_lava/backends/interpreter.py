@@ -30,7 +30,8 @@ from tp_lava.circuit import (
     Unpool,
     UpdateWeights,
 )
-from tp_lava.circuit.operations import STEPS_LEFT, Conditional, events_of, rows_in_use
+from tp_lava.circuit.buffers import rows_in_use
+from tp_lava.circuit.operations import STEPS_LEFT, Conditional, events_of
 from tp_lava.dynamics.program import Instruction, Port, Program, Value
 from tp_lava.numbers import REGISTER_BITS, draw, mix
 

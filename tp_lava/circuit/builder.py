@@ -13,28 +13,23 @@ from typing import Any
 import numpy as np
 
 from tp_lava.circuit import names
+from tp_lava.circuit.buffers import CIRCUIT, SAMPLES, Buffer, Owner, Role, axes_of, reaching_axes
 from tp_lava.circuit.changes import Changes
 from tp_lava.circuit.circuit import Circuit
 from tp_lava.circuit.delays import tables_of
 from tp_lava.circuit.formats import Formats
-from tp_lava.circuit.layouts import axes_of, reaching_axes
 from tp_lava.circuit.maps import Arrival, arriving, pool_path
 from tp_lava.circuit.names import Path, delayed_axis, pooled_axis
 from tp_lava.circuit.operations import (
-    CIRCUIT,
     INPUT_KEPT,
     INPUT_VALUES,
-    SAMPLES,
     STEPS_LEFT,
     Accumulate,
-    Buffer,
     CountSteps,
     ListEvents,
     MarkEvents,
     Operation,
-    Owner,
     PresentLabels,
-    Role,
     RunProgram,
     events_of,
     geometry_of,

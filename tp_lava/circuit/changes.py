@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tp_lava.circuit.layouts import axes_of, reaching_axes
-from tp_lava.circuit.operations import Owner
+from tp_lava.circuit.buffers import Owner, axes_of, reaching_axes
 from tp_lava.dynamics.optimiser import optimiser_program
 from tp_lava.numbers import Format
 from tp_lava.optimisers import SGD, of_layer

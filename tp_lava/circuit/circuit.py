@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tp_lava.circuit.buffers import Buffer, Owner
 from tp_lava.circuit.formats import Formats
-from tp_lava.circuit.operations import STEPS_LEFT, Buffer, Operation, Owner, PresentLabels
+from tp_lava.circuit.operations import STEPS_LEFT, Operation, PresentLabels
 from tp_lava.graph.network import Network
 
 

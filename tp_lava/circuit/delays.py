@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tp_lava.circuit.buffers import Owner
 from tp_lava.circuit.names import delayed_axis, of
-from tp_lava.circuit.operations import Delay, Owner, events_of
+from tp_lava.circuit.operations import Delay, events_of
 from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.network import Connection
 from tp_lava.numbers import Format

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tp_lava.circuit import names
+from tp_lava.circuit.buffers import Owner
 from tp_lava.circuit.delays import delay
 from tp_lava.circuit.names import Path, delayed_axis, pooled_axis
-from tp_lava.circuit.operations import ListEvents, Owner, Pool, Unpool, events_of, pool_table
+from tp_lava.circuit.operations import ListEvents, Pool, Unpool, events_of
 from tp_lava.circuit.payloads import SPIKE, Pooled, pooled_format, sent_format, unpooled_shares
 from tp_lava.dynamics.neuron import trace_program
 from tp_lava.graph.connections import Convolution
@@ -154,3 +155,16 @@ def pool_path(b: Builder, path: Path, total: bool) -> None:
         "trace_decay": b.trace_decay(population),
     }
     b.run(trace_program(held, path.of("trace"), event=format or SPIKE, decay=population.trace_decay), bindings)
+
+
+def pool_table(pooling: Pool2d, shape: Shape) -> np.ndarray:
+    """The windows of a pooling as back ends read them, int32: channels, height, width; those of the result; then for each axis the
+    first unit and the end of each window, and for each unit the first window over it and their end.
+    """
+    windows, (_, height, width) = pooling.windows(shape), pooling.shape(shape)
+    table = [*shape, height, width]
+    for first, end, n in ((windows.first_y, windows.end_y, shape[1]), (windows.first_x, windows.end_x, shape[2])):
+        units = np.arange(n)
+        over = np.searchsorted(end, units, side="right"), np.searchsorted(first, units, side="right")
+        table += [*first.tolist(), *end.tolist(), *over[0].tolist(), *over[1].tolist()]
+    return np.array(table, np.int32)

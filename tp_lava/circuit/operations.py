@@ -1,112 +1,28 @@
-"""What a circuit is made of: owners, buffers, and the operations that a back end carries out.
+"""The operations of a circuit, which a back end carries out.
 
-Every buffer and every operation says whose it is. An operation says which buffers it reads and writes, so nobody else has
-to know what kinds of operations there are; each back end has one function for each kind.
+An operation says whose it is, and which buffers it reads and writes, so nobody else has to know what kinds of operations there
+are; each back end has one function for each kind.
 
 A population's events are a list of active units for each row, so delivering and learning cost what spikes, not what synapses
-there are. Where events have values, a buffer of all units has them, zero where there is no event. Rows: axis "b" has one for each
-sample, other row axes are a rule's own. Weights are stored with the units they reach last: (n_in, n_out), (c, ky, kx, channels).
+there are. Where events have values, a buffer of all units has them, zero where there is no event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
+from tp_lava.circuit.buffers import CIRCUIT, Owner
 from tp_lava.dynamics.program import Program
 from tp_lava.graph.connections import Convolution
 from tp_lava.graph.pooling import Pool2d, Shape
-from tp_lava.numbers import WEIGHT_BITS, Format
 
-OwnerKind = Literal["input", "population", "connection", "plasticity", "credit", "readout", "rule", "circuit"]
-Role = Literal["weight", "kernel", "bias", "parameter", "switch", "moment", "table", "state", "work", "label", "random"]
-SAMPLES = "b"  # the row axis of samples presented together
 STEPS_LEFT = "steps_left"
 INPUT_VALUES = "input_value"
 INPUT_KEPT = "input_kept"  # 1 in steps in which a graded input is that of the step before
 NO_END = 2**30  # steps left of a sample of unknown length
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Whose a buffer or an operation is.
-
-    kind: "population" (neurons and their third factors), "connection" (weights and their delivery), "plasticity" (what changes the
-    weights or biases `name`), "credit" (what tells population `name` how wrong it is), "readout", "rule" (what a rule has of
-    its own, such as how labels enter), "input" and "circuit" (counters); name: of the population, weights or population of the rule.
-    """
-
-    kind: OwnerKind
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        assert self.kind in get_args(OwnerKind), self.kind
-
-
-CIRCUIT = Owner("circuit")
-
-
-def stored_weight_type(weight: Format) -> type:
-    """The integer type that stores weights of a fixed format; accumulated changes use int32."""
-    return np.int8 if weight.bits <= WEIGHT_BITS else np.int16 if weight.bits <= 2 * WEIGHT_BITS else np.int32
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """One array.
-
-    role: weight, kernel (of a convolution), bias, parameter, switch (a whole number that users may change, as
-    parameters), moment (of an optimiser: kept from sample to sample), table (of a layout: never changes), state (zeroed when
-    a sample starts), work, label (set when a sample starts), or random (seed and step counter); format: None in a real circuit;
-    index: holds unit numbers or counts, in either number system; owner: whose it is; local: its name within its owner; prefix: of the
-    local names of its path through a population; outputs_last: its last axis, the units or channels it reaches, is seen as the first.
-    """
-
-    name: str
-    axes: tuple[str, ...]
-    role: Role
-    format: Format | None = None
-    index: bool = False
-    owner: Owner = CIRCUIT
-    local: str = ""
-    prefix: str = ""
-    outputs_last: bool = False
-
-    @property
-    def dtype(self) -> type:
-        """How it is stored: fixed weights in a byte, other fixed numbers in a register, real ones as float32."""
-        if self.role == "random":
-            return np.uint32
-        if self.index:
-            return np.int32
-        if self.format is None:
-            return np.float32
-        return stored_weight_type(self.format) if self.role in ("weight", "kernel") else np.int32
-
-    def seen(self, array: np.ndarray) -> np.ndarray:
-        """A stored array as it is seen, a view."""
-        return np.moveaxis(array, -1, 0) if self.outputs_last else array
-
-    def stored(self, array: np.ndarray) -> np.ndarray:
-        """The inverse, a copy as memory holds it."""
-        return np.ascontiguousarray(np.moveaxis(array, 0, -1) if self.outputs_last else array)
-
-    def encode(self, values: object) -> np.ndarray:
-        """Physical values as they are stored: mantissas if fixed."""
-        array = np.asarray(values)
-        array = np.moveaxis(array, 0, -1) if self.outputs_last else np.atleast_1d(array)
-        return np.array(self.format.quantise(array) if self.format else array, self.dtype, order="C")
-
-    def decode(self, array: np.ndarray) -> np.ndarray:
-        """The inverse of encode, a float32 copy (exact for weights)."""
-        values = self.format.real(array) if self.format else array
-        return np.array(self.seen(values), np.float32, order="C")
-
-
-# Operations ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -419,19 +335,6 @@ class Unpool(Windowed):
         return self.signal, *((self.source,) if self.pooling.mode == "max" else ()), self.windows, *_given(self.share)
 
 
-def pool_table(pooling: Pool2d, shape: Shape) -> np.ndarray:
-    """The windows of a pooling as back ends read them, int32: channels, height, width; those of the result; then for each axis the
-    first unit and the end of each window, and for each unit the first window over it and their end.
-    """
-    windows, (_, height, width) = pooling.windows(shape), pooling.shape(shape)
-    table = [*shape, height, width]
-    for first, end, n in ((windows.first_y, windows.end_y, shape[1]), (windows.first_x, windows.end_x, shape[2])):
-        units = np.arange(n)
-        over = np.searchsorted(end, units, side="right"), np.searchsorted(first, units, side="right")
-        table += [*first.tolist(), *end.tolist(), *over[0].tolist(), *over[1].tolist()]
-    return np.array(table, np.int32)
-
-
 @dataclass(frozen=True, kw_only=True)
 class CountSteps(Operation):
     """Count the sample's steps down: after it, STEPS_LEFT has those still to come."""
@@ -473,10 +376,3 @@ class PresentLabels(Operation):
         """See Operation."""
         lists = events_of(self.population) if self.population else ()
         return self.into, *lists, *((self.count,) if self.count else ())
-
-
-def rows_in_use(array: np.ndarray, axes: tuple[str, ...], used: Mapping[str, int]) -> np.ndarray:
-    """The part of an array that belongs to the first `used` rows of each axis named there."""
-    if not any(axis in used for axis in axes):
-        return array
-    return array[tuple(slice(used[axis]) if axis in used else slice(None) for axis in axes)]

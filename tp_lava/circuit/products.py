@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from math import prod
 
 from tp_lava.circuit import names
+from tp_lava.circuit.buffers import SAMPLES, Owner
 from tp_lava.circuit.builder import Builder
 from tp_lava.circuit.delays import tables_of
 from tp_lava.circuit.formats import change_format
 from tp_lava.circuit.maps import arriving, stage_axis, stage_source, unpool
 from tp_lava.circuit.names import Path
-from tp_lava.circuit.operations import SAMPLES, AccumulateProducts, Owner, UpdateWeights, geometry_of
+from tp_lava.circuit.operations import AccumulateProducts, UpdateWeights, geometry_of
 from tp_lava.circuit.synapse_states import learn_by_state
 from tp_lava.circuit.terms import LearningRule, Term, third_factor_of
 from tp_lava.dynamics.neuron import DECAY, second_trace_program, trace_program

@@ -9,9 +9,10 @@ import numpy as np
 
 from tp_lava.backends.interpreter import interpret_step
 from tp_lava.circuit import Circuit, Owner
+from tp_lava.circuit.buffers import rows_in_use
 from tp_lava.circuit.labels import check_label
 from tp_lava.circuit.names import SCORE
-from tp_lava.circuit.operations import INPUT_VALUES, events_of, rows_in_use
+from tp_lava.circuit.operations import INPUT_VALUES, events_of
 from tp_lava.data.events import Events, Sample, check_events, values_of
 from tp_lava.errors import invalid
 from tp_lava.graph.names import INPUT

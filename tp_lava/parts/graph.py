@@ -13,11 +13,12 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 
 from tp_lava.circuit import Circuit, Operation
+from tp_lava.circuit.buffers import SAMPLES
 from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.circuit import touched
 from tp_lava.circuit.formats import REAL, Formats
 from tp_lava.circuit.names import SCORE
-from tp_lava.circuit.operations import SAMPLES, Conditional, events_of
+from tp_lava.circuit.operations import Conditional, events_of
 from tp_lava.errors import invalid
 from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.names import INPUT

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from tp_lava.circuit import Accumulate, Circuit, ListEvents, Operation, Owner
-from tp_lava.circuit.operations import CIRCUIT, INPUT_VALUES, events_of
+from tp_lava.circuit.buffers import CIRCUIT
+from tp_lava.circuit.operations import INPUT_VALUES, events_of
 from tp_lava.errors import invalid
 from tp_lava.graph.names import INPUT, READOUT, READOUT_BIAS
 from tp_lava.graph.network import Network

@@ -29,8 +29,9 @@ from tp_lava.circuit import (
     Unpool,
     UpdateWeights,
 )
+from tp_lava.circuit.buffers import SAMPLES, rows_in_use
 from tp_lava.circuit.labels import check_label
-from tp_lava.circuit.operations import INPUT_VALUES, SAMPLES, STEPS_LEFT, Conditional, events_of, rows_in_use
+from tp_lava.circuit.operations import INPUT_VALUES, STEPS_LEFT, Conditional, events_of
 from tp_lava.data.events import Events, Sample, check_events, values_of
 from tp_lava.deploy.loihi2.demand import instructions, on_cores, pooling_steps, steps_neurons
 from tp_lava.deploy.loihi2.reach import Reach

@@ -27,8 +27,9 @@ from tp_lava.circuit import (
     Unpool,
     UpdateWeights,
 )
+from tp_lava.circuit.buffers import SAMPLES
 from tp_lava.circuit.circuit import touched
-from tp_lava.circuit.operations import SAMPLES, events_of
+from tp_lava.circuit.operations import events_of
 from tp_lava.deploy.loihi2.limits import Limits
 from tp_lava.deploy.loihi2.reach import Reach
 from tp_lava.dynamics.program import Program

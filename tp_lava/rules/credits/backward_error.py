@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from tp_lava.circuit import names
+from tp_lava.circuit.buffers import SAMPLES, Owner
 from tp_lava.circuit.builder import Builder
 from tp_lava.circuit.names import READOUT_ERROR, sample_path
-from tp_lava.circuit.operations import SAMPLES, Owner
 from tp_lava.circuit.products import Signal, unpooled
 from tp_lava.dynamics.surrogate import peak
 from tp_lava.dynamics.third_factor import back_program, gated_error_program

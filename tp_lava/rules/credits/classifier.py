@@ -15,11 +15,11 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from tp_lava.checks import is_number
+from tp_lava.circuit.buffers import SAMPLES, Owner
 from tp_lava.circuit.builder import CLASSES, Builder
 from tp_lava.circuit.formats import scale_format
 from tp_lava.circuit.maps import pool
 from tp_lava.circuit.names import sample_path
-from tp_lava.circuit.operations import SAMPLES, Owner
 from tp_lava.circuit.products import Signal
 from tp_lava.dynamics.basis import basis, untaught
 from tp_lava.dynamics.contrast import ERROR

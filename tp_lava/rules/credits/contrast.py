@@ -10,9 +10,10 @@ import numpy as np
 
 from tp_lava.checks import is_whole
 from tp_lava.circuit import names
+from tp_lava.circuit.buffers import SAMPLES, Owner
 from tp_lava.circuit.builder import CLASSES, SPIKE, Builder
 from tp_lava.circuit.names import sample_path, target_path
-from tp_lava.circuit.operations import SAMPLES, Owner, PresentLabels
+from tp_lava.circuit.operations import PresentLabels
 from tp_lava.circuit.products import Signal
 from tp_lava.circuit.terms import Pre
 from tp_lava.dynamics.contrast import ERROR, contrast_program

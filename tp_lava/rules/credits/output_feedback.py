@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tp_lava.circuit.buffers import Owner
 from tp_lava.circuit.builder import Builder
 from tp_lava.circuit.names import READOUT_ERROR, sample_path
-from tp_lava.circuit.operations import Owner
 from tp_lava.circuit.products import Signal
 from tp_lava.graph.network import Population
 from tp_lava.rules.credits.base import Credit, sample_events
