@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 import tp_lava as tpl
 from tp_lava.backends.cpu import carry_out
-from tp_lava.backends.interpreter import interpret
+from tp_lava.backends.interpreted_programs import interpret
 from tp_lava.circuit.buffers import stored_weight_type
 
 gc.set_threshold(100_000, 20, 20)  # compiling makes millions of objects that stay: look through them less often

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tp_lava.backends.interpreter import axis_sizes, on_axes
+from tp_lava.backends.interpreted_programs import axis_sizes, on_axes
 from tp_lava.backends.protocol import StepByStep, entry, operation_entry
 from tp_lava.circuit import Accumulate, ListEvents, RunProgram
 from tp_lava.circuit.operations import events_of

@@ -11,7 +11,8 @@ from test_circuits import engine_for
 import tp_lava as tpl
 from tp_lava.backends.c import C
 from tp_lava.backends.cpu import CPU
-from tp_lava.backends.interpreter import INSTRUCTION_TABLE, OPERATION_TABLE, Interpreter
+from tp_lava.backends.interpreted_programs import INSTRUCTION_TABLE
+from tp_lava.backends.interpreter import OPERATION_TABLE, Interpreter
 from tp_lava.backends.protocol import operation_entry
 from tp_lava.circuit import AccumulateProducts, Buffer, Circuit, Operation, UpdateWeights
 from tp_lava.circuit.formats import REAL

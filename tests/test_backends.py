@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from random_programs import random_program
 
 from tp_lava.backends.cpu_source import program_source
-from tp_lava.backends.interpreter import interpret
+from tp_lava.backends.interpreted_programs import interpret
 from tp_lava.dynamics.program import INSTRUCTIONS
 from tp_lava.dynamics.symbols import Tracer, multiply, saturate, total
 from tp_lava.errors import NumberRangeError

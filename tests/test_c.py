@@ -26,7 +26,8 @@ from typer.testing import CliRunner
 import tp_lava as tpl
 from tp_lava import cli
 from tp_lava.backends.c import C
-from tp_lava.backends.interpreter import Interpreter, interpret
+from tp_lava.backends.interpreted_programs import interpret
+from tp_lava.backends.interpreter import Interpreter
 from tp_lava.circuit.labels import draw_labels
 from tp_lava.data.events import side_by_side
 from tp_lava.deploy import export_c

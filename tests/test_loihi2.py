@@ -16,7 +16,8 @@ from synapse_state_rule import SynapseState
 from test_backends import product_program, python_product
 
 import tp_lava as tpl
-from tp_lava.backends.interpreter import Interpreter, interpret
+from tp_lava.backends.interpreted_programs import interpret
+from tp_lava.backends.interpreter import Interpreter
 from tp_lava.backends.loihi2 import Loihi2, circuit_listings, compile_program, emulate, emulate_step, learning_string
 from tp_lava.backends.loihi2.compiling import gathers
 from tp_lava.backends.loihi2.listing import INSTRUCTIONS, Constant, Line, Register

@@ -6,7 +6,7 @@ from conftest import run_both
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tp_lava.backends.interpreter import interpret
+from tp_lava.backends.interpreted_programs import interpret
 from tp_lava.dynamics.neuron import DECAY, LIF, NeuronFormats, neuron_program
 from tp_lava.dynamics.surrogate import FastSigmoid, Triangle
 from tp_lava.errors import InvalidValueError

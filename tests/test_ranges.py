@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import cli
-from tp_lava.backends.interpreter import OPERATION_TABLE, interpret, interpret_step
+from tp_lava.backends.interpreted_programs import interpret
+from tp_lava.backends.interpreter import OPERATION_TABLE, interpret_step
 from tp_lava.circuit import AccumulateProducts, Pool, Unpool
 from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import FixedPoint, plan

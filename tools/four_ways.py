@@ -31,7 +31,8 @@ from conftest import port_arrays, run_cpu  # type: ignore[import-not-found]
 from in_c import InC, compiled, is_list  # type: ignore[import-not-found]
 
 import tp_lava as tpl
-from tp_lava.backends.interpreter import interpret, interpret_step
+from tp_lava.backends.interpreted_programs import interpret
+from tp_lava.backends.interpreter import interpret_step
 from tp_lava.backends.loihi2 import circuit_listings, compile_program, emulate, emulate_step
 from tp_lava.backends.loihi2.compiling import summed_axes
 from tp_lava.circuit import Buffer, Circuit

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from tp_lava.backends.interpreter import on_axes
+from tp_lava.backends.interpreted_programs import on_axes
 from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program
 from tp_lava.ranges.intervals import HUGE, Array, Axes, Interval, assumed, either, in_step, instruction, pieces
 

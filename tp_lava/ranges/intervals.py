@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tp_lava.backends.interpreter import shifted
+from tp_lava.backends.interpreted_programs import shifted
 from tp_lava.backends.protocol import entry
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Instruction

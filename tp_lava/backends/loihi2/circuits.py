@@ -15,7 +15,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tp_lava.backends.interpreter import Interpreter, interpret
+from tp_lava.backends.interpreted_programs import interpret
+from tp_lava.backends.interpreter import Interpreter
 from tp_lava.backends.loihi2.compiling import compile_program, gathers, summed_axes
 from tp_lava.backends.loihi2.emulator import emulate
 from tp_lava.backends.loihi2.learning_engine import engine_trace, learning_string, presynaptic_trace, unsuited

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 
 import numpy as np
 
-from tp_lava.backends.interpreter import axis_sizes, on_axes, random_bits
+from tp_lava.backends.interpreted_programs import axis_sizes, on_axes, random_bits
 from tp_lava.backends.loihi2.listing import Constant, Line, Listing, Random, Register, Source, Word
 from tp_lava.errors import NumberRangeError, invalid
 from tp_lava.numbers import PRODUCT_BITS, REGISTER_BITS
