@@ -90,8 +90,6 @@ def gather(
     inference = count(learner, samples[:counted], learning=False)
     learning = count(learner, samples[:counted]) if held_rule else None
     formats = plan(network, None, mapping.fixed)
-    events, shown_label = samples[0]
-    started = {**network.weights, **(held_rule.parameters(network) if held_rule else {})}
     return Facts(
         name=name,
         network=network,
@@ -106,14 +104,20 @@ def gather(
         estimates=tuple(estimate(mapping, counts, costs) for counts in (inference, learning) if counts),
         memory=learning_memory(network, held_rule, steps),
         alive=check_liveness(learner, samples),
-        held={n: (started[n], w) for n, w in learner.weights.items() if not network.is_bias(n)},
-        shown=learner.infer(events, record=True),
-        shown_label=shown_label,
+        held=_held(learner, network),
+        shown=learner.infer(samples[0][0], record=True),
+        shown_label=samples[0][1],
         board_asked=board is not None,
         ranges=check_ranges(model, rule, fixed, steps=steps, limits=LOIHI, strict=False),
         made_by=dict(made_by or {}),
         versions=versions(),
     )
+
+
+def _held(learner: Learner, network: Network) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """See Facts; network: where the learner starts."""
+    started = {**network.weights, **(learner.rule.parameters(network) if learner.rule else {})}
+    return {name: (started[name], array) for name, array in learner.weights.items() if not network.is_bias(name)}
 
 
 def versions() -> dict[str, str]:

@@ -76,7 +76,11 @@ def read_nir(
         "dt": dt, "reset": reset, "reset_delay": reset_delay, "decay": decay, "comparison": comparison,
         "membrane_input": membrane_input, "synapse_input": synapse_input, "integrator_input": integrator_input,
     }  # fmt: skip
-    options = Options(**_chosen(exporter, given), exporter=exporter)
+    return _read(nir, source, Options(**_chosen(exporter, given), exporter=exporter))
+
+
+def _read(nir: ModuleType, source: Any, options: Options) -> Source:
+    """A graph, or that of a file."""
     if isinstance(source, nir.NIRGraph):
         return read_graph(nir, source, options, "NIR graph")
     if not isinstance(source, str | os.PathLike):
