@@ -56,8 +56,10 @@ class BaseRule:
     types: ClassVar[dict[str, type[BaseRule]]] = {}  # all rules by name
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
-    def __init_subclass__(cls) -> None:
-        register(BaseRule.types, "Rule", cls)
+    def __init_subclass__(cls, *, shared: bool = False) -> None:
+        """shared: it is no rule, but what several inherit."""
+        if not shared:
+            register(BaseRule.types, "Rule", cls)
 
     def __post_init__(self) -> None:
         obj = type(self).__name__
@@ -189,6 +191,11 @@ class BaseRule:
     def memory_formula(self) -> str:
         """What learning one sample keeps in a population of n neurons, as published; n_in: units below, K: rows, C: classes."""
         return "as counted: no formula is known here"
+
+    @property
+    def _summed(self) -> str:
+        """The part of that which update="sequence" adds."""
+        return " and a change for each synapse" if self.update == "sequence" else ""
 
     def remembered(self, network: Network, n_steps: int, batch: int = 1) -> tuple[int, ...]:
         """Numbers that learning one sample, or a batch, of n_steps steps keeps beside weights and neurons, by population.

@@ -69,5 +69,4 @@ class DECOLLE(BaseRule):
     @property
     def memory_formula(self) -> str:
         """See BaseRule."""
-        summed = " and a change for each synapse" if self.update == "sequence" else ""
-        return ("2 n_in + n" if self.activity == "trace" else "2 n_in") + summed
+        return ("2 n_in + n" if self.activity == "trace" else "2 n_in") + self._summed

@@ -16,13 +16,13 @@ from tp_lava.circuit.terms import Term
 from tp_lava.dynamics.neuron import check_decay
 from tp_lava.dynamics.readout import LEAKY, Readout
 from tp_lava.errors import invalid
-from tp_lava.rules.base import BaseRule, Update
-from tp_lava.rules.credits.base import Credit
-from tp_lava.rules.credits.feedback import BIAS, feedback_of
+from tp_lava.rules.base import Update
+from tp_lava.rules.credits.feedback import BIAS
+from tp_lava.rules.feedback_rule import FeedbackRule
 
 
 @dataclass(frozen=True)
-class EProp(BaseRule):
+class EProp(FeedbackRule):
     """e-prop for the neurons of this library.
 
         e[t] = psi[t] x q[t],   q[t] = pre_decay * q[t-1] + x[t],   E[t] = filter * E[t-1] + e[t],   dW = -rate * delta x E[t]
@@ -49,10 +49,11 @@ class EProp(BaseRule):
     adaptive: bool = True
 
     paper: ClassVar[str] = "https://doi.org/10.1038/s41467-020-17236-y"
+    carried: ClassVar[str] = "symmetric"
+    title: ClassVar[str] = "e-prop"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        feedback_of("EProp", self.feedback, self.seed, "symmetric")
         check_decay("EProp", "filter", self.filter)
         if not isinstance(self.adaptive, bool):
             raise invalid("EProp", "adaptive", repr(self.adaptive), "True or False", "False keeps no state per synapse of adaptive neurons")
@@ -63,14 +64,9 @@ class EProp(BaseRule):
         return Term("surrogate", "trace", filter=self.filter, adapts=self.adaptive), BIAS
 
     @property
-    def credit(self) -> Credit:
-        """See BaseRule."""
-        return feedback_of("EProp", self.feedback, self.seed, "symmetric")
-
-    @property
     def label(self) -> str:
         """See BaseRule."""
-        return f"e-prop, {self.feedback}" + (", filtered" if self.filter else "")
+        return super().label + (", filtered" if self.filter else "")
 
     @property
     def memory_formula(self) -> str:

@@ -60,4 +60,4 @@ class ETLP(BaseRule):
     @property
     def memory_formula(self) -> str:
         """See BaseRule."""
-        return "n_in" + (" and a change for each synapse" if self.update == "sequence" else "")
+        return "n_in" + self._summed

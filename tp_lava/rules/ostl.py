@@ -13,13 +13,13 @@ from typing import ClassVar, Literal
 
 from tp_lava.circuit.terms import Term
 from tp_lava.dynamics.readout import LEAKY, Readout
-from tp_lava.rules.base import BaseRule, Update
-from tp_lava.rules.credits.base import Credit
-from tp_lava.rules.credits.feedback import BIAS, feedback_of
+from tp_lava.rules.base import Update
+from tp_lava.rules.credits.feedback import BIAS
+from tp_lava.rules.feedback_rule import FeedbackRule
 
 
 @dataclass(frozen=True)
-class OSTL(BaseRule):
+class OSTL(FeedbackRule):
     """OSTL: online spatio-temporal learning.
 
         E[t] = r[t-1] * E[t-1] + x[t],   dW = -rate * (delta * psi[t]) * E[t]
@@ -43,24 +43,10 @@ class OSTL(BaseRule):
 
     paper: ClassVar[str] = "https://arxiv.org/abs/2007.12723"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        feedback_of("OSTL", self.feedback, self.seed)
-
     @property
     def terms(self) -> tuple[Term, ...]:  # type: ignore[override]
         """See BaseRule."""
         return Term("surrogate", "spike", membrane=True), BIAS
-
-    @property
-    def credit(self) -> Credit:
-        """See BaseRule."""
-        return feedback_of("OSTL", self.feedback, self.seed)
-
-    @property
-    def label(self) -> str:
-        """See BaseRule."""
-        return f"OSTL, {self.feedback}"
 
     @property
     def memory_formula(self) -> str:

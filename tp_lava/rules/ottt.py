@@ -13,13 +13,13 @@ from typing import ClassVar, Literal
 
 from tp_lava.circuit.terms import Term
 from tp_lava.dynamics.readout import LEAKY, Readout
-from tp_lava.rules.base import BaseRule, Update
-from tp_lava.rules.credits.base import Credit
-from tp_lava.rules.credits.feedback import BIAS, feedback_of
+from tp_lava.rules.base import Update
+from tp_lava.rules.credits.feedback import BIAS
+from tp_lava.rules.feedback_rule import FeedbackRule
 
 
 @dataclass(frozen=True)
-class OTTT(BaseRule):
+class OTTT(FeedbackRule):
     """OTTT: the gradient of each step, with what a membrane has from earlier steps as its presynaptic trace.
 
         dW = -rate * (delta * psi[t]) x q[t],   q[t] = pre_decay * q[t-1] + x[t]
@@ -42,26 +42,12 @@ class OTTT(BaseRule):
 
     paper: ClassVar[str] = "https://arxiv.org/abs/2210.04195"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        feedback_of("OTTT", self.feedback, self.seed)
-
     @property
     def terms(self) -> tuple[Term, ...]:  # type: ignore[override]
         """See BaseRule."""
         return Term("surrogate", "trace"), BIAS
 
     @property
-    def credit(self) -> Credit:
-        """See BaseRule."""
-        return feedback_of("OTTT", self.feedback, self.seed)
-
-    @property
-    def label(self) -> str:
-        """See BaseRule."""
-        return f"OTTT, {self.feedback}"
-
-    @property
     def memory_formula(self) -> str:
         """See BaseRule."""
-        return "n_in" + (" and a change for each synapse" if self.update == "sequence" else "")
+        return "n_in" + self._summed

@@ -12,13 +12,13 @@ from typing import ClassVar, Literal
 
 from tp_lava.circuit.terms import Term
 from tp_lava.dynamics.readout import LEAKY, Readout
-from tp_lava.rules.base import BaseRule, Update
-from tp_lava.rules.credits.base import Credit
-from tp_lava.rules.credits.feedback import BIAS, feedback_of
+from tp_lava.rules.base import Update
+from tp_lava.rules.credits.feedback import BIAS
+from tp_lava.rules.feedback_rule import FeedbackRule
 
 
 @dataclass(frozen=True)
-class SLTT(BaseRule):
+class SLTT(FeedbackRule):
     """SLTT: backpropagation at each step, nothing through time.
 
         dW = -rate * (delta * psi[t]) x x[t]
@@ -40,24 +40,10 @@ class SLTT(BaseRule):
 
     paper: ClassVar[str] = "https://arxiv.org/abs/2302.14311"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        feedback_of("SLTT", self.feedback, self.seed)
-
     @property
     def terms(self) -> tuple[Term, ...]:  # type: ignore[override]
         """See BaseRule."""
         return Term("surrogate", "spike"), BIAS
-
-    @property
-    def credit(self) -> Credit:
-        """See BaseRule."""
-        return feedback_of("SLTT", self.feedback, self.seed)
-
-    @property
-    def label(self) -> str:
-        """See BaseRule."""
-        return f"SLTT, {self.feedback}"
 
     @property
     def memory_formula(self) -> str:

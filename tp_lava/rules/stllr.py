@@ -14,13 +14,13 @@ from typing import ClassVar, Literal
 
 from tp_lava.circuit.terms import Term
 from tp_lava.dynamics.readout import LEAKY, Readout
-from tp_lava.rules.base import BaseRule, Update
-from tp_lava.rules.credits.base import Credit
-from tp_lava.rules.credits.feedback import BIAS, check_factors, feedback_of
+from tp_lava.rules.base import Update
+from tp_lava.rules.credits.feedback import BIAS, check_factors
+from tp_lava.rules.feedback_rule import FeedbackRule
 
 
 @dataclass(frozen=True)
-class STLLR(BaseRule):
+class STLLR(FeedbackRule):
     """S-TLLR: three-factor learning inspired by spike timing, causal and acausal.
 
         dW = -rate * delta x (causal * psi[t] x q[t] + acausal * h[t] x x[t])
@@ -46,11 +46,11 @@ class STLLR(BaseRule):
     readout: Readout = LEAKY
 
     paper: ClassVar[str] = "https://arxiv.org/abs/2306.15220"
+    title: ClassVar[str] = "S-TLLR"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_factors("STLLR", {"causal": self.causal, "acausal": self.acausal})
-        feedback_of("STLLR", self.feedback, self.seed)
 
     @property
     def terms(self) -> tuple[Term, ...]:  # type: ignore[override]
@@ -59,16 +59,6 @@ class STLLR(BaseRule):
         return causal, acausal, BIAS
 
     @property
-    def credit(self) -> Credit:
-        """See BaseRule."""
-        return feedback_of("STLLR", self.feedback, self.seed)
-
-    @property
-    def label(self) -> str:
-        """See BaseRule."""
-        return f"S-TLLR, {self.feedback}"
-
-    @property
     def memory_formula(self) -> str:
         """See BaseRule."""
-        return "n_in + n" + (" and a change for each synapse" if self.update == "sequence" else "")
+        return "n_in + n" + self._summed

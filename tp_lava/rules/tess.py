@@ -94,7 +94,7 @@ class TESS(BaseRule):
     @property
     def memory_formula(self) -> str:
         """See Rule: presynaptic traces, the trace of psi and, with update="sequence", a sum of changes for each synapse."""
-        return "n_in + n" + (" and a change for each synapse" if self.update == "sequence" else "")
+        return "n_in + n" + self._summed
 
     def remembered(self, network: Network, n_steps: int, batch: int = 1) -> tuple[int, ...]:
         """See Rule; with activity="trace" a population's traces too."""
