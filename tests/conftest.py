@@ -73,6 +73,32 @@ def lively(network, gain=4.0):
     return replace(scaled, rule_parameters={name: array * gain for name, array in tpl.TP().parameters(network).items()})
 
 
+def assert_a_file_goes_on(learner, samples, path):
+    """A learner of one sample, saved, learns the next as the one that stays."""
+    learner.learn(*samples[0])
+    learner.save(path)
+    loaded = tpl.Learner.load(path)
+    assert loaded.rule == learner.rule
+    for each in (learner, loaded):
+        each.learn(*samples[1])
+    for name in learner.weights:
+        np.testing.assert_array_equal(loaded.weights[name], learner.weights[name])
+
+
+def assert_fixed_learns_as_float(network, rule, sample):
+    """One sample changes the weights alike, by a rate at which their resolution does not count."""
+
+    def change(rule, precision):
+        learner = tpl.Learner(network, rule, precision)
+        start = learner.weights["hidden0"].copy()
+        learner.learn(*sample)
+        return (learner.weights["hidden0"] - start).ravel()
+
+    rule = replace(rule, update="sequence", readout_rate=0.0)
+    rule = replace(rule, rate=rule.rate * 0.3 / float(np.abs(change(rule, "float")).max()))
+    assert np.corrcoef(change(rule, "float"), change(rule, "fixed"))[0, 1] > 0.9
+
+
 @pytest.fixture(scope="session")
 def nmnist():
     """The N-MNIST recordings as (train, test) of (structured events, label); skips where they are absent."""

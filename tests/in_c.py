@@ -84,6 +84,16 @@ class InC:
                 yield name, rows_in_use(array, axes, used), rows_in_use(learner.memory[name], axes, used)
 
 
+def assert_c_learns_alike(learner, samples, folder):
+    """A learner and its library, sample by sample."""
+    on_chip = InC(learner, folder, ("-O1",))
+    for events, label in samples:
+        learner.learn(events, label)
+        on_chip.present(events, label)
+        for name, found, expected in on_chip.beside(learner, learner.circuits[1]):
+            np.testing.assert_array_equal(found, expected, name)
+
+
 def is_list(buffer):
     """Whether it lists active units: what it holds beyond their count does not matter."""
     return buffer.index and buffer.role == "work" and len(buffer.axes) == 2

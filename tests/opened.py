@@ -54,3 +54,23 @@ def assert_same_memory(found, expected, tag):
             else:
                 np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6, err_msg=name)
     assert found.samples_seen == expected.samples_seen
+
+
+def assert_fused_is_the_engine(network, rule, samples):
+    """In one Process, in fixed point: the same scores and weights, all of which have changed."""
+    result = tpl.lava.run(network, rule, samples, seed=SEED)
+    expected, scores = in_engine(network, rule, samples, "fixed_pt")
+    np.testing.assert_array_equal(result.scores, scores)
+    for name, start in tpl.Learner(network, rule, "fixed").mantissas.items():
+        np.testing.assert_array_equal(result.learner.mantissas[name], expected.mantissas[name])
+        assert not np.array_equal(start, expected.mantissas[name]), name
+
+
+def assert_layers_are_the_engine(network, rule, samples, tag, *, learn=True):
+    """In one Process per part. -> its learner."""
+    found, scores = in_layers(network, rule, samples, tag, learn=learn)
+    expected, expected_scores = in_engine(network, rule, samples, tag, learn=learn)
+    assert_same_memory(found, expected, tag)
+    tolerance = 0 if tag == "fixed_pt" else 1e-5
+    np.testing.assert_allclose(scores, expected_scores, rtol=tolerance, atol=tolerance)
+    return found

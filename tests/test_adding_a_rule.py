@@ -10,14 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from both_back_ends import BothBackEnds
 from conftest import lively, random_events, random_samples
 from delta_rule import Delta
-from opened import PRECISIONS, SEED, assert_same_memory, in_engine, in_layers
+from opened import PRECISIONS, assert_fused_is_the_engine, assert_layers_are_the_engine, in_engine, in_layers
 from output_error_rule import OutputError
 from rule_oracle import learned_by_hand
 from second_trace_rule import SecondTrace
 from synapse_state_rule import SynapseState
-from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
 
 import tp_lava as tpl
 from tp_lava.deploy import export_c
@@ -73,32 +73,20 @@ def test_it_learns(precision):
 @pytest.mark.parametrize("update", ["step", "sequence"])
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
 def test_interpreter_and_cpu_agree_bit_for_bit(rule, update, network, rng):
-    engines = [engine_for(network, replace(rule, update=update), fixed=True) for _ in range(2)]
+    both = BothBackEnds(network, replace(rule, update=update))
     for label in (0, 3):
-        events = random_events(rng, SIZES[0], 15, 0.3)
-        for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin([label], 15)
-            run(engine, [events])
-    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed=True)
+        both.present([label], [random_events(rng, SIZES[0], 15, 0.3)])
 
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
 def test_in_lava(rule, network, samples):
-    result = tpl.lava.run(network, rule, samples, seed=SEED)
-    expected, scores = in_engine(network, rule, samples, "fixed_pt")
-    np.testing.assert_array_equal(result.scores, scores)
-    for name, start in tpl.Learner(network, rule, "fixed").mantissas.items():
-        np.testing.assert_array_equal(result.learner.mantissas[name], expected.mantissas[name])
-        assert not np.array_equal(start, expected.mantissas[name]), name
+    assert_fused_is_the_engine(network, rule, samples)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=NAMES)
 @pytest.mark.parametrize("tag", PRECISIONS)
 def test_in_lava_opened_into_layers(tag, rule, network, samples):
-    found, scores = in_layers(network, rule, samples, tag)
-    expected, expected_scores = in_engine(network, rule, samples, tag)
-    assert_same_memory(found, expected, tag)
-    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5, atol=1e-5)
+    assert_layers_are_the_engine(network, rule, samples, tag)
 
 
 def test_in_lavas_own_learning_engine(samples):

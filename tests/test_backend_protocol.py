@@ -4,9 +4,9 @@ import shutil
 
 import numpy as np
 import pytest
+from both_back_ends import engine_for
 from conftest import lively, random_events
 from stub_backend import Stub
-from test_circuits import engine_for
 
 import tp_lava as tpl
 from tp_lava.backends.c import C

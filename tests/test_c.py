@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from both_back_ends import assert_same as assert_same_memory
+from both_back_ends import engine_for
 from conftest import lively, port_arrays, random_events
 from in_c import STRICT, InC, compiled
 from output_error_rule import OutputError
@@ -16,8 +18,6 @@ from random_programs import random_program
 from second_trace_rule import SecondTrace
 from synapse_state_rule import SynapseState
 from test_backends import product_program, python_product
-from test_circuits import assert_same as assert_same_memory
-from test_circuits import engine_for
 from test_connections import spatial_network
 from test_delays import graded_network, synaptic
 from test_delays import network as delayed

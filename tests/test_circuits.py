@@ -2,15 +2,13 @@
 
 import numpy as np
 import pytest
+from both_back_ends import BothBackEnds
 from conftest import lively, random_events
 
 import tp_lava as tpl
-from tp_lava.backends.interpreter import Interpreter
 from tp_lava.circuit import UpdateWeights
 from tp_lava.circuit.build import build_circuit
-from tp_lava.circuit.formats import REAL, FixedPoint, plan
-from tp_lava.data.events import side_by_side
-from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory
+from tp_lava.engine import COUNTERS
 from tp_lava.errors import NumberRangeError
 
 SIZES = (11, 9, 7, 4)
@@ -29,35 +27,6 @@ RULES = {
 }
 
 
-def engine_for(network, rule, fixed, batch_size=1, seed=5, optimiser=tpl.SGD()):  # noqa: B008 (frozen)
-    formats = plan(network, rule, FixedPoint().resolved(network, rule), batch_size) if fixed else REAL
-    circuit = build_circuit(network, rule, formats, batch_size, optimiser)
-    memory = shared_memory({}, {}, seed)
-    add_memory(memory, circuit)
-    return Engine(circuit, memory)
-
-
-def run_in_interpreter(engine, events):
-    offsets, units, _ = side_by_side(events)
-    Interpreter().compile(engine.circuit).steps(engine.memory, offsets, units, 0, offsets.shape[1] - 1)
-
-
-def run_on_cpu(engine, events):
-    offsets, units, _ = side_by_side(events)
-    engine.run(offsets, units, 0, offsets.shape[1] - 1)
-
-
-def assert_same(circuit, interpreted, compiled, fixed):
-    for name, buffer in circuit.buffers.items():
-        a, b = interpreted[name], compiled[name]
-        if name.endswith("_active"):
-            continue  # beyond its count a list holds whatever it held before
-        if fixed or buffer.index:
-            np.testing.assert_array_equal(a, b, name)
-        else:
-            np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-4, err_msg=name)
-
-
 @pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "float"])
 @pytest.mark.parametrize(
     ("variant", "rule"),
@@ -65,37 +34,31 @@ def assert_same(circuit, interpreted, compiled, fixed):
 )
 def test_streaming_learning(variant, rule, fixed, rng):
     network = lively(tpl.Network.dense(SIZES, seed=3, **VARIANTS[variant]), 2.5)
-    engines = [engine_for(network, RULES[rule], fixed) for _ in range(2)]
-    before = engines[0].memory["hidden0"].copy()
+    both = BothBackEnds(network, RULES[rule], fixed)
+    before = both.memory["hidden0"].copy()
     for _ in range(3):
         events, label = random_events(rng, SIZES[0], 15, 0.3), int(rng.integers(SIZES[-1]))
-        for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin([label], 15)
+        both.present([label], [events])
+        for engine in (both.interpreted, both.compiled):
             engine.memory["samples_seen"] += 1
-            run(engine, [events])
-        assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
-    assert engines[0].memory["random_step"][0] == 45
-    assert engines[0].memory["hidden1_total"].sum() > 0
-    assert not np.array_equal(before, engines[0].memory["hidden0"])
+    assert both.memory["random_step"][0] == 45
+    assert both.memory["hidden1_total"].sum() > 0
+    assert not np.array_equal(before, both.memory["hidden0"])
 
 
 @pytest.mark.parametrize("fixed", [True, False], ids=["fixed", "float"])
 def test_batch_learning(fixed, rng):
     network = lively(tpl.Network.dense(SIZES, recurrent=(False, True), seed=3), 2.5)
-    engines = [engine_for(network, tpl.TP(0.5, 0.5), fixed, batch_size=3) for _ in range(2)]
     events = [random_events(rng, SIZES[0], steps, 0.3) for steps in (12, 9, 12)]
-    for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-        engine.begin([0, 2, 0], 12)
-        run(engine, events)
-    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
+    BothBackEnds(network, tpl.TP(0.5, 0.5), fixed, 3).present([0, 2, 0], events)
 
 
 def test_bias_reaches_the_membrane(rng):
     network = tpl.Network.dense((4, 3, 2)).with_weights({"bias0": np.array([2.0, 0.0, 0.5])})
     for fixed in (True, False):
-        engine = engine_for(network, None, fixed)
-        run_on_cpu(engine, [random_events(rng, 4, 5, 0.0)])
-        assert engine.memory["hidden0_total"][0].tolist()[:2] == [5, 0]
+        both = BothBackEnds(network, None, fixed)
+        both.present((), [random_events(rng, 4, 5, 0.0)])
+        assert both.memory["hidden0_total"][0].tolist()[:2] == [5, 0]
 
 
 def test_frozen_layers_do_not_change_and_cost_nothing():
@@ -163,17 +126,14 @@ def test_impossible_options_are_refused(options):
 @pytest.mark.parametrize(("layer", "rule"), [("hidden0", "k2"), ("hidden1", "k2"), ("readout", "k2"), ("hidden1", "sequence")])
 def test_a_layer_switched_off_keeps_its_weights_and_the_others_learn(layer, rule, fixed, rng):
     network = lively(tpl.Network.dense(SIZES, seed=3, recurrent=True), 2.5)
-    engines = [engine_for(network, RULES[rule], fixed) for _ in range(2)]
-    before = {name: engines[0].memory[name].copy() for name in ("hidden0", "recurrent0", "hidden1", "recurrent1", "readout")}
-    events = random_events(rng, SIZES[0], 20, 0.3)
-    for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
+    both = BothBackEnds(network, RULES[rule], fixed)
+    before = {name: both.memory[name].copy() for name in ("hidden0", "recurrent0", "hidden1", "recurrent1", "readout")}
+    for engine in (both.interpreted, both.compiled):
         engine.memory[f"{layer}_learning"][0] = 0
-        engine.begin([1], 20, {"contrast_labels": [1, 3]})
-        run(engine, [events])
-    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
+    both.present([1], [random_events(rng, SIZES[0], 20, 0.3)], {"contrast_labels": [1, 3]})
     for name, weights in before.items():
         kept = name in (layer, layer.replace("hidden", "recurrent"))
-        assert np.array_equal(weights, engines[0].memory[name]) == kept, name
+        assert np.array_equal(weights, both.memory[name]) == kept, name
 
 
 @pytest.mark.parametrize("precision", ["fixed", "float"])

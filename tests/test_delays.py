@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from both_back_ends import BothBackEnds
 from conftest import lively, random_samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from opened import PRECISIONS, SEED, assert_same_memory, in_engine, in_layers
-from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
+from opened import PRECISIONS, SEED, assert_layers_are_the_engine, in_engine
 
 import tp_lava as tpl
 from tp_lava.graph.connections import AllToAll
@@ -80,14 +80,10 @@ def test_it_is_a_network_of_the_copies_whose_events_come_later(data):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_interpreter_and_cpu_agree(kind, rule, fixed, rng):
-    made = NETWORKS[kind]()
-    engines = [engine_for(made, RULES[rule], fixed) for _ in range(2)]
+    both = BothBackEnds(NETWORKS[kind](), RULES[rule], fixed)
     for events, label in random_samples(rng, 3, 7, 4, 15, 0.3):
-        for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin([label] if RULES[rule] else None, 15)
-            run(engine, [events])
-        assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
-    assert engines[0].memory["hidden1_total"].sum() > 0
+        both.present([label] if RULES[rule] else (), [events])
+    assert both.memory["hidden1_total"].sum() > 0
 
 
 def graded_network():
@@ -143,30 +139,20 @@ def test_in_lava(kind, rule, rng):
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_in_lava_opened_into_layers(kind, rule, tag, rng):
     samples, made = random_samples(rng, 3, 7, 4, 12, 0.3), NETWORKS[kind]()
-    found, scores = in_layers(made, RULES[rule], samples, tag)
-    expected, expected_scores = in_engine(made, RULES[rule], samples, tag)
-    assert_same_memory(found, expected, tag)
-    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5, atol=1e-5)
+    assert_layers_are_the_engine(made, RULES[rule], samples, tag)
 
 
 def test_graded_in_lava_opened_into_layers(rng):
-    samples = graded_samples(rng)
-    found, scores = in_layers(graded_network(), RULES["TP"], samples, "fixed_pt")
-    expected, expected_scores = in_engine(graded_network(), RULES["TP"], samples, "fixed_pt")
-    assert_same_memory(found, expected, "fixed_pt")
-    np.testing.assert_array_equal(scores, expected_scores)
+    assert_layers_are_the_engine(graded_network(), RULES["TP"], graded_samples(rng), "fixed_pt")
 
 
 def test_convolutions_see_copies_as_channels(rng):
     layers = [tpl.Conv2d(3, 3, padding=1, gain=3, delays=np.array([[0], [2]])), tpl.MaxPool2d(2), tpl.Dense(6, gain=4, delays=3)]
     made = tpl.Network.sequential((2, 6, 6), layers, 4, tpl.LIF(0.9, 0.3), 0.8)
     assert made.weights["hidden0"].shape == (3, 4, 3, 3)
-    engines = [engine_for(made, RULES["TP"], fixed=True) for _ in range(2)]
+    both = BothBackEnds(made, RULES["TP"])
     for events, label in random_samples(rng, 2, 72, 4, 9, 0.3):
-        for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin([label], 9)
-            run(engine, [events])
-        assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed=True)
+        both.present([label], [events])
 
 
 @pytest.mark.parametrize("rule", ["TP", "TESS"])

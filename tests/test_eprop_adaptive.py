@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import lively, random_events, random_samples
+from both_back_ends import BothBackEnds
+from conftest import assert_a_file_goes_on, assert_fixed_learns_as_float, lively, random_events, random_samples
 from family_oracle import FamilyOracle
-from in_c import InC
-from opened import PRECISIONS, SEED, assert_same_memory, in_engine, in_layers
-from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
+from in_c import assert_c_learns_alike
+from opened import PRECISIONS, assert_fused_is_the_engine, assert_layers_are_the_engine
 from test_ranges import assert_no_run_leaves_its_interval
 
 import tp_lava as tpl
@@ -79,78 +79,42 @@ def test_of_one_layer_it_is_the_gradient_through_membranes_and_thresholds(seed):
 @pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_interpreter_and_cpu_agree_bit_for_bit(rule, each, rng):
-    network = network_of(6, each)
-    engines = [engine_for(network, rule, fixed=True) for _ in range(2)]
+    both = BothBackEnds(network_of(6, each), rule)
     for label in (0, 3):
-        events = random_events(rng, SIZES[0], 20, 0.4)
-        for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin([label], 20)
-            run(engine, [events])
-    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed=True)
+        both.present([label], [random_events(rng, SIZES[0], 20, 0.4)])
 
 
 @pytest.mark.parametrize("options", [{}, {"adaptation": 4.0}, {"adaptation": 1e-3, "adaptation_decay": 0.995}, {"refractory": 2}])
 @pytest.mark.parametrize("rule", [RULES["e-prop"], RULES["filtered"]])
 def test_fixed_point_learns_what_float_learns(rule, options, samples):
-    """One sample changes the weights alike, by a rate at which their resolution does not count."""
-    network = network_of(4, **options)
-
-    def change(rule, precision):
-        learner = tpl.Learner(network, rule, precision)
-        start = learner.weights["hidden0"].copy()
-        learner.learn(*samples[1])
-        return (learner.weights["hidden0"] - start).ravel()
-
-    rule = replace(rule, update="sequence", readout_rate=0.0)
-    rule = replace(rule, rate=rule.rate * 0.3 / float(np.abs(change(rule, "float")).max()))
-    assert np.corrcoef(change(rule, "float"), change(rule, "fixed"))[0, 1] > 0.9
+    assert_fixed_learns_as_float(network_of(4, **options), rule, samples[1])
 
 
 def test_terms_of_other_parts_keep_it_too(rng):
     """Of spikes and of traces of traces, each with a state of its own."""
     terms = Term(adapts=True, name="now"), Term("surrogate", "second_trace", -0.5, "past", filter=0.5, adapts=True)
     rule, network = Rule(OutputFeedback(), terms, 0.03, 0.03, 0.6, 0.5), network_of(7)
-    engines = [engine_for(network, rule, fixed=True) for _ in range(2)]
-    for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-        engine.begin([1], 12)
-        run(engine, [random_events(np.random.default_rng(1), SIZES[0], 12, 0.4)])
-    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed=True)
+    BothBackEnds(network, rule).present([1], [random_events(np.random.default_rng(1), SIZES[0], 12, 0.4)])
 
 
 @pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize("rule", [RULES["e-prop"], RULES["filtered"]], ids=["e-prop", "filtered"])
 def test_in_lava(rule, each, samples):
-    network = network_of(4, each)
-    result = tpl.lava.run(network, rule, samples, seed=SEED)
-    expected, scores = in_engine(network, rule, samples, "fixed_pt")
-    np.testing.assert_array_equal(result.scores, scores)
-    for name, start in tpl.Learner(network, rule, "fixed").mantissas.items():
-        np.testing.assert_array_equal(result.learner.mantissas[name], expected.mantissas[name])
-        assert not np.array_equal(start, expected.mantissas[name]), name
+    assert_fused_is_the_engine(network_of(4, each), rule, samples)
 
 
 @pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize("tag", PRECISIONS)
 @pytest.mark.parametrize("rule", [RULES["e-prop"], RULES["filtered"]], ids=["e-prop", "filtered"])
 def test_in_lava_opened_into_layers(rule, tag, each, samples):
-    network = network_of(4, each)
-    found, scores = in_layers(network, rule, samples, tag)
-    expected, expected_scores = in_engine(network, rule, samples, tag)
-    assert_same_memory(found, expected, tag)
-    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5, atol=1e-5)
+    assert_layers_are_the_engine(network_of(4, each), rule, samples, tag)
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
 @pytest.mark.parametrize("each", [False, True])
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_in_c(rule, each, samples, tmp_path):
-    learner = tpl.Learner(network_of(4, each), rule, "fixed")
-    on_chip = InC(learner, tmp_path / "c", ("-O1",))
-    for events, label in samples:
-        learner.learn(events, label)
-        on_chip.present(events, label)
-        for name, found, expected in on_chip.beside(learner, learner.circuits[1]):
-            np.testing.assert_array_equal(found, expected, name)
+    assert_c_learns_alike(tpl.Learner(network_of(4, each), rule, "fixed"), samples, tmp_path / "c")
 
 
 @pytest.mark.parametrize("each", [False, True])
@@ -168,15 +132,7 @@ def test_no_value_leaves_the_interval_that_is_proven_for_it(seed):
 
 
 def test_in_a_file(samples, tmp_path):
-    learner = tpl.Learner(network_of(4), RULES["filtered"], "fixed")
-    learner.learn(*samples[0])
-    learner.save(tmp_path / "learner.safetensors")
-    loaded = tpl.Learner.load(tmp_path / "learner.safetensors")
-    assert loaded.rule == learner.rule
-    for each in (learner, loaded):
-        each.learn(*samples[1])
-    for name, mantissas in learner.mantissas.items():
-        np.testing.assert_array_equal(loaded.mantissas[name], mantissas)
+    assert_a_file_goes_on(tpl.Learner(network_of(4), RULES["filtered"], "fixed"), samples, tmp_path / "learner.safetensors")
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)

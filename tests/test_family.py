@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import lively, random_events, random_samples
+from both_back_ends import BothBackEnds
+from conftest import assert_a_file_goes_on, assert_fixed_learns_as_float, lively, random_events, random_samples
 from family_oracle import FamilyOracle
-from in_c import InC
-from opened import PRECISIONS, SEED, assert_same_memory, in_engine, in_layers
-from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
+from in_c import assert_c_learns_alike
+from opened import PRECISIONS, assert_fused_is_the_engine, assert_layers_are_the_engine, in_engine, in_layers
 
 import tp_lava as tpl
 from tp_lava.deploy import export_c, export_loihi2, map_network
@@ -138,13 +138,9 @@ def test_states_of_synapses_in_fixed_point_are_the_interpreters(reset, decay, rn
     """Of both resets, with a leak and without."""
     neuron = tpl.LIF(decay, 1.1, reset=reset, surrogate=tpl.Triangle(0.5, 0.9))
     network = lively(tpl.Network.dense(SIZES, neuron, 0.8, (True, False), seed=2), 2.5)
-    engines = [engine_for(network, tpl.OSTTP(**RATES), fixed=True) for _ in range(2)]
+    both = BothBackEnds(network, tpl.OSTTP(**RATES))
     for label in (0, 3):
-        events = random_events(rng, SIZES[0], 15, 0.3)
-        for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin([label], 15)
-            run(engine, [events])
-    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed=True)
+        both.present([label], [random_events(rng, SIZES[0], 15, 0.3)])
 
 
 @pytest.mark.parametrize("options", [{"current_decay": 0.5}, {"adaptation": 0.2, "adaptation_decay": 0.9}, {"refractory": 2}])
@@ -159,47 +155,25 @@ def test_what_follows_the_membrane_is_of_plain_neurons(options):
 @pytest.mark.parametrize("update", ["step", "sequence"])
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_interpreter_and_cpu_agree_bit_for_bit(rule, update, network, rng):
-    engines = [engine_for(network, replace(rule, update=update), fixed=True) for _ in range(2)]
+    both = BothBackEnds(network, replace(rule, update=update))
     for label in (0, 3):
-        events = random_events(rng, SIZES[0], 10, 0.3)
-        for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin([label], 10)
-            run(engine, [events])
-    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed=True)
+        both.present([label], [random_events(rng, SIZES[0], 10, 0.3)])
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_fixed_point_learns_what_float_learns(rule, network, samples):
-    """One sample changes the weights alike, by a rate at which their resolution does not count."""
-
-    def change(rule, precision):
-        learner = tpl.Learner(network, rule, precision)
-        start = learner.weights["hidden0"].copy()
-        learner.learn(*samples[1])
-        return (learner.weights["hidden0"] - start).ravel()
-
-    rule = replace(rule, update="sequence", readout_rate=0.0)
-    rule = replace(rule, rate=rule.rate * 0.3 / float(np.abs(change(rule, "float")).max()))
-    assert np.corrcoef(change(rule, "float"), change(rule, "fixed"))[0, 1] > 0.9
+    assert_fixed_learns_as_float(network, rule, samples[1])
 
 
 @pytest.mark.parametrize("rule", LOCAL.values(), ids=LOCAL)
 def test_in_lava(rule, network, samples):
-    result = tpl.lava.run(network, rule, samples, seed=SEED)
-    expected, scores = in_engine(network, rule, samples, "fixed_pt")
-    np.testing.assert_array_equal(result.scores, scores)
-    for name, start in tpl.Learner(network, rule, "fixed").mantissas.items():
-        np.testing.assert_array_equal(result.learner.mantissas[name], expected.mantissas[name])
-        assert not np.array_equal(start, expected.mantissas[name]), name
+    assert_fused_is_the_engine(network, rule, samples)
 
 
 @pytest.mark.parametrize("rule", LOCAL.values(), ids=LOCAL)
 @pytest.mark.parametrize("tag", PRECISIONS)
 def test_in_lava_opened_into_layers(tag, rule, network, samples):
-    found, scores = in_layers(network, rule, samples, tag)
-    expected, expected_scores = in_engine(network, rule, samples, tag)
-    assert_same_memory(found, expected, tag)
-    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5, atol=1e-5)
+    assert_layers_are_the_engine(network, rule, samples, tag)
 
 
 @pytest.mark.parametrize("rule", [tpl.ETLP(**RATES, pre_decay=0.0), tpl.ETLP(**RATES, pre_decay=0.5)], ids=["spikes", "traces"])
@@ -214,13 +188,7 @@ def test_in_lavas_own_learning_engine(rule):
 @pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
 @pytest.mark.parametrize("rule", LOCAL.values(), ids=LOCAL)
 def test_in_c(rule, network, samples, tmp_path):
-    learner = tpl.Learner(network, rule, "fixed")
-    on_chip = InC(learner, tmp_path / "c", ("-O1",))
-    for events, label in samples:
-        learner.learn(events, label)
-        on_chip.present(events, label)
-        for name, found, expected in on_chip.beside(learner, learner.circuits[1]):
-            np.testing.assert_array_equal(found, expected, name)
+    assert_c_learns_alike(tpl.Learner(network, rule, "fixed"), samples, tmp_path / "c")
 
 
 @pytest.mark.parametrize("rule", LOCAL.values(), ids=LOCAL)
@@ -248,15 +216,7 @@ def test_forms_of_a_chip_refuse_what_is_not_local(rule, network, tmp_path):
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_in_a_file(rule, network, samples, tmp_path):
-    learner = tpl.Learner(network, rule, "fixed")
-    learner.learn(*samples[0])
-    learner.save(tmp_path / "learner.safetensors")
-    loaded = tpl.Learner.load(tmp_path / "learner.safetensors")
-    assert loaded.rule == rule
-    for each in (learner, loaded):
-        each.learn(*samples[1])
-    for name in network.weights:
-        np.testing.assert_array_equal(loaded.mantissas[name], learner.mantissas[name])
+    assert_a_file_goes_on(tpl.Learner(network, rule, "fixed"), samples, tmp_path / "learner.safetensors")
 
 
 # What they are -------------------------------------------------------------------------------------

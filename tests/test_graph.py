@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from both_back_ends import BothBackEnds
 from conftest import random_events
 from delta_rule import Delta
 from output_error_rule import OutputError
 from rule_oracle import learned_by_hand
 from second_trace_rule import SecondTrace
-from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
 
 import tp_lava as tpl
 from tp_lava.graph.connections import AllToAll, Convolution
@@ -52,16 +52,12 @@ def test_every_connection_of_a_graph_learns_as_by_hand(rule, rng):
 
 @pytest.mark.parametrize("rule", [*RULES, tpl.TP(0.05, 0.05, 3), tpl.TESS(0.5, basis="walsh")], ids=lambda rule: type(rule).__name__)
 def test_interpreter_and_cpu_agree_on_a_graph(rule, rng):
-    engines = [engine_for(graph(), rule, fixed=True) for _ in range(2)]
-    before = {name: array.copy() for name, array in engines[0].memory.items()}
+    both = BothBackEnds(graph(), rule)
+    before = {name: array.copy() for name, array in both.memory.items()}
     for label in (0, 3):
-        events = random_events(rng, 9, 12, 0.3)
-        for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin([label], 12)
-            run(engine, [events])
-    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed=True)
+        both.present([label], [random_events(rng, 9, 12, 0.3)])
     for name in graph().weights:
-        assert not np.array_equal(before[name], engines[1].memory[name]), name
+        assert not np.array_equal(before[name], both.memory[name]), name
 
 
 def test_target_rows_take_every_way_into_a_population():

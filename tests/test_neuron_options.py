@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from both_back_ends import BothBackEnds
 from conftest import lively, random_events, random_samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_neurons import OneNeuron, own_neurons, random_neurons
-from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
 from test_neuron import simulate
 
 import tp_lava as tpl
@@ -149,14 +149,10 @@ RULES = {"tp": TARGETED, "tess": tpl.TESS(0.3, 0.05, basis="walsh", update="step
 @pytest.mark.parametrize("made", NETWORKS)
 def test_interpreter_and_cpu_agree(made, rule, fixed, rng):
     network = NETWORKS[made](rng)
-    one, other = (engine_for(network, RULES[rule], fixed) for _ in range(2))
+    both = BothBackEnds(network, RULES[rule], fixed)
     for label in (1, 3):
-        events = [random_events(rng, network.n_inputs, 12, 0.3)]
-        for engine, run in ((one, run_in_interpreter), (other, run_on_cpu)):
-            engine.begin([label], 12)
-            run(engine, events)
-        assert_same(one.circuit, one.memory, other.memory, fixed)
-    assert all(one.memory[f"{p.name}_total"].any() for p in network.populations if f"{p.name}_total" in one.memory)
+        both.present([label], [random_events(rng, network.n_inputs, 12, 0.3)])
+    assert all(both.memory[f"{p.name}_total"].any() for p in network.populations if f"{p.name}_total" in both.memory)
 
 
 @pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")

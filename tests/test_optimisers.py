@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from both_back_ends import BothBackEnds
 from conftest import lively, random_events, random_samples
 from oracle import OracleTP
 from tess_oracle import OracleTESS
-from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
 from test_tess import rule_of
 
 import tp_lava as tpl
@@ -130,14 +130,11 @@ def test_single_samples_and_batches_share_their_moments(rng):
 
 
 def test_both_targets_agree(rng):
-    engines = [engine_for(NETWORK, STEP, False, batch_size=3, optimiser=MIXED) for _ in range(2)]
+    both = BothBackEnds(NETWORK, STEP, False, 3, optimiser=MIXED)
     for _ in range(2):
         events, labels = [random_events(rng, 8, steps, 0.3) for steps in (10, 8, 9)], rng.integers(4, size=3)
-        for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin(labels, 10)
-            run(engine, events)
-        assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, False)
-    assert engines[0].memory["hidden0_second_moment"].max() > 0
+        both.present(labels, events)
+    assert both.memory["hidden0_second_moment"].max() > 0
 
 
 def test_memory_is_what_each_optimiser_says():

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from both_back_ends import BothBackEnds, engine_for
 from conftest import lively, random_events
 from tess_oracle import HandReadout
-from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
 from test_functions import evaluate, unary
 
 import tp_lava as tpl
@@ -120,16 +120,12 @@ def test_the_published_rule_costs_no_more_than_its_equation():
 @pytest.mark.parametrize(("name", "update", "batch_size"), [("scaled", "step", 3), ("everything", "sequence", 1)])
 def test_both_targets_agree(name, update, batch_size, fixed, rng):
     rule = rule_of(READOUTS[name], RATE * batch_size, update=update)
-    engines = [engine_for(network_of(biased=True), rule, fixed, batch_size) for _ in range(2)]
-    before = engines[0].memory["readout"].copy()
+    both = BothBackEnds(network_of(biased=True), rule, fixed, batch_size)
+    before = both.memory["readout"].copy()
     for _ in range(2):
         events = [random_events(rng, 9, steps, 0.3) for steps in (12, 7, 10)[:batch_size]]
-        labels = rng.integers(4, size=batch_size)
-        for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-            engine.begin(labels, 12)
-            run(engine, events)
-        assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
-    assert not np.array_equal(before, engines[0].memory["readout"])
+        both.present(rng.integers(4, size=batch_size), events)
+    assert not np.array_equal(before, both.memory["readout"])
 
 
 @pytest.mark.parametrize(("name", "update"), [("scaled", "step"), ("everything", "sequence")])

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import lively, random_events, random_samples
-from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
+from both_back_ends import BothBackEnds
+from conftest import assert_a_file_goes_on, lively, random_events, random_samples
 
 import tp_lava as tpl
 from tp_lava.rules import BackwardError, BasisError, Contrast, Credit, LocalClassifier, OutputFeedback, Rule, TargetProjection, Term
@@ -66,12 +66,7 @@ def maps_of(pool=None, seed=4):
 
 
 def assert_interpreter_equals_cpu(network, rule, rng, n_classes):
-    engines = [engine_for(network, rule, fixed=True) for _ in range(2)]
-    events = random_events(rng, network.n_inputs, 6, 0.3)
-    for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-        engine.begin([n_classes - 1], 6)
-        run(engine, [events])
-    assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed=True)
+    BothBackEnds(network, rule).present([n_classes - 1], [random_events(rng, network.n_inputs, 6, 0.3)])
 
 
 # The grid ------------------------------------------------------------------------------------------
@@ -191,14 +186,7 @@ def test_errors_go_back_past_a_layer_through_connections_that_skip_it(samples):
 def test_in_a_file(credit, precision, network, samples, tmp_path):
     terms = TERMS["psi, spike"] if credit == "Contrast" else TERMS["two"]
     learner = tpl.Learner(network, rule_of(CREDITS[credit], terms, learn_last=5), precision)
-    learner.learn(*samples[0])
-    learner.save(tmp_path / "learner.safetensors")
-    loaded = tpl.Learner.load(tmp_path / "learner.safetensors")
-    assert loaded.rule == learner.rule
-    for each in (learner, loaded):
-        each.learn(*samples[1])
-    for name in network.weights:
-        np.testing.assert_array_equal(loaded.weights[name], learner.weights[name])
+    assert_a_file_goes_on(learner, samples, tmp_path / "learner.safetensors")
 
 
 def test_a_file_with_a_credit_that_is_not_imported_says_so(network, tmp_path, monkeypatch):

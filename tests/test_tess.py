@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from both_back_ends import BothBackEnds
 from conftest import lively, random_events
 from tess_oracle import OracleTESS, square_waves, walsh_waves
-from test_circuits import assert_same, engine_for, run_in_interpreter, run_on_cpu
 
 import tp_lava as tpl
 from tp_lava.circuit import UpdateWeights
@@ -246,18 +246,14 @@ def test_both_targets_agree(circuit, fixed, rng):
     network, rule = CIRCUITS[circuit]["network"], CIRCUITS[circuit]["rule"]
     for batch_size in (1, 3):
         many = replace(rule, rate=rule.rate * batch_size, readout_rate=rule.readout_rate * batch_size)
-        engines = [engine_for(network, many, fixed, batch_size) for _ in range(2)]
-        start = {name: engines[0].memory[name].copy() for name in network.weights}
+        both = BothBackEnds(network, many, fixed, batch_size)
+        start = {name: both.memory[name].copy() for name in network.weights}
         for _ in range(2):
             events = [random_events(rng, 9, steps, 0.3) for steps in (12, 8, 11)[:batch_size]]
-            labels = rng.integers(4, size=batch_size)
-            for engine, run in zip(engines, (run_in_interpreter, run_on_cpu), strict=True):
-                engine.begin(labels, 12)
-                run(engine, events)
-            assert_same(engines[0].circuit, engines[0].memory, engines[1].memory, fixed)
-            assert engines[0].memory["steps_left"][0] == 0
+            both.present(rng.integers(4, size=batch_size), events)
+            assert both.memory["steps_left"][0] == 0
         for name, before in start.items():
-            assert not np.array_equal(before, engines[0].memory[name]), name
+            assert not np.array_equal(before, both.memory[name]), name
 
 
 @pytest.mark.parametrize("circuit", ["deep", "step"])

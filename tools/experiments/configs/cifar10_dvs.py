@@ -4,16 +4,7 @@ from dataclasses import replace
 
 import tp_lava as tpl
 from experiments.config import Data, Experiment, Preparation
-from experiments.configs.papers import (
-    TP_DIFFERENCES,
-    TP_PAPER,
-    four_ways,
-    tess_experiment,
-    tess_figures,
-    tp_figures,
-    tp_maps,
-    tp_on_maps,
-)
+from experiments.configs import papers
 
 DATA = Data(
     name="CIFAR10-DVS",
@@ -31,18 +22,18 @@ DATA = Data(
     first=900,
     needs="aedat",
 )
-SMALL = four_ways("camera", "mnist.npz", "16p 32p 64", train=4_000, test=1_000, epochs=10)
+SMALL = papers.four_ways("camera", "mnist.npz", "16p 32p 64", train=4_000, test=1_000, epochs=10)
 ORDER = "the recordings of a class are ordered by the numbers in their files' names here; in the reference as the file system lists them"
 TP = Experiment(
     name="cifar10_dvs_tp",
     title="CIFAR10-DVS, VGG-9, TP",
-    paper=TP_PAPER,
-    network=tp_maps((2, 48, 48), 10, tpl.LIF(0.18, 0.5), 0.19),
-    batch=tp_on_maps(64, epochs=300),
+    paper=papers.TP_PAPER,
+    network=papers.tp_maps((2, 48, 48), 10, tpl.LIF(0.18, 0.5), 0.19),
+    batch=papers.tp_on_maps(64, epochs=300),
     streaming=None,
     data=DATA,
-    published=tp_figures("cifar10dvs.sh", best=(71.3, 0.45), last=(69.35, 1.07)),
-    differences=(*TP_DIFFERENCES, ORDER),
+    published=papers.tp_figures("cifar10dvs.sh", best=(71.3, 0.45), last=(69.35, 1.07)),
+    differences=(*papers.TP_DIFFERENCES, ORDER),
     small=SMALL,
 )
 DATA_TESS = replace(
@@ -52,10 +43,10 @@ DATA_TESS = replace(
     preparation=Preparation(side=48, bins="events", as_bytes=True, mean=(0.2728, 0.1295), spread=(0.2225, 0.1290)),
 )
 BYTES = "counts become bytes as in the release, where 0 stays 0, 1 is 255, 2 is 254; the paper does not say that frames are almost binary"
-FIGURES = tess_figures(tess=75.00, s_tllr=75.14, bptt=76.40)
+FIGURES = papers.tess_figures(tess=75.00, s_tllr=75.14, bptt=76.40)
 EXPERIMENTS = (
     TP,
-    tess_experiment(
+    papers.tess_experiment(
         "cifar10_dvs_tess", DATA_TESS, (2, 48, 48), 10, FIGURES, acausal=0.0, batch=64, small=SMALL, differences=(BYTES, ORDER)
     ),
 )

@@ -4,16 +4,7 @@ from dataclasses import replace
 
 import tp_lava as tpl
 from experiments.config import Data, Experiment, Preparation
-from experiments.configs.papers import (
-    TP_DIFFERENCES,
-    TP_PAPER,
-    four_ways,
-    tess_experiment,
-    tess_figures,
-    tp_figures,
-    tp_maps,
-    tp_on_maps,
-)
+from experiments.configs import papers
 
 PREPARATION = Preparation(side=32, slices=1_575_000.0)
 DATA = Data(
@@ -30,19 +21,19 @@ DATA = Data(
     obtain="the version cut by tonic's authors: figshare.com/ndownloader/files/38022171 (train) and /38020584 (test), unpacked beside them",
     preparation=PREPARATION,
 )
-SMALL = four_ways("recordings", "nmnist_small.npz", "16p 32p 64", train=1_000, test=100, epochs=10)
+SMALL = papers.four_ways("recordings", "nmnist_small.npz", "16p 32p 64", train=1_000, test=100, epochs=10)
 RESIZED = "all frames are resized with antialiasing here; in the reference those to test are"
 TP = Experiment(
     name="dvs_gesture_tp",
     title="DVS-Gesture, VGG-9, TP",
-    paper=TP_PAPER,
-    network=tp_maps((2, 32, 32), 11, tpl.LIF(0.53, 1.0), 0.98),
-    batch=tp_on_maps(64, epochs=200),
+    paper=papers.TP_PAPER,
+    network=papers.tp_maps((2, 32, 32), 11, tpl.LIF(0.53, 1.0), 0.98),
+    batch=papers.tp_on_maps(64, epochs=200),
     streaming=None,
     data=DATA,
-    published=tp_figures("dvsgesture.sh", best=(97.8, 0.75), last=(95.61, 1.02)),
+    published=papers.tp_figures("dvsgesture.sh", best=(97.8, 0.75), last=(95.61, 1.02)),
     differences=(
-        *TP_DIFFERENCES,
+        *papers.TP_DIFFERENCES,
         "the logged accuracies are multiples of 1 / 264, which batches of 64 without the incomplete last cannot give: the figures come "
         "from another setting than the released script's",
         RESIZED,
@@ -50,11 +41,11 @@ TP = Experiment(
     small=SMALL,
 )
 DATA_TESS = replace(DATA, binning=f"{DATA.binning}, cut to 20 frames", preparation=replace(PREPARATION, longest=20))
-FIGURES = tess_figures(tess=98.56, s_tllr=98.48, bptt=97.95)
+FIGURES = papers.tess_figures(tess=98.56, s_tllr=98.48, bptt=97.95)
 CUT = "recordings to test are cut to 20 frames here; in the release only those of more than 22"
 EXPERIMENTS = (
     TP,
-    tess_experiment(
+    papers.tess_experiment(
         "dvs_gesture_tess", DATA_TESS, (2, 32, 32), 11, FIGURES, acausal=0.0, batch=16, small=SMALL, differences=(RESIZED, CUT)
     ),
 )
