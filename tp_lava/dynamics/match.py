@@ -19,15 +19,15 @@ from tp_lava.numbers import REGISTER_BITS, SCORE_BITS, Format
 VOTES = Format(SCORE_BITS, POWER.frac)
 
 
-def match_program(sizes: Mapping[str, int], trace: Format | None = None, name: str = "match") -> Program:
+def match_program(sizes: Mapping[str, int], trace: Format | None = None) -> Program:
     """sizes: largest b, k, c, n; trace: format of the traces (None: real).
 
     Inputs trace (b, n), target_trace (k, n), label (k, c); state score (b, c).
     """
-    t = Tracer(name, fixed=trace is not None, axes={axis: sizes[axis] for axis in "bkcn"})
+    t = Tracer("match", fixed=trace is not None, axes={axis: sizes[axis] for axis in "bkcn"})
     e, g = t.read("trace", "input", ("b", "n"), trace), t.read("target_trace", "input", ("k", "n"), trace)
     label = t.read("label", "input", ("k", "c"), Format(1, 0, signed=False))
-    vote = softmax(similarity(e, g, sum_format(name, trace, sizes["n"]) if trace else None), "k")
+    vote = softmax(similarity(e, g, sum_format("match", trace, sizes["n"]) if trace else None), "k")
     credited = total(multiply(vote, label, Format(REGISTER_BITS, VOTES.frac)), "k")
     t.write("score", saturate(t.read("score", "state", ("b", "c"), VOTES) + credited, VOTES))
     return t.program()

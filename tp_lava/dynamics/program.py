@@ -39,7 +39,6 @@ INSTRUCTIONS: dict[str, str] = {
     "max": "largest over `axis`",
 }
 REDUCTIONS = ("sum", "max")
-ROLES = ("input", "parameter", "state", "output")
 
 
 @dataclass(frozen=True)

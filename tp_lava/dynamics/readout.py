@@ -79,7 +79,6 @@ def readout_program(
     leaky: bool = False,
     teaches: bool = True,
     tells_error: bool = False,
-    name: str = "readout",
 ) -> Program:
     """Over axes (b, c). Input input (b, c); state score (b, c); bias (c), if there is one.
 
@@ -88,7 +87,7 @@ def readout_program(
     rate, decay, gain, states potential (b, c) and elapsed () as far as they are needed, and the outputs third_factor (b, c), if it
     teaches, and error (b, c), if it tells_error, softmax less label.
     """
-    t = Tracer(name, fixed=bool(formats), axes={"b": 1, "c": classes})
+    t = Tracer("readout", fixed=bool(formats), axes={"b": 1, "c": classes})
     score = formats.get("score")
     arriving = t.read("input", "input", ("b", "c"), formats.get("input"))
     if bias:

@@ -56,9 +56,9 @@ class _Lowering:
             self._write(program.port(name), index)
 
     # Values ---------------------------------------------------------------------------------------
-    def _node(self, index: int, element: Element, part: int = -1) -> Node:
+    def _node(self, index: int, element: Element) -> Node:
         axes = self.program.values[index].axes
-        return Node(index, tuple((axis, at) for axis, at in element if axis in axes), part)
+        return Node(index, tuple((axis, at) for axis, at in element if axis in axes))
 
     def _demand(self, wanted: Node) -> Source:
         """The operand that holds a value, computed with all it needs if that has not been done."""
