@@ -16,22 +16,9 @@ import numpy as np
 from tp_lava.backends.interpreted_maps import convolved, pooled, taps_of, unpooled
 from tp_lava.backends.interpreted_programs import NAME, Array, interpret
 from tp_lava.backends.protocol import StepByStep, count_step, operation_entry
-from tp_lava.circuit import (
-    Accumulate,
-    AccumulateProducts,
-    Circuit,
-    CountSteps,
-    Delay,
-    ListEvents,
-    MarkEvents,
-    Operation,
-    Pool,
-    RunProgram,
-    Unpool,
-    UpdateWeights,
-)
+from tp_lava.circuit import Circuit
+from tp_lava.circuit import operations as ops
 from tp_lava.circuit.buffers import rows_in_use
-from tp_lava.circuit.operations import STEPS_LEFT, Conditional, events_of
 from tp_lava.dynamics.program import Program, Value
 from tp_lava.numbers import mix
 
@@ -69,7 +56,7 @@ class Interpreter:
     def __init__(self, run: Runner = interpret) -> None:
         self._run = run
 
-    def compile(self, circuit: Circuit, operations: Sequence[Operation] | None = None) -> Interpreted:
+    def compile(self, circuit: Circuit, operations: Sequence[ops.Operation] | None = None) -> Interpreted:
         """See BackEnd."""
         chosen = circuit.step if operations is None else tuple(operations)
         for operation in chosen:
@@ -80,7 +67,7 @@ class Interpreter:
 class Interpreted(StepByStep):
     """Operations that are interpreted."""
 
-    def __init__(self, circuit: Circuit, operations: Sequence[Operation], run: Runner) -> None:
+    def __init__(self, circuit: Circuit, operations: Sequence[ops.Operation], run: Runner) -> None:
         self.circuit, self._operations, self._run = circuit, operations, run
 
     def once(self, memory: Memory, watch: Callable[[int, Value, Array], None] | None = None) -> None:
@@ -91,7 +78,7 @@ class Interpreted(StepByStep):
         step = _Step(self.circuit, memory, int(mix(memory["random_seed"], memory["random_step"])[0]), self._run)
         for number, operation in enumerate(self._operations):
             step.watch = partial(watch, number) if watch else None
-            if not isinstance(operation, Conditional) or _happens(operation, memory):
+            if not isinstance(operation, ops.Conditional) or _happens(operation, memory):
                 OPERATION_TABLE[type(operation)](step, operation)
 
     def _held(self, memory: Memory) -> list[tuple[str, Array]]:
@@ -110,9 +97,9 @@ def interpret_step(
         count_step(memory)
 
 
-def _happens(operation: Conditional, memory: Mapping[str, Array]) -> bool:
+def _happens(operation: ops.Conditional, memory: Mapping[str, Array]) -> bool:
     on = not operation.switch or memory[operation.switch][0] != 0
-    return bool(on and (not operation.last_steps or 0 <= memory[STEPS_LEFT][0] < operation.last_steps))
+    return bool(on and (not operation.last_steps or 0 <= memory[ops.STEPS_LEFT][0] < operation.last_steps))
 
 
 def _key(base: int, word: int) -> int:
@@ -121,11 +108,11 @@ def _key(base: int, word: int) -> int:
 
 def _events(memory: Mapping[str, Array], population: str) -> list[Array]:
     """Active units of each row."""
-    active, count = (memory[name] for name in events_of(population))
+    active, count = (memory[name] for name in ops.events_of(population))
     return [active[row, : count[row]] for row in range(len(count))]
 
 
-def _accumulate(step: _Step, o: Accumulate) -> None:
+def _accumulate(step: _Step, o: ops.Accumulate) -> None:
     memory, into, weights = step.memory, step.memory[o.into], step.memory[o.weights]
     number = np.int64 if step.circuit.fixed else into.dtype
     into[...] = 0
@@ -142,28 +129,28 @@ def _accumulate(step: _Step, o: Accumulate) -> None:
         into[row] = convolved(o.kind, weights, units, values).ravel()
 
 
-def _reached(memory: Mapping[str, Array], o: Accumulate | UpdateWeights, unit: int) -> Array:
+def _reached(memory: Mapping[str, Array], o: ops.Accumulate | ops.UpdateWeights, unit: int) -> Array:
     """The neurons that a delayed unit reaches."""
     offsets = memory[o.offsets]
     return memory[o.targets][offsets[unit] : offsets[unit + 1]]
 
 
-def _pool(step: _Step, o: Pool) -> None:
+def _pool(step: _Step, o: ops.Pool) -> None:
     memory = step.memory
     for row, source in enumerate(memory[o.source]):
         memory[o.into][row] = pooled(o, source, memory[o.share] if o.share else None).ravel()
 
 
-def _unpool(step: _Step, o: Unpool) -> None:
+def _unpool(step: _Step, o: ops.Unpool) -> None:
     memory = step.memory
     for row, signal in enumerate(memory[o.signal]):
         source = memory[o.source][row] if o.pooling.mode == "max" else None
         memory[o.into][row] = unpooled(o, signal, source, memory[o.share] if o.share else None).ravel()
 
 
-def _delay(step: _Step, o: Delay) -> None:
+def _delay(step: _Step, o: ops.Delay) -> None:
     memory = step.memory
-    active, count = (memory[name] for name in events_of(o.into))
+    active, count = (memory[name] for name in ops.events_of(o.into))
     delays, n_slots = memory[o.delays].reshape(o.copies, -1), memory[o.pending].shape[1]
     for row, units in enumerate(_events(memory, o.events)):
         pending, waiting, now = memory[o.pending][row], memory[o.waiting][row], int(memory[o.slot][row])
@@ -182,9 +169,9 @@ def _delay(step: _Step, o: Delay) -> None:
         waiting[now], memory[o.slot][row] = 0, (now + 1) % n_slots
 
 
-def _list_events(step: _Step, o: ListEvents) -> None:
+def _list_events(step: _Step, o: ops.ListEvents) -> None:
     memory = step.memory
-    active, count = (memory[name] for name in events_of(o.population))
+    active, count = (memory[name] for name in ops.events_of(o.population))
     for row, spikes in enumerate(memory[o.spikes]):
         units = np.flatnonzero(spikes)
         active[row, : units.size], count[row] = units, units.size
@@ -192,27 +179,27 @@ def _list_events(step: _Step, o: ListEvents) -> None:
             memory[o.total][row, units] += 1
 
 
-def _mark_events(step: _Step, o: MarkEvents) -> None:
+def _mark_events(step: _Step, o: ops.MarkEvents) -> None:
     into = step.memory[o.into]
     into.fill(0)
     for row, units in enumerate(_events(step.memory, o.population)):
         into[row, units] = step.memory[o.values][row, units] if o.values else 1
 
 
-def _run_program(step: _Step, o: RunProgram) -> None:
+def _run_program(step: _Step, o: ops.RunProgram) -> None:
     memory = step.memory
     arrays = {port: o.seen(port, memory[buffer]) for port, buffer in o.bindings}
     step.carry_out(o.program, arrays, step.key(o.random_stream))
 
 
-def _active(memory: Mapping[str, Array], o: UpdateWeights | AccumulateProducts, n_pre: int, rows: int) -> list[Array]:
+def _active(memory: Mapping[str, Array], o: ops.UpdateWeights | ops.AccumulateProducts, n_pre: int, rows: int) -> list[Array]:
     """Presynaptic units of each row for which something is learned."""
     if o.events:
         return _events(memory, o.events)
     return [np.flatnonzero(row) for row in memory[o.trace]] if o.trace else [np.arange(n_pre)] * rows
 
 
-def _update_weights(step: _Step, o: UpdateWeights) -> None:
+def _update_weights(step: _Step, o: ops.UpdateWeights) -> None:
     memory, buffers, key = step.memory, step.circuit.buffers, step.key(o.random_stream)
     if o.kind is not None:
         _update_local(step, o, key)
@@ -235,7 +222,7 @@ def _update_weights(step: _Step, o: UpdateWeights) -> None:
             interpret(o.program, arrays, _key(key, row * n_pre + int(unit)), watch=step.watch)
 
 
-def _update_reached(step: _Step, o: UpdateWeights, key: int) -> None:
+def _update_reached(step: _Step, o: ops.UpdateWeights, key: int) -> None:
     """The same of the synapses that each delayed unit has."""
     memory, bound, weights = step.memory, dict(o.bindings), step.memory[o.weights]
     n_units = len(memory[o.offsets]) - 1
@@ -248,7 +235,7 @@ def _update_reached(step: _Step, o: UpdateWeights, key: int) -> None:
             weights[below, reached] = arrays["weight"]
 
 
-def _update_local(step: _Step, o: UpdateWeights, key: int) -> None:
+def _update_local(step: _Step, o: ops.UpdateWeights, key: int) -> None:
     """The same where each position of a convolution has weights of its own."""
     memory, kind, bound = step.memory, o.kind, dict(o.bindings)
     assert kind is not None
@@ -264,7 +251,7 @@ def _update_local(step: _Step, o: UpdateWeights, key: int) -> None:
                 interpret(o.program, arrays, _key(key, row * n_rows + place), watch=step.watch)
 
 
-def _accumulate_products(step: _Step, o: AccumulateProducts) -> None:
+def _accumulate_products(step: _Step, o: ops.AccumulateProducts) -> None:
     memory, buffer = step.memory, step.circuit.buffers[o.change]
     total: Array = memory[o.change].astype(np.int64 if buffer.format else np.float32)
     for row, units in enumerate(_active(memory, o, 0, len(memory[o.third_factor]))):
@@ -276,19 +263,19 @@ def _accumulate_products(step: _Step, o: AccumulateProducts) -> None:
     memory[o.change][...] = total.clip(buffer.format.low, buffer.format.high) if buffer.format else total
 
 
-def _count_steps(step: _Step, o: CountSteps) -> None:
-    step.memory[STEPS_LEFT] -= 1
+def _count_steps(step: _Step, o: ops.CountSteps) -> None:
+    step.memory[ops.STEPS_LEFT] -= 1
 
 
-OPERATION_TABLE: dict[type[Operation], Callable[[_Step, Any], None]] = {
-    Accumulate: _accumulate,
-    AccumulateProducts: _accumulate_products,
-    CountSteps: _count_steps,
-    Delay: _delay,
-    ListEvents: _list_events,
-    MarkEvents: _mark_events,
-    Pool: _pool,
-    RunProgram: _run_program,
-    Unpool: _unpool,
-    UpdateWeights: _update_weights,
+OPERATION_TABLE: dict[type[ops.Operation], Callable[[_Step, Any], None]] = {
+    ops.Accumulate: _accumulate,
+    ops.AccumulateProducts: _accumulate_products,
+    ops.CountSteps: _count_steps,
+    ops.Delay: _delay,
+    ops.ListEvents: _list_events,
+    ops.MarkEvents: _mark_events,
+    ops.Pool: _pool,
+    ops.RunProgram: _run_program,
+    ops.Unpool: _unpool,
+    ops.UpdateWeights: _update_weights,
 }

@@ -16,22 +16,8 @@ from typing import Any
 import numpy as np
 
 from tp_lava.backends.protocol import operation_entry
-from tp_lava.circuit import (
-    Accumulate,
-    AccumulateProducts,
-    Buffer,
-    Circuit,
-    CountSteps,
-    Delay,
-    ListEvents,
-    MarkEvents,
-    Operation,
-    Pool,
-    RunProgram,
-    Unpool,
-    UpdateWeights,
-)
-from tp_lava.circuit.operations import INPUT_VALUES, Conditional, events_of
+from tp_lava.circuit import Buffer, Circuit
+from tp_lava.circuit import operations as ops
 from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.names import INPUT
 from tp_lava.ranges.evaluator import Evaluator
@@ -49,16 +35,16 @@ class ProgramUse:
     """A program as an operation of a circuit's step carries it out. number: of the operation; buffers: port -> buffer."""
 
     number: int
-    operation: RunProgram | UpdateWeights
+    operation: ops.RunProgram | ops.UpdateWeights
     evaluator: Evaluator
     buffers: Mapping[str, str]
 
     @classmethod
-    def of(cls, number: int, operation: RunProgram | UpdateWeights, circuit: Circuit) -> ProgramUse:
+    def of(cls, number: int, operation: ops.RunProgram | ops.UpdateWeights, circuit: Circuit) -> ProgramUse:
         """An operation of a circuit."""
         buffers, ports = dict(operation.bindings), operation.program.ports
         shapes = {port.name: circuit.shape(buffers[port.name]) for port in ports}
-        if isinstance(operation, RunProgram):
+        if isinstance(operation, ops.RunProgram):
             shapes = {port: operation.seen_shape(port, shape) for port, shape in shapes.items() if port not in operation.first}
         sizes = {
             axis: size
@@ -84,7 +70,9 @@ class IntervalAnalysis:
         self.values: dict[Key, Interval] = {}
         self.growth: dict[str, Interval] = {}
         self.sum_steps: dict[str, int | None] = {}
-        self.uses = {n: ProgramUse.of(n, o, circuit) for n, o in enumerate(circuit.step) if isinstance(o, RunProgram | UpdateWeights)}
+        self.uses = {
+            n: ProgramUse.of(n, o, circuit) for n, o in enumerate(circuit.step) if isinstance(o, ops.RunProgram | ops.UpdateWeights)
+        }
         self._one_hot = {o.population for o in circuit.start if o.population}  # one unit of these is active in each row, at every step
         self._cleared = dict(self._cleared_sums())
         self._added: dict[str, dict[int, Interval]] = {}
@@ -98,7 +86,7 @@ class IntervalAnalysis:
         """What a buffer holds; a rate may also be anything below, down to zero, as schedules have it; a label is 0 or 1."""
         if buffer.name not in self.circuit.values:
             zero = np.zeros([1] * len(buffer.axes), np.int64)
-            given = buffer.format if buffer.name == INPUT_VALUES else None
+            given = buffer.format if buffer.name == ops.INPUT_VALUES else None
             return Interval(zero, zero + (buffer.role == "label")) if given is None else Interval(zero + given.low, zero + given.high)
         held = np.asarray(self.memory[buffer.name], np.int64).reshape([self.circuit.sizes[axis] for axis in buffer.axes])
         interval = Interval(held, held)
@@ -109,9 +97,9 @@ class IntervalAnalysis:
 
     def _active_at_start(self) -> Iterator[tuple[str, Array]]:
         given = self._one_hot | {INPUT}
-        listed = {o.population for o in self.circuit.step if isinstance(o, ListEvents)}
-        for population in given | listed | {o.into for o in self.circuit.step if isinstance(o, Delay)}:
-            active, _ = events_of(population)
+        listed = {o.population for o in self.circuit.step if isinstance(o, ops.ListEvents)}
+        for population in given | listed | {o.into for o in self.circuit.step if isinstance(o, ops.Delay)}:
+            active, _ = ops.events_of(population)
             if active in self.circuit.buffers:
                 yield population, np.full(self.circuit.shape(active)[-1], population in given)
 
@@ -129,7 +117,7 @@ class IntervalAnalysis:
         for number in count():
             before = self._found()
             for place, (operation, rule) in enumerate(zip(self.circuit.step, rules, strict=True)):
-                if self.learning or not isinstance(operation, Conditional) or not operation.switch:
+                if self.learning or not isinstance(operation, ops.Conditional) or not operation.switch:
                     rule(self, place, operation, number >= _PASSES)
             if all(old is new for old, new in zip(before, self._found(), strict=True)):
                 return
@@ -161,14 +149,14 @@ class IntervalAnalysis:
         return Interval.of(held.format.low, held.format.high).map(lambda bound: bound.reshape([1] * len(held.axes)))
 
     # Events ---------------------------------------------------------------------------------------
-    def _list_events(self, place: int, o: ListEvents, widen: bool) -> None:
+    def _list_events(self, place: int, o: ops.ListEvents, widen: bool) -> None:
         active = self.active[o.population]
         sent = by_unit(self.buffers[o.spikes], len(active))
         found = active | (sent.low < 0) | (sent.high > 0)
         if (found != active).any():
             self.active[o.population] = found
 
-    def _delay(self, place: int, o: Delay, widen: bool) -> None:
+    def _delay(self, place: int, o: ops.Delay, widen: bool) -> None:
         """What may be sent may arrive, at every copy."""
         found = self.active[o.into] | np.tile(self.active[o.events], o.copies)
         if (found != self.active[o.into]).any():
@@ -177,7 +165,7 @@ class IntervalAnalysis:
             sent = self._sent(o.events, o.values).map(lambda bound: np.tile(bound, o.copies)[np.newaxis])
             self._store(o.arrived_values, sent)
 
-    def _mark_events(self, place: int, o: MarkEvents, widen: bool) -> None:
+    def _mark_events(self, place: int, o: ops.MarkEvents, widen: bool) -> None:
         self._store(o.into, self._sent(o.population, o.values).map(lambda bound: bound[np.newaxis]))
 
     def _sent(self, events: str, values: str) -> Interval:
@@ -185,11 +173,11 @@ class IntervalAnalysis:
         active = self.active[events]
         return by_unit(self.buffers[values], len(active)).or_zero() if values else Interval.of(0 * active, active)
 
-    def _count_steps(self, place: int, o: CountSteps, widen: bool) -> None:
+    def _count_steps(self, place: int, o: ops.CountSteps, widen: bool) -> None:
         """Counts have no format."""
 
     # Delivery -------------------------------------------------------------------------------------
-    def _accumulate(self, place: int, o: Accumulate, widen: bool) -> None:
+    def _accumulate(self, place: int, o: ops.Accumulate, widen: bool) -> None:
         """Sums over any units that can spike; of a population of one-hot rows, any one weight."""
         held = self.buffers[o.weights]
         if not self._changed(place, held, self.active[o.events], self.buffers.get(o.values)):
@@ -209,14 +197,14 @@ class IntervalAnalysis:
             found = products.map(lambda bound: bound.sum(axis=0, keepdims=True))
         self._store_sum(o.into, found)
 
-    def _pool(self, place: int, o: Pool | Unpool, widen: bool) -> None:
-        source = self.buffers[o.source if isinstance(o, Pool) else o.signal]
+    def _pool(self, place: int, o: ops.Pool | ops.Unpool, widen: bool) -> None:
+        source = self.buffers[o.source if isinstance(o, ops.Pool) else o.signal]
         if self._changed(place, source):
             share = self.buffers[o.share].low if o.share else None
-            self._store(o.into, pooled(o, source, share) if isinstance(o, Pool) else unpooled(o, source, share))
+            self._store(o.into, pooled(o, source, share) if isinstance(o, ops.Pool) else unpooled(o, source, share))
 
     # Products of shared weights ---------------------------------------------------------------------
-    def _accumulate_products(self, place: int, o: AccumulateProducts, widen: bool) -> None:
+    def _accumulate_products(self, place: int, o: ops.AccumulateProducts, widen: bool) -> None:
         """Every active synapse of every row may add its product, or not."""
         third = self.buffers[o.third_factor]
         source: Any = self.active[o.events] if o.events else self.buffers[o.trace]
@@ -226,7 +214,7 @@ class IntervalAnalysis:
             self._integrate(place, o.change, learned(o.kind, pre, by_unit(third, o.kind.size), rows))
 
     # Programs -------------------------------------------------------------------------------------
-    def _run(self, place: int, operation: RunProgram | UpdateWeights, widen: bool) -> None:
+    def _run(self, place: int, operation: ops.RunProgram | ops.UpdateWeights, widen: bool) -> None:
         use = self.uses[place]
         if not self._changed(place, *(self.buffers[buffer] for buffer in use.buffers.values())):
             return
@@ -278,7 +266,7 @@ class IntervalAnalysis:
             return None
         values, index = use.evaluator.values(reads, port), dict(operation.program.writes)[port]
         once = use.evaluator.written(port, {index: Interval.total([values[part] for part in parts])})
-        rows = self.circuit.shape(operation.third_factor)[0] if isinstance(operation, UpdateWeights) else 1
+        rows = self.circuit.shape(operation.third_factor)[0] if isinstance(operation, ops.UpdateWeights) else 1
         return once.or_zero().map(lambda bound: bound * rows)
 
     # Sums -----------------------------------------------------------------------------------------
@@ -300,9 +288,9 @@ class IntervalAnalysis:
         return 1 if cleared and all(_when(self.circuit.step[place]) == cleared for place in places) else self.steps
 
 
-def _on_maps(operation: RunProgram | UpdateWeights, port: str, held: Interval) -> Interval:
+def _on_maps(operation: ops.RunProgram | ops.UpdateWeights, port: str, held: Interval) -> Interval:
     """A buffer of units where a port sees (channels, positions) of them, or the channels of one position."""
-    if isinstance(operation, UpdateWeights):
+    if isinstance(operation, ops.UpdateWeights):
         of_units = operation.kind is not None and dict(operation.bindings)[port] == operation.third_factor
         return by_channel(held, operation.kind.channels) if operation.kind and of_units else held
     maps = dict(operation.maps).get(port)
@@ -313,20 +301,20 @@ def _on_maps(operation: RunProgram | UpdateWeights, port: str, held: Interval) -
     return held.map(lambda bound: bound.reshape(shape))
 
 
-def _when(operation: Operation) -> tuple[str, int]:
+def _when(operation: ops.Operation) -> tuple[str, int]:
     """When an operation is carried out."""
-    return (operation.switch, operation.last_steps) if isinstance(operation, Conditional) else ("", 0)
+    return (operation.switch, operation.last_steps) if isinstance(operation, ops.Conditional) else ("", 0)
 
 
-OPERATION_TABLE: dict[type[Operation], Callable[[IntervalAnalysis, int, Any, bool], None]] = {
-    Accumulate: IntervalAnalysis._accumulate,
-    AccumulateProducts: IntervalAnalysis._accumulate_products,
-    CountSteps: IntervalAnalysis._count_steps,
-    Delay: IntervalAnalysis._delay,
-    ListEvents: IntervalAnalysis._list_events,
-    MarkEvents: IntervalAnalysis._mark_events,
-    Pool: IntervalAnalysis._pool,
-    RunProgram: IntervalAnalysis._run,
-    Unpool: IntervalAnalysis._pool,
-    UpdateWeights: IntervalAnalysis._run,
+OPERATION_TABLE: dict[type[ops.Operation], Callable[[IntervalAnalysis, int, Any, bool], None]] = {
+    ops.Accumulate: IntervalAnalysis._accumulate,
+    ops.AccumulateProducts: IntervalAnalysis._accumulate_products,
+    ops.CountSteps: IntervalAnalysis._count_steps,
+    ops.Delay: IntervalAnalysis._delay,
+    ops.ListEvents: IntervalAnalysis._list_events,
+    ops.MarkEvents: IntervalAnalysis._mark_events,
+    ops.Pool: IntervalAnalysis._pool,
+    ops.RunProgram: IntervalAnalysis._run,
+    ops.Unpool: IntervalAnalysis._pool,
+    ops.UpdateWeights: IntervalAnalysis._run,
 }

@@ -9,24 +9,9 @@ from tp_lava.backends.c.members import Member, unit_type
 from tp_lava.backends.c.program import NAME, REGISTER, Functions, literal
 from tp_lava.backends.protocol import operation_entry
 from tp_lava.backends.scalar import scratch_of
-from tp_lava.circuit import (
-    Accumulate,
-    AccumulateProducts,
-    Buffer,
-    Circuit,
-    CountSteps,
-    Delay,
-    ListEvents,
-    MarkEvents,
-    Operation,
-    Pool,
-    PresentLabels,
-    RunProgram,
-    Unpool,
-    UpdateWeights,
-)
+from tp_lava.circuit import Buffer, Circuit
+from tp_lava.circuit import operations as ops
 from tp_lava.circuit.labels import LABELS_STREAM, LEAST_ROWS
-from tp_lava.circuit.operations import STEPS_LEFT, Conditional, events_of
 from tp_lava.dynamics.program import Program
 from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
@@ -47,17 +32,17 @@ class OperationRenderer:
         self._row_counts = {axis: name for circuit in circuits for axis, name in circuit.row_counts.items()}
         self._unit = unit_type(circuits)
 
-    def step(self, operations: Sequence[Operation]) -> list[str]:
+    def step(self, operations: Sequence[ops.Operation]) -> list[str]:
         """The lines of a function that carries operations out once. Raises InvalidValueError for one that C does not have."""
         lines = [line for operation in operations for line in self.lines(operation)]
         if any("mix(base" in line for line in lines):
             lines.insert(0, f"const uint32_t base = mix({self._at('random_seed')}[0], {self._at('random_step')}[0]);")
         return lines
 
-    def lines(self, operation: Operation) -> list[str]:
+    def lines(self, operation: ops.Operation) -> list[str]:
         """An operation."""
         lines = operation_entry(NAME, _OPERATION_TABLE, operation)(self, operation)
-        return self._guarded(operation, lines) if isinstance(operation, Conditional) else lines
+        return self._guarded(operation, lines) if isinstance(operation, ops.Conditional) else lines
 
     # Arrays -----------------------------------------------------------------------------------
     def _at(self, name: str) -> str:
@@ -76,7 +61,7 @@ class OperationRenderer:
 
     def _lists(self, population: str) -> tuple[str, str, int]:
         """A population's active units, how many there are in each row, and the size of its rows."""
-        active, count = events_of(population)
+        active, count = ops.events_of(population)
         if population == INPUT and not self.lists_input:
             return "units", "&count", self._row_size(active)
         return self._at(active), self._at(count), self._row_size(active)
@@ -96,10 +81,10 @@ class OperationRenderer:
         self.scratch = max(self.scratch, sum(prod(sizes[axis] for axis in scratch.axes) for scratch in scratch_of(program)))
 
     # Blocks -----------------------------------------------------------------------------------
-    def _guarded(self, o: Conditional, lines: list[str]) -> list[str]:
+    def _guarded(self, o: ops.Conditional, lines: list[str]) -> list[str]:
         conditions = [f"{self._at(o.switch)}[0] != 0"] if o.switch else []
         if o.last_steps:
-            left = f"{self._at(STEPS_LEFT)}[0]"
+            left = f"{self._at(ops.STEPS_LEFT)}[0]"
             conditions += [f"{left} >= 0", f"{left} < {o.last_steps}"]
         return _block(f"if ({' && '.join(conditions)})", lines) if conditions else lines
 
@@ -116,7 +101,7 @@ class OperationRenderer:
         return _block(f"for (int32_t r = 0; r < {rows}; ++r)", _block(loop, lines))
 
     # Operations -------------------------------------------------------------------------------
-    def _accumulate(self, o: Accumulate) -> list[str]:
+    def _accumulate(self, o: ops.Accumulate) -> list[str]:
         weights, (active, count, size) = self.members[o.weights], self._lists(o.events)
         types = {"weight": weights.type, "count": REGISTER if count == "&count" else self._unit}
         value = self.members[o.values].type if o.values else ""
@@ -127,21 +112,21 @@ class OperationRenderer:
         arrays = [weights.where, *(self._at(buffer) for buffer in (*tables.values(), *([o.values] if o.values else []))), active]
         return [f"{function}({', '.join(arrays)}, {size}, {count}, {self._rows(o.into)}, {self._at(o.into)}, {self._row_size(o.into)});"]
 
-    def _pool(self, o: Pool) -> list[str]:
+    def _pool(self, o: ops.Pool) -> list[str]:
         return self._windowed("pool", o, {"source": o.source, "into": o.into})
 
-    def _unpool(self, o: Unpool) -> list[str]:
+    def _unpool(self, o: ops.Unpool) -> list[str]:
         sources = {"source": o.source} if o.pooling.mode == "max" else {}
         return self._windowed("unpool", o, {"signal": o.signal, "into": o.into, **sources})
 
-    def _windowed(self, helper: str, o: Pool | Unpool, arrays: Mapping[str, str]) -> list[str]:
+    def _windowed(self, helper: str, o: ops.Pool | ops.Unpool, arrays: Mapping[str, str]) -> list[str]:
         """The call of a function that goes through the windows of a pooling."""
         arrays = {**arrays, "windows": o.windows} | ({"share": o.share} if o.share else {})
         types = {name: self.members[buffer].type for name, buffer in arrays.items()}
         function = self.functions.helper(helper, shape=o.shape, pooling=o.pooling, shift=o.shift, **types)
         return [f"{function}({', '.join(self._at(buffer) for buffer in arrays.values())}, {self._rows(o.into)});"]
 
-    def _delay(self, o: Delay) -> list[str]:
+    def _delay(self, o: ops.Delay) -> list[str]:
         (active, count, size), (arrived, arrived_count, _) = self._lists(o.events), self._lists(o.into)
         events = [active, count, str(size), self._rows(o.slot), arrived, arrived_count]
         held = {"delays": o.delays, "pending": o.pending, "waiting": o.waiting, "slot": o.slot}
@@ -153,7 +138,7 @@ class OperationRenderer:
         function = self.functions.helper("delay", copies=o.copies, slots=slots, count=given, **types)
         return [f"{function}({', '.join([*events, *(self._at(buffer) for buffer in held.values())])});"]
 
-    def _list_events(self, o: ListEvents) -> list[str]:
+    def _list_events(self, o: ops.ListEvents) -> list[str]:
         spikes, (active, count, size) = self.members[o.spikes], self._lists(o.population)
         rows = self._rows(o.spikes)
         lines = [f"{self.functions.helper('list_events', spike=spikes.type)}({spikes.where}, {rows}, {size}, {active}, {count});"]
@@ -162,17 +147,17 @@ class OperationRenderer:
             lines += self._for_active(rows, [f"if ({cell} < INT32_MAX) {{ {cell} += 1; }}"], events=o.population)
         return lines
 
-    def _mark_events(self, o: MarkEvents) -> list[str]:
+    def _mark_events(self, o: ops.MarkEvents) -> list[str]:
         into, size = self._at(o.into), self._row_size(o.into)
         value = f"{self._cast(o.into)}{self._at(o.values)}[r * {size} + i]" if o.values else "1"
         marked = [f"{into}[r * {size} + i] = {value};"]
         return [f"memset({into}, 0, sizeof {into});", *self._for_active(self._rows(o.into), marked, events=o.population)]
 
-    def _count_steps(self, o: CountSteps) -> list[str]:
-        left = f"{self._at(STEPS_LEFT)}[0]"
+    def _count_steps(self, o: ops.CountSteps) -> list[str]:
+        left = f"{self._at(ops.STEPS_LEFT)}[0]"
         return [f"if ({left} >= 0) {{ {left} -= 1; }}"]
 
-    def _run_program(self, o: RunProgram) -> list[str]:
+    def _run_program(self, o: ops.RunProgram) -> list[str]:
         program = o.program
         _check_bound_once(o)
         lengths: dict[str, str] = {}
@@ -190,10 +175,10 @@ class OperationRenderer:
         arguments = {f"p_{port}": self._at(buffer) for port, buffer in o.bindings} | {f"n_{axis}": n for axis, n in lengths.items()}
         return [self._call(program, self._types(o), arguments, f"mix(base, {o.random_stream}u)")]
 
-    def _types(self, o: RunProgram | UpdateWeights) -> dict[str, str]:
+    def _types(self, o: ops.RunProgram | ops.UpdateWeights) -> dict[str, str]:
         return {port: self.members[buffer].type for port, buffer in o.bindings}
 
-    def _update_weights(self, o: UpdateWeights) -> list[str]:
+    def _update_weights(self, o: ops.UpdateWeights) -> list[str]:
         _check_bound_once(o)
         if o.kind is not None:
             return self._update_local(o, o.kind)
@@ -206,7 +191,7 @@ class OperationRenderer:
         call = self._call(o.program, self._types(o), arguments, key)
         return self._for_active(self._rows(o.third_factor), [call], events=o.events, trace=o.trace, units=pre)
 
-    def _update_reached(self, o: UpdateWeights) -> list[str]:
+    def _update_reached(self, o: ops.UpdateWeights) -> list[str]:
         """The same of the synapses that each delayed unit i has: scratch holds their weights and third factors."""
         below, post = self.members[o.weights].shape
         units, bound, weight = self.members[o.offsets].cells - 1, dict(o.bindings), self.members[o.weights]
@@ -226,7 +211,7 @@ class OperationRenderer:
         ]
         return self._for_active(self._rows(o.third_factor), lines, events=o.events, trace=o.trace, units=units)
 
-    def _element(self, o: UpdateWeights, port: str, name: str) -> str:
+    def _element(self, o: ops.UpdateWeights, port: str, name: str) -> str:
         """What the program sees of a port's buffer, for row r and presynaptic unit i."""
         buffer, at = self._buffers[name], self._at(name)
         if len(buffer.axes) < 2:  # a number, or one a neuron
@@ -235,7 +220,7 @@ class OperationRenderer:
             return f"{at} + i * {self._row_size(name)}"
         return f"{at} + r * {self._row_size(name)}" + ("" if o.program.port(port).axes else " + i")
 
-    def _update_local(self, o: UpdateWeights, kind: Convolution) -> list[str]:
+    def _update_local(self, o: ops.UpdateWeights, kind: Convolution) -> list[str]:
         """The same where each position of a convolution has weights of its own; scratch holds the third factors of one."""
         (*_, n_out), count = self.members[o.weights].shape, kind.channels // kind.groups
         n_rows, third = self.members[o.weights].cells // n_out, self.members[o.third_factor]
@@ -251,7 +236,7 @@ class OperationRenderer:
         taps = self.functions.taps(kind, lines)
         return self._for_active(self._rows(o.third_factor), taps, events=o.events, trace=o.trace, units=units)
 
-    def _accumulate_products(self, o: AccumulateProducts) -> list[str]:
+    def _accumulate_products(self, o: ops.AccumulateProducts) -> list[str]:
         change, third, format = self.members[o.change], self.members[o.third_factor], self._buffers[o.change].format
         units = 0 if o.events else self._row_size(o.trace)
         function = self.functions.helper("add_products", third_factor=third.type, kind=o.kind)
@@ -261,7 +246,7 @@ class OperationRenderer:
         assert format is not None
         return [*lines, f"{self.functions.helper('clip')}({change.where}, {change.cells}, {literal(format.high)});"]
 
-    def _present_labels(self, o: PresentLabels) -> list[str]:
+    def _present_labels(self, o: ops.PresentLabels) -> list[str]:
         """At a sample's start; `label` is the sample's own."""
         classes = self._row_size(o.into)
         active, count, _ = self._lists(o.population) if o.population else ("", "", 0)
@@ -279,18 +264,18 @@ class OperationRenderer:
         return [*lines, f"{self._at(o.count)}[0] = {rows};"] if o.count else lines
 
 
-_OPERATION_TABLE: dict[type[Operation], Callable[..., list[str]]] = {
-    Accumulate: OperationRenderer._accumulate,
-    AccumulateProducts: OperationRenderer._accumulate_products,
-    CountSteps: OperationRenderer._count_steps,
-    Delay: OperationRenderer._delay,
-    ListEvents: OperationRenderer._list_events,
-    MarkEvents: OperationRenderer._mark_events,
-    Pool: OperationRenderer._pool,
-    PresentLabels: OperationRenderer._present_labels,
-    RunProgram: OperationRenderer._run_program,
-    Unpool: OperationRenderer._unpool,
-    UpdateWeights: OperationRenderer._update_weights,
+_OPERATION_TABLE: dict[type[ops.Operation], Callable[..., list[str]]] = {
+    ops.Accumulate: OperationRenderer._accumulate,
+    ops.AccumulateProducts: OperationRenderer._accumulate_products,
+    ops.CountSteps: OperationRenderer._count_steps,
+    ops.Delay: OperationRenderer._delay,
+    ops.ListEvents: OperationRenderer._list_events,
+    ops.MarkEvents: OperationRenderer._mark_events,
+    ops.Pool: OperationRenderer._pool,
+    ops.PresentLabels: OperationRenderer._present_labels,
+    ops.RunProgram: OperationRenderer._run_program,
+    ops.Unpool: OperationRenderer._unpool,
+    ops.UpdateWeights: OperationRenderer._update_weights,
 }
 
 
@@ -298,7 +283,7 @@ def _block(head: str, lines: list[str]) -> list[str]:
     return [f"{head} {{", *(f"    {line}" for line in lines), "}"]
 
 
-def _check_bound_once(o: RunProgram | UpdateWeights) -> None:
+def _check_bound_once(o: ops.RunProgram | ops.UpdateWeights) -> None:
     """The arrays of a program are `restrict`: one that it writes may be no other's."""
     for written in o.writes:
         assert sum(buffer == written for _, buffer in o.bindings) == 1, f"{o.program.name}: {written} is bound twice"

@@ -23,21 +23,8 @@ from tp_lava.backends.loihi2.learning_engine import engine_trace, learning_strin
 from tp_lava.backends.loihi2.listing import NAME, REGISTERS, Listing
 from tp_lava.backends.protocol import Memory, StepByStep, count_step, operation_entry
 from tp_lava.checks import is_whole
-from tp_lava.circuit import (
-    Accumulate,
-    AccumulateProducts,
-    Circuit,
-    CountSteps,
-    Delay,
-    ListEvents,
-    MarkEvents,
-    Operation,
-    Owner,
-    Pool,
-    RunProgram,
-    Unpool,
-    UpdateWeights,
-)
+from tp_lava.circuit import Circuit, Owner
+from tp_lava.circuit import operations as ops
 from tp_lava.dynamics.program import Program
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Population
@@ -67,7 +54,7 @@ class CircuitListings(StepByStep):
 
     placements: tuple[Placement, ...]
     circuit: Circuit = field(repr=False)
-    operations: tuple[Operation, ...] = field(repr=False)
+    operations: tuple[ops.Operation, ...] = field(repr=False)
 
     @property
     def listings(self) -> Mapping[str, Listing]:
@@ -117,7 +104,7 @@ class Loihi2:
     rows: Mapping[str, int] = field(default_factory=dict)
     name: ClassVar[str] = NAME
 
-    def compile(self, circuit: Circuit, operations: Sequence[Operation] | None = None) -> CircuitListings:
+    def compile(self, circuit: Circuit, operations: Sequence[ops.Operation] | None = None) -> CircuitListings:
         """See BackEnd. Raises InvalidValueError for a real circuit, or rows that it does not have."""
         if not circuit.fixed:
             raise invalid(NAME, "circuit", "real", "in fixed point", 'make the Learner with precision="fixed"')
@@ -130,10 +117,10 @@ class Loihi2:
         placements = (operation_entry(NAME, OPERATION_TABLE, operation)(self, used, operation) for operation in chosen)
         return CircuitListings(tuple(placement for placement in placements if placement), circuit, chosen)
 
-    def listing(self, circuit: Circuit, operation: RunProgram) -> Listing:
+    def listing(self, circuit: Circuit, operation: ops.RunProgram) -> Listing:
         """The listing of one neuron program. Raises as compile_program does."""
         program, sizes = operation.program, axis_lengths(circuit, operation)
-        arriving = {o.into for o in circuit.step if isinstance(o, Accumulate)}
+        arriving = {o.into for o in circuit.step if isinstance(o, ops.Accumulate)}
         accumulators = [port for port, name in operation.bindings if name in arriving and program.port(port).role == "input"]
         summed = {axis: sizes[axis] for axis in summed_axes(program)}
         return compile_program(program, registers=self.registers, sizes=summed, accumulators=accumulators, branch_free=self.branch_free)
@@ -153,7 +140,7 @@ def emulate_step(circuit: Circuit, memory: Memory, listings: CircuitListings) ->
         count_step(memory)
 
 
-def axis_lengths(circuit: Circuit, operation: RunProgram) -> dict[str, int]:
+def axis_lengths(circuit: Circuit, operation: ops.RunProgram) -> dict[str, int]:
     """Length of every axis of a program in its circuit."""
     lengths: dict[str, int] = {}
     for port, buffer in operation.bindings:
@@ -169,17 +156,17 @@ def axis_of(circuit: Circuit, buffer: str) -> str:
 
 def unit_axes(circuit: Circuit, population: Population) -> tuple[str, ...]:
     """The axes of a population's neurons and of the units of each of its poolings: a layer each on the chip."""
-    pools = (o for o in circuit.of(Owner("population", population.name)) if isinstance(o, Pool))
+    pools = (o for o in circuit.of(Owner("population", population.name)) if isinstance(o, ops.Pool))
     return tuple(dict.fromkeys([population.name, *(axis_of(circuit, o.into) for o in pools)]))
 
 
-def is_handed_out(circuit: Circuit, o: Operation) -> bool:
+def is_handed_out(circuit: Circuit, o: ops.Operation) -> bool:
     """Whether a population leaves it to a processor: signals over a grid, for which it has no units, and the way back of a maximum,
     which goes to the first neuron of a window that spikes.
     """
-    if o.owner.kind != "population" or not isinstance(o, RunProgram | Unpool):
+    if o.owner.kind != "population" or not isinstance(o, ops.RunProgram | ops.Unpool):
         return False
-    if isinstance(o, Unpool) and o.pooling.mode == "max":
+    if isinstance(o, ops.Unpool) and o.pooling.mode == "max":
         return True
     axes = unit_axes(circuit, circuit.network.population(o.owner.name))
     return not any(axis_of(circuit, name) in axes for name in o.writes)
@@ -188,12 +175,12 @@ def is_handed_out(circuit: Circuit, o: Operation) -> bool:
 # Operations ---------------------------------------------------------------------------------------
 
 
-def _accumulate(back_end: Loihi2, circuit: Circuit, o: Accumulate) -> Placement:
+def _accumulate(back_end: Loihi2, circuit: Circuit, o: ops.Accumulate) -> Placement:
     note = f"events of {o.events} over {o.weights} into dendrite accumulators {o.into}"
     return Placement(o.weights, circuit.buffers[o.into].axes[-1], NEURO_CORE, prod(circuit.shape(o.into)), note)
 
 
-def _run_program(back_end: Loihi2, circuit: Circuit, o: RunProgram) -> Placement:
+def _run_program(back_end: Loihi2, circuit: Circuit, o: ops.RunProgram) -> Placement:
     written = [circuit.buffers[name] for name in o.writes]
     layer, elements = written[0].axes[-1], prod(circuit.shape(written[0].name))
     changed = next((b for b in written if b.role in ("weight", "kernel")), None)
@@ -206,14 +193,14 @@ def _run_program(back_end: Loihi2, circuit: Circuit, o: RunProgram) -> Placement
     if changed or gathers(o.program):
         what = "synapses share what it changes" if changed else "sums over neurons; its results are written back to the layer"
         return Placement(o.program.name, layer, EMBEDDED, 1, f"{what} (backends/c)")
-    traces = {presynaptic_trace(u) for u in circuit.step if isinstance(u, UpdateWeights)} & {b.name for b in written}
+    traces = {presynaptic_trace(u) for u in circuit.step if isinstance(u, ops.UpdateWeights)} & {b.name for b in written}
     note = "one run for each neuron"
     if traces:
         note = f"its trace is {engine_trace(circuit, min(traces))} of the stock learning engine, in 7 bits there"
     return Placement(o.program.name, layer, NEURO_CORE, elements, note, back_end.listing(circuit, o))
 
 
-def _update_weights(back_end: Loihi2, circuit: Circuit, o: UpdateWeights) -> Placement:
+def _update_weights(back_end: Loihi2, circuit: Circuit, o: ops.UpdateWeights) -> Placement:
     layer = circuit.buffers[o.third_factor].axes[-1]
     elements = o.kind.synapse_count if o.kind else prod(circuit.shape(o.weights))
     if found := unsuited(o):
@@ -223,22 +210,22 @@ def _update_weights(back_end: Loihi2, circuit: Circuit, o: UpdateWeights) -> Pla
     return Placement(o.program.name, layer, LEARNING_ENGINE, elements, note)
 
 
-def _accumulate_products(back_end: Loihi2, circuit: Circuit, o: AccumulateProducts) -> Placement:
+def _accumulate_products(back_end: Loihi2, circuit: Circuit, o: ops.AccumulateProducts) -> Placement:
     what, remedy = unsuited(o) or ("", "")
     note = f"the learning engine does not have {what}; {remedy}"
     return Placement(o.change, circuit.buffers[o.third_factor].axes[-1], EMBEDDED, prod(circuit.shape(o.change)), note)
 
 
-def _pool(back_end: Loihi2, circuit: Circuit, o: Pool | Unpool) -> Placement:
+def _pool(back_end: Loihi2, circuit: Circuit, o: ops.Pool | ops.Unpool) -> Placement:
     """Windows are wired by synapses of weight 1; only what hands a maximum's signal back must know which neuron spikes first."""
     embedded = o.owner.kind == "credit" or is_handed_out(circuit, o)
     if embedded:
-        how = "by its program" if isinstance(o, Pool) else "handed to the first neuron of a window that spikes"
-    elif isinstance(o, Pool) and o.pooling.mode == "max":
+        how = "by its program" if isinstance(o, ops.Pool) else "handed to the first neuron of a window that spikes"
+    elif isinstance(o, ops.Pool) and o.pooling.mode == "max":
         how = "an OR: integrate-and-fire units with a threshold of 1"
     else:
         how = "over synapses of weight 1, from or to units that send graded spikes"
-    note = f"{o.pooling.mode} over windows of {o.source}{'' if isinstance(o, Pool) else ', and back'}, {how}"
+    note = f"{o.pooling.mode} over windows of {o.source}{'' if isinstance(o, ops.Pool) else ', and back'}, {how}"
     return Placement(o.into, axis_of(circuit, o.into), EMBEDDED if embedded else NEURO_CORE, prod(circuit.shape(o.into)), note)
 
 
@@ -252,19 +239,19 @@ def _shares(circuit: Circuit, weights: str) -> bool:
     return any(c.name == weights and c.kind.shares_weights for c in circuit.network.connections)
 
 
-def _no_program(back_end: Loihi2, circuit: Circuit, o: Operation) -> None:
+def _no_program(back_end: Loihi2, circuit: Circuit, o: ops.Operation) -> None:
     """Events and the count of steps: what the chip does by itself."""
 
 
-OPERATION_TABLE: dict[type[Operation], Callable[[Loihi2, Circuit, Any], Placement | None]] = {
-    Accumulate: _accumulate,
-    AccumulateProducts: _accumulate_products,
-    CountSteps: _no_program,
-    Delay: _no_program,
-    ListEvents: _no_program,
-    MarkEvents: _no_program,
-    Pool: _pool,
-    RunProgram: _run_program,
-    Unpool: _pool,
-    UpdateWeights: _update_weights,
+OPERATION_TABLE: dict[type[ops.Operation], Callable[[Loihi2, Circuit, Any], Placement | None]] = {
+    ops.Accumulate: _accumulate,
+    ops.AccumulateProducts: _accumulate_products,
+    ops.CountSteps: _no_program,
+    ops.Delay: _no_program,
+    ops.ListEvents: _no_program,
+    ops.MarkEvents: _no_program,
+    ops.Pool: _pool,
+    ops.RunProgram: _run_program,
+    ops.Unpool: _pool,
+    ops.UpdateWeights: _update_weights,
 }
