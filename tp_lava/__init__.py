@@ -7,6 +7,7 @@ from tp_lava.archive import save_network as save_network
 from tp_lava.circuit.formats import FixedPoint as FixedPoint
 from tp_lava.convert import convert as convert
 from tp_lava.convert import to_nir as to_nir
+from tp_lava.data.augmentation import Augmentation as Augmentation
 from tp_lava.data.events import Events as Events
 from tp_lava.data.events import Sample as Sample
 from tp_lava.divergence import Divergence as Divergence

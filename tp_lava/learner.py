@@ -20,6 +20,7 @@ from tp_lava.circuit import Buffer, Circuit, Owner
 from tp_lava.circuit import names as buffer_names
 from tp_lava.circuit.formats import FixedPoint, own_fixed_point
 from tp_lava.circuit.labels import check_label
+from tp_lava.data.augmentation import Augmentation, augmented
 from tp_lava.data.events import Events, Sample, check_events, side_by_side, values_of
 from tp_lava.data.order import epoch_order
 from tp_lava.engine import Engine
@@ -222,11 +223,13 @@ class Learner:
         *,
         batch: int = 1,
         validation: Sequence[Sample] | None = None,
+        augmentation: Augmentation | None = None,
     ) -> list[float]:
         """Learn every sample once an epoch, in an order drawn from the seed. -> accuracy of each epoch, while learning.
 
         batch: samples learned together (see learn_batch), the last ones of an epoch with fewer; validation: samples whose
-        accuracy after each epoch the schedule looks at, and which is then returned, instead of that while learning.
+        accuracy after each epoch the schedule looks at, and which is then returned, instead of that while learning; augmentation: how the
+        recordings vary from epoch to epoch while they are learned.
         Warns (LivenessWarning), once, of layers and weights that the first samples show not to learn; see tp_lava.liveness.
         """
         _check_samples("fit", samples)
@@ -238,9 +241,9 @@ class Learner:
         for _ in range(epochs):
             order = epoch_order(len(samples), self.seed, self.epochs_done) if shuffle else np.arange(len(samples))
             groups = [order[begin : begin + batch] for begin in range(0, len(order), batch)]
-            right = 0
+            presented, right = augmented(samples, augmentation, self.seed, self.epochs_done), 0
             for group in track(groups, len(groups), f"epoch {self.epochs_done + 1}", progress):
-                right += self._right([samples[int(index)] for index in group])
+                right += self._right([presented[int(index)] for index in group])
             self.epochs_done += 1
             accuracies.append(self.evaluate(validation) if validation is not None else right / len(samples))
             self._scores.append(accuracies[-1])
@@ -249,7 +252,7 @@ class Learner:
         self._liveness.tell_divergence()
         return accuracies
 
-    def _right(self, group: Sequence[Sample]) -> int:
+    def _right(self, group: Sequence[tuple[Events, int]]) -> int:
         """Learn some samples together. -> how many of them were told right."""
         events, labels = [sample[0] for sample in group], [sample[1] for sample in group]
         outcomes = self.learn_batch(events, labels) if len(group) > 1 else [self.learn(events[0], labels[0])]

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from tp_lava.checks import is_number
+from tp_lava.checks import is_number, is_whole
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.parameters import Parameter
 from tp_lava.errors import InvalidValueError, invalid
@@ -138,6 +138,30 @@ class Network:
         _, connections = chain(n_inputs, layers, n_classes)
         weights, drawn = draw_weights(connections, seed, reserved=hidden[0] * n_classes)
         return cls.of_layers(n_inputs, layers, n_classes, weights, seed=int(seed), drawn=drawn)
+
+    @classmethod
+    def temporal(
+        cls,
+        sizes: Sequence[int],
+        neuron: LIF | Sequence[LIF] | None = None,
+        trace_decay: float | np.ndarray | Sequence[float | Sequence[float]] = 0.9,
+        span: int = 44,
+        copies: int = 12,
+        recurrent: bool | Sequence[bool] = False,
+        seed: int = 0,
+    ) -> Network:
+        """A blank network for sounds and other recordings whose order in time counts: its first layer sees what was `span` steps ago.
+
+        Each input reaches the first layer `copies` times, with weights of their own, at delays spaced evenly from 0 to span
+        steps (0 to 63, Loihi 2's longest). neuron: LIF(0.9) unless given. The rest is dense()'s. Steps of some 20 ms suit words:
+        44 steps are the 0.9 s of one. See docs/temporal.md for what it brings. Raises InvalidValueError.
+        """
+        if not is_whole(copies, 1) or not is_whole(span, copies - 1):
+            found, remedy = f"{copies!r} over {span!r} steps", "use for example span=44, copies=12: four steps apart"
+            raise invalid("Network", "copies", found, "a positive number, at delays that differ, 0 to span", remedy)
+        steps = np.rint(np.linspace(0, span, copies)).astype(int)[:, None]
+        hidden = [steps, *[None] * (len(tuple(sizes)) - 3)]
+        return cls.dense(sizes, LIF(0.9) if neuron is None else neuron, trace_decay, recurrent, seed, hidden)
 
     @classmethod
     def sequential(

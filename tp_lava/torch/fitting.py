@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from tp_lava.checks import is_whole
+from tp_lava.data.augmentation import Augmentation, augmented
 from tp_lava.data.events import Events, check_events
 from tp_lava.data.order import epoch_order
 from tp_lava.errors import invalid
@@ -29,12 +30,14 @@ def fit(
     seed: int = 0,
     test: Samples | None = None,
     progress: bool = False,
+    augmentation: Augmentation | None = None,
 ) -> list[float]:
     """Learn every sample once an epoch, in batches of `batch`. -> accuracy of each epoch: of `test`, or while learning.
 
     A last batch of one sample joins the one before it. schedule: Cosine(...) or Plateau(...), of the accuracies of all
     epochs that the trainer has done; seed: of the order, with the number of epochs done, so that two calls go on as one
-    would. The same seed, samples and machine give the same weights. Raises InvalidValueError.
+    would; augmentation: how the recordings vary from epoch to epoch while they are learned. The same seed, samples and machine
+    give the same weights. Raises InvalidValueError.
     """
     if not isinstance(trainer, Trainer):
         raise invalid(
@@ -47,9 +50,10 @@ def fit(
     for _ in range(epochs):
         if schedule is not None:
             trainer.scale_rates(schedule.factor(trainer.accuracies))
-        order = epoch_order(len(samples), seed, len(trainer.accuracies)).tolist()
-        title = f"epoch {len(trainer.accuracies) + 1}"
-        learned = _learn(trainer, samples, track(_batches(order, batch), _batch_count(len(order), batch), title, progress))
+        epoch = len(trainer.accuracies)
+        order, presented = epoch_order(len(samples), seed, epoch).tolist(), augmented(samples, augmentation, seed, epoch)
+        title = f"epoch {epoch + 1}"
+        learned = _learn(trainer, presented, track(_batches(order, batch), _batch_count(len(order), batch), title, progress))
         trainer.accuracies.append(evaluate(trainer.module, test, batch) if test is not None else learned)
     return trainer.accuracies[len(trainer.accuracies) - epochs :]
 
