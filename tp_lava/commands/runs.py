@@ -20,6 +20,7 @@ import numpy as np
 from tp_lava.archive import encoded
 from tp_lava.commands.printing import json_text
 from tp_lava.commands.train_settings import TrainingData, TrainSettings
+from tp_lava.data.augmentation import augmented
 from tp_lava.data.order import epoch_order
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.finetuning import Round, run_in_lava
@@ -92,7 +93,8 @@ def learn(run: Run, data: TrainingData, settings: TrainSettings, progress: bool)
     run.learner.copy().fit(data.samples[: settings.batch], 1, progress, batch=settings.batch, validation=data.held[:1] or None)
     while run.learner.epochs_done < settings.epochs and not (settings.patience and len(run.epochs) - run.best >= settings.patience):
         begin = time.perf_counter()
-        (accuracy,) = run.learner.fit(data.samples, progress=progress, batch=settings.batch, validation=data.held or None)
+        held, varied = data.held or None, settings.augmentation
+        (accuracy,) = run.learner.fit(data.samples, 1, progress, batch=settings.batch, validation=held, augmentation=varied)
         run.add_epoch(accuracy, time.perf_counter() - begin, len(data.samples) + len(data.held))
         if settings.keep_best and run.best == len(run.epochs):
             run.learner.save(run.out / BEST)
@@ -104,7 +106,8 @@ def _learn_in_lava(run: Run, data: TrainingData, settings: TrainSettings, progre
     rounds = list[Round]()
     for epoch in range(settings.epochs):
         order = epoch_order(len(data.samples), settings.seed, epoch)
-        rounds.append(Round([data.samples[i] for i in order], learns=True))
+        presented = augmented(data.samples, settings.augmentation, settings.seed, epoch)
+        rounds.append(Round([presented[i] for i in order], learns=True))
         if data.held:
             rounds.append(Round(data.held, learns=False))
     accuracies, result = run_in_lava(run.learner, rounds, progress)
