@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from tp_lava.alignment import aligned_copy
 from tp_lava.circuit import Buffer
 from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan, start_weights
@@ -103,7 +104,7 @@ class SharedEngines:
         for name, array in start.items():
             if name not in buffers:
                 buffers[name] = weight_buffer(name, array, formats.get(name))
-                memory[name] = buffers[name].encode(array)
+                memory[name] = aligned_copy(buffers[name].encode(array))
         return buffers, memory
 
     def _kept(self) -> dict[str, np.ndarray]:
