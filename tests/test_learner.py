@@ -236,7 +236,7 @@ def test_silent_and_empty_samples(network):
 @pytest.mark.parametrize("precision", ["float", "fixed"])
 def test_every_array_begins_where_a_cache_line_does(precision):
     learner = tpl.Learner(tpl.Network.dense((37, 19, 5)), tpl.TP(contrast=2), precision)
-    learner.rule = tpl.TESS(update="sequence")
+    learner.rule = tpl.TESS(basis="walsh")
     for name, array in learner.memory.items():
         if name not in COUNTERS:
             assert array.__array_interface__["data"][0] % CACHE_LINE == 0, name
