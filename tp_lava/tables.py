@@ -1,8 +1,10 @@
-"""Rich tables as text."""
+"""Results as text: tables, and values that JSON can hold."""
 
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Mapping
 from typing import Any
 
 WIDTH = 200  # characters
@@ -15,3 +17,12 @@ def as_text(table: Any) -> str:
     text = io.StringIO()
     Console(file=text, width=WIDTH, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+def json_values(value: Any) -> Any:
+    """A nest of mappings and sequences as strict JSON has it: lists, and None for NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {key: json_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_values(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -20,7 +20,6 @@ from numba.extending import intrinsic
 from tp_lava.numbers import mix
 
 FUNCTION, SLOTS, RANDOM_STREAM, SWITCH, CLOCK, LAST_STEPS, CALL_WIDTH = range(7)  # columns of a call
-CACHE_LINE = 64  # bytes
 NO_KEY = -1  # random stream of an operation that draws nothing
 SIGNATURE = (types.uint32, types.CPointer(types.int64))
 _KINDS = {np.dtype(t): t.__name__ for t in (np.float32, np.int32, np.int16, np.int8, np.uint32, np.bool_)}
@@ -75,14 +74,6 @@ def slots_of(arguments: Sequence[Argument], arrays: Sequence[np.ndarray]) -> np.
             )
         slots += [where(array), *array.shape]
     return np.array(slots, np.int64)
-
-
-def aligned(shape: Sequence[int], dtype: Any) -> np.ndarray:
-    """Zeros that begin where a cache line does: a vector that lies in two lines takes twice as long to load."""
-    n = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.zeros(n + CACHE_LINE, np.uint8)
-    skipped = -where(raw) % CACHE_LINE
-    return raw[skipped : skipped + n].view(dtype).reshape(shape)
 
 
 def where(array: np.ndarray) -> int:

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from numba import types
 
+from tp_lava.alignment import aligned
 from tp_lava.backends import cpu_calls
 from tp_lava.backends.cpu_calls import Argument, inlined
 from tp_lava.backends.cpu_functions import exp2
@@ -95,7 +96,7 @@ class Compiled:
         sizes = {axis: size for axes, array in zip(self.axes, found, strict=False) for axis, size in zip(axes, array.shape, strict=False)}
         scratch = scratch_of(self.program) if self.program else ()
         made = [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in scratch]
-        return found + made + [cpu_calls.aligned(shape, dtype) for shape, dtype in self.work]
+        return found + made + [aligned(shape, dtype) for shape, dtype in self.work]
 
 
 def address_of(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tp_lava.commands import configuration
+from tp_lava.tables import json_values
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -81,15 +81,7 @@ def print_json(values: Mapping[str, Any]) -> None:
 
 def json_text(values: Mapping[str, Any]) -> str:
     """Strict JSON: NaN and infinity are null."""
-    return json.dumps(_strict(values), indent=1, allow_nan=False)
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return json.dumps(json_values(values), indent=1, allow_nan=False)
 
 
 def print_files(files: Sequence[Path]) -> None:
