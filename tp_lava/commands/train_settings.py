@@ -63,7 +63,7 @@ class TrainSettings:
     copies: Annotated[int | None, typer.Option(min=2, help="Untrained: delayed copies of each input, evenly spaced (12).")] = None
     scale: Annotated[bool, typer.Option(help="Untrained: scale the weights to the data, so that neurons spike now and then.")] = True
     augment: Annotated[
-        str | None, typer.Option(help="How recordings vary while they are learned: shift=3,units=2,drop=0.2 (steps, inputs, share).")
+        str | None, typer.Option(help="How recordings vary while they are learned: shift=3,units=2,drop=0.2,stretch=0.1.")
     ] = None
     rule: options.Rule = "tp"
     rate: options.Rate = None
@@ -111,11 +111,11 @@ class TrainSettings:
         for part in self.augment.split(","):
             name, _, number = part.strip().partition("=")
             try:
-                given[name] = float(number) if name == "drop" else int(number)
+                given[name] = float(number) if name in ("drop", "stretch") else int(number)
             except ValueError:
                 name = ""
             if name not in _AUGMENTATION:
-                raise _invalid("augment", repr(part), "shift=, units= or drop= and a number", "for example shift=3,units=2,drop=0.2")
+                raise _invalid("augment", repr(part), "shift=, units=, drop= or stretch= and a number", "for example shift=3,units=2")
         return Augmentation(**given)
 
     def _is_given(self, name: str) -> bool:
