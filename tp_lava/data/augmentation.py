@@ -3,8 +3,8 @@
     step' = step + d,  d in -shift .. shift;   unit' = floor((unit + 1/2) * f) + c,  f in 1 -+ stretch,  c in -units .. units
 
 and each event is left out with probability drop. d, f and c are drawn once a recording, so that it changes as a whole. Moving and
-stretching units fits where neighbours are alike, as the channels of a cochlea (another length of the vocal tract) or the columns of one row of
-pixels; what leaves the recording is left out. Source: vocal tract length perturbation, Jaitly and Hinton, ICML workshop 2013.
+stretching units fits where neighbours are alike, as the channels of a cochlea (another length of the vocal tract) or the columns of one
+row of pixels; what leaves the recording is left out. Source: vocal tract length perturbation, Jaitly and Hinton, ICML workshop 2013.
 """
 
 from __future__ import annotations
