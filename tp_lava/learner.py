@@ -23,6 +23,7 @@ from tp_lava.circuit.formats import REAL, FixedPoint, Formats, own_fixed_point, 
 from tp_lava.circuit.labels import check_label
 from tp_lava.data.events import Events, Sample, check_events, side_by_side, values_of
 from tp_lava.data.order import epoch_order
+from tp_lava.data.recordings import Recordings
 from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory, weight_buffer
 from tp_lava.errors import ArchiveError, TpLavaError, invalid
 from tp_lava.graph.network import Network
@@ -437,6 +438,9 @@ class Learner:
 
 
 def _check_samples(obj: str, samples: Sequence[Sample]) -> None:
+    if isinstance(samples, Recordings):
+        found = f"Recordings: {len(samples.samples)} samples, and who spoke them"
+        raise invalid(obj, "samples", found, "a sequence of samples", "give recordings.samples, for example from_shd(file).samples")
     if len(samples) == 0:
         raise invalid(obj, "samples", "empty", "at least one sample", "check where they come from")
 
