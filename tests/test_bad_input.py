@@ -69,7 +69,7 @@ def test_weights(weights, message):
         ({"sizes": (6, 3)}, r"Network: sizes is \(6, 3\), but must be \(inputs, at least one hidden layer, classes\)"),
         ({"sizes": (6, 0, 3)}, "Network: size is 0, but must be an integer of at least 1"),
         ({"sizes": (6, 5, 1)}, "Network: number of classes is 1, but must be an integer of at least 2; give data of two classes or more"),
-        ({"sizes": (6, 10**9, 10**6)}, r"Network: memory of weights is 7450626 GiB, most of it readout of shape \(1000000, 1000000000\)"),
+        ({"sizes": (6, 10**9, 10**6)}, r"Network: memory of weights is 7450625 GiB, most of it readout of shape \(1000000, 1000000000\)"),
         ({"sizes": (6, 5, 3), "trace_decay": 1.0}, r"Layer: trace_decay is 1.0, but must be a number in \[0, 1\)"),
         ({"sizes": (6, 5, 3), "trace_decay": [0.5, 0.5]}, "Network: trace_decay is 2 values, but must be one per hidden layer, 1"),
         ({"sizes": (6, 5, 3), "seed": -1}, "seed: value is -1"),

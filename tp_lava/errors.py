@@ -79,7 +79,8 @@ def writing(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        error.filename, error.filename2 = str(path), None
+        if error.errno:
+            raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
 
 

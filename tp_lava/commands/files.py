@@ -108,9 +108,7 @@ def contents_of(path: str | os.PathLike) -> dict[str, Any]:
     if suffix in RECORDINGS or Path(path).is_dir():
         return {"file": name, "kind": "recordings", **_recordings(*load(name))}
     if suffix in SUFFIXES and SUFFIXES[suffix] != "state dict":
-        raise ArchiveError(
-            f"{path}: is a file of another program; see it with tp-lava convert {path} --to FILE.tplava.", obj=name, attr="file"
-        )
+        raise damaged(path, "is a network of another program", f"convert it: tp-lava convert {path} --to FILE.tplava")
     kind = kind_of(path)
     if kind == "network":
         return {"file": str(path), "kind": kind, **_network(load_network(path), {})}

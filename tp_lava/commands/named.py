@@ -14,7 +14,6 @@ from tp_lava.comparison.benchmarks import BENCHMARKS, TEST_SHARE, hold_back
 from tp_lava.comparison.variants import FAMILY, variant_named
 from tp_lava.convert import convert
 from tp_lava.data import digits, from_nmnist, from_shd, load_samples
-from tp_lava.data.arrays import is_plain
 from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.graph import why_not_in_engine
 from tp_lava.errors import ArchiveError, invalid
@@ -22,6 +21,7 @@ from tp_lava.finetuning import RULE
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.pretrained import NAMES, pretrained
+from tp_lava.reading.npz import names_of
 from tp_lava.rules import TESS, BaseRule
 
 RECORDINGS = (".npz", ".h5", ".hdf5")  # endings of files of recordings
@@ -96,7 +96,8 @@ def load(name: str) -> tuple[list[Sample], list[Sample]]:
     if path.is_dir():
         return from_nmnist(path)
     if path.suffix == ".npz":
-        return (load_samples(path), []) if is_plain(path) else from_nmnist(path)
+        is_nmnist = {"dt_lo", "addr_lo"} & set(names_of(path))
+        return from_nmnist(path) if is_nmnist else (load_samples(path), [])
     if path.suffix not in RECORDINGS:
         limit = "digits, an .npz of save_samples or from_nmnist, N-MNIST's folder, or an .h5 in SHD's layout"
         raise invalid("data", "name", repr(name), limit, "tpl.data.from_arrays and save_samples make one of your arrays")

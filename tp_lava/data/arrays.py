@@ -10,6 +10,7 @@ n_units  () int       inputs of the network; may be left out: the largest unit +
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from tp_lava.data.events import LARGEST_WHOLE, Events, Sample
 from tp_lava.data.recordings import check_labels
 from tp_lava.errors import ArchiveError, TpLavaError, invalid, writing
 from tp_lava.reading.limits import MOST_CLASSES, MOST_STEPS, MOST_STEPS_IN_ALL
-from tp_lava.reading.npz import names_of, read_arrays
+from tp_lava.reading.npz import read_arrays
 
 _NEEDED, _OPTIONAL = ("times", "units", "offsets", "labels"), ("n_steps", "n_units")
 
@@ -82,8 +83,10 @@ def save_samples(path: str | os.PathLike, samples: Sequence[Sample | tuple[Event
         "n_steps": np.array([one.n_steps for one in events], np.int32),
         "n_units": np.int32(events[0].n_units),
     }
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)
     with writing(path), open(path, "wb") as file:
-        np.savez_compressed(file, **arrays)
+        file.write(packed.getvalue())
 
 
 def load_samples(path: str | os.PathLike) -> list[Sample]:
@@ -109,11 +112,6 @@ def load_samples(path: str | os.PathLike) -> list[Sample]:
     except TpLavaError as error:
         layout = "the layout of tp_lava.data.save_samples"
         raise ArchiveError(f"{path}: is not in {layout} ({error}); write it with save_samples.", obj=str(path), attr="file") from None
-
-
-def is_plain(path: str | os.PathLike) -> bool:
-    """Whether an .npz is of this layout, as far as the names of its arrays say. Raises FileNotFoundError, ArchiveError."""
-    return not {"dt_lo", "addr_lo"} & set(names_of(path))  # of N-MNIST; what has neither is told what this layout is
 
 
 def _cut(name: str, values: object, offsets: np.ndarray) -> list[np.ndarray]:
