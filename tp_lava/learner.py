@@ -347,10 +347,14 @@ class Learner:
 
     def copy(self) -> Learner:
         """A learner of its own that goes on as this one would; its samples begin anew."""
-        learner = Learner(self._start, self._rule, self._fixed or "float", self.seed, self._optimiser, self._schedule)
-        learner._restore({"epochs_done": self.epochs_done, "scores": self._scores}, self._saved())
-        learner.learning = self.learning
-        return learner
+        make, parts = self.__reduce__()
+        return make(*parts)
+
+    def __reduce__(self) -> tuple:
+        """Pickled, deep-copied and sent to other processes as what a file would hold; it is made anew there, its samples begin anew."""
+        made = self._start, self._rule, self._fixed or "float", self.seed, self._optimiser, self._schedule
+        saved = {name: array.copy() for name, array in self._saved().items()}
+        return _made_again, (made, {"epochs_done": self.epochs_done, "scores": list(self._scores)}, saved, self.learning)
 
     # Files ------------------------------------------------------------------------------------
     def save(self, path: str | os.PathLike) -> None:
@@ -435,6 +439,14 @@ class Learner:
         counts = tuple(memory[name][row].copy() for name in self._totals)
         scores = score.decode(memory[score.name][row])
         return Outcome(scores, int(np.argmax(memory[score.name][row])), counts, **history)
+
+
+def _made_again(made: tuple, description: Mapping, saved: Mapping[str, np.ndarray], learning: bool) -> Learner:
+    """The learner that was pickled or copied."""
+    learner = Learner(*made)
+    learner._restore(description, saved)
+    learner.learning = learning
+    return learner
 
 
 def _check_samples(obj: str, samples: Sequence[Sample]) -> None:

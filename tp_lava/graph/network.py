@@ -8,7 +8,7 @@ groups, height, width). A population may have further connections of any name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from math import prod
 from types import MappingProxyType
 from typing import Protocol
@@ -275,6 +275,11 @@ class Network:
             return bool(self.layers)
         except InvalidValueError:
             return False
+
+    def __reduce__(self) -> tuple:
+        """Pickled and deep-copied as what it is made of; made anew, it is checked again."""
+        values = (getattr(self, one.name) for one in fields(self))
+        return Network, tuple(dict(value) if isinstance(value, Mapping) else value for value in values)
 
     def __repr__(self) -> str:
         recurrent = " recurrent" if any(c.recurrent for c in self.connections) else ""
