@@ -114,7 +114,6 @@ def part(events, begin, end):
     return tpl.Events(events.times[inside] - begin, events.units[inside], end - begin, events.n_units)
 
 
-@pytest.mark.parametrize(**FORMS)
 def test_a_var_of_a_running_process_is_an_error_that_names_snapshot(network, rng):
     """Lava itself returns None, or does nothing."""
     long = long_samples(rng, 40, 1500)
@@ -130,6 +129,7 @@ def test_a_var_of_a_running_process_is_an_error_that_names_snapshot(network, rng
         assert run.chip.readout.get().shape == before.shape
 
 
+@pytest.mark.parametrize(**FORMS)
 def test_restored_while_it_runs(stepwise, network, rng):
     """From then on it has the weights of the snapshot, and keeps them, as the snapshot's rates are zero."""
     long = long_samples(rng, 8 if stepwise else 60, 100 if stepwise else 1500)
