@@ -21,7 +21,7 @@ from tp_lava.circuit.formats import RULE_WEIGHTS, FixedPoint
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.readout import Match, Readout
 from tp_lava.dynamics.surrogate import Surrogate
-from tp_lava.errors import ArchiveError
+from tp_lava.errors import ArchiveError, writing
 from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.delays import Delays, SynapticDelays
 from tp_lava.graph.network import Connection, Layer, Network, Population
@@ -67,10 +67,11 @@ def write(path: str | os.PathLike, kind: str, description: Mapping[str, object],
     data = save(tensors, metadata={_KEY: json.dumps(header)})
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
+        with writing(target):
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
     except BaseException:
         os.unlink(temporary)
         raise
@@ -158,14 +159,17 @@ def network_from(description: Mapping, arrays: Mapping[str, np.ndarray]) -> Netw
     own = {name: array for name, array in arrays.items() if name in RULE_WEIGHTS}
     own |= {name.removeprefix(_PARAMETERS): array for name, array in arrays.items() if name.startswith(_PARAMETERS)}
     weights = {name: array for name, array in arrays.items() if name not in own and not name.startswith(_PARAMETERS)}
-    rest = description.get("readout_decay", 1.0), description.get("provenance")
+    origin = description.get("provenance")
+    if origin is not None and not isinstance(origin, Provenance):
+        raise TypeError(f"provenance is {origin!r:.60}")
+    rest = description.get("readout_decay", 1.0), origin
     if "layers" in description:
         layers = tuple(description["layers"])
         return Network.of_layers(description["n_inputs"], layers, description["n_classes"], weights, *rest, rule_parameters=own)
     graph = tuple(description["input_shape"]), tuple(description["populations"]), tuple(description["connections"])
-    origin = int(description["seed"]), int(description["drawn"])
+    drawn = int(description["seed"]), int(description["drawn"])
     format = description.get("input_format")
-    return Network(*graph, description["n_classes"], weights, *rest, *origin, rule_parameters=own, input_format=format)
+    return Network(*graph, description["n_classes"], weights, *rest, *drawn, rule_parameters=own, input_format=format)
 
 
 def encoded(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tp_lava.errors import TpLavaError, invalid
+from tp_lava.errors import TpLavaError, invalid, printable, writing
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -52,7 +52,9 @@ def effective(context: typer.Context) -> dict[str, dict[str, Any]]:
 
 def save(context: typer.Context, file: Path) -> Path:
     """Write the effective configuration; `--config FILE` repeats the run. -> the file."""
-    file.write_text(f"# tp-lava {context.info_name} --config {file.name}\n\n{to_toml(effective(context))}", encoding="utf-8")
+    text = f"# tp-lava {context.info_name} --config {file.name}\n\n{to_toml(effective(context))}"
+    with writing(file):
+        file.write_text(printable(text), encoding="utf-8")
     return file
 
 

@@ -28,6 +28,7 @@ from tp_lava.deploy.loihi2.limits import BOARDS
 from tp_lava.errors import invalid
 from tp_lava.learner import Learner
 from tp_lava.ranges import check_ranges as ranges_of
+from tp_lava.tables import screen
 
 if TYPE_CHECKING:
     from tp_lava.report import Facts
@@ -114,14 +115,12 @@ def ranges(
     as_json: options.AsJson = False,
 ) -> None:
     """Prove that every number of a network fits its fixed-point format, or list those that do not; exit code 1 then."""
-    from rich.console import Console
-
     learner = learner_named("ranges", model, seed, rule, bits=bits)
     report = ranges_of(in_fixed_point(learner), steps=steps, learning=learning, strict=False)
     if as_json:
         print_json(report.to_dict())
     else:
-        console = Console()
+        console = screen()
         table = report.table(every, console.width)
         console.print(table)
         if "note" not in [column.header for column in table.columns]:

@@ -132,7 +132,11 @@ class TrainSettings:
         if not samples or (self.validation and not held):
             found = f"split into {len(samples)} samples to learn and {len(held)} to validate"
             raise _invalid("data", found, "enough for both", "give more recordings, or another --validation")
-        return TrainingData(samples, held, test)
+        data = TrainingData(samples, held, test)
+        if data.n_classes < 2:
+            remedy = "give recordings of several classes, labelled from 0"
+            raise _invalid("data", "of one class, label 0", "of at least two classes", remedy)
+        return data
 
     def new_learner(self, data: TrainingData) -> Learner:
         """The learner before its first epoch."""
