@@ -17,7 +17,7 @@ import typer
 from tp_lava.backends.c.members import STRUCTS
 from tp_lava.commands import configuration, options
 from tp_lava.commands.configuration import Config
-from tp_lava.commands.named import check_fits, is_learner, learner_named, load, load_split, model_named
+from tp_lava.commands.named import check_fits, is_learner, learner_named, load, load_test, model_named
 from tp_lava.commands.printing import make_folder, print_json, print_result, print_rows
 from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.graph import graph_of
@@ -205,7 +205,7 @@ def report(
     made_by = _made_by(configuration.effective(context)["report"])
     details = {"name": Path(model).stem, "counted": counted, "board": board, "limits": limits_of(limits), "made_by": made_by}
     learner = learner_named("report", model, seed, rule, rate, readout_rate, bits)
-    test = load_split(data, seed)[1][:samples]
+    test = load_test(data, seed)[:samples]
     check_fits("report", test, learner.network)
     if is_learner(model):
         facts = write_report(in_fixed_point(learner), test, out, **details)
