@@ -96,9 +96,10 @@ def _work(work: Callable[[Tell], None], tell: int, place: int, after: bool) -> N
     try:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)
+        telling = os.fdopen(tell, "w")
         if place >= 0:
             _die_at(place, after)
-        work(lambda number: os.write(tell, f"{number}\n".encode()) and None)
+        work(lambda number: print(number, file=telling, flush=True))
         status = 0
     except BaseException as error:
         os.write(2, f"{error!r}\n".encode())
