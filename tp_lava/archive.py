@@ -1,6 +1,6 @@
 """Files: arrays and a JSON description in one safetensors file. Loading one executes nothing.
 
-A file is written beside its place and moved there, so an interrupted save leaves the old one whole.
+An interrupted save leaves the old one whole (saving.py). The same contents give the same bytes, in whatever order they were named.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -21,7 +20,7 @@ from tp_lava.circuit.formats import RULE_WEIGHTS, FixedPoint
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.readout import Match, Readout
 from tp_lava.dynamics.surrogate import Surrogate
-from tp_lava.errors import ArchiveError, writing
+from tp_lava.errors import ArchiveError
 from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.delays import Delays, SynapticDelays
 from tp_lava.graph.network import Connection, Layer, Network, Population
@@ -31,6 +30,7 @@ from tp_lava.numbers import Format
 from tp_lava.optimisers import SGD, Adam, Cosine, Plateau
 from tp_lava.provenance import ParameterRecord, Provenance
 from tp_lava.rules import BaseRule, Credit, Term
+from tp_lava.saving import write_whole
 
 VERSION = 2  # 1: chains of layers, the label projection among the weights
 IMPOSSIBLE = (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError)  # what a false description raises
@@ -61,20 +61,9 @@ _OLD_FIELDS = {"Provenance": {"fates": "records"}}  # type -> name of a field in
 
 def write(path: str | os.PathLike, kind: str, description: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays and a description (JSON values and the dataclasses above) of a `kind` of thing."""
-    target = Path(path)
     header = {"kind": kind, "version": VERSION, **{key: encoded(value) for key, value in description.items()}}
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    data = save(tensors, metadata={_KEY: json.dumps(header)})
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with writing(target):
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_whole(path, save(tensors, metadata={_KEY: json.dumps(header, sort_keys=True)}))
 
 
 def read(path: str | os.PathLike, kind: str) -> tuple[dict, dict[str, np.ndarray]]:
@@ -121,12 +110,6 @@ def _contents(path: str | os.PathLike) -> tuple[dict, dict[str, np.ndarray]]:
 
 def _refuse(path: object, problem: str, remedy: str) -> ArchiveError:
     return ArchiveError(f"{path}: {problem}; {remedy}.", obj=str(path), attr="file")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def save_network(network: Network, path: str | os.PathLike) -> None:

@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tp_lava.errors import TpLavaError, invalid, printable, writing
+from tp_lava.errors import TpLavaError, invalid, printable
+from tp_lava.saving import write_whole
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -53,8 +54,7 @@ def effective(context: typer.Context) -> dict[str, dict[str, Any]]:
 def save(context: typer.Context, file: Path) -> Path:
     """Write the effective configuration; `--config FILE` repeats the run. -> the file."""
     text = f"# tp-lava {context.info_name} --config {file.name}\n\n{to_toml(effective(context))}"
-    with writing(file):
-        file.write_text(printable(text), encoding="utf-8")
+    write_whole(file, printable(text).encode())
     return file
 
 

@@ -18,6 +18,7 @@ from tp_lava.data.sensors import through
 from tp_lava.errors import invalid
 from tp_lava.finetuning import few
 from tp_lava.finetuning import finetune as finetuned
+from tp_lava.lava import make_importable
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ def finetune(
     progress: options.Progress = True,
 ) -> None:
     """Learn a new task from few samples, and report the accuracy on the new task and on the old one, before and after."""
+    if in_lava:
+        make_importable()
     count = _shots(shots)
     task = changed_sensor(data, sensor, count, seed) if new_class is None else new_class_data(data, new_class, count, rehearse, seed)
     network = model_named(model, seed)
