@@ -151,12 +151,12 @@ class Continual:
 
     def _arrays(self) -> dict[str, np.ndarray]:
         parts = ((_REPLAY, self.buffer), (_ANCHOR, self._copy))
-        return {f"{prefix}{name}": array for prefix, part in parts if part for name, array in part.arrays().items()}
+        return {f"{prefix}{name}": array for prefix, part in parts if part is not None for name, array in part.arrays().items()}
 
     def _restore(self, cost: dict[str, int], arrays: dict[str, np.ndarray]) -> None:
         self.presenter.cost = Cost(**cost)
         for prefix, part in ((_REPLAY, self.buffer), (_ANCHOR, self._copy)):
-            if part:
+            if part is not None:
                 part.restore({name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)})
 
     # Inside -----------------------------------------------------------------------------------

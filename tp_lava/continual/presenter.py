@@ -75,7 +75,8 @@ class Presenter:
         return sum(len(samples) * (each if learns else 1) for samples, learns, _ in rounds)
 
     def _shown(self, sample: Sample) -> Steps:
-        yield from self._present(sample, learns=False)
+        """A sample that is not new: its presentation is not counted, as that of Learner.evaluate is not."""
+        yield Presentation(sample, learns=False)
 
     def _gated(self, sample: Sample) -> Generator[Presentation | Pull, np.ndarray | None, int]:
         """-> 1 if the sample was learned, else 0."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from tp_lava.circuit import Buffer
+from tp_lava.circuit.operations import stored_weight_type
 from tp_lava.continual.settings import STRENGTH_BITS, Anchor
 from tp_lava.numbers import WEIGHT_BITS, Format, draw, exponent_to_hold, mix, seed_key
 
@@ -63,7 +64,8 @@ class AnchorCopy:
     def arrays(self) -> dict[str, np.ndarray]:
         """The copies, and the binary point of each."""
         points = np.array([self.formats[name].frac for name in self.names], np.int64)
-        return {"fracs": points, **{f"copy/{name}": copy for name, copy in self.copies.items()}}
+        held = {name: copy.astype(stored_weight_type(self.formats[name])) for name, copy in self.copies.items()}
+        return {"fracs": points, **{f"copy/{name}": copy for name, copy in held.items()}}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Become what arrays() told."""

@@ -31,7 +31,7 @@ class _Feedback:
     proc_params: Any
 
     def __init__(self, proc_params=None) -> None:
-        super().__init__(proc_params)
+        super().__init__(proc_params)  # type: ignore[call-arg]
         self._steps = proc_params["presenter"].play(proc_params["rounds"])
         self._go_on(None)
 
