@@ -65,6 +65,11 @@ class Continual:
         """What it has cost so far."""
         return self.presenter.cost
 
+    @property
+    def anchor_bits(self) -> Mapping[str, int]:
+        """Array of weights -> bits of the copy of each; empty without an anchor."""
+        return self._copy.bits if self._copy else {}
+
     def consolidate(self) -> None:
         """Take the weights as they are now as those that the anchor pulls towards."""
         if self.anchor:
