@@ -227,6 +227,16 @@ def test_it_does_what_it_says(precision, gated, replayed):
     assert (cost.weight_updates > 0) == (learned + relearned > 0)
 
 
+def test_a_gate_of_old_samples_learns_every_new_one():
+    continual = tpl.Continual(learner(), tpl.Replay(6, 2), tpl.Gate("wrong", of="old"))
+    continual.remember(task(1, 12))
+    continual.fit(task(1, 12), 6)
+    cost = continual.cost
+    assert cost.learned == cost.seen == 72
+    assert 0 <= cost.relearned < cost.replayed == 144
+    assert cost.presentations == cost.seen + cost.replayed + cost.relearned
+
+
 def test_weight_updates_are_those_that_the_mapping_counts():
     """By spikes exactly; the readout learns from traces, of which all count."""
     from tp_lava.deploy.loihi2 import count
@@ -333,6 +343,7 @@ def test_prototypes_are_nearest_means():
         (lambda: tpl.Gate("unsure"), "Gate: margin is None"),
         (lambda: tpl.Gate("unsure", margin=2), "Gate: margin is 2"),
         (lambda: tpl.Gate("wrong", margin=0.1), "Gate: margin is 0.1"),
+        (lambda: tpl.Gate(of="new"), "Gate: of is 'new'"),
         (lambda: tpl.Anchor(0), "Anchor: strength is 0"),
         (lambda: tpl.Anchor(0.1, every=0), "Anchor: every is 0"),
         (lambda: tpl.Continual(3), "Continual: learner is 3, but must be a Learner"),
