@@ -7,7 +7,7 @@ import tp_lava as tpl
 from tp_lava import ArchiveError, InvalidValueError
 from tp_lava.circuit.operations import Buffer
 from tp_lava.continual.buffer import ReplayBuffer
-from tp_lava.continual.compression import compress, decompress, label_of
+from tp_lava.continual.compression import compress, decompress
 from tp_lava.continual.pull import AnchorCopy
 from tp_lava.data.events import Sample
 from tp_lava.numbers import Format
@@ -52,13 +52,21 @@ def test_compression_loses_nothing(seed):
         again = decompress(record, n_units)
         assert again == Sample(events, label)
         assert again.events.is_constant == events.is_constant
-        assert label_of(record) == label
         assert record.dtype == np.uint8
 
 
 def test_far_units_are_kept_exactly():
     wide = tpl.Events([0, 1, 1], [2**31 - 2, 0, 2**31 - 2], 2, 2**31 - 1)
     assert decompress(compress(Sample(wide, 1)), 2**31 - 1).events == wide
+
+
+@pytest.mark.parametrize("damage", [lambda r: r[:-1], lambda r: np.append(r, np.uint8(3)), lambda r: r[:2], lambda r: r[:0] + 255])
+def test_a_damaged_record_is_refused(damage):
+    record = damage(compress(Sample(recording(0), 1)))
+    buffer = ReplayBuffer(tpl.Replay(3), INPUTS, 0)
+    arrays = buffer.arrays() | {"records": record, "sizes": np.array([len(record)])}
+    with pytest.raises(ValueError, match="a record of"):
+        buffer.restore(arrays)
 
 
 def test_an_event_takes_about_a_byte():
@@ -350,6 +358,8 @@ def test_prototypes_are_nearest_means():
         (lambda: tpl.Continual(tpl.Learner(tpl.Network.dense((4, 3, 2)))), "Continual: learner is without a rule"),
         (lambda: tpl.Continual(learner(), replay=250), "Continual: replay is 250, but must be a Replay or None"),
         (lambda: tpl.Continual(learner()).remember([]), "Continual: replay is None, but must be given, to remember samples"),
+        (lambda: tpl.Continual(learner()).fit([]), "fit: samples is empty"),
+        (lambda: tpl.Continual(learner()).fit(task(1, 3), -1), "fit: epochs is -1"),
         (lambda: tpl.Continual(learner()).learn(recording(0), 9), "sample: label is 9"),
         (lambda: tpl.Prototypes(tpl.Network.dense((4, 3, 2)), distance="far"), "Prototypes: distance is 'far'"),
     ],
