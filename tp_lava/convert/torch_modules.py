@@ -2,13 +2,15 @@
 
 What is read: nn.Sequential, and modules whose children were made in the order in which forward uses them; `order` gives the
 order otherwise. All of it is read as after eval(): running statistics, no dropout. Weights are read as they are used, behind
-parametrizations, weight_norm, spectral_norm and pruning. Flattening is not needed. Operations of forward that are no modules
-are not read: verification, which runs the module, finds them (see convert/verification).
+parametrizations, weight_norm, spectral_norm and pruning. Flattening is not needed.
+
+A forward that does more than that (additions, concatenations, factors, functional poolings and maps, another order, layers used
+twice) is read from a run of it (convert/captured). Where that cannot be, or `order` or `factors` say how to read it, the chain of
+modules is read, and verification, which runs the module, finds what forward does otherwise (convert/verification).
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 from tp_lava.checks import is_number
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.layers import SNNTORCH, LayerReader, Tensors
+from tp_lava.convert.module_parts import is_step, keeps_input, performed_reset, used_weights
 from tp_lava.convert.stages import Reading, ReadLayer, Source, Spiking, stage_of
 from tp_lava.convert.standardised import Standardised
 from tp_lava.convert.values import pair, refuse
 from tp_lava.dynamics.neuron import LIF
+from tp_lava.errors import ConversionError, InvalidValueError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,9 +60,35 @@ def read_module(
         raise refuse("model", "module", repr(module)[:60], "a torch.nn.Module", "for a state dict use read_state_dict")
     if neurons is not None and not isinstance(neurons, LIF | Mapping):
         raise refuse("model", "neurons", repr(neurons)[:60], "a LIF, or a dict path -> LIF or Spiking", "use for example tpl.LIF(0.9)")
-    reader = _ModuleReader(module, SourceBuilder("torch", input_shape), neurons, _by_path(standardised), dict(factors or {}), inexact)
-    reader.read(order)
-    return reader.builder.finish()
+    given = (neurons, _by_path(standardised), dict(factors or {}), inexact)
+    chain, problem = ModuleReader(module, SourceBuilder("torch", input_shape), *given), None
+    if order is None and not factors:
+        read, problem = _read_forward(ModuleReader(module, SourceBuilder("torch", input_shape), *given))
+        if read is not None:
+            return read
+    try:
+        chain.read(order)
+        return chain.builder.finish()
+    except InvalidValueError as error:
+        if problem is None or error.attr == "type":
+            raise
+        raise problem from None
+
+
+def _read_forward(reader: ModuleReader) -> tuple[Source | None, ConversionError | None]:
+    """-> (the stages of what forward does, None where it is a chain or was not understood; what was not understood)."""
+    from tp_lava.convert.captured.expressions import NotUnderstoodError  # here, for these cannot be imported without PyTorch
+    from tp_lava.convert.captured.reading import ForwardReader
+    from tp_lava.convert.verification.recording import CannotRunError
+
+    try:
+        forward = ForwardReader(reader)
+        return (None, None) if forward.is_chain() else (forward.read(), None)
+    except CannotRunError:
+        return None, None
+    except NotUnderstoodError as error:
+        remedy = "use what can be converted, or pass order=[names] and verify=False if only the layers are meant"
+        return None, ConversionError("forward", f"it calls {error.place}", error.cause, remedy)
 
 
 def _by_path(standardised: Mapping[str, Standardised] | Iterable[str]) -> dict[str, Standardised]:
@@ -79,6 +109,7 @@ _REFUSED = {
     "snntorch.SpikingNeuron": f"use Leaky, RLeaky, Synaptic or RSynaptic, or {_DECLARE}",
     "snntorch.LeakyParallel": f"use Leaky, or {_DECLARE}",
 }
+_LISTS = {"torch.ModuleList", "torch.ModuleDict"}  # which forward may use in any order
 _CONVOLUTION = {name: name for name in ("stride", "padding", "dilation", "groups")}
 _POOLING = {"kernel": "kernel_size", "stride": "stride", "ceil": "ceil_mode"}
 _LAYERS: dict[str, tuple[str, dict[str, str]]] = {  # class -> (type of layer for a LayerReader, its options: attributes of the class)
@@ -107,10 +138,9 @@ _REQUIRED = {  # (type of layer, attribute) -> (its value, remedy)
 }
 _WEIGHTED = ("torch.Linear", "torch.Conv2d")
 _FOLDED = ("torch.BatchNorm1d", "torch.BatchNorm2d", "torch.Identity", "torch._DropoutNd")  # before declared neurons
-_RESETS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}  # method of snnTorch -> reset
 
 
-class _ModuleReader:
+class ModuleReader:
     """Reads the submodules that compute ("leaves") in the order of use, each as a described layer with its tensors."""
 
     def __init__(
@@ -123,33 +153,36 @@ class _ModuleReader:
         inexact: bool,
     ) -> None:
         self.factors = factors
+        self.populations: dict[int, str] = {}
         self.root, self.builder, self.neurons, self.standardised, self.inexact = root, builder, neurons, standardised, inexact
 
     def read(self, order: Iterable[str] | None) -> None:
-        """Append all stages."""
-        leaves = list(self._leaves("", self.root)) if order is None else list(self._ordered(order))
-        neurons, populations = self._declared_neurons(leaves), dict[int, str]()
-        layers: list[ReadLayer] = []
-        for number, (path, leaf) in enumerate(leaves):
-            self._scale(path)
-            kind, replaced = self._kind(path, leaf), _is_snntorch(leaf) and self._has_declared(path)
-            if id(leaf) in populations and not replaced:
-                raise refuse(path, "state", f"that of {populations[id(leaf)]}", "its own", "make a layer for each population")
-            if _is_snntorch(leaf):
-                populations[id(leaf)] = path
-            if kind is None or replaced:
-                self.builder.record(path, type(leaf).__name__, "ignored", "the declared neurons take its place")
-            else:
-                self._read(kind, path, leaf)
-            if kind in _WEIGHTED:
-                self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), "into the weight as it is used"), "folded")
-            else:
-                self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), ""), "ignored")
-            for stage in neurons.get(number, []):
-                self.builder.neurons(stage)
-                self.builder.record(stage.path, "neuron", "added", "as declared")
-            layers.append(self._read_layer(kind, path, leaf, tuple(neurons.get(number, []))))
+        """Append all stages of the chain of submodules."""
+        leaves = list(self.leaves()) if order is None else list(self._ordered(order))
+        neurons = self._declared_neurons(leaves)
+        layers = [self.append(path, leaf, tuple(neurons.get(number, ()))) for number, (path, leaf) in enumerate(leaves)]
         self.builder.source.reading = Reading(self.root, tuple(layers))
+
+    def append(self, path: str, leaf: Any, declared: tuple[Spiking, ...]) -> ReadLayer:
+        """Append the stages of a leaf and of the neurons behind it, or in its place."""
+        self._scale(path)
+        kind, replaced = self.kind(path, leaf), self.is_neuron(leaf) and self.has_declared(path)
+        if id(leaf) in self.populations and not replaced:
+            raise refuse(path, "state", f"that of {self.populations[id(leaf)]}", "its own", "make a layer for each population")
+        if self.is_neuron(leaf):
+            self.populations[id(leaf)] = path
+        if kind is None or replaced:
+            self.builder.record(path, type(leaf).__name__, "ignored", "the declared neurons take its place")
+        else:
+            self._read(kind, path, leaf)
+        if kind in _WEIGHTED:
+            self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), "into the weight as it is used"), "folded")
+        else:
+            self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), ""), "ignored")
+        for stage in declared:
+            self.builder.neurons(stage)
+            self.builder.record(stage.path, "neuron", "added", "as declared")
+        return self._read_layer(kind, path, leaf, declared)
 
     def _scale(self, path: str) -> None:
         """Take the factor of what arrives at a layer into the weights that come."""
@@ -163,7 +196,7 @@ class _ModuleReader:
 
     def _read_layer(self, kind: str | None, path: str, leaf: Any, declared: tuple[Spiking, ...]) -> ReadLayer:
         """What verification asks of a leaf."""
-        replaced = kind is None or (_is_snntorch(leaf) and self._has_declared(path))
+        replaced = kind is None or (_is_snntorch(leaf) and self.has_declared(path))
         spikes = path if _is_snntorch(leaf) and not replaced else None
         return ReadLayer(
             path,
@@ -184,7 +217,7 @@ class _ModuleReader:
         options = {option: getattr(leaf, attribute) for option, attribute in attributes.items()}
         used: dict[str, Any] = {}
         if kind in _WEIGHTED:
-            used, options["standardised"] = _used_weights(path, leaf), self.standardised.get(path)
+            used, options["standardised"] = used_weights(path, leaf), self.standardised.get(path)
         elif kind == "torch.AvgPool2d" and leaf.divisor_override:
             options["scale"] = 1 / leaf.divisor_override
         elif kind == "torch.AvgPool2d" and any(pair(path, "padding", leaf.padding, 0)) and not leaf.count_include_pad:
@@ -206,23 +239,48 @@ class _ModuleReader:
             raise refuse(path, "inhibition", True, "False", "inhibit by recurrent weights, RLeaky")
         if leaf.state_quant:
             raise refuse(path, "state_quant", "given", "False", "train without it: the conversion to fixed point brings its own")
-        if not _is_step(leaf.spike_grad):
+        if not is_step(leaf.spike_grad):
             limit = "1 above the threshold and else 0 in its forward pass"
             raise refuse(path, "spike_grad", "another function", limit, "use for example snntorch.surrogate.atan()")
-        reset, delay = _performed_reset(path, leaf), bool(getattr(leaf, "reset_delay", True))
-        if type(leaf).__name__ == "Leaky" and reset == "zero" and delay and not _keeps_input(leaf, self.builder.shape):
+        reset, delay = performed_reset(path, leaf), bool(getattr(leaf, "reset_delay", True))
+        if type(leaf).__name__ == "Leaky" and reset == "zero" and delay and not keeps_input(leaf, self.builder.shape):
             limit = "that of snnTorch 0.8 or newer, which keeps the input of that step"
             raise refuse(path, "reset_mechanism", "'zero'", limit, "update snnTorch, or set reset_delay=False, and train on")
         self.builder.record(path, "spike_grad, init_hidden, output", "ignored", "of training and of what forward returns")
         return {"reset": reset, "reset_delay": delay}
 
     # Which leaves -----------------------------------------------------------------------------
+    def leaves(self) -> Iterator[tuple[str, nn.Module]]:
+        """The submodules that compute, in the order in which they were made."""
+        return self._leaves("", self.root)
+
+    def is_neuron(self, leaf: Any) -> bool:
+        """Whether it has spikes of its own."""
+        return _is_snntorch(leaf)
+
+    def is_weighted(self, path: str, leaf: Any) -> bool:
+        """Whether it is a map with weights."""
+        return self.kind(path, leaf) in _WEIGHTED
+
+    def is_folded(self, path: str, leaf: Any) -> bool:
+        """Whether it belongs to the map before it."""
+        return self.kind(path, leaf) in _FOLDED
+
+    def is_needed(self, path: str, leaf: Any) -> bool:
+        """Whether it does anything where forward calls it."""
+        kind = self.kind(path, leaf)
+        return kind is None or self.has_declared(path) or _LAYERS[kind][0] not in ("dropout", "flatten")
+
+    def is_refused(self, module: Any) -> bool:
+        """Whether no part of it has an equal."""
+        return bool(_names(module) & set(_REFUSED) - _LISTS)
+
     def _leaves(self, path: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         """The submodules that compute, in order."""
         found = type(module).__name__
         name = path or found
-        replaced = self._has_declared(name) and not module._modules
-        if self._kind(name, module):
+        replaced = self.has_declared(name) and not module._modules
+        if self.kind(name, module):
             yield name, module
             return
         for known, remedy in _REFUSED.items():
@@ -259,13 +317,13 @@ class _ModuleReader:
                 limit = "with every layer that has parameters"
                 raise refuse(path or "model", "order", "without it", limit, "add it, or remove it from the model")
 
-    def _kind(self, path: str, module: nn.Module) -> str | None:
+    def kind(self, path: str, module: nn.Module) -> str | None:
         """The class as which it is read, a key of _LAYERS, or None. Raises where its forward is another one."""
         cls = next((cls for cls in type(module).__mro__ if _name(cls) in _LAYERS), None)
         if cls is None:
             return None
         kind = _name(cls)
-        if _LAYERS[kind][0] == "dropout" or path in self.standardised or self._has_declared(path):
+        if _LAYERS[kind][0] == "dropout" or path in self.standardised or self.has_declared(path):
             return kind
         if kind.startswith("snntorch."):
             changed = type(module) is not cls
@@ -277,7 +335,17 @@ class _ModuleReader:
         return kind
 
     # Declared neurons -------------------------------------------------------------------------
-    def _has_declared(self, path: str) -> bool:
+    @staticmethod
+    def declared(path: str, neuron: LIF | Spiking) -> Spiking:
+        """The stage of declared neurons."""
+        if isinstance(neuron, LIF):
+            return stage_of(path, neuron)
+        if isinstance(neuron, Spiking):
+            return neuron if neuron.path else replace(neuron, path=path)
+        raise refuse(path, "neurons", repr(neuron)[:60], "a LIF or a Spiking", "use for example tpl.LIF(0.9, 1.0)")
+
+    def has_declared(self, path: str) -> bool:
+        """Whether neurons are declared for a layer by its path."""
         return isinstance(self.neurons, Mapping) and path in self.neurons
 
     def _declared_neurons(self, leaves: list[tuple[str, nn.Module]]) -> dict[int, list[Spiking]]:
@@ -289,7 +357,7 @@ class _ModuleReader:
                 limit = f"a layer among {', '.join(sorted(paths))[:120]}"
                 raise refuse("model", name, repr(path)[:60], limit, "take names of named_modules()")
         chosen = {number: given[path] for number, path in enumerate(paths) if path in given}
-        kinds = [self._kind(*leaf) for leaf in leaves]
+        kinds = [self.kind(*leaf) for leaf in leaves]
         if isinstance(self.neurons, LIF):
             for path, leaf in leaves:
                 if _is_snntorch(leaf):
@@ -302,17 +370,8 @@ class _ModuleReader:
             last, in_its_place = number, kinds[number] is None or _is_snntorch(leaf)
             while not in_its_place and last + 1 < len(leaves) and kinds[last + 1] in _FOLDED:
                 last += 1
-            placed.setdefault(last, []).append(_declared(path if in_its_place else f"{path}.neurons", neuron))
+            placed.setdefault(last, []).append(self.declared(path if in_its_place else f"{path}.neurons", neuron))
         return placed
-
-
-def _declared(path: str, neuron: LIF | Spiking) -> Spiking:
-    """The stage of declared neurons."""
-    if isinstance(neuron, LIF):
-        return stage_of(path, neuron)
-    if isinstance(neuron, Spiking):
-        return neuron if neuron.path else replace(neuron, path=path)
-    raise refuse(path, "neurons", repr(neuron)[:60], "a LIF or a Spiking", "use for example tpl.LIF(0.9, 1.0)")
 
 
 def _name(cls: type) -> str:
@@ -326,55 +385,3 @@ def _names(module: nn.Module) -> set[str]:
 
 def _is_snntorch(module: nn.Module) -> bool:
     return "snntorch.SpikingNeuron" in _names(module)
-
-
-def _used_weights(path: str, leaf: Any) -> dict[str, Any]:
-    """A layer's weight and bias as forward uses them, behind parametrizations and the older hooks."""
-    from torch.nn.utils.parametrize import is_parametrized
-
-    # a copy, which hooks may change; evaluated, for spectral_norm goes on iterating where it trains
-    leaf = copy.deepcopy(leaf).eval() if is_parametrized(leaf) else copy.copy(leaf)
-    leaf.training = False
-    for hook in leaf._forward_pre_hooks.values():
-        if not type(hook).__module__.startswith("torch.nn.utils."):
-            found = getattr(hook, "__name__", type(hook).__name__)
-            raise refuse(path, "forward_pre_hook", found, "none but those of torch.nn.utils", "remove it: its handle has remove()")
-        hook(leaf, ())
-    return {"weight": leaf.weight, "bias": leaf.bias}
-
-
-def _performed_reset(path: str, leaf: Any) -> str:
-    """The reset that forward performs, which was chosen when the layer was made."""
-    performed = _RESETS.get(getattr(getattr(leaf, "state_function", None), "__name__", ""), leaf.reset_mechanism)
-    stored = getattr(leaf, "reset_mechanism_val", None)
-    if leaf.reset_mechanism != performed or (stored is not None and int(stored) != tuple(_RESETS.values()).index(performed)):
-        limit = f"{performed!r}, with which it was made"
-        raise refuse(path, "reset_mechanism", "set or loaded after the layer was made", limit, "make the layer with that reset")
-    return performed
-
-
-def _is_step(spike_grad: Any) -> bool:
-    """Whether its forward pass is 1 above 0 and else 0, each time."""
-    import torch
-
-    excess = torch.tensor([-2.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 2.0]).repeat(1, 16)
-    try:
-        with torch.no_grad():
-            return bool((spike_grad(excess) == (excess > 0)).all())
-    except Exception:  # the caller's own function
-        return False
-
-
-def _keeps_input(leaf: Any, shape: tuple[int, ...]) -> bool:
-    """Whether a Leaky's delayed reset to zero keeps the step's input; before snnTorch 0.8 it did not."""
-    import torch
-
-    probe = copy.copy(leaf)
-    probe._buffers = dict(leaf._buffers)  # so that the layer's own state stays
-    try:
-        with torch.no_grad():
-            drive = torch.ones((1, *shape), device=leaf.threshold.device)
-            probe.mem, probe.reset = 3 * drive, drive
-            return bool((type(leaf)._base_zero(probe, drive) == 1).all())
-    except Exception:  # older still, with other arguments
-        return False

@@ -147,10 +147,9 @@ class _Reader:
 
     def _scale(self, path: str, node: Any) -> None:
         """A Scale, which the next map or neuron takes; graph_of writes one after a pooling that has another factor."""
-        scale, stages = spread_in(path, node, "scale", self.builder.shape), self.builder.source.stages
-        last = self.builder.last
+        scale, last = spread_in(path, node, "scale", self.builder.shape), self.builder.last
         if Recorded(node).word("of", "pooling") and isinstance(last, Pooling) and not np.ptp(scale) and self.builder.scale is None:
-            stages[-1] = replace(last, scale=last.scale * float(scale.flat[0]))
+            self.builder.replace_last(replace(last, scale=last.scale * float(scale.flat[0])))
             self.builder.record(path, "scale", "folded", f"into {last.path}")
         else:
             self.builder.scale_by(path, "scale", unspread(scale))
