@@ -115,7 +115,10 @@ class SourceBuilder:
 
     def _materialise_scale(self) -> None:
         """Make a stage of the scale, where what follows cannot take it."""
-        if self.scale is not None:
+        last = self.last
+        if self.scale is not None and self.scale.factor.size == 1 and isinstance(last, Dense | Convolution):
+            self._scale_last(last)
+        elif self.scale is not None:
             scale, self.scale = self.scale, None
             self.append(Scaled(f"{scale.path}.{scale.parameter}", unspread(scale.factor)))
             self.update_record(scale.path, scale.parameter, "folded", "into the maps on both sides")
@@ -297,13 +300,30 @@ class SourceBuilder:
         self.update_record(last.path, "bias", "added" if last.bias is None else "rescaled", f"with {path}.{parameter}")
         self.update_record(path, parameter, "folded", f"into the bias of {last.path}")
 
-    def shift_last(self, path: str, shift: np.ndarray) -> None:
-        """Add a constant to what the map before gives. shift: (outputs,)."""
-        last = self.last
-        assert isinstance(last, Dense | Convolution)
+    def shift_last(self, path: str, shift: np.ndarray) -> bool:
+        """Add a constant, one number or (outputs,), to the bias of a map before. -> whether there is one."""
         if self.scale is not None:
-            last = self._scale_last(last)
-        self._rescale(last, np.ones(last.outputs), shift.astype(np.float64), f"by the constant of {path}")
+            self._materialise_scale()
+        last, places = self.last, self.source.inputs_of(self.place)
+        if isinstance(last, Dense | Convolution):
+            if shift.size not in (1, last.outputs):
+                return False
+            each = np.broadcast_to(shift.ravel().astype(np.float64), (last.outputs,))
+            self._rescale(last, np.ones(last.outputs), each, f"by the constant of {path}")
+            return True
+        if not isinstance(last, Added):
+            return False
+        end = self.wire()
+        for number, place in enumerate(places):
+            self.resume(Wire(place, self.shape))
+            self.shared.add(place)
+            if place != INPUT and self.shift_last(path, shift):
+                self.source.below[len(self.source.stages)] = (*places[:number], self.place, *places[number + 1 :])
+                self.source.stages.append(last)
+                self.place, self.shape = len(self.source.stages) - 1, end.shape
+                return True
+        self.resume(end)
+        return False
 
     def _scale_last(self, last: Dense | Convolution) -> Dense | Convolution:
         """Take the scale into the map before it."""

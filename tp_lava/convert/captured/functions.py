@@ -12,7 +12,7 @@ import torch
 from tp_lava.convert.builder import SourceBuilder, Wire
 from tp_lava.convert.captured.expressions import Expression, NotUnderstoodError
 from tp_lava.convert.joins import Added, Joined, Scaled
-from tp_lava.convert.stages import INPUT, Convolution, Dense, Pooling, Spiking
+from tp_lava.convert.stages import INPUT, Pooling, Spiking
 from tp_lava.convert.values import array_of, broadcast, integers_of, pair
 
 Wires = Mapping[int, Wire]  # by id of an expression
@@ -106,11 +106,9 @@ def _shift(builder: SourceBuilder, expression: Expression, constant: Any, sign: 
     shift = sign * np.asarray(_by_unit(builder, expression, constant))
     if not shift.any():
         return
-    last = builder.last
-    if not isinstance(last, Dense | Convolution) or shift.size not in (1, last.outputs):
+    if not builder.shift_last(label(expression), shift):
         found = f"a constant of {shift.flat[0]:.6g} is added, and no map is before it to have it as its bias"
         raise NotUnderstoodError(label(expression), found)
-    builder.shift_last(label(expression), np.broadcast_to(shift.ravel(), (last.outputs,)))
 
 
 def _multiply(builder: SourceBuilder, expression: Expression, wires: Wires) -> None:

@@ -69,9 +69,9 @@ class Trace:
         """A layer gave `output`. -> the same, no tensor of which is one that it was given."""
         count = self.calls.get(key, 0)
         self.calls[key] = count + 1
-        self.nodes.append(Node("", key, self._with_refs(args), {}, count=count))
-        given = {id(each) for each in _tensors(args)}
+        node, given = Node("", key, self._with_refs(args), {}, count=count), {id(each) for each in _tensors(args)}
         output = _mapped(output, lambda tensor: tensor.clone() if id(tensor) in given else tensor)
+        self.nodes.append(node)
         self._note(output, len(self.nodes) - 1)
         return output
 
