@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tp_lava.convert.delays import Delaying, stage_of_delays
-from tp_lava.convert.graphs import GraphAssembly
+from tp_lava.convert.graphs import GraphAssembly, graph_stages_of
 from tp_lava.convert.joins import Join, Scaled
 from tp_lava.convert.maps import Connection, combined, leading_poolings
 from tp_lava.convert.populations import biases_of, by_channel, feedback_of, flat, lif_of, one_number, trace_decay_of, units_of
@@ -42,6 +42,8 @@ def assemble(source: Source, trace_decay: float | None = None, seed: int = 0, in
 def stages_of(network: Network) -> Source:
     """The stages of a network, without the label projection, which only learning needs. Paths are the network's own names."""
     network = network.folded()
+    if not network.is_chain:
+        return graph_stages_of(network)
     first = network.layers[0].connection
     stages: list[Stage] = []
     for number, layer in enumerate(network.layers):

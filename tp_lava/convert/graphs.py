@@ -8,18 +8,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tp_lava.convert.delays import Delaying
-from tp_lava.convert.joins import Added, Joined
+from tp_lava.convert.delays import Delaying, stage_of_delays
+from tp_lava.convert.joins import Added, Joined, Scaled
 from tp_lava.convert.maps import Connection as Mapped
 from tp_lava.convert.maps import check_size, combined, identity, leading_poolings
 from tp_lava.convert.populations import biases_of, by_channel, feedback_of, flat, lif_of, one_number, trace_decay_of, units_of
-from tp_lava.convert.stages import INPUT, Delayed, Integrating, Map, Pooling, Source, Spiking
+from tp_lava.convert.stages import INPUT, Delayed, Dense, Integrating, Map, Pooling, Source, Spiking, Stage, stage_of
+from tp_lava.convert.stages import Convolution as ConvolutionStage
 from tp_lava.convert.values import Shape, refuse
 from tp_lava.convert.ways import Way, joined
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.parameters import Parameter, spread
 from tp_lava.graph import names
-from tp_lava.graph.connections import AllToAll
+from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.delays import AnyDelays
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.graph.pooling import Pool2d, pooled
@@ -132,7 +133,11 @@ class GraphAssembly:
         stages, pools, shape = way.finished(path), self._pool2d(way.origin), self.shapes[way.origin]
         below = pooled(pools[0], shape) if pools[0] else shape
         maps = _maps(stages)[len(pools[0]) :]
-        mapped = combined(self.source, maps, below) if maps or len(way.shape) == 3 else identity(math.prod(below))
+        if maps or len(way.shape) == 3:
+            mapped = combined(self.source, maps, below)
+        else:
+            mapped = identity(math.prod(below))
+            mapped = replace(mapped, weight=mapped.weight * np.broadcast_to(way.factor, way.shape).reshape(-1, 1, 1, 1))
         delaying, before = Delaying(), list[Map]()
         for stage in stages:
             if isinstance(stage, Delayed):
@@ -281,6 +286,74 @@ class GraphAssembly:
         if names.READOUT_BIAS in weights:
             weights[names.READOUT_BIAS] = np.pad(weights[names.READOUT_BIAS], (0, 1))
         self.source.record(self.path, "class 1", "added", "without weights, for networks have two classes or more; class 0 is the output")
+
+
+def graph_stages_of(network: Network) -> Source:
+    """The stages of a network that is a graph, folded, without the label projection. Paths are the network's own names.
+
+    Raises InvalidValueError for what no stages say: feedback from other populations, and what `stages_of` refuses of chains.
+    """
+    stages, below = list[Stage](), dict[int, tuple[int, ...]]()
+    ends = {names.INPUT: INPUT}
+    seen = (c.kind.shape for c in network.connections if c.pre == names.INPUT and isinstance(c.kind, Convolution))
+    first = next((shape for shape in seen if shape[1:] != (1, 1)), None)
+    shapes: dict[str, Shape] = {names.INPUT: first or network.input_shape}
+
+    def put(stage: Stage, *before: int) -> int:
+        if before != (len(stages) - 1,):
+            below[len(stages)] = before
+        stages.append(stage)
+        return len(stages) - 1
+
+    for population in network.populations:
+        wires = []
+        for place, connection in enumerate(c for c in network.into(population) if not c.recurrent):
+            biases = network.weights.get(population.bias) if not place and population.neuron.bias_to == "current" else None
+            end = ends[connection.pre]
+            for stage in _stages_of(connection, network.weights[connection.name], biases, shapes[connection.pre]):
+                end = put(stage, end)
+            wires.append(end)
+        end = wires[0] if len(wires) == 1 else put(Added(f"{population.name}_sum", len(population.shape) == 1), *wires)
+        end = put(_neurons_of(network, population), end)
+        for place, pool in enumerate(population.pooling):
+            end = put(Pooling.of(f"{population.name}_pool{place}", pool), end)
+        ends[population.name], shapes[population.name] = end, population.output_shape
+    end = ends[network.readout.pre]
+    for stage in (*stage_of_delays(names.READOUT, network.readout.delays), Dense(names.READOUT, network.weights[names.READOUT])):
+        bias = network.weights.get(names.READOUT_BIAS)
+        end = put(replace(stage, bias=bias) if isinstance(stage, Dense) else stage, end)
+    put(Integrating("score", network.readout_decay), end)
+    return Source("tp_lava", shapes[names.INPUT], stages, below=below)
+
+
+def _stages_of(connection: Connection, weight: np.ndarray, biases: np.ndarray | None, shape: Shape) -> Iterator[Map | Delayed | Scaled]:
+    """The stages of one connection. shape: of what it comes from."""
+    name, kind = connection.name, connection.kind
+    yield from stage_of_delays(name, connection.delays)
+    if isinstance(kind, AllToAll):
+        yield Dense(name, weight, biases)
+        return
+    if len(shape) == 1 and kind.kernel == (1, 1) and kind.groups == kind.channels == kind.shape[0] and biases is None:
+        yield Scaled(name, weight.ravel())
+        return
+    if biases is not None:
+        channels = biases.reshape(kind.channels, -1)
+        if np.ptp(channels, axis=1).any():
+            raise refuse(name, "bias", "another one for each unit", "one per channel of a convolution", "use one per channel")
+        biases = channels[:, 0]
+    yield from (Pooling.of(f"{name}_pool{place}", pool) for place, pool in enumerate(kind.pooling))
+    yield ConvolutionStage(name, weight, biases, kind.stride, kind.padding, kind.dilation, kind.groups)
+
+
+def _neurons_of(network: Network, population: Population) -> Spiking:
+    back = [c for c in network.into(population) if c.recurrent]
+    if any(c.pre != population.name or c.delays for c in back) or (back and population.pooling) or len(back) > 1:
+        limit = "one of a population to itself, without delays or pooling"
+        raise refuse(back[0].name, "feedback", f"from {', '.join(c.pre for c in back)}", limit, "keep it in a .tplava file")
+    neuron, path = population.neuron, f"{population.name}_neurons"
+    offset = network.weights.get(population.bias, 0.0) if neuron.bias_to == "membrane" else 0.0
+    feedback = network.weights[back[0].name] if back else None
+    return stage_of(path, neuron, offset=offset, feedback=feedback, trace_decay=population.trace_decay)
 
 
 def _maps(stages: Sequence[Map | Delayed]) -> list[Map]:

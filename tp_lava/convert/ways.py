@@ -105,8 +105,11 @@ class Way:
 
     # At its end -------------------------------------------------------------------------------
     def finished(self, path: str) -> tuple[Map | Delayed, ...]:
-        """Its stages, with its factor and its place in the last map, or in one of their own. path: of what it reaches."""
-        if self.of is None and _is_one(self.factor):
+        """Its stages, with its factor and its place in the last map, or in one of their own; of units that no map is on, without their
+        factor. path: of what it reaches.
+        """
+        mapped = any(not isinstance(stage, Delayed) for stage in self.stages)
+        if self.of is None and (_is_one(self.factor) or (len(self.shape) == 1 and not mapped)):
             return self.stages
         last, rest = (self.stages[-1], self.stages[:-1]) if self.stages else (None, ())
         if isinstance(last, Dense):
