@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tp_lava.checks import is_number
 from tp_lava.convert.builder import SourceBuilder
+from tp_lava.convert.foreign_neurons import BASES, FOREIGN, append_foreign
 from tp_lava.convert.layers import SNNTORCH, LayerReader, Tensors
 from tp_lava.convert.module_parts import is_step, keeps_input, performed_reset, used_weights
 from tp_lava.convert.stages import Reading, ReadLayer, Source, Spiking, stage_of
@@ -107,9 +108,14 @@ _REFUSED = {
     "torch.ModuleList": "pass order=[names], for a list does not say in which order it is used",
     "torch.ModuleDict": "pass order=[names], for a dict does not say in which order it is used",
     "snntorch.SpikingNeuron": f"use Leaky, RLeaky, Synaptic or RSynaptic, or {_DECLARE}",
+    "sinabs.StatefulLayer": f"use LIF or IAF, or {_DECLARE}",
+    "spikingjelly.BaseNode": f"use IFNode, LIFNode or ParametricLIFNode, or {_DECLARE}",
+    "norse.SNNCell": f"use LIFBoxCell or LIFCell, or {_DECLARE}",
+    "norse.SNNRecurrentCell": f"use LIFBoxCell or LIFCell, or {_DECLARE}",
     "snntorch.LeakyParallel": f"use Leaky, or {_DECLARE}",
 }
 _LISTS = {"torch.ModuleList", "torch.ModuleDict"}  # which forward may use in any order
+_STEPPING = "spikingjelly.activation_based.layer"  # PyTorch's layers, which there take all steps or one
 _CONVOLUTION = {name: name for name in ("stride", "padding", "dilation", "groups")}
 _POOLING = {"kernel": "kernel_size", "stride": "stride", "ceil": "ceil_mode"}
 _LAYERS: dict[str, tuple[str, dict[str, str]]] = {  # class -> (type of layer for a LayerReader, its options: attributes of the class)
@@ -127,6 +133,7 @@ _LAYERS: dict[str, tuple[str, dict[str, str]]] = {  # class -> (type of layer fo
     "torch._DropoutNd": ("dropout", {}),
     "torch._Loss": ("dropout", {}),
     **{f"snntorch.{name}": (kind, {}) for kind, name in SNNTORCH.items()},
+    **{name: ("foreign", {}) for name in FOREIGN},
 }
 _REQUIRED = {  # (type of layer, attribute) -> (its value, remedy)
     ("conv2d", "padding_mode"): ("zeros", "train with zeros"),
@@ -196,8 +203,8 @@ class ModuleReader:
 
     def _read_layer(self, kind: str | None, path: str, leaf: Any, declared: tuple[Spiking, ...]) -> ReadLayer:
         """What verification asks of a leaf."""
-        replaced = kind is None or (_is_snntorch(leaf) and self.has_declared(path))
-        spikes = path if _is_snntorch(leaf) and not replaced else None
+        replaced = kind is None or (_is_neuron(leaf) and self.has_declared(path))
+        spikes = path if _is_neuron(leaf) and not replaced else None
         return ReadLayer(
             path,
             leaf,
@@ -210,6 +217,9 @@ class ModuleReader:
 
     def _read(self, kind: str, path: str, leaf: Any) -> None:
         """Append the stages of a leaf. kind: its class, a key of _LAYERS."""
+        if kind in FOREIGN:
+            append_foreign(self.builder, kind, path, leaf)
+            return
         layer, attributes = _LAYERS[kind]
         for (which, name), (needed, remedy) in _REQUIRED.items():
             if layer == which and getattr(leaf, name) != needed:
@@ -256,7 +266,7 @@ class ModuleReader:
 
     def is_neuron(self, leaf: Any) -> bool:
         """Whether it has spikes of its own."""
-        return _is_snntorch(leaf)
+        return _is_neuron(leaf)
 
     def is_weighted(self, path: str, leaf: Any) -> bool:
         """Whether it is a map with weights."""
@@ -284,7 +294,7 @@ class ModuleReader:
             yield name, module
             return
         for known, remedy in _REFUSED.items():
-            if known in _names(module) and not (replaced and known.startswith("snntorch.")):
+            if known in _names(module) and not (replaced and not known.startswith("torch.")):
                 raise refuse(name, "type", found, "a layer that can be converted", remedy)
         if replaced:
             yield name, module
@@ -313,7 +323,7 @@ class ModuleReader:
                 listed.update(id(part) for part in leaf.modules())
                 yield path, leaf
         for path, module in self.root.named_modules():
-            if (_is_snntorch(module) or module._parameters) and id(module) not in listed:
+            if (_is_neuron(module) or module._parameters) and id(module) not in listed:
                 limit = "with every layer that has parameters"
                 raise refuse(path or "model", "order", "without it", limit, "add it, or remove it from the model")
 
@@ -325,7 +335,9 @@ class ModuleReader:
         kind = _name(cls)
         if _LAYERS[kind][0] == "dropout" or path in self.standardised or self.has_declared(path):
             return kind
-        if kind.startswith("snntorch."):
+        if type(module).__module__.startswith(_STEPPING):
+            return kind
+        if _is_neuron(module):
             changed = type(module) is not cls
         else:
             changed = any(getattr(type(module), f, None) is not getattr(cls, f, None) for f in ("forward", "_conv_forward"))
@@ -360,14 +372,14 @@ class ModuleReader:
         kinds = [self.kind(*leaf) for leaf in leaves]
         if isinstance(self.neurons, LIF):
             for path, leaf in leaves:
-                if _is_snntorch(leaf):
+                if _is_neuron(leaf):
                     raise refuse(path, "neurons", "one LIF for all layers", "None where layers have their own", "leave neurons out")
             weighted = [number for number, kind in enumerate(kinds) if kind in _WEIGHTED]
             chosen = dict.fromkeys(weighted[:-1], self.neurons)
         placed: dict[int, list[Spiking]] = {}
         for number, neuron in chosen.items():
             path, leaf = leaves[number]
-            last, in_its_place = number, kinds[number] is None or _is_snntorch(leaf)
+            last, in_its_place = number, kinds[number] is None or _is_neuron(leaf)
             while not in_its_place and last + 1 < len(leaves) and kinds[last + 1] in _FOLDED:
                 last += 1
             placed.setdefault(last, []).append(self.declared(path if in_its_place else f"{path}.neurons", neuron))
@@ -383,5 +395,5 @@ def _names(module: nn.Module) -> set[str]:
     return {_name(cls) for cls in type(module).__mro__}
 
 
-def _is_snntorch(module: nn.Module) -> bool:
-    return "snntorch.SpikingNeuron" in _names(module)
+def _is_neuron(module: nn.Module) -> bool:
+    return bool(_names(module) & BASES)

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from tp_lava.convert.stages import Reading, ReadLayer
-from tp_lava.convert.verification.libraries import rest, takes_sequences, took_all_steps
+from tp_lava.convert.verification.libraries import hands_its_state_on, rest, takes_sequences, took_all_steps
 from tp_lava.convert.verification.substitutes import Substitute
 from tp_lava.convert.verification.trace import Trace
 
@@ -96,6 +96,7 @@ class Attempt:
     unwrap: bool = False
     calls: dict[int, list[_Call]] = field(default_factory=dict)
     pending: list[Operation] = field(default_factory=list)
+    states: dict[int, Any] = field(default_factory=dict)  # of neurons that are given theirs, and forward gives none
     depth: int = 0
     count: int = 0
 
@@ -110,12 +111,14 @@ class Attempt:
         for substitute in self.substitutes.values():
             substitute.rest()
 
-    def _before(self, key: int) -> Callable[..., None]:
-        def hook(_module: Any, args: tuple[Any, ...]) -> None:
+    def _before(self, key: int) -> Callable[..., Any]:
+        def hook(module: Any, args: tuple[Any, ...]) -> Any:
             self.depth += 1
             self.calls.setdefault(key, []).append(_Call(args[0].detach().clone(), tuple(self.pending), self.count))
             self.pending.clear()
             self.count += 1
+            handed = hands_its_state_on(module) and (len(args) < 2 or args[1] is None)
+            return (args[0], self.states.get(key)) if handed else None
 
         return hook
 
@@ -124,6 +127,8 @@ class Attempt:
 
         def hook(module: Any, args: tuple[Any, ...], output: Any) -> Any:
             first, call = output[0] if isinstance(output, tuple) else output, self.calls[key][-1]
+            if hands_its_state_on(module):
+                self.states[key] = output[1]
             if substitute is not None:
                 output = first = substitute(args[0] if layer.replaced else first)
             if self.forced is not None and (layer.spikes is not None or layer.declared):
