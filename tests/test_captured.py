@@ -255,3 +255,34 @@ def test_random_graphs(seed):
     torch.manual_seed(seed)
     network = tpl.convert(RandomGraph(seed), input_shape=6)
     assert "no spike differs in" in network.provenance.verification
+
+
+# Divergence ---------------------------------------------------------------------------------------
+
+
+def test_diverge_takes_a_module_as_one_side(rng):
+    """A skip connection, in the module and here; a weight that differs is named, at its step and neuron."""
+    module = RandomGraph(3)
+    network = tpl.convert(module, input_shape=6, verify=False)
+    events = [tpl.Events.from_dense((rng.random((25, 6)) < 0.4).astype(np.float32)) for _ in range(2)]
+    assert tpl.diverge(module, network, events) is None
+    assert tpl.diverge(tpl.Learner(network), module, events) is None
+    weights = network.weights["hidden1"].copy()
+    weights[2] += 1.0
+    found = tpl.diverge(module, network.with_weights({"hidden1": weights}), events)
+    assert (found.layer, found.neuron) == ("hidden1", 2)
+    assert found.forms == ("PyTorch (RandomGraph)", "engine (float)")
+    assert found.cause.startswith("different weights: hidden1[2, ")
+    fixed = tpl.diverge(module, tpl.Learner(network, precision="fixed"), events)
+    assert fixed is None or "round" in fixed.cause or "held as" in fixed.cause
+
+
+def test_diverge_with_declared_neurons(rng):
+    events = [tpl.Events.from_dense((rng.random((25, 8)) < 0.4).astype(np.float32))]
+    net = Net(DENSE["skip"])
+    network = tpl.convert(net, input_shape=8, neurons=NEURONS)
+    assert tpl.diverge(net, network, events, neurons=NEURONS) is None
+    with pytest.raises(tpl.InvalidValueError, match="diverge: options is neurons, but must be given for a foreign"):
+        tpl.diverge(network, network, events, neurons=NEURONS)
+    with pytest.raises(tpl.InvalidValueError, match="form is a foreign module, but must be one beside a form that is none"):
+        tpl.diverge(net, net, events)

@@ -3,7 +3,7 @@
     sinabs LIF, IAF          v[t] = a v[t-1] + g x[t];  with tau_syn i[t] = b (i[t-1] + x[t]) in place of x[t];  s = 1 where v >= threshold
     SpikingJelly IF, LIF, PLIF    v[t] - r = (1 - 1/tau) (v[t-1] - r) + x[t] / tau (or x[t]);  s = 1 where v >= threshold
     Norse LIFBoxCell         v[t] - l = (1 - dt/tau) (v[t-1] - l) + dt/tau x[t];  s = 1 where v > threshold
-    Norse LIFCell            the same of i[t-1] in place of x[t], i[t] = (1 - dt/tau_syn) i[t-1] + x[t]: what arrives counts a step later
+    Norse LIFCell            the same of i[t] in place of x[t], i[t] = (1 - dt/tau_syn) i[t-1] + x[t];  IAFCell: no leak, x[t] itself
 
 a: exp(-1 / tau_mem), g: 1 - a with norm_input, else 1; b: exp(-1 / tau_syn); r: v_reset, l: v_leak, to which potentials are shifted.
 """
@@ -78,24 +78,32 @@ def _spikingjelly(builder: SourceBuilder, path: str, leaf: Any) -> None:
 
 
 def _norse(builder: SourceBuilder, path: str, leaf: Any) -> None:
-    p, dt = leaf.p, float(leaf.dt)
-    method, leak_potential, v_reset = (getattr(p, name) for name in ("reset_method", "v_leak", "v_reset"))
-    reset = {"reset_value": "zero", "reset_subtract": "subtract"}.get(getattr(method, "__name__", ""))
+    p, dt, kind = leaf.p, float(leaf.dt), type(leaf).__name__
+    method = getattr(getattr(p, "reset_method", None), "__name__", "reset_value")
+    reset = {"reset_value": "zero", "reset_subtract": "subtract"}.get(method)
     if reset is None:
-        raise refuse(path, "reset_method", repr(method)[:60], "reset_value or reset_subtract", "train with one of them")
-    rest = np.asarray(_number(builder, path, "v_leak", leak_potential))
-    if reset == "zero" and not np.allclose(rest, np.asarray(_number(builder, path, "v_reset", v_reset)), rtol=0, atol=1e-12):
-        raise refuse(path, "v_reset", repr(v_reset)[:60], f"v_leak, {repr(leak_potential)[:60]}", "train with v_reset equal to v_leak")
-    if reset == "subtract" and np.any(rest):
-        raise refuse(path, "v_leak", repr(leak_potential)[:60], "0 where the threshold is subtracted", "train with v_leak 0")
-    leak = dt * np.asarray(_number(builder, path, "tau_mem_inv", p.tau_mem_inv), np.float64)
+        raise refuse(path, "reset_method", method, "reset_value or reset_subtract", "train with one of them")
+    rest = 0.0 if kind == "IAFCell" else _single(builder, path, "v_leak", p.v_leak)
+    needed = _single(builder, path, "v_reset", p.v_reset) if reset == "zero" else 0.0
+    if rest != needed:
+        found = f"{needed:g} where the potential rests at {rest:g}"
+        raise refuse(path, "v_reset, v_leak", found, "one number, from which potentials are counted", "train with v_reset and v_leak equal")
+    leak = np.ones(()) if kind == "IAFCell" else dt * np.asarray(_number(builder, path, "tau_mem_inv", p.tau_mem_inv), np.float64)
+    decay = 1.0 if kind == "IAFCell" else _parameter(1.0 - leak)
     threshold = _parameter(np.asarray(_number(builder, path, "v_th", p.v_th)) - rest)
     current: Parameter = 0.0
-    if type(leaf).__name__ == "LIFCell":
+    if kind == "LIFCell":
         current = _parameter(1.0 - dt * np.asarray(_number(builder, path, "tau_syn_inv", p.tau_syn_inv), np.float64))
-        builder.delay(f"{path}.current", 1)
     options = (reset, None, ">", _parameter(leak))
-    builder.neurons(Spiking(path, _parameter(1.0 - leak), threshold, current, *options))  # type: ignore[arg-type]
+    builder.neurons(Spiking(path, decay, threshold, current, *options))  # type: ignore[arg-type]
+
+
+def _single(builder: SourceBuilder, path: str, name: str, value: Any) -> float:
+    """One number of a layer."""
+    found = np.asarray(_number(builder, path, name, value))
+    if found.size > 1 and np.ptp(found):
+        raise refuse(path, name, f"{found.min():g} to {found.max():g}", "the same for all neurons", "use one number")
+    return float(found.flat[0])
 
 
 def _parameter(array: Any) -> Parameter:
@@ -106,5 +114,5 @@ def _parameter(array: Any) -> Parameter:
 FOREIGN: Mapping[str, Callable[[SourceBuilder, str, Any], None]] = {
     **{f"sinabs.{name}": _sinabs for name in ("LIF", "LIFSqueeze", "IAF", "IAFSqueeze")},
     **{f"spikingjelly.{name}": _spikingjelly for name in ("IFNode", "LIFNode", "ParametricLIFNode")},
-    **{f"norse.{name}": _norse for name in ("LIFBoxCell", "LIFCell")},
+    **{f"norse.{name}": _norse for name in ("LIFBoxCell", "LIFCell", "IAFCell")},
 }

@@ -110,8 +110,8 @@ _REFUSED = {
     "snntorch.SpikingNeuron": f"use Leaky, RLeaky, Synaptic or RSynaptic, or {_DECLARE}",
     "sinabs.StatefulLayer": f"use LIF or IAF, or {_DECLARE}",
     "spikingjelly.BaseNode": f"use IFNode, LIFNode or ParametricLIFNode, or {_DECLARE}",
-    "norse.SNNCell": f"use LIFBoxCell or LIFCell, or {_DECLARE}",
-    "norse.SNNRecurrentCell": f"use LIFBoxCell or LIFCell, or {_DECLARE}",
+    "norse.SNNCell": f"use LIFBoxCell, LIFCell or IAFCell, or {_DECLARE}",
+    "norse.SNNRecurrentCell": f"use LIFBoxCell, LIFCell or IAFCell, or {_DECLARE}",
     "snntorch.LeakyParallel": f"use Leaky, or {_DECLARE}",
 }
 _LISTS = {"torch.ModuleList", "torch.ModuleDict"}  # which forward may use in any order

@@ -13,7 +13,7 @@ from tp_lava.circuit.names import SCORE
 from tp_lava.data.events import Events, Sample, check_events
 from tp_lava.divergence.causes import why, why_scores
 from tp_lava.divergence.forms import InLava as InLava
-from tp_lava.divergence.forms import NetworkForm, Trial, form_of
+from tp_lava.divergence.forms import NetworkForm, Trial, form_of, is_foreign
 from tp_lava.divergence.pair import FormPair, resolutions
 from tp_lava.divergence.replay import arriving, delayed, later, sent
 from tp_lava.errors import invalid
@@ -61,7 +61,7 @@ class Divergence:
 
 
 def diverge(
-    a: Any, b: Any, samples: Sequence[Events | Sample | tuple[Events, int]], *, tolerance: float | None = None
+    a: Any, b: Any, samples: Sequence[Events | Sample | tuple[Events, int]], *, tolerance: float | None = None, **options: Any
 ) -> Divergence | None:
     """The first difference of two forms of a network, in order of samples, steps and layers; None where they agree on all.
 
@@ -69,11 +69,12 @@ def diverge(
     graph; nothing is learned. samples: recordings, labels are not used. Spikes and predictions must be equal;
     membranes and scores may differ by `tolerance` (0: not at all, math.inf: are not compared), by default by what the forms'
     own resolution explains: rounding of weights, decays and membranes in fixed point, of sums in float.
-    Raises InvalidValueError.
+    One of both may be a foreign PyTorch module, as `convert` takes it: its spikes are those that it makes itself; options: those of
+    `convert` for it, such as neurons=. Raises InvalidValueError.
     """
     if tolerance is not None and (not isinstance(tolerance, int | float) or math.isnan(tolerance) or tolerance < 0):
         raise invalid("diverge", "tolerance", repr(tolerance), "a number >= 0, or None", "None follows from the forms' resolution")
-    forms = form_of(a), form_of(b)
+    forms = _forms(a, b, options)
     _check_shapes(*forms)
     recordings = _recordings(samples, forms[0].network)
     if forms[0].title == forms[1].title:
@@ -85,6 +86,21 @@ def diverge(
         if found:
             return found
     return None
+
+
+def _forms(a: Any, b: Any, options: dict[str, Any]) -> tuple[NetworkForm, NetworkForm]:
+    foreign = [is_foreign(each) for each in (a, b)]
+    if options and not any(foreign):
+        raise invalid("diverge", "options", ", ".join(options), "given for a foreign PyTorch module alone", "leave them out")
+    if not any(foreign) or all(foreign):
+        return form_of(a), form_of(b)
+    from tp_lava.divergence.foreign import ModuleForm  # here, for it cannot be imported without PyTorch
+
+    if foreign[0]:
+        other = form_of(b)
+        return ModuleForm(a, other.network, options), other
+    form = form_of(a)
+    return form, ModuleForm(b, form.network, options)
 
 
 class _Comparison:

@@ -184,8 +184,22 @@ def form_of(thing: object) -> NetworkForm:
 
         if isinstance(thing, SpikingNetwork):
             return TorchForm(thing)
+    if is_foreign(thing):
+        limit, remedy = "one beside a form that is none", "give convert(module, ...) in place of one of them"
+        raise invalid("diverge", "form", "a foreign module", limit, remedy)
     remedy = "wrap a network that is to run in Lava: tp_lava.InLava(network)"
     raise invalid("diverge", "form", repr(thing)[:60], "a Network, Learner, Quantised, SpikingNetwork or InLava", remedy)
+
+
+def is_foreign(thing: object) -> bool:
+    """Whether it is a PyTorch module of others."""
+    if "torch" not in sys.modules:
+        return False
+    from torch.nn import Module
+
+    from tp_lava.torch import SpikingNetwork
+
+    return isinstance(thing, Module) and not isinstance(thing, SpikingNetwork)
 
 
 def _engine(network: Network, fixed: FixedPoint | None) -> Learner:

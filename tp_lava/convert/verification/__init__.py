@@ -79,6 +79,22 @@ def _recorded(reading: Reading, source: Source, frames: list[np.ndarray]) -> tup
         chosen |= graded
 
 
+def recorded_on(source: Source, frames: np.ndarray) -> dict[str, np.ndarray]:
+    """The spikes of each population, path -> (T, n) bool, as the module makes them that a source was read from, where it makes any.
+
+    frames: (T, *input_shape). Raises CannotRunError.
+    """
+    reading = source.reading
+    if reading is None:
+        raise CannotRunError("there is none")
+    (recording,), _ = _recorded(reading, source, [frames])
+    made: dict[str, np.ndarray] = {}
+    for layer, use in zip(reading.layers, recording.uses, strict=True):
+        if use is not None:
+            made |= dict.fromkeys([layer.spikes] if layer.spikes else [stage.path for stage in layer.declared], use.left != 0)
+    return made
+
+
 def _may_spike(leaf: Any) -> bool:
     """Whether a layer in whose place neurons are declared may be neurons itself: those of others than PyTorch."""
     return not type(leaf).__module__.startswith("torch.")

@@ -40,7 +40,7 @@ def rest(module: nn.Module) -> None:
     """Bring all known neurons of a module to rest."""
     for part in module.modules():
         library = library_of(part)
-        reset = getattr(part, _RESTS[library], None) if library else None
+        reset = getattr(part, _RESTS.get(library or "", ""), None)
         if reset is not None:
             reset()
 
