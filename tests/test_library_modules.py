@@ -60,7 +60,13 @@ def lapicque(rng):
     return snn.Lapicque(R=float(rng.uniform(1, 5)), C=float(rng.uniform(1, 4)), threshold=float(rng.uniform(0.4, 1.2)), init_hidden=True)
 
 
-LIBRARIES = {"sinabs": sinabs_neuron, "spikingjelly": spikingjelly_neuron, "norse": norse_neuron, "snntorch": snntorch_neuron}
+LIBRARIES = {
+    "sinabs": sinabs_neuron,
+    "spikingjelly": spikingjelly_neuron,
+    "norse": norse_neuron,
+    "snntorch": snntorch_neuron,
+    "lapicque": lapicque,
+}
 
 
 class Whole(nn.Module):
@@ -145,3 +151,52 @@ def test_norse_resets_elsewhere():
     cell = norse.LIFBoxCell(norse.LIFBoxParameters(v_reset=torch.tensor(0.1)))
     with pytest.raises(tpl.InvalidValueError, match="v_reset, v_leak is 0.1 where the potential rests at 0"):
         tpl.convert(norse.SequentialState(nn.Linear(4, 5), cell, nn.Linear(5, 2)), input_shape=4)
+
+
+def test_lines_of_a_conv1d():
+    torch.manual_seed(2)
+    snn = pytest.importorskip("snntorch")
+    net = nn.Sequential(
+        nn.Conv1d(2, 4, 3, 2, 1, bias=False), nn.BatchNorm1d(4), snn.Leaky(0.8, init_hidden=True), nn.Flatten(), nn.Linear(16, 3)
+    )
+    net[0].weight.data *= 5
+    network = tpl.convert(net.eval(), input_shape=(2, 8))
+    assert "no spike differs in 60 steps" in network.provenance.verification
+    assert network.populations[0].shape == (4, 1, 4)
+
+
+def test_the_input_of_a_first_linear_is_its_own():
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 2))
+    assert tpl.convert(net, neurons={"1": tpl.LIF(0.9, 0.1)}).sizes == (7, 5, 2)
+    with pytest.raises(tpl.InvalidValueError, match="input_shape is None, with a Conv2d first, but must be given"):
+        tpl.convert(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), neurons={"1": tpl.LIF()})
+
+
+# One output ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ends_in_spikes", [False, True])
+def test_one_output_in_every_form(ends_in_spikes, rng, tmp_path):
+    """A regression: the score of class 0 is what the module gives, summed over the steps; quantised and fixed forms follow it."""
+    torch.manual_seed(4)
+    snn = pytest.importorskip("snntorch")
+    last = [snn.Leaky(0.8, init_hidden=True)] if ends_in_spikes else []
+    net = nn.Sequential(nn.Linear(6, 9), snn.Leaky(0.9, init_hidden=True), nn.Linear(9, 1), *last)
+    net[0].weight.data *= 4
+    net[2].weight.data *= 2
+    network = tpl.convert(net)
+    assert "no spike differs" in network.provenance.verification
+    frames = (rng.random((30, 6)) < 0.4).astype(np.float32)
+    events = tpl.Events.from_dense(frames)
+    with torch.no_grad():
+        net[1].reset_mem()
+        expected = sum(float(net(frame[None])[0].sum()) for frame in torch.from_numpy(frames))
+    scores = tpl.Learner(network).infer(events).scores
+    assert scores[0] == pytest.approx(expected, abs=1e-3)
+    q = tpl.quantise(network, [events])
+    fixed = tpl.Learner(q.network, precision=q.fixed).infer(events)
+    assert fixed.scores[0] == pytest.approx(expected, abs=0.2 * abs(expected) + 1)
+    if not ends_in_spikes:
+        back = tpl.convert(tpl.to_nir(network, 1e-3))
+        assert tpl.Learner(back).infer(events).scores[0] == pytest.approx(expected, abs=1e-3)

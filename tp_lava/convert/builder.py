@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tp_lava.checks import is_number
-from tp_lava.convert.joins import Added, Join, Joined, Scaled
+from tp_lava.convert.joins import Added, Join, Joined, Scale, Scaled, Wire
 from tp_lava.convert.stages import (
     INPUT,
     Convolution,
@@ -44,31 +44,13 @@ from tp_lava.convert.values import (
 from tp_lava.provenance import Outcome, ParameterRecord
 
 
-@dataclass(frozen=True, eq=False)
-class _Scale:
-    """A factor of what arrives at the next stage, which that stage takes into its weights. factor: broadcasts to the shape."""
-
-    path: str
-    parameter: str
-    factor: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class Wire:
-    """A place of the graph. place: the number of the stage that gives what is there, or INPUT; shape: of that; scale: its factor."""
-
-    place: int
-    shape: Shape
-    scale: _Scale | None = None
-
-
 class SourceBuilder:
     """Appends stages to `source`. shape: of what arrives at the next one. Methods raise InvalidValueError for what does not fit."""
 
     def __init__(self, format: str, input_shape: Any = None) -> None:
         self.source = Source(format, (), [])
         self.shape: Shape = ()
-        self.scale: _Scale | None = None
+        self.scale: Scale | None = None
         self.place = INPUT
         self.shared: set[int] = set()  # stages whose output goes to several others, so that nothing may be folded into them
         if input_shape is not None:
@@ -250,7 +232,7 @@ class SourceBuilder:
         if self.scale is not None:
             self.update_record(self.scale.path, self.scale.parameter, "folded", f"into {path}.{parameter}")
             array = array * self.scale.factor
-        self.scale = _Scale(path, parameter, array)
+        self.scale = Scale(path, parameter, array)
 
     def _factor_by_channel(self, path: str) -> np.ndarray:
         """The scale as (channels, 1, 1), or as one number; it must not differ within a channel."""

@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from tp_lava.convert.values import CHECK_SHAPES, Parameter, Shape, parameter, refuse
 
 
@@ -58,3 +60,21 @@ class Scaled:
 
 
 Join = Added | Joined
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """A factor of what arrives at the next stage, which that stage takes into its weights. factor: broadcasts to the shape."""
+
+    path: str
+    parameter: str
+    factor: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Wire:
+    """A place of the graph. place: the number of the stage that gives what is there, or INPUT; shape: of that; scale: its factor."""
+
+    place: int
+    shape: Shape
+    scale: Scale | None = None

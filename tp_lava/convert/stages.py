@@ -284,6 +284,7 @@ class Source:
     fixed: FixedPoint | None = None
     reading: Reading | None = None
     below: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    frame_shape: Shape | None = None  # of a step as the module takes it, where that is another than input_shape
 
     def inputs_of(self, number: int) -> tuple[int, ...]:
         """Numbers of the stages whose output a stage gets."""

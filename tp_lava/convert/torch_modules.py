@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 from tp_lava.checks import is_number
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.foreign_neurons import BASES, FOREIGN, append_foreign
-from tp_lava.convert.layers import SNNTORCH, LayerReader, Tensors
+from tp_lava.convert.layers import LayerReader, Tensors
 from tp_lava.convert.module_parts import is_step, keeps_input, performed_reset, used_weights
+from tp_lava.convert.module_tables import DECLARE, FOLDED, LAYERS, LISTS, REFUSED, REQUIRED, STEPPING, WEIGHTED
+from tp_lava.convert.snntorch_neurons import append_lapicque
 from tp_lava.convert.stages import Reading, ReadLayer, Source, Spiking, stage_of
 from tp_lava.convert.standardised import Standardised
-from tp_lava.convert.values import pair, refuse
+from tp_lava.convert.values import array_of, integers_of, pair, refuse
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import ConversionError, InvalidValueError
 
@@ -34,7 +36,7 @@ Neurons = LIF | Mapping[str, LIF | Spiking]
 
 def read_module(
     module: nn.Module,
-    input_shape: Sequence[int] | int,
+    input_shape: Sequence[int] | int | None = None,
     neurons: Neurons | None = None,
     *,
     order: Iterable[str] | None = None,
@@ -42,10 +44,13 @@ def read_module(
     factors: Mapping[str, float] | None = None,
     inexact: bool = False,
 ) -> Source:
-    """A PyTorch network, snnTorch's included, as a Source. input_shape: (n,) or (channels, height, width), of one sample and step.
+    """A PyTorch network, snnTorch's included, as a Source. input_shape: (n,) or (channels, height, width), of one sample and step; None:
+    that of the first layer, where it is a Linear.
 
-    Read are Linear, Conv2d, AvgPool2d, AdaptiveAvgPool2d, LPPool2d of norm 1 (sums), after spikes MaxPool2d and AdaptiveMaxPool2d,
-    BatchNorm1d and 2d, Flatten, Dropout and Identity, and snnTorch's Leaky, RLeaky, Synaptic and RSynaptic (see snntorch_neurons.py).
+    (channels, length) stands before a Conv1d. Read are Linear, Conv2d, Conv1d, AvgPool2d, AdaptiveAvgPool2d, LPPool2d of norm 1 (sums),
+    after spikes MaxPool2d and AdaptiveMaxPool2d,
+    BatchNorm1d and 2d, Flatten, Dropout and Identity, and snnTorch's Leaky, RLeaky, Synaptic, RSynaptic and
+    Lapicque (see snntorch_neurons.py), and neurons of sinabs, SpikingJelly and Norse (see foreign_neurons.py).
     neurons: path of a layer -> the LIF or Spiking after it (after its batch normalisation), or in place of it where it is
     an activation; or one LIF for every Linear and Conv2d but the last, which is then the readout. order: paths of submodules
     in the order of use. standardised: paths whose weights are standardised in forward, or path -> Standardised(...).
@@ -61,10 +66,11 @@ def read_module(
         raise refuse("model", "module", repr(module)[:60], "a torch.nn.Module", "for a state dict use read_state_dict")
     if neurons is not None and not isinstance(neurons, LIF | Mapping):
         raise refuse("model", "neurons", repr(neurons)[:60], "a LIF, or a dict path -> LIF or Spiking", "use for example tpl.LIF(0.9)")
+    input_shape = _first_size(module) if input_shape is None else input_shape
     given = (neurons, _by_path(standardised), dict(factors or {}), inexact)
-    chain, problem = ModuleReader(module, SourceBuilder("torch", input_shape), *given), None
+    chain, problem = ModuleReader(module, _begun(input_shape), *given), None
     if order is None and not factors:
-        read, problem = _read_forward(ModuleReader(module, SourceBuilder("torch", input_shape), *given))
+        read, problem = _read_forward(ModuleReader(module, _begun(input_shape), *given))
         if read is not None:
             return read
     try:
@@ -74,6 +80,26 @@ def read_module(
         if problem is None or error.attr == "type":
             raise
         raise problem from None
+
+
+def _begun(input_shape: Any) -> SourceBuilder:
+    """A builder whose input has this shape; (channels, length), as Conv1d takes it, is an image of height 1."""
+    sizes = integers_of(input_shape)
+    if sizes is None or len(sizes) != 2:
+        return SourceBuilder("torch", input_shape)
+    builder = SourceBuilder("torch", (sizes[0], 1, sizes[1]))
+    builder.source.frame_shape = sizes
+    return builder
+
+
+def _first_size(module: nn.Module) -> int:
+    """The inputs of the first layer with weights, which must be a Linear."""
+    first = next((part for _, part in module.named_modules() if _names(part) & {"torch.Linear", "torch._ConvNd"}), None)
+    if first is None or "torch.Linear" not in _names(first):
+        found = "no layer with weights" if first is None else f"a {type(first).__name__} first"
+        remedy = "pass input_shape=(n,) or (channels, height, width)"
+        raise refuse("model", "input_shape", f"None, with {found}", "given where the first layer is no Linear", remedy)
+    return int(first.in_features)  # type: ignore[arg-type]
 
 
 def _read_forward(reader: ModuleReader) -> tuple[Source | None, ConversionError | None]:
@@ -99,52 +125,6 @@ def _by_path(standardised: Mapping[str, Standardised] | Iterable[str]) -> dict[s
         if not isinstance(value, Standardised):
             raise refuse(path, "standardised", repr(value)[:60], "a Standardised", "use for example Standardised(eps=1e-5)")
     return table
-
-
-_DECLARE = "declare neurons in its place: neurons={path: tpl.LIF(...)}"
-_REFUSED = {
-    "torch.LayerNorm": "train with BatchNorm, which does not depend on the sample",
-    "torch.GroupNorm": "train with BatchNorm, which does not depend on the sample",
-    "torch.ModuleList": "pass order=[names], for a list does not say in which order it is used",
-    "torch.ModuleDict": "pass order=[names], for a dict does not say in which order it is used",
-    "snntorch.SpikingNeuron": f"use Leaky, RLeaky, Synaptic or RSynaptic, or {_DECLARE}",
-    "sinabs.StatefulLayer": f"use LIF or IAF, or {_DECLARE}",
-    "spikingjelly.BaseNode": f"use IFNode, LIFNode or ParametricLIFNode, or {_DECLARE}",
-    "norse.SNNCell": f"use LIFBoxCell, LIFCell or IAFCell, or {_DECLARE}",
-    "norse.SNNRecurrentCell": f"use LIFBoxCell, LIFCell or IAFCell, or {_DECLARE}",
-    "snntorch.LeakyParallel": f"use Leaky, or {_DECLARE}",
-}
-_LISTS = {"torch.ModuleList", "torch.ModuleDict"}  # which forward may use in any order
-_STEPPING = "spikingjelly.activation_based.layer"  # PyTorch's layers, which there take all steps or one
-_CONVOLUTION = {name: name for name in ("stride", "padding", "dilation", "groups")}
-_POOLING = {"kernel": "kernel_size", "stride": "stride", "ceil": "ceil_mode"}
-_LAYERS: dict[str, tuple[str, dict[str, str]]] = {  # class -> (type of layer for a LayerReader, its options: attributes of the class)
-    "torch.Linear": ("linear", {}),
-    "torch.Conv2d": ("conv2d", _CONVOLUTION),
-    "torch.BatchNorm1d": ("batchnorm", {"eps": "eps"}),
-    "torch.BatchNorm2d": ("batchnorm", {"eps": "eps"}),
-    "torch.AvgPool2d": ("avgpool", _POOLING | {"padding": "padding"}),
-    "torch.AdaptiveAvgPool2d": ("adaptiveavgpool", {"output": "output_size"}),
-    "torch.LPPool2d": ("sumpool", _POOLING),
-    "torch.MaxPool2d": ("maxpool", _POOLING | {"padding": "padding"}),
-    "torch.AdaptiveMaxPool2d": ("adaptivemaxpool", {"output": "output_size"}),
-    "torch.Flatten": ("flatten", {}),
-    "torch.Identity": ("dropout", {}),
-    "torch._DropoutNd": ("dropout", {}),
-    "torch._Loss": ("dropout", {}),
-    **{f"snntorch.{name}": (kind, {}) for kind, name in SNNTORCH.items()},
-    **{name: ("foreign", {}) for name in FOREIGN},
-}
-_REQUIRED = {  # (type of layer, attribute) -> (its value, remedy)
-    ("conv2d", "padding_mode"): ("zeros", "train with zeros"),
-    ("batchnorm", "track_running_stats"): (True, "train with it on, for statistics become part of the weights"),
-    ("maxpool", "dilation"): (1, "train without dilation"),
-    ("maxpool", "return_indices"): (False, "leave the indices out, which nothing here can use"),
-    ("adaptivemaxpool", "return_indices"): (False, "leave the indices out, which nothing here can use"),
-    ("sumpool", "norm_type"): (1, "train with AvgPool2d, or norm 1, which sums spikes"),
-}
-_WEIGHTED = ("torch.Linear", "torch.Conv2d")
-_FOLDED = ("torch.BatchNorm1d", "torch.BatchNorm2d", "torch.Identity", "torch._DropoutNd")  # before declared neurons
 
 
 class ModuleReader:
@@ -182,7 +162,7 @@ class ModuleReader:
             self.builder.record(path, type(leaf).__name__, "ignored", "the declared neurons take its place")
         else:
             self._read(kind, path, leaf)
-        if kind in _WEIGHTED:
+        if kind in WEIGHTED:
             self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), "into the weight as it is used"), "folded")
         else:
             self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), ""), "ignored")
@@ -211,22 +191,27 @@ class ModuleReader:
             spikes,
             declared,
             replaced,
-            kind is None or _LAYERS[kind][0] not in ("dropout", "flatten"),
+            kind is None or LAYERS[kind][0] not in ("dropout", "flatten"),
             self.factors.get(path, 1.0),
         )
 
     def _read(self, kind: str, path: str, leaf: Any) -> None:
-        """Append the stages of a leaf. kind: its class, a key of _LAYERS."""
+        """Append the stages of a leaf. kind: its class, a key of LAYERS."""
         if kind in FOREIGN:
             append_foreign(self.builder, kind, path, leaf)
             return
-        layer, attributes = _LAYERS[kind]
-        for (which, name), (needed, remedy) in _REQUIRED.items():
+        if kind == "snntorch.Lapicque":
+            names = ("R", "C", "time_step", "threshold", "graded_spikes_factor")
+            arrays = {name: array_of(path, name, getattr(leaf, name), integers=True) for name in names if hasattr(leaf, name)}
+            append_lapicque(self.builder, path, arrays, self._snntorch_options(path, leaf)["reset"])
+            return
+        layer, attributes = LAYERS[kind]
+        for (which, name), (needed, remedy) in REQUIRED.items():
             if layer == which and getattr(leaf, name) != needed:
                 raise refuse(path, name, repr(getattr(leaf, name)), repr(needed), remedy)
         options = {option: getattr(leaf, attribute) for option, attribute in attributes.items()}
         used: dict[str, Any] = {}
-        if kind in _WEIGHTED:
+        if kind in WEIGHTED:
             used, options["standardised"] = used_weights(path, leaf), self.standardised.get(path)
         elif kind == "torch.AvgPool2d" and leaf.divisor_override:
             options["scale"] = 1 / leaf.divisor_override
@@ -270,20 +255,20 @@ class ModuleReader:
 
     def is_weighted(self, path: str, leaf: Any) -> bool:
         """Whether it is a map with weights."""
-        return self.kind(path, leaf) in _WEIGHTED
+        return self.kind(path, leaf) in WEIGHTED
 
     def is_folded(self, path: str, leaf: Any) -> bool:
         """Whether it belongs to the map before it."""
-        return self.kind(path, leaf) in _FOLDED
+        return self.kind(path, leaf) in FOLDED
 
     def is_needed(self, path: str, leaf: Any) -> bool:
         """Whether it does anything where forward calls it."""
         kind = self.kind(path, leaf)
-        return kind is None or self.has_declared(path) or _LAYERS[kind][0] not in ("dropout", "flatten")
+        return kind is None or self.has_declared(path) or LAYERS[kind][0] not in ("dropout", "flatten")
 
     def is_refused(self, module: Any) -> bool:
         """Whether no part of it has an equal."""
-        return bool(_names(module) & set(_REFUSED) - _LISTS)
+        return bool(_names(module) & set(REFUSED) - LISTS)
 
     def _leaves(self, path: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         """The submodules that compute, in order."""
@@ -293,17 +278,17 @@ class ModuleReader:
         if self.kind(name, module):
             yield name, module
             return
-        for known, remedy in _REFUSED.items():
+        for known, remedy in REFUSED.items():
             if known in _names(module) and not (replaced and not known.startswith("torch.")):
                 raise refuse(name, "type", found, "a layer that can be converted", remedy)
         if replaced:
             yield name, module
             return
         if type(module).__module__ == "torch.nn.modules.activation":
-            raise refuse(name, "type", found, "no activation but spikes", f"train with spiking neurons, or {_DECLARE}")
+            raise refuse(name, "type", found, "no activation but spikes", f"train with spiking neurons, or {DECLARE}")
         children = [(key, child) for key, child in module._modules.items() if child is not None]
         if not children:
-            raise refuse(name, "type", found, "a layer that is known here", f"leave it out by order=[names], or {_DECLARE}")
+            raise refuse(name, "type", found, "a layer that is known here", f"leave it out by order=[names], or {DECLARE}")
         for own in (*module._parameters, *module._buffers):
             limit = "in a layer, for its use in forward is not seen"
             raise refuse(name, own, "a parameter of the container", limit, "move what uses it into a layer, or use read_state_dict")
@@ -328,14 +313,14 @@ class ModuleReader:
                 raise refuse(path or "model", "order", "without it", limit, "add it, or remove it from the model")
 
     def kind(self, path: str, module: nn.Module) -> str | None:
-        """The class as which it is read, a key of _LAYERS, or None. Raises where its forward is another one."""
-        cls = next((cls for cls in type(module).__mro__ if _name(cls) in _LAYERS), None)
+        """The class as which it is read, a key of LAYERS, or None. Raises where its forward is another one."""
+        cls = next((cls for cls in type(module).__mro__ if _name(cls) in LAYERS), None)
         if cls is None:
             return None
         kind = _name(cls)
-        if _LAYERS[kind][0] == "dropout" or path in self.standardised or self.has_declared(path):
+        if LAYERS[kind][0] == "dropout" or path in self.standardised or self.has_declared(path):
             return kind
-        if type(module).__module__.startswith(_STEPPING):
+        if type(module).__module__.startswith(STEPPING):
             return kind
         if _is_neuron(module):
             changed = type(module) is not cls
@@ -374,13 +359,13 @@ class ModuleReader:
             for path, leaf in leaves:
                 if _is_neuron(leaf):
                     raise refuse(path, "neurons", "one LIF for all layers", "None where layers have their own", "leave neurons out")
-            weighted = [number for number, kind in enumerate(kinds) if kind in _WEIGHTED]
+            weighted = [number for number, kind in enumerate(kinds) if kind in WEIGHTED]
             chosen = dict.fromkeys(weighted[:-1], self.neurons)
         placed: dict[int, list[Spiking]] = {}
         for number, neuron in chosen.items():
             path, leaf = leaves[number]
             last, in_its_place = number, kinds[number] is None or _is_neuron(leaf)
-            while not in_its_place and last + 1 < len(leaves) and kinds[last + 1] in _FOLDED:
+            while not in_its_place and last + 1 < len(leaves) and kinds[last + 1] in FOLDED:
                 last += 1
             placed.setdefault(last, []).append(self.declared(path if in_its_place else f"{path}.neurons", neuron))
         return placed

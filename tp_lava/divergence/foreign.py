@@ -36,7 +36,7 @@ class ModuleForm(EngineForm):
         """See NetworkForm."""
         paths = [stage.path for stage in self.source.stages if isinstance(stage, Spiking)]
         for events, trial in zip(recordings, super().trials(recordings), strict=True):
-            frames = events.to_dense().astype(np.float32).reshape(-1, *self.source.input_shape)
+            frames = events.to_dense().astype(np.float32).reshape(-1, *(self.source.frame_shape or self.source.input_shape))
             try:
                 made = recorded_on(self.source, frames)
             except CannotRunError as error:

@@ -21,12 +21,12 @@ STEPS = 7  # of the run that is traced: a prime, which few layers have as a size
 _RATE = 0.3
 
 
-def captured(module: Any, layers: Sequence[ReadLayer], input_shape: Shape) -> list[Expression]:
+def captured(module: Any, layers: Sequence[ReadLayer], input_shape: Shape, frame_shape: Shape | None = None) -> list[Expression]:
     """The expressions of one step of forward, in order. layers: all that may be called, each once; `key` of an expression is the place
-    among them. Raises NotUnderstoodError, CannotRunError.
+    among them; frame_shape: of a step as the module takes it. Raises NotUnderstoodError, CannotRunError.
     """
     reading = Reading(module, tuple(layers))
-    spikes = np.random.default_rng(0).random((STEPS, *input_shape)) < _RATE
+    spikes = np.random.default_rng(0).random((STEPS, *(frame_shape or input_shape))) < _RATE
     trace = record(reading, {}, spikes.astype(np.float32), traced=True).trace
     if trace is None:
         raise CannotRunError("its run was not traced")

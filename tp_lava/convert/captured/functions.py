@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from tp_lava.convert.builder import SourceBuilder, Wire
+from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.captured.expressions import Expression, NotUnderstoodError
-from tp_lava.convert.joins import Added, Joined, Scaled
+from tp_lava.convert.joins import Added, Joined, Scaled, Wire
 from tp_lava.convert.stages import INPUT, Pooling, Spiking
 from tp_lava.convert.values import array_of, broadcast, integers_of, pair
 

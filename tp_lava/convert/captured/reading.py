@@ -25,7 +25,8 @@ class ForwardReader:
         self.reader, self.root, self.builder = reader, reader.root, reader.builder
         self.leaves = list(self._candidates("", reader.root))
         self.layers = [self._layer(path, leaf) for path, leaf in self.leaves]
-        self.ordered = captured(self.root, self.layers, tuple(self.builder.shape))
+        shapes = tuple(self.builder.shape), self.builder.source.frame_shape
+        self.ordered = captured(self.root, self.layers, *shapes)
         self.users: dict[int, list[Expression]] = {id(each): [] for each in self.ordered}
         for expression in self.ordered:
             for given in expression.inputs:

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tp_lava.convert.builder import SourceBuilder, Wire
+from tp_lava.convert.builder import SourceBuilder
+from tp_lava.convert.joins import Wire
 from tp_lava.convert.nir.exporters import check_exporter, record_losses
 from tp_lava.convert.nir.graph import Named, is_spiking, ordered
 from tp_lava.convert.nir.neurons import NeuronReader, Options

@@ -37,7 +37,7 @@ def verify(source: Source, network: Network, samples: Sequence[Any] | None = Non
     """
     reading = source.reading or reading_of(module)
     recordings = [*_random(network, seed)] if samples is None else _given(samples, network)
-    frames = [events.to_dense().astype(np.float32).reshape(-1, *source.input_shape) for events in recordings]
+    frames = [events.to_dense().astype(np.float32).reshape(-1, *(source.frame_shape or source.input_shape)) for events in recordings]
     try:
         recorded, stand_in = _recorded(reading, source, frames)
     except CannotRunError as error:
