@@ -47,8 +47,8 @@ def read_nir(
     synapse_input: Drive | None = None,
     integrator_input: Drive | None = None,
 ) -> Source:
-    """A NIR graph as stages. source: a nir.NIRGraph or the path of a .nir file, which must be a chain; recurrence is a
-    Linear or Affine from a neuron back to itself, in a subgraph or not.
+    """A NIR graph as stages. source: a nir.NIRGraph or the path of a .nir file; what several nodes
+    give to one is added; recurrence is a Linear or Affine from a neuron back to itself, in a subgraph or not.
 
     exporter: the library that wrote it, a key of EXPORTERS, whose options then are the defaults of those below; None: NIR's own, with
     "euler", "current" and, of integrators, "jump".
