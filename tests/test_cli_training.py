@@ -91,7 +91,7 @@ def test_delays_weights_and_recordings_that_vary_are_as_told(own, tmp_path):
     options = ("--data", own, "--epochs", 2, "--span", 5, "--copies", 3, "--no-scale", "--augment", "shift=1,drop=0.1")
     told("train", *SMALL, *options, "--out", tmp_path / "run")
     samples, _ = load_split(str(own), 0)
-    network = tpl.Network.temporal((8, 6, 3), tpl.LIF(0.95), 0.95, 5, 3)
+    network = tpl.Network.temporal((8, 6, 3), tpl.LIF(0.9), 0.9, 5, 3)
     learner = tpl.Learner(network, tpl.TP(7e-4, 5e-4, contrast=3), schedule=tpl.Cosine(2))
     learner.fit(samples, 2, augmentation=tpl.Augmentation(shift=1, drop=0.1))
     assert_same(learner, tmp_path / "run" / "learner.safetensors")

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from tp_lava.blank_networks import COPIES, DECAY, network_for
+from tp_lava.blank_networks import COPIES, DECAY, DELAYED_DECAY, network_for, suitable_span
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.commands import options
 from tp_lava.commands.named import fixed_point, is_learner, load, load_split, model_named, rules_with, training_rule
@@ -53,9 +53,11 @@ class TrainSettings:
     data: options.Data = "digits"
     test: Annotated[str | None, typer.Option(help="Data to test on; by default the data's own test part, or one sample in five.")] = None
     hidden: Annotated[list[int] | None, typer.Option(min=1, help="Untrained: neurons of a hidden layer (200); once per layer.")] = None
-    decay: Annotated[float | None, typer.Option(help="Untrained: membrane decay per step (0.95; TESS 0.5).")] = None
+    decay: Annotated[float | None, typer.Option(help="Untrained: membrane decay per step (0.95, with delays 0.9; TESS 0.5).")] = None
     threshold: Annotated[float | None, typer.Option(help="Untrained: threshold of the neurons (1; TESS 0.6).")] = None
-    trace_decay: Annotated[float | None, typer.Option(help="Untrained: decay of the spike traces per step (0.95; TESS 0.9).")] = None
+    trace_decay: Annotated[
+        float | None, typer.Option(help="Untrained: decay of spike traces per step (0.95; with delays or TESS 0.9).")
+    ] = None
     recurrent: Annotated[bool, typer.Option("--recurrent", help="Untrained: recurrent hidden layers.")] = False
     span: Annotated[
         int | None, typer.Option(min=0, max=MOST_STEPS, help="Untrained: longest delay of the inputs, in steps; 0: none (the data decide).")
@@ -155,7 +157,9 @@ class TrainSettings:
         return network
 
     def _untrained(self, data: TrainingData) -> Network:
-        neuron, trace_decay = (TESS.neuron(), _TESS_TRACE_DECAY) if self.rule == "tess" else (LIF(DECAY), DECAY)
+        span = suitable_span(data.samples, self.seed) if self.span is None else self.span
+        decay = DELAYED_DECAY if span else DECAY
+        neuron, trace_decay = (TESS.neuron(), _TESS_TRACE_DECAY) if self.rule == "tess" else (LIF(decay), decay)
         given: Any = {name: getattr(self, name) for name in ("decay", "threshold") if getattr(self, name) is not None}
         return network_for(
             data.samples,
@@ -164,7 +168,7 @@ class TrainSettings:
             neuron=replace(neuron, **given),
             trace_decay=trace_decay if self.trace_decay is None else self.trace_decay,
             recurrent=self.recurrent,
-            span=self.span,
+            span=span,
             copies=self.copies or COPIES,
             scale=self.scale,
             seed=self.seed,
