@@ -104,7 +104,8 @@ class GraphAssembly:
             elif isinstance(stage, Integrating):
                 self.readout, ways[number] = stage, arriving[0]
             else:
-                ways[number] = tuple(way.through(stage, place == 0) for place, way in enumerate(arriving[0]))
+                through: list[Way] = [way.through(stage, place == 0) for place, way in enumerate(arriving[0])]
+                ways[number] = tuple(through)
         self.final = ways[len(source.stages) - 1]
 
     # Poolings ---------------------------------------------------------------------------------
@@ -181,7 +182,7 @@ class GraphAssembly:
         source = self.source
         source.record("label projection", "weight", "added", f"TP draws it from seed {seed}")
         provenance = Provenance(source.format, tuple(source.records), source.fixed)
-        graph = populations, [*connections, pre], len(weights[names.READOUT])
+        graph = tuple(populations), (*connections, pre), len(weights[names.READOUT])
         return Network(tuple(source.input_shape), *graph, weights, decay, provenance, seed=seed, input_format=input_format)
 
     def _population(self, each: _Reached) -> tuple[Population, list[Connection], dict[str, np.ndarray]]:
@@ -319,9 +320,9 @@ def graph_stages_of(network: Network) -> Source:
             end = put(Pooling.of(f"{population.name}_pool{place}", pool), end)
         ends[population.name], shapes[population.name] = end, population.output_shape
     end = ends[network.readout.pre]
-    for stage in (*stage_of_delays(names.READOUT, network.readout.delays), Dense(names.READOUT, network.weights[names.READOUT])):
-        bias = network.weights.get(names.READOUT_BIAS)
-        end = put(replace(stage, bias=bias) if isinstance(stage, Dense) else stage, end)
+    for delay in stage_of_delays(names.READOUT, network.readout.delays):
+        end = put(delay, end)
+    end = put(Dense(names.READOUT, network.weights[names.READOUT], network.weights.get(names.READOUT_BIAS)), end)
     put(Integrating("score", network.readout_decay), end)
     return Source("tp_lava", shapes[names.INPUT], stages, below=below)
 

@@ -99,7 +99,7 @@ def _first_size(module: nn.Module) -> int:
         found = "no layer with weights" if first is None else f"a {type(first).__name__} first"
         remedy = "pass input_shape=(n,) or (channels, height, width)"
         raise refuse("model", "input_shape", f"None, with {found}", "given where the first layer is no Linear", remedy)
-    return int(first.in_features)  # type: ignore[arg-type]
+    return int(first.in_features)
 
 
 def _read_forward(reader: ModuleReader) -> tuple[Source | None, ConversionError | None]:
