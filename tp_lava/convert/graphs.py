@@ -85,7 +85,8 @@ class GraphAssembly:
             raise refuse(self.path, "neurons", "none", "at least one layer of spiking neurons", "declare a neuron for each hidden layer")
         self.numbers = {each.number: place for place, each in enumerate(self.reached)}
         self.shapes = {INPUT: tuple(source.input_shape)} | {each.number: each.shape for each in self.reached}
-        self.is_relayed = len({way.origin for way in self.final}) > 1 or any(way.origin == INPUT for way in self.final)
+        origins = {each.origin for each in self.final}
+        self.is_relayed = len(origins) > 1 or INPUT in origins
         self.pools = {each.number: self._pools(each) for each in self.reached} | {INPUT: ()}
 
     def _follow(self) -> None:
@@ -104,8 +105,7 @@ class GraphAssembly:
             elif isinstance(stage, Integrating):
                 self.readout, ways[number] = stage, arriving[0]
             else:
-                through: list[Way] = [way.through(stage, place == 0) for place, way in enumerate(arriving[0])]
-                ways[number] = tuple(through)
+                ways[number] = tuple(each.through(stage, place == 0) for place, each in enumerate(arriving[0]))
         self.final = ways[len(source.stages) - 1]
 
     # Poolings ---------------------------------------------------------------------------------
