@@ -78,8 +78,7 @@ class GraphAssembly:
         self.source, self.trace_decay = source, trace_decay
         self.readout: Integrating | None = None
         self.reached: list[_Reached] = []
-        self.final: tuple[Way, ...] = ()
-        self._follow()
+        self.final = self._follow()
         self.path = source.stages[-1].path
         if not self.reached:
             raise refuse(self.path, "neurons", "none", "at least one layer of spiking neurons", "declare a neuron for each hidden layer")
@@ -89,8 +88,8 @@ class GraphAssembly:
         self.is_relayed = len(origins) > 1 or INPUT in origins
         self.pools = {each.number: self._pools(each) for each in self.reached} | {INPUT: ()}
 
-    def _follow(self) -> None:
-        """Follow every way from the input and from each population."""
+    def _follow(self) -> tuple[Way, ...]:
+        """Follow every way from the input and from each population. -> those to the readout."""
         source = self.source
         ways: dict[int, tuple[Way, ...]] = {INPUT: (Way(INPUT, tuple(source.input_shape)),)}
         shapes: dict[int, Shape] = {INPUT: tuple(source.input_shape)}
@@ -106,7 +105,7 @@ class GraphAssembly:
                 self.readout, ways[number] = stage, arriving[0]
             else:
                 ways[number] = tuple(each.through(stage, place == 0) for place, each in enumerate(arriving[0]))
-        self.final = ways[len(source.stages) - 1]
+        return ways[len(source.stages) - 1]
 
     # Poolings ---------------------------------------------------------------------------------
     def _pools(self, each: _Reached) -> tuple[Pooling, ...]:
