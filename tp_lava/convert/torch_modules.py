@@ -85,7 +85,7 @@ def read_module(
 def _begun(input_shape: Any) -> SourceBuilder:
     """A builder whose input has this shape; (channels, length), as Conv1d takes it, is an image of height 1."""
     sizes = integers_of(input_shape)
-    if sizes is None or len(sizes) != 2:
+    if sizes is None or len(sizes) != 2 or min(sizes) < 1:
         return SourceBuilder("torch", input_shape)
     builder = SourceBuilder("torch", (sizes[0], 1, sizes[1]))
     builder.source.frame_shape = sizes
