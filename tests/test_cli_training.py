@@ -218,7 +218,7 @@ def test_in_lava_the_same_comes_of_it(own, tmp_path):
         (("--rule", "tess", "--contrast", 3), "train: contrast is given with --rule tess, but must be left out; or use --rule tp"),
         (("--basis", "walsh"), "train: basis is given with --rule tp"),
         (("--contrast", "some"), "train: contrast is 'some', but must be a number of target streams, or \"all\""),
-        (("--contrast", 4), "TP: contrast is 4, but must be at most the number of classes, 3"),
+        (("--contrast", 5), "TP: contrast is 5, but must be at most the number of classes, 3"),
         (("--augment", "shift"), "train: augment is 'shift', but must be shift=, units=, drop= or stretch= and a number"),
         (("--augment", "tilt=2"), "train: augment is 'tilt=2', but must be shift=, units=, drop= or stretch="),
         (("--augment", "shift=-1"), "Augmentation: shift is -1"),

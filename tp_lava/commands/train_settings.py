@@ -56,7 +56,7 @@ class TrainSettings:
     decay: Annotated[float | None, typer.Option(help="Untrained: membrane decay per step (0.95, with delays 0.9; TESS 0.5).")] = None
     threshold: Annotated[float | None, typer.Option(help="Untrained: threshold of the neurons (1; TESS 0.6).")] = None
     trace_decay: Annotated[
-        float | None, typer.Option(help="Untrained: decay of spike traces per step (0.95; with delays or TESS 0.9).")
+        float | None, typer.Option(help="Untrained: decay of traces per step (0.95; with delays or TESS 0.9).")
     ] = None
     recurrent: Annotated[bool, typer.Option("--recurrent", help="Untrained: recurrent hidden layers.")] = False
     span: Annotated[

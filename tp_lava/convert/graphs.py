@@ -78,18 +78,18 @@ class GraphAssembly:
         self.source, self.trace_decay = source, trace_decay
         self.readout: Integrating | None = None
         self.reached: list[_Reached] = []
-        self.final: tuple[Way, ...] = ()
-        self._follow()
+        self.final = self._follow()
         self.path = source.stages[-1].path
         if not self.reached:
             raise refuse(self.path, "neurons", "none", "at least one layer of spiking neurons", "declare a neuron for each hidden layer")
         self.numbers = {each.number: place for place, each in enumerate(self.reached)}
         self.shapes = {INPUT: tuple(source.input_shape)} | {each.number: each.shape for each in self.reached}
-        self.is_relayed = len({way.origin for way in self.final}) > 1 or any(way.origin == INPUT for way in self.final)
+        origins = {each.origin for each in self.final}
+        self.is_relayed = len(origins) > 1 or INPUT in origins
         self.pools = {each.number: self._pools(each) for each in self.reached} | {INPUT: ()}
 
-    def _follow(self) -> None:
-        """Follow every way from the input and from each population."""
+    def _follow(self) -> tuple[Way, ...]:
+        """Follow every way from the input and from each population. -> those to the readout."""
         source = self.source
         ways: dict[int, tuple[Way, ...]] = {INPUT: (Way(INPUT, tuple(source.input_shape)),)}
         shapes: dict[int, Shape] = {INPUT: tuple(source.input_shape)}
@@ -104,8 +104,8 @@ class GraphAssembly:
             elif isinstance(stage, Integrating):
                 self.readout, ways[number] = stage, arriving[0]
             else:
-                ways[number] = tuple(way.through(stage, place == 0) for place, way in enumerate(arriving[0]))
-        self.final = ways[len(source.stages) - 1]
+                ways[number] = tuple(each.through(stage, place == 0) for place, each in enumerate(arriving[0]))
+        return ways[len(source.stages) - 1]
 
     # Poolings ---------------------------------------------------------------------------------
     def _pools(self, each: _Reached) -> tuple[Pooling, ...]:
@@ -181,7 +181,7 @@ class GraphAssembly:
         source = self.source
         source.record("label projection", "weight", "added", f"TP draws it from seed {seed}")
         provenance = Provenance(source.format, tuple(source.records), source.fixed)
-        graph = populations, [*connections, pre], len(weights[names.READOUT])
+        graph = tuple(populations), (*connections, pre), len(weights[names.READOUT])
         return Network(tuple(source.input_shape), *graph, weights, decay, provenance, seed=seed, input_format=input_format)
 
     def _population(self, each: _Reached) -> tuple[Population, list[Connection], dict[str, np.ndarray]]:
@@ -319,9 +319,9 @@ def graph_stages_of(network: Network) -> Source:
             end = put(Pooling.of(f"{population.name}_pool{place}", pool), end)
         ends[population.name], shapes[population.name] = end, population.output_shape
     end = ends[network.readout.pre]
-    for stage in (*stage_of_delays(names.READOUT, network.readout.delays), Dense(names.READOUT, network.weights[names.READOUT])):
-        bias = network.weights.get(names.READOUT_BIAS)
-        end = put(replace(stage, bias=bias) if isinstance(stage, Dense) else stage, end)
+    for delay in stage_of_delays(names.READOUT, network.readout.delays):
+        end = put(delay, end)
+    end = put(Dense(names.READOUT, network.weights[names.READOUT], network.weights.get(names.READOUT_BIAS)), end)
     put(Integrating("score", network.readout_decay), end)
     return Source("tp_lava", shapes[names.INPUT], stages, below=below)
 

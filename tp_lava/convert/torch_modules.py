@@ -85,7 +85,7 @@ def read_module(
 def _begun(input_shape: Any) -> SourceBuilder:
     """A builder whose input has this shape; (channels, length), as Conv1d takes it, is an image of height 1."""
     sizes = integers_of(input_shape)
-    if sizes is None or len(sizes) != 2:
+    if sizes is None or len(sizes) != 2 or min(sizes) < 1:
         return SourceBuilder("torch", input_shape)
     builder = SourceBuilder("torch", (sizes[0], 1, sizes[1]))
     builder.source.frame_shape = sizes
@@ -99,7 +99,7 @@ def _first_size(module: nn.Module) -> int:
         found = "no layer with weights" if first is None else f"a {type(first).__name__} first"
         remedy = "pass input_shape=(n,) or (channels, height, width)"
         raise refuse("model", "input_shape", f"None, with {found}", "given where the first layer is no Linear", remedy)
-    return int(first.in_features)  # type: ignore[arg-type]
+    return int(first.in_features)
 
 
 def _read_forward(reader: ModuleReader) -> tuple[Source | None, ConversionError | None]:

@@ -17,6 +17,7 @@ from tp_lava.dynamics.neuron import PER_NEURON, check_knows
 from tp_lava.dynamics.parameters import spread
 from tp_lava.errors import invalid
 from tp_lava.graph.chain import GraphLayer, layers_of
+from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Network
 from tp_lava.lava.hardware import run_configuration
 from tp_lava.lava.running import connected_processes
@@ -157,8 +158,11 @@ class LavaForm(EngineForm):
         with lava.Session(chip, configuration, (source, chip, sink)) as running:
             running.run(steps, given.timeout, lambda: sink.done)
             scores = _real(chip.buffer(names.SCORE).decode(sink.scores))
-        # Opened into layers, layer l is l + 1 steps behind the source.
-        lags = [number + 1 if given.layers else 0 for number in range(len(self.layers))]
+        # Opened into layers, a layer is one step behind the last of those that it waits for; the first ones behind the source.
+        behind = {INPUT: 0}
+        for layer in self.layers:
+            behind[layer.name] = 1 + max(behind[connection.pre] for connection in layer.forward)
+        lags = [behind[layer.name] if given.layers else 0 for layer in self.layers]
         ends = np.cumsum([events.n_steps for events in recordings]).tolist()
         for end, events, score in zip(ends, recordings, scores, strict=True):
             rows = [slice(end - events.n_steps + lag, end + lag) for lag in lags]

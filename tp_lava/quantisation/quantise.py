@@ -73,7 +73,7 @@ def quantise(
     _check_options(network, rule, weight_bits, room_to_learn, accept, calibration)
     if freeze and rule is None:
         raise invalid("quantise", "freeze", repr(freeze)[:60], "left out without a rule", "give the rule by which it will learn on")
-    if freeze:
+    if freeze and rule is not None:
         from tp_lava.finetuning import frozen  # here, for it stands above
 
         rule = frozen(rule, network, freeze)
