@@ -1,5 +1,6 @@
 """A run's folder: one process at a time; whatever kills it, what is there goes on; other data are refused."""
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -49,7 +50,8 @@ def holder(tmp_path):
 
     yield start
     for process in started:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         process.stdout.close()
 

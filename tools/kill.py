@@ -184,7 +184,7 @@ class Train:
                 save(run, **more)
                 tell(run.learner.epochs_done)
 
-            runs.Run.save = saved  # type: ignore[method-assign]
+            runs.Run.save = saved  # type: ignore[method-assign, assignment]
             if (folder / configuration.NAME).exists():
                 command("train", "--resume", folder, "--no-plot", "--json")
             else:
@@ -305,7 +305,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         killer, room = Killer(asked.seed), Path(made)
         with silent():
-            kinds = {"train": Train(killer, room), "save": Save(killer, room), "report": Report(killer, room)}
+            kinds: dict[str, Callable[[int], None]] = {
+                "train": Train(killer, room),
+                "save": Save(killer, room),
+                "report": Report(killer, room),
+            }
         number = 0
         while sum(sum(count.values()) for count in kills.values()) < asked.n:
             kind, killer.killed = KINDS[number % len(KINDS)], Counter()

@@ -66,7 +66,7 @@ class EachStep:
     ) -> None:
         self._span = np.array([0, 0, 0, advance], np.int64)
         nothing = np.zeros((1, 1), np.int32), np.zeros(0, np.int32), _NO_VALUES
-        self._arrays = (self._span, *nothing, *lists, *graded, calls, *counters)
+        self._arrays: tuple[np.ndarray, ...] = (self._span, *nothing, *lists, *graded, calls, *counters)
         self._slots = slots_of(_STEPS, self._arrays)
         self._first = 1 + _SPAN.dimensions  # of the events' slots
         self._end = self._first + sum(1 + a.dimensions for a in _EVENTS)

@@ -123,13 +123,13 @@ def _pointer_of(typing, array):
 @inlined
 def _seen(array, rows, columns):
     """A C-contiguous array of rows * columns numbers. Unlike reshape it calls nothing, and checks nothing."""
-    return numba.carray(_pointer_of(array), (rows, columns))
+    return numba.carray(_pointer_of(array), (rows, columns))  # type: ignore[call-arg]
 
 
 @inlined
 def _as_flat(array):
     """The same as one row."""
-    return numba.carray(_pointer_of(array), (array.size,))
+    return numba.carray(_pointer_of(array), (array.size,))  # type: ignore[call-arg]
 
 
 SCOPE: dict[str, Any] = {
@@ -167,8 +167,9 @@ def function_of(source: Source) -> Callable:
     if source.arguments is None:
         return inlined(function)
     signature = types.void(*(_type(argument) for argument in source.arguments))
-    fast: Any = _REASSOCIATE if source.reassociate else False
-    return numba.njit(signature, fastmath=fast, error_model="numpy", no_cpython_wrapper=True)(function)
+    fast = _REASSOCIATE if source.reassociate else False
+    options: dict[str, Any] = {"fastmath": fast, "error_model": "numpy", "no_cpython_wrapper": True}
+    return numba.njit(signature, **options)(function)
 
 
 def _type(argument: Any) -> Any:
