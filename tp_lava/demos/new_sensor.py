@@ -71,7 +71,7 @@ def _run(network: Network, precision: Precision, settings: SensorSettings, progr
     rounds.append(old_test)
     accuracies, result = run_in_lava(Learner(network, RULE, precision, settings.seed), rounds, progress)
     trained, changed, *curve, old = (accuracy for accuracy, part in zip(accuracies, rounds, strict=True) if not part.learns)
-    steps = sum(sample.events.n_steps for part, _ in rounds for sample in part)
+    steps = sum(sample.events.n_steps for part, *_ in rounds for sample in part)
     return SensorRun(trained, changed, curve, old, result.seconds / steps, result.learner)
 
 
