@@ -64,7 +64,7 @@ class AnchorCopy:
     def arrays(self) -> dict[str, np.ndarray]:
         """The copies, and the binary point of each."""
         points = np.array([self.formats[name].frac for name in self.names], np.int64)
-        held = {name: copy.astype(stored_weight_type(self.formats[name])) for name, copy in self.copies.items()}
+        held: dict[str, np.ndarray] = {name: copy.astype(stored_weight_type(self.formats[name])) for name, copy in self.copies.items()}
         return {"fracs": points, **{f"copy/{name}": copy for name, copy in held.items()}}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
