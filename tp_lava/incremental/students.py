@@ -16,8 +16,10 @@ from tp_lava.incremental.methods import Method
 from tp_lava.incremental.results import NOTHING, Session, trace_bytes
 from tp_lava.incremental.splits import Stage
 from tp_lava.learner import Learner
+from tp_lava.optimisers import Cosine
 from tp_lava.rules import BaseRule
 
+_PARTS = 10  # of what the offline learner is presented, each at lower rates than the one before
 _STREAM = 0x6F66666C  # keeps what the offline learner draws apart from other uses of the seed
 
 
@@ -116,7 +118,8 @@ class OfflineStudent(_Learning):
         super().__init__(self._fresh(), stage.learned[0].events.n_steps)
 
     def _fresh(self) -> Continual:
-        return Continual(Learner(self.base.network, self.rule, self.base.fixed or "float", self.base.seed))
+        schedule = Cosine(_PARTS)
+        return Continual(Learner(self.base.network, self.rule, self.base.fixed or "float", self.base.seed, schedule=schedule))
 
     def learn(self, stage: Stage) -> Session:
         """Learn a session. -> what that cost."""
@@ -127,6 +130,7 @@ class OfflineStudent(_Learning):
         rng = np.random.default_rng([self.base.seed, _STREAM, len(self.samples)])
         classes = rng.permutation(np.resize(np.unique(labels), self.presentations))
         chosen = [self.samples[int(rng.choice(np.flatnonzero(labels == label)))] for label in classes]
-        for sample in augmented(chosen, self.augmentation, self.base.seed, len(self.samples)):
-            self.continual.learn(*sample)
+        varied = augmented(chosen, self.augmentation, self.base.seed, len(self.samples))
+        for part in np.array_split(np.arange(self.presentations), min(_PARTS, self.presentations)):
+            self.continual.fit([varied[int(index)] for index in part], shuffle=False)
         return replace(self._cost(len(learned)), replay_bytes=0)
