@@ -28,7 +28,7 @@ def continual(
     hidden: Annotated[int, typer.Option(min=1, help="Neurons of the hidden layer.")] = 400,
     epochs: Annotated[int, typer.Option(min=1, help="Number of times each sample of the base is learned.")] = 12,
     session_epochs: Annotated[int, typer.Option(min=1, help="Number of times each sample of a session is learned.")] = 20,
-    offline: Annotated[int, typer.Option(min=1, help="Samples presented to the offline learner at each session.")] = 4000,
+    offline: Annotated[int, typer.Option(min=1, help="Samples presented to the offline learner at each session.")] = 12000,
     precision: options.Precision = "float",
     processes: Annotated[int, typer.Option(min=1, help="Seeds in parallel.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder for the table, the figures and the picture.")] = Path("tp-lava-continual"),

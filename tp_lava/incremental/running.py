@@ -43,7 +43,7 @@ class Settings:
     augmentation: Augmentation | None = VARIED
     precision: Literal["float", "fixed"] = "float"
     session_epochs: int = 20
-    offline: int = 4000
+    offline: int = 12000
 
     def base(self, split: Split, seed: int) -> Learner:
         """Of the network with all its outputs, learned from the base."""
