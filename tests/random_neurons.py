@@ -2,6 +2,13 @@
 
 import tp_lava as tpl
 
+NEURONS = {
+    "lava-like": tpl.LIF(0.8, 0.6, ">", "zero", 0.3, tpl.Triangle(1.0, 2.0)),
+    "fast-sigmoid": tpl.LIF(0.5, 0.9, surrogate=tpl.FastSigmoid(2.0)),
+    "adaptive": tpl.LIF(0.9, 0.5, adaptation=0.3, adaptation_decay=0.8),
+    "refractory": tpl.LIF(0.9, 0.5, ">", "zero", 0.3, refractory=2),
+}
+
 
 def own_neurons(rng, size, **options):
     """Neurons that differ in every number."""

@@ -71,7 +71,7 @@ def test_training_is_what_the_learner_does(own, trained, tmp_path):
     order = np.random.default_rng(3).permutation(24)
     train, held = [samples[i] for i in order[6:]], [samples[i] for i in order[:6]]
     assert figures["samples"] == {"learned": 18, "held_back": 6, "test": 6}
-    network = tpl.Network.dense((8, 6, 3), tpl.LIF(0.98), 0.98, seed=3)
+    network = tpl.network_for(train, (6,), 3, seed=3)
     learner = tpl.Learner(network, tpl.TP(0.01, 5e-4, contrast=3), seed=3, schedule=tpl.Cosine(3))
     accuracies = [learner.fit(train, validation=held)[0]]
     learners = [learner.copy()]
@@ -85,6 +85,16 @@ def test_training_is_what_the_learner_does(own, trained, tmp_path):
     assert_same(learners[best], folder / "best.safetensors")
     assert figures["test_accuracy"] == learners[best].evaluate(test)
     assert figures["samples_seen"] == 54
+
+
+def test_delays_weights_and_recordings_that_vary_are_as_told(own, tmp_path):
+    options = ("--data", own, "--epochs", 2, "--span", 5, "--copies", 3, "--no-scale", "--augment", "shift=1,drop=0.1")
+    told("train", *SMALL, *options, "--out", tmp_path / "run")
+    samples, _ = load_split(str(own), 0)
+    network = tpl.Network.temporal((8, 6, 3), tpl.LIF(0.95), 0.95, 5, 3)
+    learner = tpl.Learner(network, tpl.TP(7e-4, 5e-4, contrast=3), schedule=tpl.Cosine(2))
+    learner.fit(samples, 2, augmentation=tpl.Augmentation(shift=1, drop=0.1))
+    assert_same(learner, tmp_path / "run" / "learner.safetensors")
 
 
 def test_what_a_run_leaves_behind(own, trained):
@@ -209,6 +219,10 @@ def test_in_lava_the_same_comes_of_it(own, tmp_path):
         (("--basis", "walsh"), "train: basis is given with --rule tp"),
         (("--contrast", "some"), "train: contrast is 'some', but must be a number of target streams, or \"all\""),
         (("--contrast", 4), "TP: contrast is 4, but must be at most the number of classes, 3"),
+        (("--augment", "shift"), "train: augment is 'shift', but must be shift=, units=, drop= or stretch= and a number"),
+        (("--augment", "tilt=2"), "train: augment is 'tilt=2', but must be shift=, units=, drop= or stretch="),
+        (("--augment", "shift=-1"), "Augmentation: shift is -1"),
+        (("digits", "--span", 5), "train: span is given with the model digits, but must be left out"),
         (("--bits", 4), "train: bits is given in float, but must be left out; or use --precision fixed"),
         (("--bits", 9, "--precision", "fixed"), "FixedPoint: weight_bits is 9"),
         (("--patience", 2), "train: validation is 0, with --patience or --keep-best, but must be a share"),

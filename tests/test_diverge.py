@@ -231,9 +231,9 @@ def test_incoming_weights_are_those_of_the_matrix(rng):
     network = spatial_network(rng)
     for held in (network, network.unshare("hidden0")):
         form = form_of(held)
-        kind = form.layers[0].forward.kind
+        kind = form.layers[0].forward[0].kind
         matrix = kind.matrix(form.weights["hidden0"])
-        found = [incoming(form, form.layers[0], neuron) for neuron in range(kind.size)]
+        found = [incoming(form, form.layers[0].forward[0], neuron) for neuron in range(kind.size)]
         np.testing.assert_allclose(found, matrix, rtol=1e-6)
 
 

@@ -7,6 +7,8 @@ import pytest
 from conftest import lively, random_events, random_samples
 
 import tp_lava as tpl
+from tp_lava.alignment import CACHE_LINE
+from tp_lava.engine import COUNTERS
 
 SIZES = (10, 8, 6, 4)
 RULE = tpl.TP(0.02, 0.02, 3)
@@ -229,3 +231,12 @@ def test_silent_and_empty_samples(network):
     outcome = learner.learn(tpl.Events([], [], 5, SIZES[0]), 1)
     assert outcome.spike_counts[0].sum() == 0
     np.testing.assert_array_equal(outcome.scores, 0)
+
+
+@pytest.mark.parametrize("precision", ["float", "fixed"])
+def test_every_array_begins_where_a_cache_line_does(precision):
+    learner = tpl.Learner(tpl.Network.dense((37, 19, 5)), tpl.TP(contrast=2), precision)
+    learner.rule = tpl.TESS(basis="walsh")
+    for name, array in learner.memory.items():
+        if name not in COUNTERS:
+            assert array.__array_interface__["data"][0] % CACHE_LINE == 0, name

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import lively, random_events
 from oracle import OracleTP
-from random_neurons import own_neurons
+from random_neurons import NEURONS, own_neurons
 
 import tp_lava as tpl
 
@@ -23,6 +23,15 @@ def assert_learned(learner, oracle, start):
         np.testing.assert_allclose(learner.weights[name], expected, atol=1e-4, err_msg=name)
     changed = {name for name in start if np.abs(learner.weights[name] - start[name]).max() > 1e-3}
     assert changed >= {name for name in start if name != "target"}
+
+
+def assert_learns_as(oracle, learner, network, rng):
+    """Three samples, all classes in contrast."""
+    for _ in range(3):
+        events, label = random_events(rng, 8, 15, 0.3), int(rng.integers(4))
+        learner.learn(events, label)
+        oracle.learn(events.to_dense()[None], [label], [label, *[k for k in range(4) if k != label]], np.array([0]))
+    assert_learned(learner, oracle, network.weights)
 
 
 @pytest.mark.parametrize("recurrent", [False, True], ids=["forward", "recurrent"])
@@ -56,36 +65,19 @@ def test_batch(hidden, recurrent, rng):
     assert_learned(learner, oracle, network.weights)
 
 
-@pytest.mark.parametrize(
-    "neuron",
-    [
-        tpl.LIF(0.8, 0.6, ">", "zero", 0.3, tpl.Triangle(1.0, 2.0)),
-        tpl.LIF(0.5, 0.9, surrogate=tpl.FastSigmoid(2.0)),
-        tpl.LIF(0.9, 0.5, adaptation=0.3, adaptation_decay=0.8),
-        tpl.LIF(0.9, 0.5, ">", "zero", 0.3, refractory=2),
-    ],
-    ids=["lava-like", "fast-sigmoid", "adaptive", "refractory"],
-)
+@pytest.mark.parametrize("neuron", NEURONS.values(), ids=NEURONS)
 def test_other_neurons(neuron, rng):
     network = network_of((9, 7), True, neuron, gain=5.0)
     learner = tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, "all", readout=PUBLISHED))
     oracle = OracleTP(network, RATE, READOUT_RATE)
-    for _ in range(3):
-        events, label = random_events(rng, 8, 15, 0.3), int(rng.integers(4))
-        learner.learn(events, label)
-        oracle.learn(events.to_dense()[None], [label], [label, *[k for k in range(4) if k != label]], np.array([0]))
-    assert_learned(learner, oracle, network.weights)
+    assert_learns_as(oracle, learner, network, rng)
 
 
 def test_trained_target_projection(rng):
     network = network_of((9,), False)
     learner = tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, "all", train_target=True, readout=PUBLISHED))
     oracle = OracleTP(network, RATE, READOUT_RATE, train_target=True)
-    for _ in range(3):
-        events, label = random_events(rng, 8, 15, 0.3), int(rng.integers(4))
-        learner.learn(events, label)
-        oracle.learn(events.to_dense()[None], [label], [label, *[k for k in range(4) if k != label]], np.array([0]))
-    assert_learned(learner, oracle, network.weights)
+    assert_learns_as(oracle, learner, network, rng)
     assert np.abs(learner.weights["target"] - tpl.TP().parameters(network)["target"]).max() > 1e-3
 
 
@@ -107,8 +99,4 @@ def test_neurons_of_their_own(rng):
     network = lively(tpl.Network.dense((8, 9, 7, 4), [first, second], decays, recurrent=True, seed=11), 5.0)
     learner = tpl.Learner(network, tpl.TP(RATE, READOUT_RATE, "all", readout=PUBLISHED))
     oracle = OracleTP(network, RATE, READOUT_RATE)
-    for _ in range(3):
-        events, label = random_events(rng, 8, 15, 0.3), int(rng.integers(4))
-        learner.learn(events, label)
-        oracle.learn(events.to_dense()[None], [label], [label, *[k for k in range(4) if k != label]], np.array([0]))
-    assert_learned(learner, oracle, network.weights)
+    assert_learns_as(oracle, learner, network, rng)

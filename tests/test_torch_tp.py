@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import lively, random_events
 from oracle import OracleTP
+from random_neurons import NEURONS
 from torch_oracle import Optimised, Summed, adam, momentum
 
 import tp_lava as tpl
@@ -75,16 +76,7 @@ def test_oracle(hidden, recurrent, train_target, rng):
         assert_moved(trainer, network, [*network.weights, *(["target"] if train_target else [])])
 
 
-@pytest.mark.parametrize(
-    "neuron",
-    [
-        tpl.LIF(0.8, 0.6, ">", "zero", 0.3, tpl.Triangle(1.0, 2.0)),
-        tpl.LIF(0.5, 0.9, surrogate=tpl.FastSigmoid(2.0)),
-        tpl.LIF(0.9, 0.5, adaptation=0.3, adaptation_decay=0.8),
-        tpl.LIF(0.9, 0.5, ">", "zero", 0.3, refractory=2),
-    ],
-    ids=["lava-like", "fast-sigmoid", "adaptive", "refractory"],
-)
+@pytest.mark.parametrize("neuron", NEURONS.values(), ids=NEURONS)
 def test_other_neurons(neuron, rng):
     network = network_of(neuron=neuron, gain=5.0)
     trainers, oracle = trainers_of(network, tpl.TP(RATE, READOUT_RATE, readout=tpl.Readout())), OracleTP(network, RATE, READOUT_RATE)

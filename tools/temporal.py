@@ -27,7 +27,7 @@ from tp_lava.data import from_spike_lists
 
 UNSEEN, VALIDATED = 6, 4  # speakers, from the highest number downwards
 HIDDEN, EPOCHS, BATCH = 400, 12, 64
-TP = tpl.TP(3e-3, 1e-3)
+TP = tpl.TP(3e-3, 1e-3, contrast=8)
 VARIED = tpl.Augmentation(shift=3, units=2, drop=0.2)
 MIXED = tpl.LIF(tuple(1 - np.geomspace(0.03, 0.2, HIDDEN)))
 ADAPTIVE = tpl.LIF(0.9, adaptation=0.1, adaptation_decay=0.9)
@@ -86,7 +86,10 @@ def options() -> dict[str, Option]:
         "delays, mixed time constants": Option(temporal, options=(("neuron", MIXED),)),
         "delays, adaptive thresholds": Option(temporal, options=(("neuron", ADAPTIVE),)),
         "delays, two layers": Option(temporal, hidden=(HIDDEN, HIDDEN)),
-        "delays, 1000 neurons, K = 8": Option(temporal, tpl.TP(3e-3, 1e-3, contrast=8), hidden=(1000,)),
+        "delays, K = 4": Option(temporal, tpl.TP(3e-3, 1e-3)),
+        "delays, K = 4, fixed point": Option(temporal, tpl.TP(3e-3, 1e-3), precision="fixed"),
+        "delays, 1000 neurons": Option(temporal, hidden=(1000,)),
+        "delays, 1000 neurons, fixed point": Option(temporal, precision="fixed", hidden=(1000,)),
         "delays, frozen hidden layer": Option(temporal, tpl.TP(0.0, 1e-3)),
         **{f"delays, {name}": option for name, option in rules.items()},
         "BPTT": Option(temporal, None),
@@ -168,7 +171,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write what was measured to this file too")
     given = parser.parse_args()
     names = [name for name in options() if any(text.strip() in name for text in given.only.split(";"))]
-    print(f"{'':32} {'last epoch':>15} {'best':>6} {'weights':>8} {'kept':>7} {'ms':>6}")
+    print(f"{'':34} {'last epoch':>15} {'best':>6} {'weights':>8} {'kept':>7} {'ms':>6}")
     found: dict[str, list[Measured]] = {}
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
         jobs = {
@@ -180,7 +183,7 @@ def main() -> None:
             last, best = [m.accuracies[-1] for m in found[name]], [max(m.accuracies) for m in found[name]]
             kept, ms = found[name][0].remembered, min(m.seconds for m in found[name]) * 1e3
             columns = f"{np.mean(last):.3f} +- {np.std(last):.3f}", f"{np.mean(best):.3f}", found[name][0].weights, kept or "", f"{ms:.2f}"
-            print("{:32} {:>15} {:>6} {:>8} {:>7} {:>6}".format(name, *columns), flush=True)
+            print("{:34} {:>15} {:>6} {:>8} {:>7} {:>6}".format(name, *columns), flush=True)
     if given.json:
         given.json.write_text(json.dumps({name: [vars(m) for m in runs] for name, runs in found.items()}, indent=1) + "\n")
 

@@ -4,6 +4,8 @@ from tp_lava import data as data
 from tp_lava import lava as lava
 from tp_lava.archive import load_network as load_network
 from tp_lava.archive import save_network as save_network
+from tp_lava.blank_networks import network_for as network_for
+from tp_lava.blank_networks import scaled_to_data as scaled_to_data
 from tp_lava.circuit.formats import FixedPoint as FixedPoint
 from tp_lava.continual import Anchor as Anchor
 from tp_lava.continual import Continual as Continual

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tp_lava.alignment import aligned, aligned_copy
 from tp_lava.circuit import Buffer, Circuit
 from tp_lava.circuit.buffers import Role
 from tp_lava.circuit.labels import present_labels
@@ -79,6 +80,7 @@ def shared_memory(buffers: Mapping[str, Buffer], weights: Mapping[str, np.ndarra
 
 def add_memory(memory: MutableMapping[str, np.ndarray], circuit: Circuit) -> None:
     """Give a circuit the buffers that `memory` does not have yet: those with a value encoded, the rest zero."""
-    for name, array in circuit.allocate().items():
+    for name, buffer in circuit.buffers.items():
         if name not in memory:
-            memory[name] = circuit.buffers[name].encode(circuit.values[name]) if name in circuit.values else array
+            started = name in circuit.values
+            memory[name] = aligned_copy(buffer.encode(circuit.values[name])) if started else aligned(circuit.shape(name), buffer.dtype)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from tp_lava.alignment import aligned_copy
 from tp_lava.circuit import Buffer
 from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan, start_weights
@@ -17,7 +18,7 @@ from tp_lava.sharing import shared_array
 
 
 class SharedEngines:
-    """See the module; network, rule, fixed (None: float), seed and optimiser are a Learner's.
+    """Makes the engines of a network and a rule, and holds their memory. fixed: None in float; seed, optimiser: as for Learner.
 
     Attributes inference, learning (None without a rule): the engines; memory: buffer name -> array, live; buffers: of all weights, a
     rule's own among them. Raises InvalidValueError or NumberRangeError for a rule that does not fit.
@@ -77,7 +78,7 @@ class SharedEngines:
         return self.buffers | {name: buffer for engine in self._single() for name, buffer in engine.circuit.buffers.items()}
 
     def saved(self) -> dict[str, np.ndarray]:
-        """What a file holds: what every engine shares, but for the sample that is being presented; kernels as they are seen."""
+        """The arrays that a file holds: weights, counters and moments, kernels with their axes as users know them."""
         held = {name: array for name, array in self._kept().items() if name != "labelled"}
         return held | {name: np.ascontiguousarray(self.buffers[name].seen(held[name])) for name in self._kernels()}
 
@@ -90,24 +91,24 @@ class SharedEngines:
             self.memory[name][...] = self.buffers[name].stored(arrays[name]) if name in kernels else arrays[name]
 
     def _single(self) -> Iterator[Engine]:
-        """Those that present one sample."""
+        """The engines that present one sample at a time."""
         yield from filter(None, (self.inference, self.learning))
 
     def _formats(self, rule: BaseRule | None, batch_size: int = 1) -> Formats:
         return plan(self._network, rule, self._fixed, batch_size) if self._fixed else REAL
 
     def _with_weights(self, rule: BaseRule | None, formats: Formats) -> tuple[dict[str, Buffer], dict[str, np.ndarray]]:
-        """Weights, the rule's own among them, and what else is kept: those that are not there yet are encoded."""
+        """The kept buffers and arrays, with those weights of the network and the rule that are still missing."""
         start = {**start_weights(self._network, self._fixed), **(rule.parameters(self._network) if rule else {})}
         buffers, memory = dict(self.buffers), self._kept()
         for name, array in start.items():
             if name not in buffers:
                 buffers[name] = weight_buffer(name, array, formats.get(name))
-                memory[name] = buffers[name].encode(array)
+                memory[name] = aligned_copy(buffers[name].encode(array))
         return buffers, memory
 
     def _kept(self) -> dict[str, np.ndarray]:
-        """Weights, counters and moments: what every engine shares."""
+        """The arrays that all engines share: weights, counters and moments."""
         moments = self.learning.circuit.names("moment") if self.learning else ()
         return {name: self.memory[name] for name in (*self.buffers, *COUNTERS, *moments)}
 

@@ -15,6 +15,7 @@ from experiments import cifar
 from experiments.config import Data, Preparation
 from experiments.images import Frames, Images, Part, elapsed
 from experiments.samples import DataSet, Samples, SpokenWords
+from tp_lava.reading.hdf5 import opened
 
 
 class MissingDataError(Exception):
@@ -79,11 +80,9 @@ def _first_of_each(dataset: Any, count: int) -> tuple[list[int], list[int]]:
 
 def whole_words(data: Data, folder: Path) -> SpokenWords:
     """The training part with its speakers, and the test part. Raises MissingDataError."""
-    import h5py
-
     train, test = _datasets(data, folder)
-    with h5py.File(Path(train.location_on_system) / train.data_filename) as file:
-        labels, speakers = file["labels"][:].astype(np.int64), file["extra/speaker"][:].astype(np.int64)
+    with opened(Path(train.location_on_system) / train.data_filename) as file:
+        labels, speakers = file.numbers("labels").astype(np.int64), file.numbers("extra/speaker").astype(np.int64)
     classes = int(labels.max()) + 1
     return SpokenWords(_description(data), data.published, classes, _samples(train, data), labels, speakers, _samples(test, data))
 

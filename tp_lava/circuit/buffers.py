@@ -51,7 +51,8 @@ class Buffer:
     parameters), moment (of an optimiser: kept from sample to sample), table (of a layout: never changes), state (zeroed when
     a sample starts), work, label (set when a sample starts), or random (seed and step counter); format: None in a real circuit;
     index: holds unit numbers or counts, in either number system; owner: whose it is; local: its name within its owner; prefix: of the
-    local names of its path through a population; outputs_last: its last axis, the units or channels it reaches, is seen as the first.
+    local names of its path through a population; outputs_last: memory has the units or channels that weights reach as its last axis,
+    users have them as the first.
     """
 
     name: str
@@ -76,15 +77,15 @@ class Buffer:
         return stored_weight_type(self.format) if self.role in ("weight", "kernel") else np.int32
 
     def seen(self, array: np.ndarray) -> np.ndarray:
-        """A stored array as it is seen, a view."""
+        """A view of a stored array with its axes in the order that users know."""
         return np.moveaxis(array, -1, 0) if self.outputs_last else array
 
     def stored(self, array: np.ndarray) -> np.ndarray:
-        """The inverse, a copy as memory holds it."""
+        """The inverse: a copy with its axes in the order of memory."""
         return np.ascontiguousarray(np.moveaxis(array, 0, -1) if self.outputs_last else array)
 
     def encode(self, values: object) -> np.ndarray:
-        """Physical values as they are stored: mantissas if fixed."""
+        """The array that memory holds for physical values: mantissas if fixed."""
         array = np.asarray(values)
         array = np.moveaxis(array, 0, -1) if self.outputs_last else np.atleast_1d(array)
         return np.array(self.format.quantise(array) if self.format else array, self.dtype, order="C")
@@ -101,12 +102,12 @@ def axes_of(weights: Buffer) -> tuple[str, ...]:
 
 
 def reaching_axes(weights: Buffer) -> tuple[str, ...]:
-    """Of these, the axes along which lie the weights that reach one unit, or one channel where positions share them."""
+    """The axes over which the weights of one unit extend, or of one channel where positions share weights."""
     return ("pre",) if len(weights.axes) == 2 else ("in", "y", "x")
 
 
 def rows_in_use(array: np.ndarray, axes: tuple[str, ...], used: Mapping[str, int]) -> np.ndarray:
-    """The part of an array that belongs to the first `used` rows of each axis named there."""
+    """The first rows of an array. used: row axis -> how many of its rows are in use."""
     if not any(axis in used for axis in axes):
         return array
     return array[tuple(slice(used[axis]) if axis in used else slice(None) for axis in axes)]

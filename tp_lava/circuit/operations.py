@@ -63,9 +63,9 @@ class Accumulate(Operation):
     """into[row] = sum of the weights of the active units of population `events` in that row, each times its value.
 
     offsets, targets: tables of synaptic delays: active unit v, a copy of unit j = v % (units below), has the synapses of j to neurons
-    targets[offsets[v]..offsets[v+1]-1] alone; "" where units have all of theirs.
+    targets[offsets[v]..offsets[v+1]-1] alone; "" without delays.
     values: buffer of the events' values, "" where they are 1; kind: the convolution, None where all reach all; geometry: its buffer;
-    keeps: a back end may keep what it made while INPUT_KEPT is 1: neither events nor weights are others then.
+    keeps: while INPUT_KEPT is 1 a back end may reuse the last result, since neither events nor weights have changed.
     """
 
     weights: str
@@ -95,7 +95,7 @@ def _given(*buffers: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Conditional(Operation):
-    """Carried out only while buffer `switch`, if given, is not 0 and, if `last_steps` is not 0, in so many steps at a sample's end."""
+    """An operation that is skipped while buffer `switch`, if given, is 0, and before the last `last_steps` steps of a sample, if not 0."""
 
     switch: str = ""
     last_steps: int = 0

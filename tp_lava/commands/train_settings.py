@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Annotated, Any, Literal
 
 import typer
 
+from tp_lava.blank_networks import COPIES, DECAY, network_for
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.commands import options
 from tp_lava.commands.named import fixed_point, is_learner, load, load_split, model_named, rules_with, training_rule
-from tp_lava.comparison.benchmarks import BENCHMARKS, hold_back
+from tp_lava.comparison.benchmarks import hold_back
+from tp_lava.data.augmentation import Augmentation
 from tp_lava.data.events import Sample
+from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import invalid
 from tp_lava.finetuning import frozen
+from tp_lava.graph.delays import MOST_STEPS
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine, Plateau, Schedule
+from tp_lava.rules import TESS
 from tp_lava.rules.base import Update
 
-_OF_NETWORK = ("hidden", "decay", "threshold", "trace_decay", "recurrent")
+_OF_NETWORK = ("hidden", "decay", "threshold", "trace_decay", "recurrent", "span", "copies")
+_AUGMENTATION = tuple(field.name for field in fields(Augmentation))
+_HIDDEN, _TESS_TRACE_DECAY = 200, 0.9
 _OF_RULE = ("contrast", "basis", "temperature")
 
 
@@ -46,10 +53,18 @@ class TrainSettings:
     data: options.Data = "digits"
     test: Annotated[str | None, typer.Option(help="Data to test on; by default the data's own test part, or one sample in five.")] = None
     hidden: Annotated[list[int] | None, typer.Option(min=1, help="Untrained: neurons of a hidden layer (200); once per layer.")] = None
-    decay: Annotated[float | None, typer.Option(help="Untrained: membrane decay per step (0.98; TESS 0.5).")] = None
+    decay: Annotated[float | None, typer.Option(help="Untrained: membrane decay per step (0.95; TESS 0.5).")] = None
     threshold: Annotated[float | None, typer.Option(help="Untrained: threshold of the neurons (1; TESS 0.6).")] = None
-    trace_decay: Annotated[float | None, typer.Option(help="Untrained: decay of the spike traces per step (0.98; TESS 0.9).")] = None
+    trace_decay: Annotated[float | None, typer.Option(help="Untrained: decay of the spike traces per step (0.95; TESS 0.9).")] = None
     recurrent: Annotated[bool, typer.Option("--recurrent", help="Untrained: recurrent hidden layers.")] = False
+    span: Annotated[
+        int | None, typer.Option(min=0, max=MOST_STEPS, help="Untrained: longest delay of the inputs, in steps; 0: none (the data decide).")
+    ] = None
+    copies: Annotated[int | None, typer.Option(min=2, help="Untrained: delayed copies of each input, evenly spaced (12).")] = None
+    scale: Annotated[bool, typer.Option(help="Untrained: scale the weights to the data, so that neurons spike now and then.")] = True
+    augment: Annotated[
+        str | None, typer.Option(help="How recordings vary while they are learned: shift=3,units=2,drop=0.2,stretch=0.1.")
+    ] = None
     rule: options.Rule = "tp"
     rate: options.Rate = None
     readout_rate: options.ReadoutRate = None
@@ -78,6 +93,7 @@ class TrainSettings:
         for name in _OF_RULE:
             if self.rule not in rules_with(name) and self._is_given(name):
                 raise _invalid(name, f"given with --rule {self.rule}", "left out", f"or use --rule {rules_with(name)[0]}")
+        _ = self.augmentation  # refused here, before anything is read
         if self.bits is not None and self.precision == "float":
             raise _invalid("bits", "given in float", "left out", "or use --precision fixed")
         if (self.patience or self.keep_best) and not self.validation:
@@ -85,6 +101,22 @@ class TrainSettings:
         if self.in_lava and (self.patience or self.keep_best or self.batch > 1 or self.schedule not in (None, "none")):
             limit = "used without --batch, --schedule, --patience and --keep-best"
             raise _invalid("in_lava", "given with one of these", limit, "a run in Lava has a fixed length and constant rates")
+
+    @property
+    def augmentation(self) -> Augmentation | None:
+        """How the samples vary. Raises InvalidValueError for text that is not name=number, one after the other."""
+        if self.augment is None:
+            return None
+        given: dict[str, Any] = {}
+        for part in self.augment.split(","):
+            name, _, number = part.strip().partition("=")
+            try:
+                given[name] = float(number) if name in ("drop", "stretch") else int(number)
+            except ValueError:
+                name = ""
+            if name not in _AUGMENTATION:
+                raise _invalid("augment", repr(part), "shift=, units=, drop= or stretch= and a number", "for example shift=3,units=2")
+        return Augmentation(**given)
 
     def _is_given(self, name: str) -> bool:
         value = getattr(self, name)
@@ -100,7 +132,11 @@ class TrainSettings:
         if not samples or (self.validation and not held):
             found = f"split into {len(samples)} samples to learn and {len(held)} to validate"
             raise _invalid("data", found, "enough for both", "give more recordings, or another --validation")
-        return TrainingData(samples, held, test)
+        data = TrainingData(samples, held, test)
+        if data.n_classes < 2:
+            remedy = "give recordings of several classes, labelled from 0"
+            raise _invalid("data", "of one class, label 0", "of at least two classes", remedy)
+        return data
 
     def new_learner(self, data: TrainingData) -> Learner:
         """The learner before its first epoch."""
@@ -119,12 +155,20 @@ class TrainSettings:
         return network
 
     def _untrained(self, data: TrainingData) -> Network:
-        n_inputs, benchmark = data.samples[0].events.n_units, BENCHMARKS["digits"]
-        usual = benchmark.network(n_inputs, data.n_classes, self.seed, tess=self.rule == "tess").layers[0]
+        neuron, trace_decay = (TESS.neuron(), _TESS_TRACE_DECAY) if self.rule == "tess" else (LIF(DECAY), DECAY)
         given: Any = {name: getattr(self, name) for name in ("decay", "threshold") if getattr(self, name) is not None}
-        trace_decay = usual.trace_decay if self.trace_decay is None else self.trace_decay
-        sizes = (n_inputs, *(self.hidden or [benchmark.hidden]), data.n_classes)
-        return Network.dense(sizes, replace(usual.neuron, **given), trace_decay, self.recurrent, self.seed)
+        return network_for(
+            data.samples,
+            self.hidden or [_HIDDEN],
+            data.n_classes,
+            neuron=replace(neuron, **given),
+            trace_decay=trace_decay if self.trace_decay is None else self.trace_decay,
+            recurrent=self.recurrent,
+            span=self.span,
+            copies=self.copies or COPIES,
+            scale=self.scale,
+            seed=self.seed,
+        )
 
     def _schedule(self) -> Schedule | None:
         if self.schedule == "none" or self.in_lava:

@@ -50,11 +50,12 @@ class Presenter:
     def teach(self, sample: Sample, keep: bool = True) -> Steps:
         """Present a new sample, then old ones of the buffer, each with its label where the gate opens; then keep the new one."""
         self.cost.seen += 1
-        self.cost.learned += yield from self._gated(sample)
+        always = self.gate is not None and self.gate.of == "old"
+        self.cost.learned += yield from self._gated(sample, None if always else self.gate)
         if self.buffer is not None:
             for old in self.buffer.draw(self.buffer.settings.per_sample):
                 self.cost.replayed += 1
-                self.cost.relearned += yield from self._gated(old)
+                self.cost.relearned += yield from self._gated(old, self.gate)
             if keep:
                 self.buffer.offer(sample)
                 self.cost.replay_bytes = self.buffer.bytes
@@ -78,11 +79,11 @@ class Presenter:
         """A sample that is not new: its presentation is not counted, as that of Learner.evaluate is not."""
         yield Presentation(sample, learns=False)
 
-    def _gated(self, sample: Sample) -> Generator[Presentation | Pull, np.ndarray | None, int]:
+    def _gated(self, sample: Sample, gate: Gate | None) -> Generator[Presentation | Pull, np.ndarray | None, int]:
         """-> 1 if the sample was learned, else 0."""
-        if self.gate is not None:
+        if gate is not None:
             scores = yield from self._present(sample, learns=False)
-            if not self.gate.opens(scores, sample.label):
+            if not gate.opens(scores, sample.label):
                 return 0
         yield from self._present(sample, learns=True)
         if self.every and (self.cost.learned + self.cost.relearned + 1) % self.every == 0:

@@ -49,14 +49,17 @@ class Gate:
         unsure:  argmax(s) != label  or  2^8 * (best - second) <= round(2^8 * margin) * max|s|
 
     s: the scores at the sample's end, in fixed point the integers themselves; best, second: the two largest of them. So the margin is
-    a share of the largest score, in eight bits, and a chip compares two integers. margin: in (0, 1], for "unsure" alone.
-    Raises InvalidValueError.
+    a share of the largest score, in eight bits, and a chip compares two integers. margin: in (0, 1], for "unsure" alone; of: "all"
+    samples, or "old" ones alone, so that new ones are always learned. Raises InvalidValueError.
     """
 
     when: Literal["wrong", "unsure"] = "wrong"
     margin: float | None = None
+    of: Literal["all", "old"] = "all"
 
     def __post_init__(self) -> None:
+        if self.of not in ("all", "old"):
+            raise invalid("Gate", "of", repr(self.of), '"all" or "old"', '"old" learns new samples always')
         if self.when not in ("wrong", "unsure"):
             raise invalid("Gate", "when", repr(self.when), '"wrong" or "unsure"', "leave the gate out to learn always")
         if self.when == "wrong" and self.margin is not None:

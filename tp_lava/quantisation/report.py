@@ -22,7 +22,7 @@ from tp_lava.numbers import DECAY_BITS, Format, quantise_decay
 from tp_lava.quantisation.search import head_room, signal_to_noise
 from tp_lava.ranges.report import RangeReport
 from tp_lava.rules import BaseRule
-from tp_lava.tables import as_text
+from tp_lava.tables import as_text, json_values
 
 SATURATED = 0.95  # share of steps in which a saturated neuron spikes
 _ROWS = 32  # samples simulated side by side
@@ -117,7 +117,7 @@ class QuantisationReport:
     def to_dict(self) -> dict[str, Any]:
         """Numbers that JSON can hold: infinite ones become None; of the ranges the summary."""
         plain = dataclasses.asdict(dataclasses.replace(self, ranges=None))
-        return _plain({**plain, "ranges": self.ranges.summary() if self.ranges else None})
+        return json_values({**plain, "ranges": self.ranges.summary() if self.ranges else None})
 
     def table(self):
         """A rich Table, a row for each connection; what belongs to a layer stands beside the connection into it."""
@@ -166,14 +166,6 @@ def _layer_cells(layer: LayerReport | None) -> tuple[str, ...]:
         f"{layer.agreement:.1%}",
         f"{layer.equal:.1%}",
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(held) for key, held in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(held) for held in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # How it is measured -------------------------------------------------------------------------------

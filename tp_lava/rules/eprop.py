@@ -49,8 +49,8 @@ class EProp(FeedbackRule):
     adaptive: bool = True
 
     paper: ClassVar[str] = "https://doi.org/10.1038/s41467-020-17236-y"
-    carried: ClassVar[str] = "symmetric"
-    title: ClassVar[str] = "e-prop"
+    _carried: ClassVar[str] = "symmetric"
+    _title: ClassVar[str] = "e-prop"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -12,14 +12,14 @@ from tp_lava.rules.credits.feedback import feedback_of
 class FeedbackRule(BaseRule, shared=True):
     """A rule with the fields feedback, "random" or what it calls the error carried back, and seed, of the random matrices.
 
-    carried: that name; title: the rule's in tables, where it is not that of its type.
+    _carried: that name; _title: the rule's in tables, where it is not that of its type.
     """
 
     feedback: str
     seed: int
 
-    carried: ClassVar[str] = "backward"
-    title: ClassVar[str] = ""
+    _carried: ClassVar[str] = "backward"
+    _title: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -28,9 +28,9 @@ class FeedbackRule(BaseRule, shared=True):
     @property
     def credit(self) -> Credit:
         """See BaseRule."""
-        return feedback_of(type(self).__name__, self.feedback, self.seed, self.carried)
+        return feedback_of(type(self).__name__, self.feedback, self.seed, self._carried)
 
     @property
     def label(self) -> str:
         """See BaseRule."""
-        return f"{self.title or type(self).__name__}, {self.feedback}"
+        return f"{self._title or type(self).__name__}, {self.feedback}"

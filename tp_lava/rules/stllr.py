@@ -46,7 +46,7 @@ class STLLR(FeedbackRule):
     readout: Readout = LEAKY
 
     paper: ClassVar[str] = "https://arxiv.org/abs/2306.15220"
-    title: ClassVar[str] = "S-TLLR"
+    _title: ClassVar[str] = "S-TLLR"
 
     def __post_init__(self) -> None:
         super().__post_init__()
