@@ -14,6 +14,7 @@ from tp_lava.commands.deploying import export, map_model, ranges, report
 from tp_lava.commands.evaluating import evaluate
 from tp_lava.commands.files import convert_file, inspect
 from tp_lava.commands.finetuning import finetune
+from tp_lava.commands.incremental import continual
 from tp_lava.commands.informing import info
 from tp_lava.commands.options import BAD_INPUT, FAILED, INTERRUPTED
 from tp_lava.commands.quantising import quantise
@@ -40,6 +41,7 @@ app.command("inspect")(inspect)
 app.command("finetune")(finetune)
 app.command("quantise")(quantise)
 app.command("compare-rules")(compare_rules)
+app.command("continual")(continual)
 app.command("export")(export)
 app.command("ranges")(ranges)
 app.command("map")(map_model)
