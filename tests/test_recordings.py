@@ -7,7 +7,8 @@ import pytest
 from conftest import SHARED
 
 import tp_lava as tpl
-from tp_lava.data import from_nmnist, from_shd
+from tp_lava.commands.named import load
+from tp_lava.data import from_nmnist, from_shd, from_spike_lists
 
 h5py = pytest.importorskip("h5py")
 
@@ -116,3 +117,14 @@ def test_without_h5py_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(tpl.TpLavaError, match=r'needs h5py; pip install "tp-lava\[hdf5\]"'):
         tpl.data.from_shd(tmp_path / "s.h5")
+
+
+def test_spike_lists_tell_their_own_size_and_are_merged_to_what_delay_lines_span(tmp_path):
+    file = tmp_path / "lists.npz"
+    np.savez(file, step=np.array([0, 3, 199, 1, 2]), unit=np.array([0, 4, 6, 6, 6]), count=np.array([3, 2]), label=np.array([0, 1]))
+    whole = from_spike_lists(file)
+    assert [(e.n_steps, e.n_units) for e, _ in whole.samples] == [(200, 7), (200, 7)]
+    merged = from_spike_lists(file, merged=None).samples
+    assert merged[0].events == tpl.Events([0, 0, 49], [0, 4, 6], 50, 7)
+    assert merged[1].events == tpl.Events([0], [6], 50, 7)
+    assert load(str(file)) == (merged, [])

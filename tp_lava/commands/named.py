@@ -13,7 +13,7 @@ from tp_lava.commands.options import RuleName, RuleNameOrNone
 from tp_lava.comparison.benchmarks import BENCHMARKS, TEST_SHARE, hold_back
 from tp_lava.comparison.variants import FAMILY, variant_named
 from tp_lava.convert import convert
-from tp_lava.data import digits, from_nmnist, from_shd, load_samples
+from tp_lava.data import digits, from_nmnist, from_shd, from_spike_lists, load_samples
 from tp_lava.data.digits import digits_to_test
 from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.graph import why_not_in_engine
@@ -90,17 +90,21 @@ def learner_named(
 
 
 def load(name: str) -> tuple[list[Sample], list[Sample]]:
-    """(train, test) of "digits" or N-MNIST (.npz, or a folder); (all, []) of own arrays (.npz) or a file in SHD's layout (.h5)."""
+    """(train, test) of "digits" or N-MNIST (.npz, or a folder); (all, []) of own arrays or spike lists (.npz) or
+    a file in SHD's layout (.h5); of spike lists steps are merged until at most 64 are left.
+    """
     if name == "digits":
         return digits()
     path = Path(name)
     if path.is_dir():
         return from_nmnist(path)
     if path.suffix == ".npz":
-        is_nmnist = {"dt_lo", "addr_lo"} & set(names_of(path))
-        return from_nmnist(path) if is_nmnist else (load_samples(path), [])
+        arrays = set(names_of(path))
+        if {"step", "unit", "count"} <= arrays:
+            return from_spike_lists(path, merged=None).samples, []
+        return from_nmnist(path) if {"dt_lo", "addr_lo"} & arrays else (load_samples(path), [])
     if path.suffix not in RECORDINGS:
-        limit = "digits, an .npz of save_samples or from_nmnist, N-MNIST's folder, or an .h5 in SHD's layout"
+        limit = "digits, an .npz of save_samples, from_spike_lists or from_nmnist, N-MNIST's folder, or an .h5 in SHD's layout"
         raise invalid("data", "name", repr(name), limit, "tpl.data.from_arrays and save_samples make one of your arrays")
     return from_shd(path).samples, []
 

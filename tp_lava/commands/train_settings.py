@@ -55,9 +55,7 @@ class TrainSettings:
     hidden: Annotated[list[int] | None, typer.Option(min=1, help="Untrained: neurons of a hidden layer (200); once per layer.")] = None
     decay: Annotated[float | None, typer.Option(help="Untrained: membrane decay per step (0.95, with delays 0.9; TESS 0.5).")] = None
     threshold: Annotated[float | None, typer.Option(help="Untrained: threshold of the neurons (1; TESS 0.6).")] = None
-    trace_decay: Annotated[
-        float | None, typer.Option(help="Untrained: decay of traces per step (0.95; with delays or TESS 0.9).")
-    ] = None
+    trace_decay: Annotated[float | None, typer.Option(help="Untrained: decay of traces per step (0.95; with delays or TESS 0.9).")] = None
     recurrent: Annotated[bool, typer.Option("--recurrent", help="Untrained: recurrent hidden layers.")] = False
     span: Annotated[
         int | None, typer.Option(min=0, max=MOST_STEPS, help="Untrained: longest delay of the inputs, in steps; 0: none (the data decide).")

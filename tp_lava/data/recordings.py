@@ -163,21 +163,28 @@ def _camera_events(path: Path, n_steps: int, step: int) -> Events:
 # Others -------------------------------------------------------------------------------------------
 
 
-def from_spike_lists(path: str | os.PathLike, n_units: int, n_steps: int, merged: int = 1) -> Recordings:
+_USUAL_STEPS = 64  # that delay lines of at most 63 steps span
+
+
+def from_spike_lists(path: str | os.PathLike, n_units: int | None = None, n_steps: int | None = None, merged: int | None = 1) -> Recordings:
     """Spikes of many recordings in one .npz archive, one after the other.
 
-    Arrays: step and unit of each spike; count, label and, where it is known, speaker of each recording. n_units: inputs; n_steps:
-    steps of each recording; merged: so many of them become one, in which a unit spikes once if it did at all.
+    Arrays: step and unit of each spike; count, label and, where it is known, speaker of each recording. n_units: inputs, by
+    default the largest unit + 1; n_steps: steps of each recording, by default the last of all + 1; merged: so many of them become one,
+    in which a unit spikes once if it did at all; None: so many that at most 64 are left, one more than the longest delay.
     Raises FileNotFoundError, InvalidValueError, ArchiveError.
     """
     for name, value, most in (("n_units", n_units, MOST_INPUTS), ("n_steps", n_steps, MOST_STEPS), ("merged", merged, MOST_STEPS)):
-        if not is_whole(value, 1, most + 1):
+        if value is not None and not is_whole(value, 1, most + 1):
             raise invalid("from_spike_lists", name, repr(value), f"an integer from 1 to {most}", "see where the recordings come from")
     held = read_arrays(path, ("step", "unit", "count", "label"), ("speaker",))
     steps, units, counts, labels = (_column(path, name, held[name], None) for name in ("step", "unit", "count", "label"))
     speakers = _column(path, "speaker", held["speaker"], len(labels)) if "speaker" in held else np.zeros(len(labels), np.int64)
     _same_length(path, {"count": counts, "label": labels})
     check_labels(path, labels)
+    n_units = 1 + int(units.max(initial=0)) if n_units is None else n_units
+    n_steps = 1 + int(steps.max(initial=0)) if n_steps is None else n_steps
+    merged = -(-n_steps // _USUAL_STEPS) if merged is None else merged
     ends, length = _ends(path, counts, {"step": steps, "unit": units}), -(-n_steps // merged)
     check_steps(path, np.broadcast_to(np.int64(length), len(labels)))
     rows = zip(ends - counts, ends, labels, strict=True)
