@@ -132,5 +132,5 @@ class OfflineStudent(_Learning):
         chosen = [self.samples[int(rng.choice(np.flatnonzero(labels == label)))] for label in classes]
         varied = augmented(chosen, self.augmentation, self.base.seed, len(self.samples))
         for part in np.array_split(np.arange(self.presentations), min(_PARTS, self.presentations)):
-            self.continual.fit([varied[int(index)] for index in part], shuffle=False)
+            self.continual.fit([Sample(*varied[int(index)]) for index in part], shuffle=False)
         return replace(self._cost(len(learned)), replay_bytes=0)
