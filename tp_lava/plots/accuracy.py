@@ -25,6 +25,8 @@ def accuracy_over_sessions(axes: Axes, curves: Mapping[str, Sequence[float]], *,
     """Test accuracy after each session of learning, 1 the first. curves: name -> accuracies."""
     what = "plots.accuracy_over_sessions"
     count = len(next(iter(some(what, "curves", curves).values())))
+    for name, values in curves.items():
+        same_length(what, f"curves[{name!r}]", np.asarray(values), count)
     numbered = {name: (range(1, count + 1), array_of(what, f"curves[{name!r}]", values, 1).tolist()) for name, values in curves.items()}
     _draw_curves(axes, what, numbered)
     labels = {"xlabel": "sessions learned", "ylabel": "test accuracy", "title": title}
