@@ -23,10 +23,10 @@ from tp_lava.circuit.labels import check_label
 from tp_lava.data.augmentation import Augmentation, augmented
 from tp_lava.data.events import Events, Sample, check_events, side_by_side, values_of
 from tp_lava.data.order import epoch_order
-from tp_lava.data.recordings import Recordings
 from tp_lava.engine import Engine
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.graph.network import Network
+from tp_lava.learner_checks import check_arguments, check_samples
 from tp_lava.liveness import Liveness
 from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
 from tp_lava.outcome import Arrays, Outcome
@@ -59,7 +59,7 @@ class Learner:
         optimiser: Optimiser | Mapping[str, Optimiser] = SGD(),  # noqa: B008 (frozen)
         schedule: Schedule | None = None,
     ) -> None:
-        _check_arguments(network, rule, precision)
+        check_arguments(network, rule, precision)
         check_optimiser(optimiser, [p.name for p in network.populations], precision != "float")
         check_schedule(schedule)
         network = network if precision == "float" else network.folded()
@@ -86,7 +86,7 @@ class Learner:
 
     @rule.setter
     def rule(self, rule: BaseRule | None) -> None:
-        _check_arguments(self._start, rule, self.precision)
+        check_arguments(self._start, rule, self.precision)
         self._engines.use(rule)
         self._liveness = None
 
@@ -233,7 +233,7 @@ class Learner:
         recordings vary from epoch to epoch while they are learned.
         Warns (LivenessWarning), once, of layers and weights that the first samples show not to learn; see tp_lava.liveness.
         """
-        _check_samples("fit", samples)
+        check_samples("fit", samples)
         for attr, value, least, remedy in (("batch", batch, 1, "1 learns sample by sample"), ("epochs", epochs, 0, "give their number")):
             if not is_whole(value, least):
                 raise invalid("fit", attr, repr(value), f"an integer of at least {least}", remedy)
@@ -270,7 +270,7 @@ class Learner:
 
     def evaluate(self, samples: Sequence[Sample], progress: bool = False) -> float:
         """Share of samples whose prediction is their label. Raises InvalidValueError for none."""
-        _check_samples("evaluate", samples)
+        check_samples("evaluate", samples)
         indices = track(range(len(samples)), len(samples), "evaluating", progress)
         return sum(self.infer(events).prediction == label for events, label in (samples[i] for i in indices)) / len(samples)
 
@@ -396,21 +396,3 @@ def _made_again(made: tuple, description: Mapping, saved: Mapping[str, np.ndarra
     learner._restore(description, saved)
     learner.learning = learning
     return learner
-
-
-def _check_samples(obj: str, samples: Sequence[Sample]) -> None:
-    if isinstance(samples, Recordings):
-        found = f"Recordings: {len(samples.samples)} samples, and who spoke them"
-        raise invalid(obj, "samples", found, "a sequence of samples", "give recordings.samples, for example from_shd(file).samples")
-    if len(samples) == 0:
-        raise invalid(obj, "samples", "empty", "at least one sample", "check where they come from")
-
-
-def _check_arguments(network: object, rule: object, precision: object) -> None:
-    if not isinstance(network, Network):
-        raise invalid("Learner", "network", repr(network)[:60], "a Network", "make one with tpl.Network.dense(...)")
-    if rule is not None and not isinstance(rule, BaseRule):
-        raise invalid("Learner", "rule", repr(rule)[:60], "a rule or None", "use for example tpl.TP()")
-    if not isinstance(precision, FixedPoint) and precision not in ("float", "fixed"):
-        remedy = 'use precision="fixed" for integers'
-        raise invalid("Learner", "precision", repr(precision), '"float", "fixed" or tpl.FixedPoint(...)', remedy)
