@@ -22,6 +22,7 @@ MODULES = tuple(
     f"tp_lava{name}"
     for name in (
         "",
+        ".continual",
         ".data",
         ".lava",
         ".processes",

@@ -7,6 +7,12 @@ from tp_lava.archive import save_network as save_network
 from tp_lava.blank_networks import network_for as network_for
 from tp_lava.blank_networks import scaled_to_data as scaled_to_data
 from tp_lava.circuit.formats import FixedPoint as FixedPoint
+from tp_lava.continual import Anchor as Anchor
+from tp_lava.continual import Continual as Continual
+from tp_lava.continual import Cost as Cost
+from tp_lava.continual import Gate as Gate
+from tp_lava.continual import Prototypes as Prototypes
+from tp_lava.continual import Replay as Replay
 from tp_lava.convert import convert as convert
 from tp_lava.convert import to_nir as to_nir
 from tp_lava.data.augmentation import Augmentation as Augmentation

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
 from tp_lava import lava
-from tp_lava.checks import is_whole
+from tp_lava.checks import is_number, is_whole
 from tp_lava.circuit.formats import FixedPoint
+from tp_lava.continual import Anchor, Continual, Cost, Gate, Replay
+from tp_lava.continual.in_lava import play_in_lava
+from tp_lava.continual.presenter import Round
 from tp_lava.data.events import Sample
 from tp_lava.data.order import epoch_order
 from tp_lava.errors import invalid
@@ -23,6 +26,9 @@ from tp_lava.rules import TP, BaseRule
 
 RULE = TP(1e-3, 5e-4, contrast="all")
 CONVOLUTIONS = "convolutions"
+REPLAY = Replay(250)  # where old samples are given, and nothing else is said
+GATE: Gate | None = Gate("wrong")
+ANCHOR: Anchor | None = None
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class FineTuned:
     """The result of fine-tuning.
 
     learner: after the last or the best epoch; before, after: accuracy on the new task; old_before, old_after: on the old task, NaN
-    without its samples; curve: accuracy on `validation` before and after each epoch; epoch: the learner's, 0 for no learning.
+    without its samples; curve: accuracy on `validation` before and after each epoch; epoch: the learner's, 0 for no learning;
+    continual: what learned, with its buffer, to go on with, and `cost`, where there was replay, a gate or an anchor, else None.
     """
 
     learner: Learner
@@ -40,6 +47,12 @@ class FineTuned:
     old_after: float
     curve: tuple[float, ...]
     epoch: int
+    continual: Continual | None = None
+
+    @property
+    def cost(self) -> Cost | None:
+        """What learning cost, where it was counted."""
+        return self.continual.cost if self.continual else None
 
     @property
     def forgotten(self) -> float:
@@ -49,7 +62,8 @@ class FineTuned:
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
         names = ("before", "after", "old_before", "old_after", "forgotten", "epoch")
-        return {name: getattr(self, name) for name in names} | {"curve": list(self.curve)}
+        told: dict[str, object] = {name: getattr(self, name) for name in names} | {"curve": list(self.curve)}
+        return told | ({"cost": self.cost.to_dict()} if self.cost else {})
 
 
 def few(samples: Sequence[Sample], shots: int, seed: int = 0) -> list[Sample]:
@@ -78,6 +92,18 @@ def frozen(rule: BaseRule, network: Network, layers: Sequence[str] | str) -> Bas
     return replace(rule, rate=rates, readout_rate=0.0 if READOUT in rest else rule.readout_rate)
 
 
+def scaled(rule: BaseRule, network: Network, rates: Mapping[str, float]) -> BaseRule:
+    """The rule with the rates of the named layers, "hidden0", ..., "readout", multiplied by these factors. Raises InvalidValueError."""
+    known = [*(population.name for population in network.populations), READOUT]
+    if unknown := sorted(set(rates) - set(known)):
+        raise invalid("finetune", "rates", ", ".join(unknown), f"among {', '.join(known)}", "correct the name")
+    for name, factor in rates.items():
+        if not is_number(factor, 0):
+            raise invalid("finetune", f"rates[{name!r}]", repr(factor), "a finite number >= 0", "it multiplies the rule's rate")
+    hidden = tuple(rate * rates.get(name, 1.0) for name, rate in rule.rates(network).items())
+    return replace(rule, rate=hidden, readout_rate=rule.readout_rate * rates.get(READOUT, 1.0)) if rates else rule
+
+
 def finetune(
     network: Network,
     samples: Sequence[Sample],
@@ -87,6 +113,11 @@ def finetune(
     precision: Literal["float", "fixed"] | FixedPoint = "fixed",
     epochs: int = 20,
     freeze: Sequence[str] | str = (),
+    rates: Mapping[str, float] | None = None,
+    old: Sequence[Sample] = (),
+    replay: Replay | Literal["default"] | None = "default",
+    gate: Gate | Literal["default"] | None = "default",
+    anchor: Anchor | Literal["default"] | None = "default",
     old_test: Sequence[Sample] = (),
     validation: Sequence[Sample] = (),
     patience: int | None = None,
@@ -98,10 +129,31 @@ def finetune(
     """Learn the samples of a new task, one at a time, and measure the accuracy on the new and on the old task.
 
     samples: see `few`; test, old_test: of the new and of the old task; freeze: layers that keep their weights, by name, or
-    "convolutions"; validation: samples for early stopping, tested after each epoch; patience: epochs without improvement after which
+    "convolutions"; rates: layer -> factor of its rate; old: samples of the old task, of which the replay buffer keeps some; replay, gate,
+    anchor: see Continual, by default REPLAY, GATE and ANCHOR where there are old samples and none where not; validation: samples for
+    early stopping, tested after each epoch; patience: epochs without improvement after which
     learning stops; keep_best: return the learner of the best epoch instead of the last; in_lava: learn in one run in Lava, with
     constant rates (in the engine they follow a cosine) and without early stopping. Raises InvalidValueError.
     """
+    _check(epochs, patience, keep_best, validation, in_lava)
+    rule = frozen(scaled(rule, network, rates or {}), network, freeze)
+    start = Learner(network, rule, precision, seed, schedule=None if in_lava else Cosine(epochs))
+    student = _student(start, old, replay, gate, anchor)
+    before, old_before = start.evaluate(test), _accuracy(start, old_test)
+    if in_lava:
+        student = _in_lava(student, samples, epochs, progress)
+        curve, epoch = list[float](), epochs
+    else:
+        student, curve, epoch = _in_engine(student, samples, epochs, validation, patience, keep_best, progress)
+    if isinstance(student, Continual) and student.buffer is not None:
+        student.remember(samples)
+    learner, continual = (student.learner, student) if isinstance(student, Continual) else (student, None)
+    after, old_after = learner.evaluate(test), _accuracy(learner, old_test)
+    return FineTuned(learner, before, after, old_before, old_after, tuple(curve), epoch, continual)
+
+
+def _check(epochs: int, patience: int | None, keep_best: bool, validation: Sequence[Sample], in_lava: bool) -> None:
+    """Refuse impossible wishes."""
     if not is_whole(epochs, 1):
         raise invalid("finetune", "epochs", repr(epochs), "an integer of at least 1", "20 suits a few samples a class")
     if patience is not None and not is_whole(patience, 1):
@@ -110,49 +162,61 @@ def finetune(
         raise invalid("finetune", "validation", "empty", "given, to stop early or keep the best", "hold some samples back")
     if in_lava and (patience or keep_best):
         raise invalid("finetune", "in_lava", "asked for with early stopping", "one of them", "a run in Lava has a fixed length")
-    rule = frozen(rule, network, freeze)
-    start = Learner(network, rule, precision, seed, schedule=None if in_lava else Cosine(epochs))
-    before, old_before = start.evaluate(test), _accuracy(start, old_test)
-    if in_lava:
-        rounds = [Round([samples[i] for i in epoch_order(len(samples), seed, epoch)], learns=True) for epoch in range(epochs)]
-        learner, curve, epoch = run_in_lava(start, rounds, progress)[1].learner, list[float](), epochs
-    else:
-        learner, curve, epoch = _in_engine(start, samples, epochs, validation, patience, keep_best, progress)
-    return FineTuned(learner, before, learner.evaluate(test), old_before, _accuracy(learner, old_test), tuple(curve), epoch)
+
+
+def _student(start: Learner, old: Sequence[Sample], *settings: object) -> Learner | Continual:
+    """The learner itself, or a Continual that holds old samples. settings: replay, gate and anchor, or "default"."""
+    defaults = (REPLAY, GATE, ANCHOR) if old else (None, None, None)
+    chosen: list[Any] = [usual if given == "default" else given for given, usual in zip(settings, defaults, strict=True)]
+    if chosen == [None, None, None]:
+        return start
+    if chosen[0] is not None and not old:
+        remedy = "give some of what the network has learned, or replay=None"
+        raise invalid("finetune", "old", "empty", "samples of the old task, to be replayed", remedy)
+    student = Continual(start, *chosen)
+    if student.buffer is not None:
+        student.remember(old)
+    return student
+
+
+def _in_lava(student: Learner | Continual, samples: Sequence[Sample], epochs: int, progress: bool) -> Learner | Continual:
+    """Learn all epochs in one run in Lava."""
+    seed = student.learner.seed if isinstance(student, Continual) else student.seed
+    rounds = [Round([samples[i] for i in epoch_order(len(samples), seed, epoch)], learns=True, keep=False) for epoch in range(epochs)]
+    if isinstance(student, Continual):
+        play_in_lava(student, rounds, progress=progress)
+        return student
+    return run_in_lava(student, rounds, progress)[1].learner
 
 
 def _in_engine(
-    learner: Learner,
+    student: Learner | Continual,
     samples: Sequence[Sample],
     epochs: int,
     validation: Sequence[Sample],
     patience: int | None,
     keep_best: bool,
     progress: bool,
-) -> tuple[Learner, list[float], int]:
-    """-> learner, accuracies on the validation samples, the learner's epoch."""
-    curve = [learner.evaluate(validation)] if validation else []
-    best, kept = 0, learner.copy() if keep_best else learner
+) -> tuple[Learner | Continual, list[float], int]:
+    """-> what learned, accuracies on the validation samples, the learner's epoch."""
+    curve = [student.evaluate(validation)] if validation else []
+    best, kept, epoch = 0, student.copy() if keep_best else student, 0
     for epoch in range(1, epochs + 1):
-        learner.fit(samples, progress=progress)
+        if isinstance(student, Continual):
+            student.fit_epoch(samples, keep=False, progress=progress)
+        else:
+            student.fit(samples, progress=progress)
         if validation:
-            curve.append(learner.evaluate(validation))
+            curve.append(student.evaluate(validation))
             if curve[-1] > curve[best]:
-                best, kept = epoch, learner.copy() if keep_best else learner
+                best, kept = epoch, student.copy() if keep_best else student
             if patience and epoch - best >= patience:
                 break
-    return (kept, curve, best) if keep_best else (learner, curve, learner.epochs_done)
+    return (kept, curve, best) if keep_best else (student, curve, epoch)
 
 
 def _accuracy(learner: Learner, samples: Sequence[Sample]) -> float:
     return learner.evaluate(samples) if samples else float("nan")
-
-
-class Round(NamedTuple):
-    """Samples that are presented in Lava one after another. learns: whether with their labels."""
-
-    samples: Sequence[Sample]
-    learns: bool
 
 
 def run_in_lava(start: Learner, rounds: Sequence[Round], progress: bool = False) -> tuple[list[float], lava.LavaResult]:
@@ -160,10 +224,10 @@ def run_in_lava(start: Learner, rounds: Sequence[Round], progress: bool = False)
 
     Accuracies are those of the predictions at each sample, as it is learned or tested.
     """
-    samples = [sample for part, _ in rounds for sample in part]
-    learn = [learns for part, learns in rounds for _ in part]
+    samples = [sample for part, *_ in rounds for sample in part]
+    learn = [learns for part, learns, _ in rounds for _ in part]
     tag: Literal["fixed_pt", "floating_pt"] = "fixed_pt" if start.precision == "fixed" else "floating_pt"
     result = lava.run(start.network, start.rule, samples, learn, tag, start.seed, fixed=start.fixed, progress=progress)
     right = result.predictions == np.array([label for _, label in samples])
-    ends = np.cumsum([len(part) for part, _ in rounds])
+    ends = np.cumsum([len(part) for part, *_ in rounds])
     return [float(part.mean()) for part in np.split(right, ends[:-1])], result

@@ -244,13 +244,20 @@ class Learner:
             presented, right = augmented(samples, augmentation, self.seed, self.epochs_done), 0
             for group in track(groups, len(groups), f"epoch {self.epochs_done + 1}", progress):
                 right += self._right([presented[int(index)] for index in group])
-            self.epochs_done += 1
             accuracies.append(self.evaluate(validation) if validation is not None else right / len(samples))
-            self._scores.append(accuracies[-1])
-            self._scale_rates()
+            self.end_epoch(accuracies[-1])
         self._liveness.tell()
         self._liveness.tell_divergence()
         return accuracies
+
+    def end_epoch(self, score: float) -> None:
+        """Count an epoch that was learned sample by sample, as fit does; the schedule, if any, sets the rates of the next.
+
+        score: accuracy of the epoch, which the schedule may look at.
+        """
+        self.epochs_done += 1
+        self._scores.append(score)
+        self._scale_rates()
 
     def _right(self, group: Sequence[tuple[Events, int]]) -> int:
         """Learn some samples together. -> how many of them were told right."""
@@ -297,7 +304,11 @@ class Learner:
     # Files ------------------------------------------------------------------------------------
     def save(self, path: str | os.PathLike) -> None:
         """Write everything: loading and going on equals never having stopped, bit for bit."""
-        description = {
+        archive.write(path, "learner", *self.archived())
+
+    def archived(self) -> tuple[dict[str, object], dict[str, np.ndarray]]:
+        """What save writes: a description and arrays."""
+        description: dict[str, object] = {
             "network": archive.describe_network(self._start),
             "rule": self._engines.rule,
             "fixed": self._fixed,
@@ -308,20 +319,25 @@ class Learner:
             "scores": self._scores,
         }
         started = {f"start/{name}": array for name, array in archive.network_arrays(self._start).items()}
-        archive.write(path, "learner", description, started | self._engines.saved())
+        return description, started | self._engines.saved()
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Learner:
         """The learner saved there. Raises ArchiveError for a file that is truncated, foreign or newer."""
         description, arrays = archive.read(path, "learner")
         try:
-            started = {name.removeprefix("start/"): array for name, array in arrays.items() if name.startswith("start/")}
-            network = archive.network_from(description["network"], started)
-            how = {"optimiser": description.get("optimiser", SGD()), "schedule": description.get("schedule")}
-            learner = cls(network, description["rule"], description["fixed"] or "float", description["seed"], **how)
-            learner._restore(description, arrays)
+            return cls.from_archive(description, arrays)
         except archive.IMPOSSIBLE as error:
             raise ArchiveError(f"{path}: describes something impossible ({error}); save it again.", obj=str(path), attr="file") from None
+
+    @classmethod
+    def from_archive(cls, description: Mapping, arrays: Mapping[str, np.ndarray]) -> Learner:
+        """The inverse of archived. Raises what archive.IMPOSSIBLE lists for what describes nothing possible."""
+        started = {name.removeprefix("start/"): array for name, array in arrays.items() if name.startswith("start/")}
+        network = archive.network_from(description["network"], started)
+        how = {"optimiser": description.get("optimiser", SGD()), "schedule": description.get("schedule")}
+        learner = cls(network, description["rule"], description["fixed"] or "float", description["seed"], **how)
+        learner._restore(description, arrays)
         return learner
 
     def _restore(self, description: Mapping, arrays: Mapping[str, np.ndarray]) -> None:

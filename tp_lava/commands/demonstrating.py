@@ -11,7 +11,8 @@ import typer
 from tp_lava.commands import options
 from tp_lava.commands.printing import make_folder, print_files, print_json, print_rows
 
-_Results = tuple[str, list[dict[str, object]], list[Path]]  # title, table, files
+_Rows = list[dict[str, object]]
+_Results = tuple[dict[str, _Rows], list[Path]]  # title -> table, files
 
 
 def demo(
@@ -33,24 +34,26 @@ def demo(
     """A network trained in PyTorch goes into Lava, in float and in fixed point; its sensor changes, and it learns the new one there."""
     make_folder(out)
     if from_scratch:
-        title, table, files = _from_scratch(out, hidden, epochs or 12, contrast, seed, train, test, progress)
+        tables, files = _from_scratch(out, hidden, epochs or 12, contrast, seed, train, test, progress)
     else:
-        title, table, files = _new_sensor(out, sensor, shots, epochs or 20, seed, test, progress)
+        tables, files = _new_sensor(out, sensor, shots, epochs or 20, seed, test, progress)
     if as_json:
         (figures,) = (file for file in files if file.suffix == ".json")
         print_json({**json.loads(figures.read_text()), "files": [str(file) for file in files]})
         return
-    print_rows(title, table)
+    for title, table in tables.items():
+        print_rows(title, table)
     print_files(files)
 
 
 def _new_sensor(out: Path, sensor: str, shots: int, epochs: int, seed: int, test: int, progress: bool) -> _Results:
-    from tp_lava.demos.new_sensor import SensorSettings, rows, run_demo, save
+    from tp_lava.demos.new_sensor import SensorSettings, rows, run_demo, save, variant_rows
 
     settings = SensorSettings(sensor, shots, epochs, seed, test)
     runs = run_demo(settings, progress)
     title = f"Digits, 512-200-10, trained in PyTorch, in Lava; {shots * 10} recordings, one at a time, seed {seed}"
-    return title, rows(settings, runs), save(out, settings, runs)
+    tables = {title: rows(settings, runs), "The same, with less and with more against forgetting": variant_rows(runs)}
+    return tables, save(out, settings, runs)
 
 
 def _from_scratch(out: Path, hidden: int, epochs: int, contrast: int, seed: int, train: int, test: int, progress: bool) -> _Results:
@@ -59,4 +62,4 @@ def _from_scratch(out: Path, hidden: int, epochs: int, contrast: int, seed: int,
     settings = DemoSettings(hidden=hidden, epochs=epochs, contrast=contrast, seed=seed, n_train=train, n_test=test)
     runs = run_demo(settings, progress)
     title = f"Digits, {hidden} hidden neurons, K = {contrast}, {epochs} epochs, seed {seed}: one sample at a time, in Lava"
-    return title, rows(runs), save(out, settings, runs)
+    return {title: rows(runs)}, save(out, settings, runs)

@@ -54,7 +54,7 @@ def run_demo(settings: DemoSettings, progress: bool = False) -> dict[str, DemoRu
         "float": Learner(network, rule, "float", settings.seed),
         "fixed": Learner(network, rule, "fixed", settings.seed),
     }
-    learned, steps = [i * len(train) for i in range(settings.epochs + 1)], sum(s.events.n_steps for part, _ in rounds for s in part)
+    learned, steps = [i * len(train) for i in range(settings.epochs + 1)], sum(s.events.n_steps for part, *_ in rounds for s in part)
     runs = {name: run_in_lava(learner, rounds, progress) for name, learner in learners.items()}
     return {name: DemoRun(learned, curve[::2], result.seconds / steps, result.learner) for name, (curve, result) in runs.items()}
 

@@ -6,6 +6,7 @@ make_importable()
 
 import tp_lava.models  # noqa: E402, F401 (Lava finds models in the module of their Process)
 from tp_lava.processes.event_source import EventSource as EventSource  # noqa: E402
+from tp_lava.processes.feedback_source import FeedbackSource as FeedbackSource  # noqa: E402
 from tp_lava.processes.layers import Credit as Credit  # noqa: E402
 from tp_lava.processes.layers import LabelGate as LabelGate  # noqa: E402
 from tp_lava.processes.layers import LearningTraceLIF as LearningTraceLIF  # noqa: E402

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from tp_lava.continual import Cost as LearningCost
 from tp_lava.deploy.loihi2.costs import Cost, Costs
 from tp_lava.deploy.loihi2.counting import Counts
 from tp_lava.deploy.loihi2.demand import LayerDemand
@@ -80,6 +81,16 @@ def estimate(mapping: Mapping, counts: Counts, costs: Costs | None = None) -> Es
         check = _line("plastic synapses, times steps", plastic * counts.steps, costs.learning_synapse)
     low, high = (counts.steps * sum(ends) for ends in zip(*((line.low, line.high) for line in time), strict=True))
     return Estimate((*_energy(mapping, counts, costs), _static(mapping, costs, low, high)), time, counts.steps, counts.learning, check)
+
+
+def microjoules_a_sample(inference: Estimate, learning: Estimate, cost: LearningCost) -> tuple[float, float]:
+    """(low, high) of one new sample: every presentation that goes with it, each at the estimate of one that infers or learns."""
+    if not cost.seen:
+        return 0.0, 0.0
+    learned = (cost.learned + cost.relearned) / cost.seen
+    inferred = cost.presentations_per_sample - learned
+    low, high = (inferred * a + learned * b for a, b in zip(inference.microjoules, learning.microjoules, strict=True))
+    return low, high
 
 
 def _line(name: str, count: float, cost: Cost) -> Line:

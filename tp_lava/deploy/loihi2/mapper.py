@@ -7,7 +7,9 @@ from dataclasses import replace
 
 from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import FixedPoint, own_fixed_point, plan
+from tp_lava.continual import Continual
 from tp_lava.deploy.loihi2.constraints import violations
+from tp_lava.deploy.loihi2.continual import continual_demand, continual_tasks, with_copies
 from tp_lava.deploy.loihi2.demand import ProcessorTask, demands, processor_tasks
 from tp_lava.deploy.loihi2.limits import Limits
 from tp_lava.deploy.loihi2.mapping import Chip, Mapping, Processor
@@ -20,7 +22,7 @@ from tp_lava.rules.base import check_local
 
 
 def map_network(
-    model: Network | Learner,
+    model: Network | Learner | Continual,
     rule: BaseRule | None = None,
     fixed: FixedPoint | None = None,
     limits: Limits | None = None,
@@ -29,21 +31,25 @@ def map_network(
     """Lay a network and, if it learns, its rule onto Loihi 2, and list every limit that is broken.
 
     model: a Network, with the rule (None: it only infers) and the options of fixed point a Learner would take, or a fixed-point
-    Learner, which has them; limits: by default the public ones; board: one of theirs, by default the smallest that has room.
+    Learner, which has them, or a Continual of one, whose replay buffer and anchor's copies are counted too; limits: by default the
+    public ones; board: one of theirs, by default the smallest that has room.
     Nothing here has run on a chip. Raises InvalidValueError, NumberRangeError (no fixed-point form), not for what is too large:
     that is in Mapping.violations; see Mapping.require.
     """
-    network, rule, options = _resolved(model, rule, fixed)
+    extra = continual_demand(model) if isinstance(model, Continual) else None
+    network, rule, options = _resolved(model.learner if isinstance(model, Continual) else model, rule, fixed)
     check_local(rule, "map_network")
     limits = limits or Limits()
     asked = limits.board(board) if board is not None else None
     circuit = build_circuit(network, rule, plan(network, rule, options))
-    layers = demands(circuit, limits)
+    layers, tasks = demands(circuit, limits), processor_tasks(circuit)
+    if extra:
+        layers, tasks = with_copies(layers, extra), (*tasks, *continual_tasks(circuit, layers, extra))
     cores = place_layers(layers, limits)
     chips = tuple(Chip(number, held) for number, held in enumerate(chips_of(cores, limits)))
-    processors = _scheduled(processor_tasks(circuit), len(chips), limits)
+    processors = _scheduled(tasks, len(chips), limits)
     chosen = asked or next((b for b in sorted(limits.boards, key=lambda b: b.chips) if b.chips >= len(chips)), None)
-    mapping = Mapping(layers, cores, chips, processors, chosen, limits, options, circuit)
+    mapping = Mapping(layers, cores, chips, processors, chosen, limits, options, circuit, continual=extra)
     return replace(mapping, violations=violations(mapping))
 
 

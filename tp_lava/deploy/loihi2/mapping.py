@@ -7,6 +7,7 @@ from typing import Any
 
 from tp_lava.circuit import Circuit
 from tp_lava.circuit.formats import FixedPoint
+from tp_lava.deploy.loihi2.continual import ContinualDemand
 from tp_lava.deploy.loihi2.demand import LayerDemand, ProcessorTask
 from tp_lava.deploy.loihi2.limits import Board, Limits, Violation
 from tp_lava.deploy.loihi2.placement import Core
@@ -44,7 +45,8 @@ class Chip:
 class Mapping:
     """Where everything lives. board: the one asked for, or the smallest that has enough chips; None where none has.
 
-    layers: what each population asks for; violations: all limits that are broken, none if it fits. str() describes it to a person.
+    layers: what each population asks for; violations: all limits that are broken, none if it fits; continual: what a Continual asks
+    for beside. str() describes it to a person.
     """
 
     layers: tuple[LayerDemand, ...]
@@ -56,6 +58,7 @@ class Mapping:
     fixed: FixedPoint
     circuit: Circuit = field(repr=False)
     violations: tuple[Violation, ...] = ()
+    continual: ContinualDemand | None = None
 
     @property
     def fits(self) -> bool:
@@ -104,6 +107,7 @@ class Mapping:
             "layers": self.rows(),
             "processors": [{"chip": p.chip, "number": p.number, "tasks": {t.name: t.operations for t in p.tasks}} for p in self.processors],
             "violations": [violation.to_dict() for violation in self.violations],
+            **({"continual": self.continual.to_dict()} if self.continual else {}),
         }
 
     def __str__(self) -> str:
@@ -113,7 +117,8 @@ class Mapping:
             kilobytes = sum(row["bytes"].values()) / 1024
             size = f"{row['compartments']} compartments, {_counted(row['cores'], 'core')}, {kilobytes:.1f} KB"
             lines.append(f"  {row['layer']}: {size}{row['note'] and '; '}{row['note']}")
-        return "\n".join([*lines, *map(str, self.violations)])
+        extra = [f"  continual learning: {self.continual}"] if self.continual else []
+        return "\n".join([*lines, *extra, *map(str, self.violations)])
 
 
 def _counted(number: int, of: str) -> str:

@@ -1,0 +1,122 @@
+"""The replay buffer: compressed samples, as many of each class as their number allows, chosen by counted random numbers.
+
+A new sample takes a free place. Without one it takes that of a sample of the largest class, unless its own class is or once was the
+largest: then it takes one of its own class's, with probability (kept of the class) / (seen of the class), which makes the kept ones
+a uniform sample of those seen. Source: Chrysakis and Moens 2020, "Online continual learning from imbalanced data".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tp_lava.continual.compression import compress, decompress, label_of
+from tp_lava.continual.settings import Replay
+from tp_lava.data.events import Sample
+from tp_lava.numbers import mix, seed_key
+
+_STREAM = 0x7265706C  # keeps these random numbers apart from other uses of the seed
+
+
+class ReplayBuffer:
+    """Samples kept for replay. settings: its bounds; n_units: inputs of the network; seed: of every choice."""
+
+    def __init__(self, settings: Replay, n_units: int, seed: int) -> None:
+        self.settings, self.n_units = settings, n_units
+        self._key = mix(np.array([seed_key(seed)], np.uint32), np.array([_STREAM], np.uint32))
+        self._draws = 0
+        self._records: list[np.ndarray] = []
+        self._labels: list[int] = []
+        self._seen: dict[int, int] = {}  # class -> samples offered so far
+        self._full: set[int] = set()  # classes that are or once were the largest of a full buffer
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def samples(self) -> list[Sample]:
+        """All that it holds, decompressed."""
+        return [decompress(record, self.n_units) for record in self._records]
+
+    @property
+    def labels(self) -> list[int]:
+        """Their classes."""
+        return list(self._labels)
+
+    def offer(self, sample: Sample) -> bool:
+        """Keep a sample, or let it pass. -> whether it is kept."""
+        record, label = compress(sample), int(sample.label)
+        self._seen[label] = self._seen.get(label, 0) + 1
+        if self.settings.bytes is not None and len(record) > self.settings.bytes:
+            return False
+        if not self._has_room(len(record)):
+            victims = self._victims(label)
+            if victims is None:
+                return False
+            while not self._has_room(len(record)):
+                self._evict(victims)
+                victims = victims if victims in self._labels else self._largest()
+        self._records.append(record)
+        self._labels.append(label)
+        self.bytes += len(record)
+        return True
+
+    def draw(self, count: int) -> list[Sample]:
+        """So many samples, each any of those kept with the same probability; none of an empty buffer."""
+        if not self._records:
+            return []
+        return [decompress(self._records[self._below(len(self._records))], self.n_units) for _ in range(count)]
+
+    # Inside -----------------------------------------------------------------------------------
+    def _has_room(self, size: int) -> bool:
+        most, limit = self.settings.size, self.settings.bytes
+        return (most is None or len(self) < most) and (limit is None or self.bytes + size <= limit)
+
+    def _victims(self, label: int) -> int | None:
+        """The class that has to give up a place for a sample of class `label`; None: the sample passes."""
+        largest = self._largest()
+        self._full.add(largest)
+        if label not in self._full:
+            return largest
+        held = self._labels.count(label)
+        return label if self._below(self._seen[label]) < held else None
+
+    def _largest(self) -> int:
+        """The class with most samples, of several the smallest number."""
+        classes, counts = np.unique(self._labels, return_counts=True)
+        return int(classes[np.argmax(counts)])
+
+    def _evict(self, label: int) -> None:
+        places = [place for place, other in enumerate(self._labels) if other == label]
+        place = places[self._below(len(places))]
+        self.bytes -= len(self._records.pop(place))
+        del self._labels[place]
+
+    def _below(self, bound: int) -> int:
+        """The next random integer in [0, bound)."""
+        word = int(mix(self._key, np.array([self._draws & 0xFFFFFFFF], np.uint32))[0])
+        self._draws += 1
+        return word * bound >> 32
+
+    # Files ------------------------------------------------------------------------------------
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything, as arrays."""
+        classes = sorted(self._seen)
+        return {
+            "records": np.concatenate([np.zeros(0, np.uint8), *self._records]),
+            "sizes": np.array([len(record) for record in self._records], np.int64),
+            "classes": np.array(classes, np.int64),
+            "seen": np.array([self._seen[label] for label in classes], np.int64),
+            "full": np.array(sorted(self._full), np.int64),
+            "draws": np.array([self._draws], np.int64),
+        }
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Become what arrays() told."""
+        self._records = np.split(arrays["records"], np.cumsum(arrays["sizes"]))[: len(arrays["sizes"])]
+        self._labels = [label_of(record) for record in self._records]
+        self._seen = dict(zip(arrays["classes"].tolist(), arrays["seen"].tolist(), strict=True))
+        self._full, self._draws = set(arrays["full"].tolist()), int(arrays["draws"][0])
+        self.bytes = int(arrays["sizes"].sum())

@@ -1,0 +1,70 @@
+"""FeedbackSource: plays recordings into Lava, and hears the scores before it plays the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from lava.magma.core.process.ports.ports import InPort, OutPort
+
+from tp_lava.continual.presenter import Presenter, Round
+from tp_lava.numbers import Format
+from tp_lava.parts.messages import SAMPLE_SIZE
+from tp_lava.processes.base import Process
+from tp_lava.processes.protocol import packet_size
+from tp_lava.sharing import shared_array
+
+
+class FeedbackSource(Process):
+    """Plays what a presenter says, given the scores of what it has played: an unlabelled sample first, then perhaps with its label.
+
+    presenter, rounds: see tp_lava.continual.presenter; n_units, n_classes: of the network; period, pause, format: as of EventSource.
+    Ports: s_out, sample_out, packet_out as EventSource; score_in (n_classes,) and sample_in (4,) as ScoreSink, which it replaces.
+    Between two samples it waits for the scores of the first; where a pull of an anchor is due it waits for `resume`, step by step,
+    or ends the asynchronous run. Hardware: embedded processor or host.
+    """
+
+    def __init__(
+        self,
+        presenter: Presenter,
+        rounds: Sequence[Round],
+        n_units: int,
+        n_classes: int,
+        period: int = 1,
+        pause: int = 0,
+        format: Format | None = None,
+        **parameters,
+    ) -> None:
+        most = presenter.most(rounds)
+        shared = {"kept": shared_array((most, n_classes), np.float64), "state": shared_array((3,), np.int64)}
+        timing = {"period": int(period), "pause": int(pause), "format": format}
+        super().__init__(presenter=presenter, rounds=rounds, **shared, **timing, **parameters)
+        self.s_out = OutPort(shape=(n_units,))
+        self.sample_out = OutPort(shape=(SAMPLE_SIZE,))
+        self.packet_out = OutPort(shape=(packet_size(n_units, format),))
+        self.score_in = InPort(shape=(n_classes,))
+        self.sample_in = InPort(shape=(SAMPLE_SIZE,))
+
+    @property
+    def done(self) -> int:
+        """Presentations finished so far."""
+        return int(self.proc_params["state"][0])
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing more to play."""
+        return bool(self.proc_params["state"][1])
+
+    @property
+    def waits(self) -> bool:
+        """Whether a pull of the anchor is due, and nothing is played before `resume`."""
+        return bool(self.proc_params["state"][2])
+
+    def resume(self) -> None:
+        """The pull is done."""
+        self.proc_params["state"][2] = 0
+
+    @property
+    def scores(self) -> np.ndarray:
+        """(done, n_classes) float64, in the units that arrive (mantissas in fixed point), of each presentation."""
+        return self.proc_params["kept"][: self.done].copy()
