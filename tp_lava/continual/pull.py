@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from tp_lava.circuit import Buffer
-from tp_lava.circuit.operations import stored_weight_type
+from tp_lava.circuit.buffers import stored_weight_type
 from tp_lava.continual.settings import STRENGTH_BITS, Anchor
 from tp_lava.numbers import WEIGHT_BITS, Format, draw, exponent_to_hold, mix, seed_key
 
