@@ -199,7 +199,9 @@ def test_finetune_chooses_says_and_measures(samples):
 def test_wishes_for_the_last_neurons_are_for_the_readout(samples):
     done = tuned(spiking(), samples, precision="float", ends="readout", freeze=["hidden1"])
     np.testing.assert_array_equal(done.network.weights[READOUT], spiking().weights["hidden1"])
-    done = tpl.finetune(spiking(), samples, samples, rule=tpl.TP((1e-3, 1e-3)), epochs=1, precision="float", ends="readout", freeze="hidden0")
+    done = tpl.finetune(
+        spiking(), samples, samples, rule=tpl.TP((1e-3, 1e-3)), epochs=1, precision="float", ends="readout", freeze="hidden0"
+    )
     np.testing.assert_array_equal(done.network.weights["hidden0"], spiking().weights["hidden0"])
 
 

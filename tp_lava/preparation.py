@@ -23,6 +23,7 @@ from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.numbers import exponent_to_hold
+from tp_lava.quantisation.measured import measured_formats
 from tp_lava.rules import BaseRule
 from tp_lava.spiking_ends import ends_in_spikes, last_map_as_readout
 from tp_lava.state_history import watch
@@ -62,7 +63,12 @@ def prepare(network: Network, rule: BaseRule, precision: Precision, samples: Seq
 
     rule: of this network; samples: to learn, on some of which the scores are measured; end: what was chosen before.
     """
+    measured = precision == "fixed"
     network, rule, precision, units, said = _in_units(network, rule, precision, samples)
+    if measured and samples:
+        fixed = own_fixed_point(network) if precision == "fixed" else precision
+        assert isinstance(fixed, FixedPoint)
+        precision = measured_formats(network, rule, samples, fixed)
     return Prepared(network, rule, precision, units, (*(end.said if end else ()), *said))
 
 

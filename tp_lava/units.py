@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tp_lava.circuit.formats import FixedPoint
-from tp_lava.dynamics.parameters import Parameter, is_per_neuron, mean
+from tp_lava.dynamics.neuron import LIF
+from tp_lava.dynamics.parameters import Parameter, mean
 from tp_lava.dynamics.surrogate import stretched
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT, READOUT_BIAS
@@ -118,16 +119,17 @@ class Units:
             raise invalid("Units", name, repr(self.factors[name]), "a power of two, for exponents are", "use Units.of(..., powers=True)")
         return exponent - 1
 
-    def _neuron(self, name, neuron):
+    def _neuron(self, name: str, neuron: LIF) -> LIF:
         factor, residual = self.factors.get(name, 1.0), self.residuals.get(name, 1.0)
         numbers = {attr: _number(getattr(neuron, attr), factor) for attr in _SCALED if getattr(neuron, attr) is not None}
-        if factor != 1 and not is_per_neuron(neuron.threshold) and not self.residuals and math.isclose(numbers["threshold"], 1.0):
-            numbers["threshold"] = 1.0  # not 0.9999999
         return replace(neuron, surrogate=stretched(neuron.surrogate, residual), **numbers)
 
 
 def _number(value: Parameter, factor: float) -> Parameter:
-    return tuple(each * factor for each in value) if isinstance(value, tuple) else value * factor
+    """A parameter times a factor; 0.9999999, which 1 / 3 times 3 may be, is 1."""
+    if isinstance(value, tuple):
+        return tuple(each * factor for each in value)
+    return 1.0 if math.isclose(value * factor, 1.0, rel_tol=1e-12) else value * factor
 
 
 def _times(array: np.ndarray, factor: float) -> np.ndarray:
