@@ -7,7 +7,7 @@ import tp_lava as tpl
 from tp_lava import ArchiveError, InvalidValueError
 from tp_lava.circuit.buffers import Buffer
 from tp_lava.continual.buffer import ReplayBuffer
-from tp_lava.continual.compression import compress, decompress, label_of
+from tp_lava.continual.compression import compress, decompress
 from tp_lava.continual.pull import AnchorCopy
 from tp_lava.data.events import Sample
 from tp_lava.numbers import Format
@@ -52,13 +52,21 @@ def test_compression_loses_nothing(seed):
         again = decompress(record, n_units)
         assert again == Sample(events, label)
         assert again.events.is_constant == events.is_constant
-        assert label_of(record) == label
         assert record.dtype == np.uint8
 
 
 def test_far_units_are_kept_exactly():
     wide = tpl.Events([0, 1, 1], [2**31 - 2, 0, 2**31 - 2], 2, 2**31 - 1)
     assert decompress(compress(Sample(wide, 1)), 2**31 - 1).events == wide
+
+
+@pytest.mark.parametrize("damage", [lambda r: r[:-1], lambda r: np.append(r, np.uint8(3)), lambda r: r[:2], lambda r: r[:0] + 255])
+def test_a_damaged_record_is_refused(damage):
+    record = damage(compress(Sample(recording(0), 1)))
+    buffer = ReplayBuffer(tpl.Replay(3), INPUTS, 0)
+    arrays = buffer.arrays() | {"records": record, "sizes": np.array([len(record)])}
+    with pytest.raises(ValueError, match="a record of"):
+        buffer.restore(arrays)
 
 
 def test_an_event_takes_about_a_byte():
@@ -227,6 +235,16 @@ def test_it_does_what_it_says(precision, gated, replayed):
     assert (cost.weight_updates > 0) == (learned + relearned > 0)
 
 
+def test_a_gate_of_old_samples_learns_every_new_one():
+    continual = tpl.Continual(learner(), tpl.Replay(6, 2), tpl.Gate("wrong", of="old"))
+    continual.remember(task(1, 12))
+    continual.fit(task(1, 12), 6)
+    cost = continual.cost
+    assert cost.learned == cost.seen == 72
+    assert 0 <= cost.relearned < cost.replayed == 144
+    assert cost.presentations == cost.seen + cost.replayed + cost.relearned
+
+
 def test_weight_updates_are_those_that_the_mapping_counts():
     """By spikes exactly; the readout learns from traces, of which all count."""
     from tp_lava.deploy.loihi2 import count
@@ -333,12 +351,15 @@ def test_prototypes_are_nearest_means():
         (lambda: tpl.Gate("unsure"), "Gate: margin is None"),
         (lambda: tpl.Gate("unsure", margin=2), "Gate: margin is 2"),
         (lambda: tpl.Gate("wrong", margin=0.1), "Gate: margin is 0.1"),
+        (lambda: tpl.Gate(of="new"), "Gate: of is 'new'"),
         (lambda: tpl.Anchor(0), "Anchor: strength is 0"),
         (lambda: tpl.Anchor(0.1, every=0), "Anchor: every is 0"),
         (lambda: tpl.Continual(3), "Continual: learner is 3, but must be a Learner"),
         (lambda: tpl.Continual(tpl.Learner(tpl.Network.dense((4, 3, 2)))), "Continual: learner is without a rule"),
         (lambda: tpl.Continual(learner(), replay=250), "Continual: replay is 250, but must be a Replay or None"),
         (lambda: tpl.Continual(learner()).remember([]), "Continual: replay is None, but must be given, to remember samples"),
+        (lambda: tpl.Continual(learner()).fit([]), "fit: samples is empty"),
+        (lambda: tpl.Continual(learner()).fit(task(1, 3), -1), "fit: epochs is -1"),
         (lambda: tpl.Continual(learner()).learn(recording(0), 9), "sample: label is 9"),
         (lambda: tpl.Prototypes(tpl.Network.dense((4, 3, 2)), distance="far"), "Prototypes: distance is 'far'"),
     ],

@@ -12,6 +12,7 @@ FORMS = {"asynchronous": {}, "stepwise": {"stepwise": True}, "layers": {"layers"
 SETTINGS = {
     "replay and gate": (tpl.Replay(6, 2), tpl.Gate("unsure", margin=0.3), None),
     "gate": (None, tpl.Gate("wrong"), None),
+    "gate of old ones": (tpl.Replay(6, 2), tpl.Gate("wrong", of="old"), None),
     "replay": (tpl.Replay(bytes=300), None, None),
     "anchor": (tpl.Replay(6, 1), tpl.Gate("wrong"), tpl.Anchor(0.1, every=2)),
 }

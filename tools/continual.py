@@ -126,7 +126,7 @@ def main() -> None:
         for _, t in tasks
     ]
     for name, found in (("before", before), ("prototypes, cosine", [prototypes(t) for _, t in tasks])):
-        new, old = zip(*found, strict=True)
+        new, old = (list(column) for column in zip(*found, strict=True))
         print(f"{name:28} {np.mean(new):.3f} ({min(new):.3f})  {np.mean(old):.3f} ({min(old):.3f})", flush=True)
 
 

@@ -27,8 +27,8 @@ from tp_lava.rules import TP, BaseRule
 
 RULE = TP(1e-3, 5e-4, contrast="all")
 CONVOLUTIONS = "convolutions"
-REPLAY = Replay(250)  # where old samples are given, and nothing else is said
-GATE: Gate | None = Gate("wrong")
+REPLAY = Replay(250, per_sample=5)  # where old samples are given, and nothing else is said; docs/continual.md has what was measured
+GATE: Gate | None = Gate("wrong", of="old")
 ANCHOR: Anchor | None = None
 
 

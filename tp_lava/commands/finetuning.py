@@ -55,6 +55,9 @@ def finetune(
     gate: Annotated[
         Literal["always", "wrong", "unsure"] | None, typer.Option(help="Learn always, only what is told wrong, or also what is unsure.")
     ] = None,
+    gate_old: Annotated[
+        bool, typer.Option("--gate-old", help="With --gate: look at old samples alone, and learn new ones always.")
+    ] = False,
     margin: Annotated[float | None, typer.Option(help="With --gate unsure: lead below which it is, a share of the best score.")] = None,
     anchor: Annotated[float | None, typer.Option(min=0, help="Pull of the weights to what they were, a share a learned sample.")] = None,
     precision: options.Precision = "fixed",
@@ -85,7 +88,7 @@ def finetune(
         freeze=freeze or (),
         rates=_layer_rates(layer_rate or ()),
         old=task.old,
-        **_settings(task, replay, replay_each, gate, margin, anchor),
+        **_settings(task, replay, replay_each, gate, gate_old, margin, anchor),
         old_test=task.old_test,
         validation=task.validation if patience or keep_best else [],
         patience=patience,
@@ -117,6 +120,7 @@ def _settings(
     replay: int | None,
     each: int | None,
     gate: Literal["always", "wrong", "unsure"] | None,
+    gate_old: bool,
     margin: float | None,
     anchor: float | None,
 ) -> dict[str, Any]:
@@ -131,7 +135,7 @@ def _settings(
     elif each is not None:
         raise invalid("finetune", "replay_each", each, "left out where nothing is replayed", "give --sensor or --new-class and --replay")
     if gate is not None:
-        found["gate"] = None if gate == "always" else Gate(gate, margin)
+        found["gate"] = None if gate == "always" else Gate(gate, margin, "old" if gate_old else "all")
     elif margin is not None:
         raise invalid("finetune", "margin", margin, "left out without a gate", "give --gate unsure")
     if anchor is not None:

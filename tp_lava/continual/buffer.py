@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tp_lava.continual.compression import compress, decompress, label_of
+from tp_lava.continual.compression import compress, decompress
 from tp_lava.continual.settings import Replay
 from tp_lava.data.events import Sample
 from tp_lava.numbers import mix, seed_key
@@ -114,9 +114,9 @@ class ReplayBuffer:
         }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Become what arrays() told."""
+        """Become what arrays() told. Raises ValueError for damaged records."""
         self._records = np.split(arrays["records"], np.cumsum(arrays["sizes"]))[: len(arrays["sizes"])]
-        self._labels = [label_of(record) for record in self._records]
+        self._labels = [decompress(record, self.n_units).label for record in self._records]
         self._seen = dict(zip(arrays["classes"].tolist(), arrays["seen"].tolist(), strict=True))
         self._full, self._draws = set(arrays["full"].tolist()), int(arrays["draws"][0])
         self.bytes = int(arrays["sizes"].sum())

@@ -40,8 +40,10 @@ def compress(sample: Sample) -> np.ndarray:
 
 
 def decompress(record: np.ndarray, n_units: int) -> Sample:
-    """The sample that compress made a record of. n_units: of its events."""
+    """The sample that compress made a record of. n_units: of its events. Raises ValueError for what compress cannot have made."""
     ends = np.flatnonzero(record[: 10 * len(_Header._fields)] < _MORE)[: len(_Header._fields)]
+    if len(ends) < len(_Header._fields):
+        raise ValueError(f"a record of {len(record)} bytes has no header")
     header = _Header(*map(int, _as_numbers(record[: ends[-1] + 1])))
     rest = record[ends[-1] + 1 :]
     plain, values = (
@@ -49,17 +51,14 @@ def decompress(record: np.ndarray, n_units: int) -> Sample:
     )
     graded = None if values is None else values.copy().view("<f4")
     times, units = np.divmod(np.cumsum(_as_numbers(plain) + 1) - 1, n_units)
+    if len(times) != header.n_events or (len(times) and times[-1] >= header.n_steps):
+        raise ValueError(f"a record of {len(record)} bytes is no sample of {header.n_events} events in {header.n_steps} steps")
     if header.kind == _CONSTANT:
         picture = np.zeros(n_units, np.float32)
         picture[units] = graded
         return Sample(Events.constant(picture, header.n_steps), header.label)
     counts = np.bincount(times, minlength=header.n_steps)
     return Sample(Events.from_counts(counts, units, n_units, graded), header.label)
-
-
-def label_of(record: np.ndarray) -> int:
-    """The class of a sample that compress made a record of."""
-    return int(_as_numbers(record[: int(np.argmax(record < _MORE)) + 1])[0])
 
 
 def _as_bytes(numbers: np.ndarray) -> np.ndarray:

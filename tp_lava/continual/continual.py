@@ -9,6 +9,7 @@ from dataclasses import asdict
 import numpy as np
 
 from tp_lava import archive
+from tp_lava.checks import is_whole
 from tp_lava.circuit import Circuit, names
 from tp_lava.circuit.labels import check_label
 from tp_lava.continual.buffer import ReplayBuffer
@@ -101,13 +102,16 @@ class Continual:
 
         Samples are offered to the buffer in the last of the epochs, so that until then it holds old ones alone.
         """
+        if not is_whole(epochs, 0):
+            raise invalid("fit", "epochs", repr(epochs), "an integer of at least 0", "give their number")
         checked = [self._checked(*sample) for sample in samples]
         return [self.fit_epoch(checked, keep=epoch == epochs - 1, progress=progress, shuffle=shuffle) for epoch in range(epochs)]
 
     def fit_epoch(self, samples: Sequence[Sample], keep: bool = True, progress: bool = False, shuffle: bool = True) -> float:
         """One epoch of fit. keep: offer the samples to the buffer. -> accuracy."""
-        learner = self.learner
-        count = len(samples)
+        learner, count = self.learner, len(samples)
+        if count == 0:
+            raise invalid("fit", "samples", "empty", "at least one sample", "check where they come from")
         order = epoch_order(count, learner.seed, learner.epochs_done) if shuffle else np.arange(count)
         right = 0
         for index in track(order, count, f"epoch {learner.epochs_done + 1}", progress):

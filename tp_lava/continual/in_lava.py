@@ -59,6 +59,8 @@ def play_in_lava(
     """
     if layers and continual.anchor:
         raise invalid("play_in_lava", "layers", True, "False with an anchor", "the host pulls the weights of one Process; use layers=False")
+    if not rounds or any(len(part.samples) == 0 for part in rounds):
+        raise invalid("play_in_lava", "rounds", "empty, or one of them is", "rounds of at least one sample", "leave empty ones out")
     learner, presenter = continual.learner, continual.presenter
     stepwise = stepwise or layers
     tag = "fixed_pt" if learner.fixed else "floating_pt"

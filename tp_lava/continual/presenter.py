@@ -50,7 +50,8 @@ class Presenter:
     def teach(self, sample: Sample, keep: bool = True) -> Steps:
         """Present a new sample, then old ones of the buffer, each with its label where the gate opens; then keep the new one."""
         self.cost.seen += 1
-        self.cost.learned += yield from self._gated(sample, None if self.gate and self.gate.of == "old" else self.gate)
+        always = self.gate is not None and self.gate.of == "old"
+        self.cost.learned += yield from self._gated(sample, None if always else self.gate)
         if self.buffer is not None:
             for old in self.buffer.draw(self.buffer.settings.per_sample):
                 self.cost.replayed += 1
