@@ -32,7 +32,7 @@ from tp_lava.units import Units
 Precision = Literal["float", "fixed"] | FixedPoint
 Ends = Literal["choose", "readout", "spikes"]
 LOGITS = 2.0  # what scores of one step differ from their mean, root mean square, where a softmax teaches well
-_BAND = 4.0  # readouts whose scores are within this factor of it stay as they are
+_SMALLEST, _LARGEST = LOGITS / 32, LOGITS * 4  # readouts whose scores are within stay as they are: small ones of blank networks grow
 _MEASURED = 8  # samples that scores are measured on
 _COMPARED = 60  # samples on which a readout is compared with spikes
 KEPT = 0.05  # accuracy that the last map may lose as a readout
@@ -154,10 +154,11 @@ def _with_rates(rule: BaseRule, network: Network, factors: Mapping[str, float]) 
 
 def _readout_factor(network: Network, rule: BaseRule, samples: Sequence[Sample]) -> float:
     """A power of two, 1 where the scores are what a softmax needs or nothing can be measured."""
-    if not isinstance(rule.readout, Readout) or not samples:
+    used = rule.learns_readout or rule.credit.needs_readout_error
+    if not isinstance(rule.readout, Readout) or not used or not samples:
         return 1.0
     size = logit_size(network, rule.readout, samples[:: max(1, len(samples) // _MEASURED)][:_MEASURED])
-    if not 0 < size < math.inf or LOGITS / _BAND <= size <= LOGITS * _BAND:
+    if not 0 < size < math.inf or _SMALLEST <= size <= _LARGEST:
         return 1.0
     return 2.0 ** round(math.log2(LOGITS / size))
 

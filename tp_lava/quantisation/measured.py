@@ -18,7 +18,7 @@ from tp_lava.rules import BaseRule
 from tp_lava.state_history import watch
 
 SAMPLES = 10  # that are looked at, spread over those given
-CUT = 1 / 16  # share of the summed third factors that saturation may take
+CUT = 0.2  # share of the summed third factors that saturation may take
 _LEAST, _MOST = 2.0**-6, THIRD_FACTOR_RANGE  # of a range
 
 
@@ -32,13 +32,13 @@ def measured_formats(
     over the steps and neurons of up to 10 samples, which a copy learns. The range of 16 that holds without measuring suits long traces and
     strong signals; where signals are smaller it costs bits: a third factor is rounded for all synapses of a neuron together, so that its
     steps are noise that they share. samples: to be learned; fixed: other options, FixedPoint() unless given, whose ranges are kept where it
-    names them one by one; cut: in [0, 1), 1/16 unless given. Layers with a bound of their own, and those that do not learn, have nothing
+    names them one by one; cut: in [0, 1), 0.2 unless given. Layers with a bound of their own, and those that do not learn, have nothing
     to measure. Raises InvalidValueError.
     """
     if not samples:
         raise invalid("measured_formats", "samples", "empty", "at least one recording with its label", "give some that will be learned")
     if not 0 <= cut < 1:
-        raise invalid("measured_formats", "cut", repr(cut), "a number in [0, 1)", "1/16 is usual")
+        raise invalid("measured_formats", "cut", repr(cut), "a number in [0, 1)", "0.2 is usual")
     fixed = fixed or FixedPoint()
     kept = dict(fixed.third_factor_range) if isinstance(fixed.third_factor_range, Mapping) else {}
     found = {name: _range(values, cut) for name, values in third_factors(network, rule, samples).items() if name not in kept}
