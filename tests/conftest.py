@@ -5,6 +5,7 @@ import os
 import pathlib
 from dataclasses import replace
 
+os.environ.setdefault("TP_LAVA_CACHE", str(pathlib.Path(__file__).resolve().parents[1] / ".pytest_cache" / "code"))  # written nowhere else
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # PyTorch's: the tests themselves share out the cores
 
 import numpy as np

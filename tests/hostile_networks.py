@@ -6,6 +6,7 @@ import struct
 import numpy as np
 
 import tp_lava as tpl
+from tp_lava.archive import load_network
 from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Layer, Network
 from tp_lava.graph.pooling import Pool2d
@@ -36,7 +37,7 @@ def fuzz(count, folder, seed=0):
     for number in range(count):
         path.write_bytes((cut, flipped, described_otherwise)[number % 3](good, rng))
         try:
-            tpl.load_network(path)
+            load_network(path)
             readable += 1
         except tpl.TpLavaError:
             continue

@@ -1,7 +1,8 @@
-"""What a chain of stages means, in NumPy and double precision: the oracle of the converters."""
+"""What a chain or graph of stages means, in NumPy and double precision: the oracle of the converters."""
 
 import numpy as np
 
+from tp_lava.convert.joins import Added, Joined, Scaled
 from tp_lava.convert.stages import Convolution, Delayed, Dense, Integrating, Pooling, Spiking
 
 
@@ -10,9 +11,16 @@ def run_stages(source, spikes):
     states = [{} for _ in source.stages]
     populations, potentials = [[] for s in source.stages if isinstance(s, Spiking)], []
     for frame in np.asarray(spikes, np.float64):
-        x, number, potential = frame.reshape(source.input_shape), 0, None
-        for stage, state in zip(source.stages, states, strict=True):
-            if isinstance(stage, Dense):
+        number, potential, made = 0, None, {-1: frame.reshape(source.input_shape)}
+        for place, (stage, state) in enumerate(zip(source.stages, states, strict=True)):
+            given = [made[each] for each in source.inputs_of(place)]
+            x = given[0]
+            if isinstance(stage, Added | Joined):
+                given = [each.ravel() for each in given] if stage.flat else given
+                x = sum(given) if isinstance(stage, Added) else np.concatenate(given)
+            elif isinstance(stage, Scaled):
+                x = per_unit(stage.factor, x) * x
+            elif isinstance(stage, Dense):
                 x = stage.weight.astype(np.float64) @ x.ravel()
                 x = x + (0 if stage.bias is None else stage.bias)
             elif isinstance(stage, Convolution):
@@ -31,6 +39,7 @@ def run_stages(source, spikes):
                 potential = x.ravel()
             else:
                 raise TypeError(stage)
+            made[place] = x
         potentials.append(potential)
     return [np.array(p) for p in populations], None if potentials[0] is None else np.array(potentials)
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import tp_lava as tpl
 from tp_lava.data import from_arrays, load_samples, save_samples
-from tp_lava.data.arrays import is_plain
 
 
 @given(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 5))
@@ -20,7 +19,6 @@ def test_files_give_back_what_was_saved(tmp_path_factory, seed, count):
     samples = [(random_events(rng, n_units, int(rng.integers(1, 20))), int(rng.integers(10))) for _ in range(count)]
     save_samples(path, samples)
     assert load_samples(path) == samples
-    assert is_plain(path)
     first = path.read_bytes()
     save_samples(path, load_samples(path))
     assert path.read_bytes() == first
@@ -91,16 +89,15 @@ def test_what_files_are_refused(tmp_path, rng):
     np.savez(path, times=[0], units=[0])
     with pytest.raises(tpl.ArchiveError, match="no offsets, labels; there are times, units"):
         load_samples(path)
-    assert not is_plain(path)
     objects = {"times": np.array([0]), "units": np.array([None]), "offsets": np.array([0, 1]), "labels": np.array([0])}
     np.savez(path, allow_pickle=True, **objects)
-    with pytest.raises(tpl.ArchiveError, match="Object arrays cannot be loaded"):
+    with pytest.raises(tpl.ArchiveError, match="a.npz: units holds objects, which only a pickle could restore, not numbers"):
         load_samples(path)
     save_samples(path, [(random_events(rng, 3), 0)])
     whole = path.read_bytes()
     for damaged in (whole[:100], b"", b"text", whole[:60] + bytes(40) + whole[100:]):
         path.write_bytes(damaged)
-        with pytest.raises(tpl.ArchiveError, match="is not in the layout of tp_lava.data.save_samples"):
+        with pytest.raises(tpl.ArchiveError, match=r"a.npz: cannot be read as an .npz archive \(.*\); it may be truncated"):
             load_samples(path)
 
 

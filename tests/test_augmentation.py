@@ -44,6 +44,18 @@ def test_values_stay_with_their_events():
     assert len(set((got.units - events.units).tolist())) == 1
 
 
+def test_units_are_stretched_about_the_first():
+    events = tpl.Events.from_dense(np.eye(100))
+    found = set()
+    for number in range(50):
+        got = tpl.Augmentation(stretch=0.1).applied(events, 0, 0, number)
+        factor = got.units[-1] / got.times[-1]
+        assert abs(got.units - (got.times + 0.5) * factor).max() < 1.6
+        found.add(round(factor, 2))
+    assert min(found) < 0.94
+    assert max(found) > 1.06
+
+
 def test_nothing_asked_for_changes_nothing():
     events = recording(np.random.default_rng(0))
     assert tpl.Augmentation().applied(events, 3, 4, 5) == events
@@ -68,7 +80,9 @@ def test_fit_learns_what_is_drawn_and_is_repeated_by_its_seed():
     assert not np.array_equal(learned(varied, 2), learned(None, 2))
 
 
-@pytest.mark.parametrize("wrong", [{"shift": -1}, {"shift": 0.5}, {"units": -2}, {"drop": 1.0}, {"drop": -0.1}, {"drop": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong", [{"shift": -1}, {"shift": 0.5}, {"units": -2}, {"drop": 1.0}, {"drop": -0.1}, {"drop": float("nan")}, {"stretch": 1.0}]
+)
 def test_refuses(wrong):
     with pytest.raises(tpl.InvalidValueError, match=f"Augmentation.*{next(iter(wrong))}"):
         tpl.Augmentation(**wrong)

@@ -68,7 +68,8 @@ def test_weights(weights, message):
     [
         ({"sizes": (6, 3)}, r"Network: sizes is \(6, 3\), but must be \(inputs, at least one hidden layer, classes\)"),
         ({"sizes": (6, 0, 3)}, "Network: size is 0, but must be an integer of at least 1"),
-        ({"sizes": (6, 5, 1)}, "Network: size is 1, but must be an integer of at least 2"),
+        ({"sizes": (6, 5, 1)}, "Network: number of classes is 1, but must be an integer of at least 2; give data of two classes or more"),
+        ({"sizes": (6, 10**9, 10**6)}, r"Network: memory of weights is 7450625 GiB, most of it readout of shape \(1000000, 1000000000\)"),
         ({"sizes": (6, 5, 3), "trace_decay": 1.0}, r"Layer: trace_decay is 1.0, but must be a number in \[0, 1\)"),
         ({"sizes": (6, 5, 3), "trace_decay": [0.5, 0.5]}, "Network: trace_decay is 2 values, but must be one per hidden layer, 1"),
         ({"sizes": (6, 5, 3), "seed": -1}, "seed: value is -1"),
@@ -166,8 +167,8 @@ def test_readouts_optimisers_and_schedules(make, message):
 
 
 def test_rules_that_do_not_suit_the_network():
-    with pytest.raises(tpl.InvalidValueError, match='TP: contrast is 4, but must be at most the number of classes, 3; use contrast="all"'):
-        tpl.Learner(NETWORK, tpl.TP(contrast=4))
+    with pytest.raises(tpl.InvalidValueError, match='TP: contrast is 5, but must be at most the number of classes, 3; use contrast="all"'):
+        tpl.Learner(NETWORK, tpl.TP(contrast=5))
     with pytest.raises(tpl.InvalidValueError, match="TP: rate is 2 numbers, but must be one per hidden layer, 1"):
         tpl.Learner(NETWORK, tpl.TP((0.1, 0.2), contrast=2))
 

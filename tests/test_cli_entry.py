@@ -157,6 +157,9 @@ def test_info_tells_versions_and_what_is_missing(monkeypatch):
     assert told["versions"]["numpy"] == np.__version__
     assert told["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert told["processor"]["cores"] == os.cpu_count()
+    code = told["compiled_code"]
+    assert set(code) == {"folder", "files", "bytes", "unused_because"}
+    assert code["folder"] is None or code["folder"] in " ".join(invoke("info").stdout.split())
     monkeypatch.setattr(informing, "_version", lambda name: None if name == "nir" else "1.0")
     monkeypatch.setattr(informing.shutil, "which", lambda name: None)
     shown = invoke("info")

@@ -91,7 +91,7 @@ def test_delays_weights_and_recordings_that_vary_are_as_told(own, tmp_path):
     options = ("--data", own, "--epochs", 2, "--span", 5, "--copies", 3, "--no-scale", "--augment", "shift=1,drop=0.1")
     told("train", *SMALL, *options, "--out", tmp_path / "run")
     samples, _ = load_split(str(own), 0)
-    network = tpl.Network.temporal((8, 6, 3), tpl.LIF(0.95), 0.95, 5, 3)
+    network = tpl.Network.temporal((8, 6, 3), tpl.LIF(0.9), 0.9, 5, 3)
     learner = tpl.Learner(network, tpl.TP(7e-4, 5e-4, contrast=3), schedule=tpl.Cosine(2))
     learner.fit(samples, 2, augmentation=tpl.Augmentation(shift=1, drop=0.1))
     assert_same(learner, tmp_path / "run" / "learner.safetensors")
@@ -218,9 +218,9 @@ def test_in_lava_the_same_comes_of_it(own, tmp_path):
         (("--rule", "tess", "--contrast", 3), "train: contrast is given with --rule tess, but must be left out; or use --rule tp"),
         (("--basis", "walsh"), "train: basis is given with --rule tp"),
         (("--contrast", "some"), "train: contrast is 'some', but must be a number of target streams, or \"all\""),
-        (("--contrast", 4), "TP: contrast is 4, but must be at most the number of classes, 3"),
-        (("--augment", "shift"), "train: augment is 'shift', but must be shift=, units= or drop= and a number"),
-        (("--augment", "stretch=2"), "train: augment is 'stretch=2', but must be shift=, units= or drop="),
+        (("--contrast", 5), "TP: contrast is 5, but must be at most the number of classes, 3"),
+        (("--augment", "shift"), "train: augment is 'shift', but must be shift=, units=, drop= or stretch= and a number"),
+        (("--augment", "tilt=2"), "train: augment is 'tilt=2', but must be shift=, units=, drop= or stretch="),
         (("--augment", "shift=-1"), "Augmentation: shift is -1"),
         (("digits", "--span", 5), "train: span is given with the model digits, but must be left out"),
         (("--bits", 4), "train: bits is given in float, but must be left out; or use --precision fixed"),

@@ -5,7 +5,7 @@ import pytest
 
 import tp_lava as tpl
 from tp_lava import ArchiveError, InvalidValueError
-from tp_lava.circuit.buffers import Buffer
+from tp_lava.circuit import Buffer
 from tp_lava.continual.buffer import ReplayBuffer
 from tp_lava.continual.compression import compress, decompress
 from tp_lava.continual.pull import AnchorCopy

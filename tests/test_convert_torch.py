@@ -259,7 +259,7 @@ def test_states_and_gradients_of_a_run_do_not_matter():
         (lambda: snn.Synaptic(0.5, 0.0), "1: beta is 0, but must be above 0 where alpha is not 0"),
         (lambda: snn.RSynaptic(0.5, 0.9, linear_features=20, reset_delay=False), "1: reset_delay is False, but must be True in an RSy"),
         (lambda: snn.RLeaky(0.9, linear_features=19), r"1: recurrent.weight is of shape \(19, 19\), but must be \(20, 20\)"),
-        (lambda: snn.Lapicque(0.9), r"1: type is Lapicque, but must be a layer that can .*; use Leaky, .*neurons=\{path"),
+        (lambda: snn.Lapicque(0.9, reset_mechanism="zero"), r"1: reset_mechanism is 'zero', but must be 'subtract' in a Lapicque"),
         (lambda: snn.Alpha(0.9, 0.8), "1: type is Alpha"),
         (lambda: changed_reset(snn.Leaky(0.9)), "1: reset_mechanism is set or loaded after the layer was made, but must be 'subtract'"),
         (lambda: type("Mine", (snn.Leaky,), {})(0.9), "1: forward is of Mine, but must be that of Leaky"),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import lively, random_events
 from test_connections import spatial_network
+from test_graph import graph
 from test_quantise import pooled_network
 
 import tp_lava as tpl
@@ -231,9 +232,9 @@ def test_incoming_weights_are_those_of_the_matrix(rng):
     network = spatial_network(rng)
     for held in (network, network.unshare("hidden0")):
         form = form_of(held)
-        kind = form.layers[0].forward.kind
+        kind = form.layers[0].forward[0].kind
         matrix = kind.matrix(form.weights["hidden0"])
-        found = [incoming(form, form.layers[0], neuron) for neuron in range(kind.size)]
+        found = [incoming(form, form.layers[0].forward[0], neuron) for neuron in range(kind.size)]
         np.testing.assert_allclose(found, matrix, rtol=1e-6)
 
 
@@ -285,3 +286,16 @@ def test_other_connections_are_refused():
 
     with pytest.raises(InvalidValueError, match="diverge: hidden0 is connected in two ways"):
         diverge(convolution((1, 2)), convolution((2, 1)), [tpl.Events([], [], 5, 36)])
+
+
+@pytest.mark.parametrize("layers", [False, True])
+def test_graphs_in_lava(layers, rng):
+    """Two branches that meet, and an input that skips them, equal step by step, opened into Processes too."""
+    network, events = graph(recurrent=()), [random_events(rng, 9, 12, 0.4) for _ in range(2)]
+    learner = tpl.Learner(network, precision="fixed")
+    assert diverge(learner, tpl.InLava(network, layers=layers), events, tolerance=0) is None
+    weights = network.weights["skip"].copy()
+    weights[3, 4] += 2.0
+    found = diverge(network, network.with_weights({"skip": weights}), events)
+    assert (found.layer, found.neuron) == ("top", 3)
+    assert found.cause.startswith("different weights: skip[3, 4]")

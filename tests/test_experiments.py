@@ -33,7 +33,7 @@ CONVOLUTIONAL = [name for name in EXPERIMENTS if name not in DENSE]
 
 
 def test_all_experiments_of_both_papers_are_there():
-    assert DENSE == ["nmnist", "shd", "shd_recurrent", "gsc"]
+    assert DENSE == ["nmnist", "shd", "shd_recurrent", "gsc", "speech_commands"]
     assert set(CONVOLUTIONAL) == {"dvs_gesture_tp", "dvs_gesture_tess", "cifar10_dvs_tp", "cifar10_dvs_tess", "cifar10", "cifar100"}
 
 
@@ -288,6 +288,26 @@ def test_fine_tuning_to_a_new_speaker(capsys, tmp_path):
     held = check_printed(ran(capsys, "gsc", *SMALL, "--form", "streaming", "--json", str(path)), path)
     assert np.shape(held["measured"]["accuracies"]) == (1, 4, 2)
     assert [figure["what"].split(", ")[0] for figure in held["measured"]["figures"]] == ["new speaker"] * 4 + ["known speakers"] * 4
+
+
+def test_several_new_speakers_of_spike_lists(tmp_path):
+    """Six are new, none of them is learned before, and each has shots and tests of its own."""
+    speakers, labels = (np.repeat(np.arange(8), 2 * 10), np.tile(np.repeat(np.arange(2), 10), 8))
+    count = len(labels)
+    arrays = {"step": np.tile([0, 9, 150], count), "unit": np.tile([3, 5, 63], count), "count": np.full(count, 3)}
+    np.savez(tmp_path / "words.npz", label=labels, speaker=speakers, **arrays)
+    experiment = EXPERIMENTS["speech_commands"]
+    words = on_disk.spoken_words(tmp_path / "words.npz", experiment.data)
+    assert (words.samples[0].events.n_steps, words.samples[0].events.n_units) == (50, 64)
+    assert words.samples[0].events.times.tolist() == [0, 2, 37]
+    parts = adapting.split_speakers(words, experiment.adaptation)
+    assert [{count: len(part) for count, part in speaker.support.items()} for speaker in parts.new] == [{1: 2, 5: 10, None: 16}] * 6
+    assert [len(speaker.query) for speaker in parts.new] == [4] * 6
+    assert (len(parts.known.train), len(parts.known.test)) == (2 * 2 * 8, 2 * 2 * 2)
+    learning = experiment.small.recorded.lasting(1)
+    shape = replace(experiment.network, sizes=(64, 5, 2))
+    found = adapting.accuracies(shape, learning, replace(experiment.adaptation, epochs=1), Mode("streaming", "fixed"), parts, 0)
+    assert found.shape == (4, 2)
 
 
 def test_batches_in_pytorch_give_what_the_engine_gives(rng):

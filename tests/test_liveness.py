@@ -88,6 +88,15 @@ def test_weights_that_diverge(samples):
     assert any("weights are infinite or no numbers" in line and "use a smaller rate" in line for line in found)
 
 
+@pytest.mark.parametrize("rule", [tpl.TP(1e6, 5e-4, 3), tpl.TP(1e6, 1e6, 3), tpl.TESS(1e6, 1e6, basis="walsh")])
+def test_weights_that_grow_beyond_use(rule, samples):
+    """Finite, so that only their size tells; once, and also where an epoch is a call of its own."""
+    learner = tpl.Learner(network(), rule)
+    found = told(learner, samples)
+    assert any("its largest weight has grown from" in line and "learning diverges; use a smaller rate" in line for line in found)
+    assert told(learner, samples) == []
+
+
 def test_nothing_to_learn_is_an_error(samples):
     learner = tpl.Learner(network(), RULE)
     for call in (lambda: learner.fit([]), lambda: learner.evaluate([])):

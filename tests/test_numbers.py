@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tp_lava.backends.cpu_programs import SCOPE
+from tp_lava.backends.cpu_numba import SCOPE
 from tp_lava.errors import InvalidValueError, NumberRangeError
 from tp_lava.numbers import Format, draw, exponent_to_hold, mix, quantise_decay, seed_key
 

@@ -207,6 +207,16 @@ def test_accuracy_over_samples_and_against_bits(axes):
             draw(axes, {})
 
 
+def test_accuracy_over_sessions(axes):
+    assert plots.accuracy_over_sessions(axes, {"a": [0.9, 0.7], "b": [0.8, 0.6]}, title="old") is axes
+    np.testing.assert_array_equal(line(axes, 1), ([1, 2], [0.8, 0.6]))
+    assert list(axes.get_xticks()) == [1, 2]
+    with pytest.raises(tpl.InvalidValueError, match="1 steps long.*the others, 2|as long as the others"):
+        plots.accuracy_over_sessions(axes, {"a": [0.9, 0.7], "b": [0.8]})
+    with pytest.raises(tpl.InvalidValueError, match="curves is empty"):
+        plots.accuracy_over_sessions(axes, {})
+
+
 def test_accuracy_against_memory(axes):
     assert plots.accuracy_against_memory(axes, {"TP": ([0.9, 1.0], 3840), "frozen": ([0.5], 0)}) is axes
     np.testing.assert_array_equal(line(axes, 0), ([0.9, 1.0], [0, 0]))

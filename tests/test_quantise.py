@@ -290,3 +290,15 @@ def test_a_decay_that_does_not_fit_is_refused():
     network = tpl.Network.dense((4, 5, 3), tpl.LIF(0.99999))
     with pytest.raises(tpl.NumberRangeError, match=r"hidden0.decay: decay is 0.99999, which rounds to 4096/4096"):
         tpl.quantise(network, [tpl.Events([0], [0], 5, 4)])
+
+
+def test_frozen_layers_need_no_room_to_learn():
+    """As `finetune` is told, so is `quantise`: a layer that keeps its weights has their full resolution."""
+    network = tpl.Network.dense((8, 6, 3), seed=1)
+    rng = np.random.default_rng(0)
+    samples = [tpl.Events.from_dense((rng.random((12, 8)) < 0.4).astype(np.float32)) for _ in range(3)]
+    options = {"rule": tpl.TP(1e-3, 1e-3, contrast=2), "check_ranges": False}
+    free, kept = (tpl.quantise(network, samples, **options, freeze=freeze) for freeze in ((), ["hidden0"]))
+    assert kept.fixed.weight_exponents["hidden0"] <= free.fixed.weight_exponents["hidden0"]
+    with pytest.raises(tpl.InvalidValueError, match="quantise: freeze is .* left out without a rule"):
+        tpl.quantise(network, samples, freeze=["hidden0"])

@@ -7,7 +7,8 @@ import pytest
 from conftest import SHARED
 
 import tp_lava as tpl
-from tp_lava.data import from_nmnist, from_shd
+from tp_lava.commands.named import load
+from tp_lava.data import from_nmnist, from_shd, from_spike_lists
 
 h5py = pytest.importorskip("h5py")
 
@@ -42,14 +43,14 @@ def test_steps_and_units_that_the_file_tells(shd):
 
 
 def test_a_file_of_another_layout(shd, tmp_path):
-    with pytest.raises(tpl.ArchiveError, match=r"shd.h5: is not in SHD's layout \(Events: units is 699 at event 0"):
+    with pytest.raises(tpl.ArchiveError, match=r"shd.h5: recording 1: Events: units is 699 at event 0"):
         from_shd(shd, n_units=600)
     with h5py.File(shd, "a") as file:
         del file["labels"]
-    with pytest.raises(tpl.ArchiveError, match=r"is not in SHD's layout \(spikes/times, spikes/units, labels\)"):
+    with pytest.raises(tpl.ArchiveError, match="shd.h5: has no labels; write it"):
         from_shd(shd)
     (tmp_path / "text").write_text("no HDF5")
-    with pytest.raises(tpl.ArchiveError, match="is not in SHD's layout"):
+    with pytest.raises(tpl.ArchiveError, match="text: does not begin as HDF5 files do; it may be truncated"):
         from_shd(tmp_path / "text")
     with pytest.raises(FileNotFoundError, match="nowhere: no such file"):
         from_shd(tmp_path / "nowhere")
@@ -77,11 +78,19 @@ def test_nmnist(tmp_path):
 
 
 def test_a_damaged_archive(tmp_path):
-    for name, changed in {"missing": {"label": None}, "beyond": {"addr_hi": np.array([255, 0, 0], np.uint8)}}.items():
-        with pytest.raises(tpl.ArchiveError, match="is not in the layout of from_nmnist"):
-            from_nmnist(compact(tmp_path / f"{name}.npz", **changed))
+    for changed, message in (
+        ({"label": None}, "has no label; there are addr_hi, addr_lo"),
+        ({"addr_hi": np.array([255, 0, 0], np.uint8)}, r"recording 0: Events: units is 65281 at event 0"),
+        ({"dt_hi": np.array([3, 7, 255])}, r"dt_hi is int64 \(3,\), but must be uint8 \(3,\)"),
+        ({"count": np.array([2, 2])}, "count adds up to 4 events, or is negative somewhere, but must add up to the 3 of dt"),
+        ({"count": np.array([2, 1, 0])}, "count has 3 entries, label has 2 entries, split has 2 entries, but must have one a recording"),
+        ({"label": np.array([4, 1_900_000_000])}, "the label of recording 1 is 1900000000, but must be from 0 to 65535"),
+        ({"split": np.array([0.0, 1.0])}, r"split is float64 \(2,\), but must be whole numbers"),
+    ):
+        with pytest.raises(tpl.ArchiveError, match=message):
+            from_nmnist(compact(tmp_path / "n.npz", **changed))
     (tmp_path / "text.npz").write_text("no archive")
-    with pytest.raises(tpl.ArchiveError, match="is not in the layout of from_nmnist"):
+    with pytest.raises(tpl.ArchiveError, match="text.npz: cannot be read as an .npz archive"):
         from_nmnist(tmp_path / "text.npz")
     with pytest.raises(FileNotFoundError, match=r"nowhere.npz: no such file"):
         from_nmnist(tmp_path / "nowhere.npz")
@@ -99,7 +108,7 @@ def test_real_recordings(nmnist):
 def test_a_truncated_archive_is_refused(tmp_path):
     np.savez(tmp_path / "n.npz", count=[0], label=[0], split=[0])
     (tmp_path / "n.npz").write_bytes((tmp_path / "n.npz").read_bytes()[:150])
-    with pytest.raises(tpl.ArchiveError, match="is not in the layout of from_nmnist"):
+    with pytest.raises(tpl.ArchiveError, match=r"n.npz: cannot be read as an .npz archive \(.*\); it may be truncated"):
         tpl.data.from_nmnist(tmp_path / "n.npz")
 
 
@@ -108,3 +117,14 @@ def test_without_h5py_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(tpl.TpLavaError, match=r'needs h5py; pip install "tp-lava\[hdf5\]"'):
         tpl.data.from_shd(tmp_path / "s.h5")
+
+
+def test_spike_lists_tell_their_own_size_and_are_merged_to_what_delay_lines_span(tmp_path):
+    file = tmp_path / "lists.npz"
+    np.savez(file, step=np.array([0, 3, 199, 1, 2]), unit=np.array([0, 4, 6, 6, 6]), count=np.array([3, 2]), label=np.array([0, 1]))
+    whole = from_spike_lists(file)
+    assert [(e.n_steps, e.n_units) for e, _ in whole.samples] == [(200, 7), (200, 7)]
+    merged = from_spike_lists(file, merged=None).samples
+    assert merged[0].events == tpl.Events([0, 0, 49], [0, 4, 6], 50, 7)
+    assert merged[1].events == tpl.Events([0], [6], 50, 7)
+    assert load(str(file)) == (merged, [])

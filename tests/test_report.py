@@ -149,7 +149,7 @@ def test_accuracy_is_the_learners(facts):
     samples = random_samples(rng, 6, 12, 4, n_steps=10, rate=0.3)
     float_, fixed = (tpl.Learner(network(), tpl.TP(contrast=2), precision) for precision in ("float", "fixed"))
     assert facts.accuracy == (float_.evaluate(samples), fixed.evaluate(samples))
-    assert facts.tested == 6
+    assert (facts.tested, facts.which_tested) == (6, "6 samples")
     assert len(facts.inference.samples) == 3
 
 
@@ -322,7 +322,8 @@ def test_the_command_line_writes_a_page(tmp_path):
     text = Page(html).text
     assert "tp-lava report digits --data digits --samples 4 --counted 1 --seed 0" in text
     told = json.loads(done.stdout)
-    assert told["accuracy"]["samples"] == 4
+    assert (told["accuracy"]["samples"], told["accuracy"]["of"]) == (4, 397)
+    assert text.count("the first 4 of 397 samples") == 2  # the headline too
     assert told["mapping"]["violations"] == []
     assert f"{100 * told['accuracy']['fixed']:.1f} % in fixed point" in text
 

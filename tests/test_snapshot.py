@@ -114,6 +114,20 @@ def part(events, begin, end):
     return tpl.Events(events.times[inside] - begin, events.units[inside], end - begin, events.n_units)
 
 
+def test_a_var_of_a_running_process_is_an_error_that_names_snapshot(network, rng):
+    """Lava itself returns None, or does nothing."""
+    long = long_samples(rng, 40, 1500)
+    run = Chip(network, long)
+    with run.session() as session:
+        session.start()
+        with pytest.raises(tpl.InvalidValueError, match=r"Var: value is read while the network runs, .* first, or use snapshot"):
+            run.chip.readout.get()
+        with pytest.raises(tpl.InvalidValueError, match=r"Var: value is set while the network runs, .* or use restore"):
+            run.chip.readout.set(np.zeros(run.chip.readout.shape))
+        session.pause()
+        assert run.chip.readout.get().shape == run.chip.readout.shape
+
+
 @pytest.mark.parametrize(**FORMS)
 def test_restored_while_it_runs(stepwise, network, rng):
     """From then on it has the weights of the snapshot, and keeps them, as the snapshot's rates are zero."""

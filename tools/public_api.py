@@ -23,6 +23,7 @@ MODULES = tuple(
     for name in (
         "",
         ".continual",
+        ".incremental",
         ".data",
         ".lava",
         ".processes",

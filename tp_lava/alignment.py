@@ -1,6 +1,6 @@
 """Arrays that begin where a cache line does: a vector that lies in two lines takes twice as long to load.
 
-NumPy takes what the allocator gives, multiples of 16 bytes, so that the same loop takes some percent longer in one run than in the next.
+NumPy takes what the allocator gives, multiples of 16 bytes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Files: arrays and a JSON description in one safetensors file. Loading one executes nothing.
 
-A file is written beside its place and moved there, so an interrupted save leaves the old one whole.
+An interrupted save leaves the old one whole (saving.py). The same contents give the same bytes, in whatever order they were named.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -31,6 +30,7 @@ from tp_lava.numbers import Format
 from tp_lava.optimisers import SGD, Adam, Cosine, Plateau
 from tp_lava.provenance import ParameterRecord, Provenance
 from tp_lava.rules import BaseRule, Credit, Term
+from tp_lava.saving import write_whole
 
 VERSION = 2  # 1: chains of layers, the label projection among the weights
 IMPOSSIBLE = (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError)  # what a false description raises
@@ -61,19 +61,9 @@ _OLD_FIELDS = {"Provenance": {"fates": "records"}}  # type -> name of a field in
 
 def write(path: str | os.PathLike, kind: str, description: Mapping[str, object], arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays and a description (JSON values and the dataclasses above) of a `kind` of thing."""
-    target = Path(path)
     header = {"kind": kind, "version": VERSION, **{key: encoded(value) for key, value in description.items()}}
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    data = save(tensors, metadata={_KEY: json.dumps(header)})
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    write_whole(path, save(tensors, metadata={_KEY: json.dumps(header, sort_keys=True)}))
 
 
 def read(path: str | os.PathLike, kind: str) -> tuple[dict, dict[str, np.ndarray]]:
@@ -122,12 +112,6 @@ def _refuse(path: object, problem: str, remedy: str) -> ArchiveError:
     return ArchiveError(f"{path}: {problem}; {remedy}.", obj=str(path), attr="file")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def save_network(network: Network, path: str | os.PathLike) -> None:
     """Write a network, its provenance included: a safetensors file of its float32 weights, described in JSON (docs/files.md)."""
     write(path, "network", describe_network(network), network_arrays(network))
@@ -158,14 +142,17 @@ def network_from(description: Mapping, arrays: Mapping[str, np.ndarray]) -> Netw
     own = {name: array for name, array in arrays.items() if name in RULE_WEIGHTS}
     own |= {name.removeprefix(_PARAMETERS): array for name, array in arrays.items() if name.startswith(_PARAMETERS)}
     weights = {name: array for name, array in arrays.items() if name not in own and not name.startswith(_PARAMETERS)}
-    rest = description.get("readout_decay", 1.0), description.get("provenance")
+    origin = description.get("provenance")
+    if origin is not None and not isinstance(origin, Provenance):
+        raise TypeError(f"provenance is {origin!r:.60}")
+    rest = description.get("readout_decay", 1.0), origin
     if "layers" in description:
         layers = tuple(description["layers"])
         return Network.of_layers(description["n_inputs"], layers, description["n_classes"], weights, *rest, rule_parameters=own)
     graph = tuple(description["input_shape"]), tuple(description["populations"]), tuple(description["connections"])
-    origin = int(description["seed"]), int(description["drawn"])
+    drawn = int(description["seed"]), int(description["drawn"])
     format = description.get("input_format")
-    return Network(*graph, description["n_classes"], weights, *rest, *origin, rule_parameters=own, input_format=format)
+    return Network(*graph, description["n_classes"], weights, *rest, *drawn, rule_parameters=own, input_format=format)
 
 
 def encoded(value: Any) -> Any:

@@ -21,7 +21,7 @@ from tp_lava.learner import Learner
 
 RATE = 0.02  # spikes of a neuron per step: what the untrained networks have that learn best on digits and on speech
 FITS = (0.5, 2.0)  # of RATE: layers in this range stay as they are
-DECAY = 0.95  # of membranes and traces
+DECAY, DELAYED_DECAY = 0.95, 0.9  # of membranes and traces, without and with delay lines
 COPIES, SPAN = 12, 0.9  # of each input; the longest delay, as a share of the recordings' usual length
 MOST_DELAYED = 1024  # units that get delay lines unasked: of a camera's they would be too many
 _SAMPLES, _RANGE, _PER_OCTAVE = 20, 10, 4  # samples looked at; gains from 2^-10 to 2^10, in quarters of an octave
@@ -33,7 +33,7 @@ def network_for(
     n_classes: int | None = None,
     *,
     neuron: LIF | None = None,
-    trace_decay: float = DECAY,
+    trace_decay: float | None = None,
     recurrent: bool = False,
     span: int | None = None,
     copies: int = COPIES,
@@ -42,14 +42,16 @@ def network_for(
 ) -> Network:
     """A blank network of all-to-all layers for these samples.
 
-    hidden: neurons of each hidden layer; n_classes: by default one more than the largest label, at least two; neuron: LIF(0.95)
-    unless given; span: longest of the delays of `copies` copies of the inputs, in steps, 0: none; None: by the data, see
-    suitable_span; scale: see scaled_to_data. Raises InvalidValueError.
+    hidden: neurons of each hidden layer; n_classes: by default one more than the largest label, at least two; neuron and
+    trace_decay: unless given LIF(0.95) and 0.95, with delay lines LIF(0.9) and 0.9; span: longest of the delays of `copies` copies of
+    the inputs, in steps, 0: none; None: by the data, see suitable_span; scale: see scaled_to_data. Raises InvalidValueError.
     """
     if len(samples) == 0:
         raise invalid("network_for", "samples", "empty", "at least one sample", "give those that are learned")
     sizes = samples[0][0].n_units, *hidden, n_classes or max(2, 1 + max(label for _, label in samples))
-    neuron, span = LIF(DECAY) if neuron is None else neuron, suitable_span(samples, seed) if span is None else span
+    span = suitable_span(samples, seed) if span is None else span
+    decay = DELAYED_DECAY if span else DECAY
+    neuron, trace_decay = LIF(decay) if neuron is None else neuron, decay if trace_decay is None else trace_decay
     if span:
         network = Network.temporal(sizes, neuron, trace_decay, span, min(copies, span + 1), recurrent, seed)
     else:

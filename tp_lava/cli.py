@@ -14,11 +14,12 @@ from tp_lava.commands.deploying import export, map_model, ranges, report
 from tp_lava.commands.evaluating import evaluate
 from tp_lava.commands.files import convert_file, inspect
 from tp_lava.commands.finetuning import finetune
+from tp_lava.commands.incremental import continual
 from tp_lava.commands.informing import info
 from tp_lava.commands.options import BAD_INPUT, FAILED, INTERRUPTED
 from tp_lava.commands.quantising import quantise
 from tp_lava.commands.training import train
-from tp_lava.errors import LavaRunError, TpLavaError
+from tp_lava.errors import LavaRunError, TpLavaError, printable
 
 app = typer.Typer(no_args_is_help=True)
 _UsageError: Any = typer.BadParameter.__mro__[1]  # click's, which some versions of typer vendor
@@ -40,6 +41,7 @@ app.command("inspect")(inspect)
 app.command("finetune")(finetune)
 app.command("quantise")(quantise)
 app.command("compare-rules")(compare_rules)
+app.command("continual")(continual)
 app.command("export")(export)
 app.command("ranges")(ranges)
 app.command("map")(map_model)
@@ -62,8 +64,12 @@ def _run() -> int:
         return _failed(BAD_INPUT, _usage(error))
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
         return _failed(BAD_INPUT, f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except (LavaRunError, OSError) as error:
+    except OSError as error:
+        return _failed(FAILED, f"{error.filename}: {error.strerror}" if error.filename else str(error))
+    except LavaRunError as error:
         return _failed(FAILED, str(error))
+    except MemoryError as error:
+        return _failed(FAILED, f"not enough memory ({error}); use a smaller network, fewer samples, or a machine with more")
     except TpLavaError as error:
         return _failed(BAD_INPUT, str(error))
     except (KeyboardInterrupt, typer.Abort):
@@ -77,7 +83,7 @@ def _usage(error: Any) -> str:
 
 
 def _print_line(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"tp-lava: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"tp-lava: {printable(' '.join(str(message).split()))}", file=sys.stderr)
 
 
 def _failed(code: int, message: str) -> int:

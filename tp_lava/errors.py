@@ -2,6 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def printable(text: str) -> str:
+    r"""The text, with what would act on a screen instead of standing there written out: terminal escapes, half characters of file names.
+
+    >>> printable("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
+
 
 class TpLavaError(Exception):
     """Base of every error tp_lava raises on purpose.
@@ -10,7 +25,7 @@ class TpLavaError(Exception):
     """
 
     def __init__(self, message: str, *, obj: str = "", attr: str = "") -> None:
-        super().__init__(message)
+        super().__init__(printable(message))
         self.obj = obj
         self.attr = attr
 
@@ -56,6 +71,17 @@ class FormatUnavailableError(TpLavaError, ImportError):
 
 class LavaRunError(TpLavaError, RuntimeError):
     """A Lava run failed: an exception inside a ProcessModel, a lost process or a time-out."""
+
+
+@contextmanager
+def writing(path: str | os.PathLike) -> Iterator[None]:
+    """Errors of the disk within the block name this file: a full disk does not say of itself which one it was."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno:
+            raise type(error)(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def invalid(obj: str, attr: str, found: object, limit: str, remedy: str) -> InvalidValueError:

@@ -18,7 +18,7 @@ from tp_lava.data.events import Sample
 from tp_lava.data.order import epoch_order
 from tp_lava.errors import invalid
 from tp_lava.graph.connections import Convolution
-from tp_lava.graph.names import READOUT
+from tp_lava.graph.names import READOUT, RELAY
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine
@@ -94,7 +94,7 @@ def few(samples: Sequence[Sample], shots: int, seed: int = 0) -> list[Sample]:
 def frozen(rule: BaseRule, network: Network, layers: Sequence[str] | str) -> BaseRule:
     """The rule with rate 0 for the named layers: "hidden0", ..., "readout", or "convolutions" for all that a convolution reaches.
 
-    Raises InvalidValueError.
+    A relay, which hands on the spikes of others (see `convert`), keeps its weights always. Raises InvalidValueError.
     """
     rest = {layers} if isinstance(layers, str) else set(layers)
     known = [*(population.name for population in network.populations), READOUT, CONVOLUTIONS]
@@ -102,6 +102,7 @@ def frozen(rule: BaseRule, network: Network, layers: Sequence[str] | str) -> Bas
         raise invalid("finetune", "freeze", ", ".join(unknown), f"among {', '.join(known)}", "correct the name")
     if CONVOLUTIONS in rest:
         rest |= {c.post for c in network.connections if isinstance(c.kind, Convolution)}
+    rest |= {RELAY}
     rates = tuple(0.0 if name in rest else rate for name, rate in rule.rates(network).items())
     return replace(rule, rate=rates, readout_rate=0.0 if READOUT in rest else rule.readout_rate)
 

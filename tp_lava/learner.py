@@ -23,6 +23,7 @@ from tp_lava.circuit.labels import check_label
 from tp_lava.data.augmentation import Augmentation, augmented
 from tp_lava.data.events import Events, Sample, check_events, side_by_side, values_of
 from tp_lava.data.order import epoch_order
+from tp_lava.data.recordings import Recordings
 from tp_lava.engine import Engine
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.graph.network import Network
@@ -296,10 +297,14 @@ class Learner:
 
     def copy(self) -> Learner:
         """A learner of its own that goes on as this one would; its samples begin anew."""
-        learner = Learner(self._start, self._engines.rule, self._fixed or "float", self.seed, self._optimiser, self._schedule)
-        learner._restore({"epochs_done": self.epochs_done, "scores": self._scores}, self._engines.saved())
-        learner.learning = self.learning
-        return learner
+        make, parts = self.__reduce__()
+        return make(*parts)
+
+    def __reduce__(self) -> tuple:
+        """Pickled, deep-copied and sent to other processes as what a file would hold; it is made anew there, its samples begin anew."""
+        made = self._start, self._engines.rule, self._fixed or "float", self.seed, self._optimiser, self._schedule
+        saved = {name: array.copy() for name, array in self._engines.saved().items()}
+        return _made_again, (made, {"epochs_done": self.epochs_done, "scores": list(self._scores)}, saved, self.learning)
 
     # Files ------------------------------------------------------------------------------------
     def save(self, path: str | os.PathLike) -> None:
@@ -385,7 +390,18 @@ class Learner:
         return Outcome(scores, int(np.argmax(memory[score.name][row])), counts)
 
 
+def _made_again(made: tuple, description: Mapping, saved: Mapping[str, np.ndarray], learning: bool) -> Learner:
+    """The learner that was pickled or copied."""
+    learner = Learner(*made)
+    learner._restore(description, saved)
+    learner.learning = learning
+    return learner
+
+
 def _check_samples(obj: str, samples: Sequence[Sample]) -> None:
+    if isinstance(samples, Recordings):
+        found = f"Recordings: {len(samples.samples)} samples, and who spoke them"
+        raise invalid(obj, "samples", found, "a sequence of samples", "give recordings.samples, for example from_shd(file).samples")
     if len(samples) == 0:
         raise invalid(obj, "samples", "empty", "at least one sample", "check where they come from")
 

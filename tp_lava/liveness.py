@@ -27,6 +27,7 @@ LEAST = 20  # fewer tell nothing
 SILENT, SATURATED = 0.9, 0.5  # shares of a layer's neurons from which on it is told
 BUSY = 0.9  # share of the steps in which a saturated neuron spikes
 UNTAUGHT = 0.5  # share of a layer's neurons none of whose weights moves
+HUGE = 1000  # times the largest at the start, and the threshold: weights of which one spike drives a neuron as far as 1000 should
 CLIPPED = 0.25  # share of a connection's weights at the ends of their format
 
 
@@ -57,6 +58,7 @@ class Liveness:
         self._network = learner.circuits[0].network  # its graph, whatever the weights are by now
         self._counts = [np.zeros(population.size) for population in self._network.populations]
         self._start = dict(self._projections())
+        self._largest, self._told_divergence = dict(self._sizes()), False
 
     def see(self, outcomes: Sequence[Outcome], n_steps: int, tell: bool = True) -> None:
         """Samples that were learned together, in n_steps steps each; tell: once WATCHED of them were."""
@@ -85,13 +87,30 @@ class Liveness:
             warnings.warn(str(finding), LivenessWarning, stacklevel=4)
 
     def tell_divergence(self) -> None:
-        """Warn of weights that are no numbers any more (LivenessWarning)."""
-        lost = [connection.name for connection, buffer in self._learned() if not np.isfinite(self._learner.memory[buffer.name]).all()]
-        if lost:
-            remedy = "use a smaller rate, and begin again from weights that were saved before"
-            warnings.warn(str(Finding(", ".join(lost), "weights are infinite or no numbers", remedy)), LivenessWarning, stacklevel=3)
+        """Warn, once, of weights that are no numbers any more, or that have grown beyond any use (LivenessWarning)."""
+        for finding in () if self._told_divergence else tuple(self._diverged()):
+            self._told_divergence = True
+            warnings.warn(str(finding), LivenessWarning, stacklevel=3)
 
     # Inside -----------------------------------------------------------------------------------
+    def _diverged(self) -> Iterator[Finding]:
+        """In float: numbers of a fixed format end at its ends, which `_of_weights` tells."""
+        remedy = "use a smaller rate, and begin again from weights that were saved before"
+        thresholds = {population.name: float(np.max(population.neuron.threshold)) for population in self._network.populations}
+        sizes, learned = dict(self._sizes()), [connection for connection, buffer in self._learned() if not buffer.format]
+        lost = [c.name for c in learned if not np.isfinite(sizes[c.name])]
+        if lost:
+            yield Finding(", ".join(lost), "weights are infinite or no numbers", remedy)
+        for connection in learned:
+            size, before = sizes[connection.name], self._largest[connection.name]
+            if np.isfinite(size) and size > HUGE * max(before, thresholds.get(connection.post, 1.0)):
+                yield Finding(connection.name, f"its largest weight has grown from {before:.2g} to {size:.2g}: learning diverges", remedy)
+
+    def _sizes(self) -> Iterator[tuple[str, float]]:
+        """Of each connection that learns: its largest weight."""
+        for connection, _ in self._learned():
+            yield connection.name, float(np.abs(self._learner.memory[connection.name]).max(initial=0.0))
+
     def _of_spikes(self) -> Iterator[Finding]:
         for population, counts in zip(self._network.populations, self._counts, strict=True):
             silent, busy = (counts == 0).mean(), (counts > BUSY * self._steps).mean()

@@ -12,7 +12,8 @@ import numpy as np
 class Outcome:
     """What one sample gave.
 
-    scores: (C,) float32, the readout at the end; prediction: its argmax; spike_counts: per hidden layer, (n_l,)
+    scores: (C,) float32, the readout at the end: values to read out where a network computes numbers, of a network of one output the
+    first (the second class has no weights); prediction: its argmax; spike_counts: per hidden layer, (n_l,)
     spikes of each neuron; if recorded, per hidden layer: spikes (T, n_l) bool, membranes and traces (T, n_l)
     float32, as they stand at the end of each step.
     """

@@ -7,26 +7,25 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from tp_lava.tables import screen
+
 T = TypeVar("T")
 _REFRESH_SECONDS = 0.2
 
 
 def _on_screen() -> bool:
-    from rich.console import Console
-
-    console = Console(stderr=True)
+    console = screen(stderr=True)
     return console.is_terminal or console.is_jupyter
 
 
 @contextmanager
 def _bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
     """-> a function that draws how many are done."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     title_column, rate_column = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
     columns = title_column, BarColumn(), MofNCompleteColumn(), rate_column, TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=screen(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=total, rate="")
 
         def draw(done: int) -> None:

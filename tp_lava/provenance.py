@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tp_lava.errors import invalid
+
 Outcome = Literal["kept", "rescaled", "folded", "added", "ignored"]
 
 
@@ -20,6 +22,11 @@ class ParameterRecord:
     parameter: str
     what: Outcome
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("path", "parameter", "what", "detail"):
+            if not isinstance(getattr(self, name), str):
+                raise invalid("ParameterRecord", name, repr(getattr(self, name))[:60], "text", "convert the source again")
 
     def __str__(self) -> str:
         return f"{self.path}.{self.parameter}: {self.what}" + (f" ({self.detail})" if self.detail else "")
@@ -39,6 +46,11 @@ class Provenance:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "records", tuple(self.records))
+        if not all(isinstance(record, ParameterRecord) for record in self.records):
+            raise invalid("Provenance", "records", repr(self.records)[:60], "ParameterRecords", "convert the source again")
+        for name in ("format", "verification"):
+            if not isinstance(getattr(self, name), str):
+                raise invalid("Provenance", name, repr(getattr(self, name))[:60], "text", "convert the source again")
 
     def __str__(self) -> str:
         return "\n".join([f"from {self.format}", *map(str, self.records), *([self.verification] if self.verification else [])])

@@ -1,4 +1,4 @@
-"""Results as text: tables, and values that JSON can hold."""
+"""Results as text: tables, values that JSON can hold, and a screen on which what comes from files is neither markup nor escapes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ from typing import Any
 WIDTH = 200  # characters
 
 
-def as_text(table: Any) -> str:
-    """A rich Table without colours and without blanks at the ends of its lines."""
+def screen(**options: Any) -> Any:
+    """A rich Console that takes no text for markup or emoji. options: of Console."""
     from rich.console import Console
 
+    return Console(markup=False, emoji=False, **options)
+
+
+def as_text(table: Any) -> str:
+    """A rich Table without colours and without blanks at the ends of its lines."""
     text = io.StringIO()
-    Console(file=text, width=WIDTH, color_system=None).print(table)
+    screen(file=text, width=WIDTH, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
 
 

@@ -14,30 +14,53 @@ from experiments.training import Mode, learn
 _KNOWN_SHARE = 0.8  # of the known speakers' recordings, to learn from, where the data set has no test part
 
 
-class SpeakerSplit(NamedTuple):
-    """known: recordings of the known speakers; support, query: of the new one, to learn (by number of shots) and to test."""
+class NewSpeaker(NamedTuple):
+    """Recordings to learn, by number of shots, and to test."""
 
-    known: DataSet
     support: Mapping[int | None, Samples]
     query: Samples
 
+
+class SpeakerSplit(NamedTuple):
+    """known: recordings of the known speakers; new: of each new one."""
+
+    known: DataSet
+    new: tuple[NewSpeaker, ...]
+
+    @property
+    def support(self) -> Mapping[int | None, Samples]:
+        """Of the first new speaker."""
+        return self.new[0].support
+
+    @property
+    def query(self) -> Samples:
+        """Of the first new speaker."""
+        return self.new[0].query
+
     def limited(self, train: int | None, test: int | None) -> SpeakerSplit:
         """With at most so many recordings of the known speakers to learn, and so many of each test part."""
-        return self._replace(known=self.known.limited(train, test), query=some(self.query, test))
+        new = tuple(speaker._replace(query=some(speaker.query, test)) for speaker in self.new)
+        return SpeakerSplit(self.known.limited(train, test), new)
 
 
 def split_speakers(words: SpokenWords, adaptation: Adaptation) -> SpeakerSplit:
-    """The new speaker is the one with the most recordings; among equals, the last."""
+    """The new speakers are those with the most recordings; among equals, the last."""
     speakers, counts = np.unique(words.speakers, return_counts=True)
-    new = words.speakers == speakers[len(counts) - 1 - np.argmax(counts[::-1])]
+    chosen = speakers[np.lexsort((speakers, counts))[::-1][: adaptation.speakers]]
+    new = np.isin(words.speakers, chosen)
     train, test = _divided(words, ~new, _KNOWN_SHARE)
-    support, query = _divided(words, new, adaptation.support)
     known_test: Samples = Subset(words.samples, test)
     if words.test is not None:
         train, known_test = np.flatnonzero(~new), words.test
     known = DataSet(words.what, words.published, words.n_classes, Subset(words.samples, train), known_test)
+    return SpeakerSplit(known, tuple(_new_speaker(words, words.speakers == speaker, adaptation) for speaker in chosen))
+
+
+def _new_speaker(words: SpokenWords, own: np.ndarray, adaptation: Adaptation) -> NewSpeaker:
+    """own: (count,) which recordings are the speaker's."""
+    support, query = _divided(words, own, adaptation.support)
     shots = {count: Subset(words.samples, _first(support, words.labels, count)) for count in adaptation.shots}
-    return SpeakerSplit(known, shots, Subset(words.samples, query))
+    return NewSpeaker(shots, Subset(words.samples, query))
 
 
 def _divided(words: SpokenWords, chosen: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -61,12 +84,18 @@ def stages(adaptation: Adaptation) -> list[str]:
 
 
 def accuracies(shape: Dense, learning: Learning, adaptation: Adaptation, mode: Mode, data: SpeakerSplit, seed: int) -> np.ndarray:
-    """(stages, 2): on the new speaker and on the known ones, before fine-tuning and after it with each number of shots."""
+    """(stages, 2): on the new speaker and on the known ones, before fine-tuning and after it with each number of shots.
+
+    Means over the new speakers, to each of whom the network that has learned the known ones is fine-tuned by itself.
+    """
     known = data.known
     untrained = shape.network(known.input_shape, known.n_classes, seed)
     before = learn(untrained, learning, mode, known.train, known.test, seed)
-    rows = [(before.evaluate(data.query), before.accuracies[-1])]
-    for support in data.support.values():
-        after = learn(before.network, learning.lasting(adaptation.epochs), mode, support, data.query, seed)
-        rows.append((after.accuracies[-1], after.evaluate(known.test)))
-    return np.array(rows)
+    found = []
+    for speaker in data.new:
+        rows = [(before.evaluate(speaker.query), before.accuracies[-1])]
+        for support in speaker.support.values():
+            after = learn(before.network, learning.lasting(adaptation.epochs), mode, support, speaker.query, seed)
+            rows.append((after.accuracies[-1], after.evaluate(known.test)))
+        found.append(rows)
+    return np.mean(found, axis=0)

@@ -34,12 +34,13 @@ class Published:
 
 @dataclass(frozen=True)
 class Dense:
-    """A network of all-to-all layers. sizes: (inputs, hidden..., classes) of the whole data set."""
+    """A network of all-to-all layers. sizes: (inputs, hidden..., classes) of the whole data set; temporal: with delay lines in front."""
 
     sizes: tuple[int, ...]
     neuron: tpl.LIF
     trace_decay: float
     recurrent: bool = False
+    temporal: bool = False
 
     @property
     def classes(self) -> int:
@@ -48,7 +49,8 @@ class Dense:
 
     def text(self, input_shape: tuple[int, ...], n_classes: int) -> str:
         """Its layers, for such data."""
-        return "-".join(map(str, (prod(input_shape), *self.sizes[1:-1], n_classes))) + (" recurrent" if self.recurrent else "")
+        sizes = "-".join(map(str, (prod(input_shape), *self.sizes[1:-1], n_classes)))
+        return sizes + " recurrent" * self.recurrent + " behind delay lines" * self.temporal
 
     @property
     def published(self) -> str:
@@ -58,6 +60,8 @@ class Dense:
     def network(self, input_shape: tuple[int, ...], n_classes: int, seed: int) -> tpl.Network:
         """An untrained network for data of this shape and number of classes."""
         sizes = (prod(input_shape), *self.sizes[1:-1], n_classes)
+        if self.temporal:
+            return tpl.Network.temporal(sizes, self.neuron, self.trace_decay, recurrent=self.recurrent, seed=seed)
         return tpl.Network.dense(sizes, self.neuron, self.trace_decay, self.recurrent, seed)
 
 
@@ -178,11 +182,15 @@ class Data:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """Fine-tuning to a new speaker. shots: recordings of each word, None: all; support: share of the recordings to learn from."""
+    """Fine-tuning to a new speaker. shots: recordings of each word, None: all; support: share of the recordings to learn from.
+
+    speakers: so many are new, each in turn to the network that has learned the others; figures are means over them.
+    """
 
     shots: tuple[int | None, ...]
     epochs: int
     support: float
+    speakers: int = 1
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from experiments import cifar
 from experiments.config import Data, Preparation
 from experiments.images import Frames, Images, Part, elapsed
 from experiments.samples import DataSet, Samples, SpokenWords
+from tp_lava.reading.hdf5 import opened
 
 
 class MissingDataError(Exception):
@@ -79,11 +80,9 @@ def _first_of_each(dataset: Any, count: int) -> tuple[list[int], list[int]]:
 
 def whole_words(data: Data, folder: Path) -> SpokenWords:
     """The training part with its speakers, and the test part. Raises MissingDataError."""
-    import h5py
-
     train, test = _datasets(data, folder)
-    with h5py.File(Path(train.location_on_system) / train.data_filename) as file:
-        labels, speakers = file["labels"][:].astype(np.int64), file["extra/speaker"][:].astype(np.int64)
+    with opened(Path(train.location_on_system) / train.data_filename) as file:
+        labels, speakers = file.numbers("labels").astype(np.int64), file.numbers("extra/speaker").astype(np.int64)
     classes = int(labels.max()) + 1
     return SpokenWords(_description(data), data.published, classes, _samples(train, data), labels, speakers, _samples(test, data))
 
@@ -143,10 +142,18 @@ def nmnist_archive(path: Path, data: Data) -> DataSet:
     return DataSet(f"N-MNIST, a part of it: the recordings of {path.name}, {data.binning}", False, 10, train, test)
 
 
+_LIST_UNITS, _LIST_STEPS, _LIST_STEP = 64, 200, 5_000.0  # of recordings as spike lists; microseconds
+
+
 def spoken_words(path: Path, data: Data) -> SpokenWords:
-    """A file in SHD's layout (.h5), in steps as long as those of the data set; every recording keeps its length."""
+    """SHD's layout (.h5), or spike lists of 64 channels (.npz), in steps as long as the data set's; every recording keeps its length."""
     seconds = (data.step or 0.0) * 1e-6
-    samples, speakers = tpl.data.from_shd(path, seconds)
+    if path.suffix == ".npz":
+        merged = max(1, round((data.step or 0.0) / _LIST_STEP))
+        samples, speakers = tpl.data.from_spike_lists(path, _LIST_UNITS, _LIST_STEPS, merged)
+        seconds = merged * _LIST_STEP * 1e-6
+    else:
+        samples, speakers = tpl.data.from_shd(path, seconds)
     labels = np.array([sample.label for sample in samples])
     details = f"{samples[0].events.n_units} channels, {len(np.unique(speakers))} speakers, steps of {seconds * 1e3:g} ms"
     what = f"spoken words, not {data.name}: {path.name}, {details}"

@@ -17,7 +17,8 @@ from experiments.configs.cifar10 import PREPARATION
 from experiments.configs.nmnist import DATA as N_MNIST
 from experiments.samples import DataSet
 from tp_lava.data.events import Sample
-from tp_lava.data.recordings import UNREADABLE
+from tp_lava.errors import ArchiveError
+from tp_lava.reading.npz import read_arrays
 
 _CAMERA = tpl.data.EventCamera(n_steps=20)
 _PICTURE_STEPS, _RECORDING_STEPS, _RECORDING_STEP = 6, 20, 15_000.0  # microseconds
@@ -71,9 +72,8 @@ def _recordings(comparison: Comparison, file: Path) -> DataSet:
 
 def _arrays(file: Path, *names: str) -> dict[str, np.ndarray]:
     try:
-        with np.load(file, allow_pickle=False) as held:
-            return {name: held[name] for name in names}
-    except UNREADABLE as error:
+        return read_arrays(file, names)
+    except (ArchiveError, OSError) as error:
         raise cifar.LayoutError(f"{file}: not a .npz of the arrays {', '.join(names)} ({error})") from None
 
 

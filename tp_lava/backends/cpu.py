@@ -8,6 +8,7 @@ import numpy as np
 
 from tp_lava.backends import cpu_calls
 from tp_lava.backends.cpu_compiler import NAME, Compiler
+from tp_lava.backends.cpu_loops import EachStep, Once
 from tp_lava.backends.cpu_programs import Compiled
 from tp_lava.backends.cpu_programs import carry_out as carry_out
 from tp_lava.backends.protocol import Memory
@@ -23,7 +24,7 @@ from tp_lava.graph.names import INPUT
 _INPUT = events_of(INPUT)
 _NOT_DRAWN = np.zeros(1, np.uint32)
 _NOT_KEPT = np.zeros(1, np.int32)
-_NO_VALUES, _NOT_GRADED = np.zeros(0, np.int32), np.zeros((0, 0), np.int32)
+_NOT_GRADED = np.zeros((0, 0), np.int32)
 
 
 # Circuits ----------------------------------------------------------------------------------------
@@ -50,19 +51,21 @@ class CompiledOperations:
         graded = (INPUT_VALUES, INPUT_KEPT) if INPUT_VALUES in circuit.buffers else ()
         names = dict.fromkeys([*touched(operations), *circuit.names("random"), *((*_INPUT, *graded) if whole else ())])
         self.arguments = tuple(names)
-        self._circuit, self._call_all = circuit, cpu_calls.each_step() if whole else cpu_calls.once()
+        self._circuit, self._whole = circuit, whole
         self._compiled = [compiled for operation in operations for compiled in compiler.compiled(operation)]
         self._advance = int(circuit.learns)  # what a step adds to the step counter
         self._bound: tuple[object, ...] = ()  # the rows in use and the arrays, kept beside so that none takes another's place
         self._arrays: Sequence[np.ndarray] = ()
         self._memory: Mapping[str, np.ndarray] = {}
         self._kept: list[np.ndarray] = []  # what the calls point to, beside the memory
-        self._calls = np.zeros((0, cpu_calls.CALL_WIDTH), np.int64)
+        self._once: Once | None = None  # with the arrays of the last time, as the next two
+        self._each_step: dict[bool, EachStep] = {}
 
     def once(self, memory: Memory) -> None:
         """See Compiled."""
         self._bind(memory)
-        self._call_all(self._calls, *self._counters())
+        assert self._once is not None
+        self._once()
 
     def steps(
         self,
@@ -76,11 +79,8 @@ class CompiledOperations:
     ) -> None:
         """See Compiled."""
         self._bind(memory)
-        lists = (self._memory[name] for name in _INPUT)
-        graded = (_NO_VALUES, _NOT_GRADED, _NOT_KEPT)
-        if values is not None:  # as words, whatever their type
-            graded = values.view(np.int32), self._memory[INPUT_VALUES].view(np.int32), self._memory[INPUT_KEPT]
-        self._call_all(begin, end, offsets, units, *graded, int(constant), *lists, self._calls, *self._counters(), self._advance)
+        words = None if values is None else values.view(np.int32)
+        self._each_step[values is not None](begin, end, offsets, units, words, constant)
 
     def _counters(self) -> tuple[np.ndarray, np.ndarray]:
         """Seed and step; a circuit that draws nothing has neither."""
@@ -92,11 +92,24 @@ class CompiledOperations:
         which = (*used.items(), *map(id, arrays))
         if which == self._bound:
             return
-        self._bound, self._arrays = which, arrays
         axes = (self._circuit.buffers[name].axes for name in self.arguments)
         views = [rows_in_use(array, names, used) for array, names in zip(arrays, axes, strict=True)]
         self._memory, self._kept = dict(zip(self.arguments, views, strict=True)), []
-        self._calls = np.array([self._call(compiled) for compiled in self._compiled], np.int64).reshape(-1, cpu_calls.CALL_WIDTH)
+        calls = np.array([self._call(compiled) for compiled in self._compiled], np.int64).reshape(-1, cpu_calls.CALL_WIDTH)
+        if self._whole:
+            self._each_step = self._loops(calls)
+        else:
+            self._once = Once(calls, self._counters())
+        self._bound, self._arrays = which, arrays
+
+    def _loops(self, calls: np.ndarray) -> dict[bool, EachStep]:
+        """The loops over steps, by whether the input is graded."""
+        memory = self._memory
+        graded: dict[bool, tuple[np.ndarray, np.ndarray]] = {False: (_NOT_GRADED, _NOT_KEPT)}
+        if INPUT_VALUES in memory:
+            graded[True] = memory[INPUT_VALUES].view(np.int32), memory[INPUT_KEPT]
+        lists = [memory[name] for name in _INPUT]
+        return {is_graded: EachStep(calls, self._counters(), lists, buffers, self._advance) for is_graded, buffers in graded.items()}
 
     def _call(self, compiled: Compiled) -> list[int]:
         memory = self._memory

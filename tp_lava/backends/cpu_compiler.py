@@ -9,6 +9,7 @@ import numpy as np
 
 from tp_lava.backends import cpu_calls, cpu_events, cpu_maps, cpu_pools
 from tp_lava.backends.cpu_calls import Argument
+from tp_lava.backends.cpu_code import Source
 from tp_lava.backends.cpu_programs import NO_NAMES, Compiled, address_of, compiled_program, indented, row_program, scratch_arguments_of
 from tp_lava.backends.protocol import operation_entry
 from tp_lava.circuit import (
@@ -72,17 +73,17 @@ class Compiler:
         kind: Convolution,
         named: Mapping[str, str],
         weights: str,
-        names: Mapping[str, object] = NO_NAMES,
+        names: Mapping[str, Source] = NO_NAMES,
     ) -> Compiled:
         """An operation that goes through what active units reach by a convolution, its maps in a scratch array."""
         taps = cpu_events.TAPS.replace("{inner}", inner.strip("\n")).strip("\n")
         text = template.replace("{active}", active).replace("{taps}", taps)
         number = np.int32 if self.circuit.fixed else np.float32
         shape = (kind.output_shape[1] * kind.output_shape[2], kind.channels)
-        text = f"rows = {weights}.reshape(({weights}.size // oc, oc))\n" + text.strip("\n")
+        text = f"rows = seen({weights}, {weights}.size // oc, oc)\n" + text.strip("\n")
         return self._placed(text, named, {"maps": (shape, number)}, names)
 
-    def _placed(self, text: str, named: Mapping[str, str], work: cpu_maps.Work, names: Mapping[str, object] = NO_NAMES) -> Compiled:
+    def _placed(self, text: str, named: Mapping[str, str], work: cpu_maps.Work, names: Mapping[str, Source] = NO_NAMES) -> Compiled:
         """An operation on maps, by the geometry of a convolution. work: further scratch arrays."""
         lines = [f"{name} = i64(geometry[{place}])" for place, name in enumerate(GEOMETRY)]
         scratch = (Argument(name, np.dtype(dtype), len(shape)) for name, (shape, dtype) in work.items())

@@ -117,7 +117,7 @@ for r in range(y1.shape[0]):
 """
 ROW_KEY = "mix(key, u32(r * weight.shape[0] + i)), "
 CLIP = """
-sums = change.ravel()
+sums = as_flat(change)
 for k in range(sums.shape[0]):
     sums[k] = min(max(sums[k], i32(-{high})), i32({high}))
 """
@@ -131,14 +131,14 @@ for r in range(into.shape[0]):
     maps[...] = 0
     {active}
 {taps}
-    row_maps = into[r].reshape((oc, oh * ow))
+    row_maps = seen(into[r], oc, oh * ow)
     for o in range(oc):
         for p in range(oh * ow):
             row_maps[o, p] = maps[p, o]
 """
 LEARN_MAPS = """
 for r in range(third.shape[0]):
-    row_maps = third[r].reshape((oc, oh * ow))
+    row_maps = seen(third[r], oc, oh * ow)
     for o in range(oc):
         for p in range(oh * ow):
             maps[p, o] = row_maps[o, p]

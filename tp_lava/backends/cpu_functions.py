@@ -8,6 +8,7 @@ import numba
 import numpy as np
 
 EXP2_REAL_ERROR = 2.0**-22
+inlined = numba.njit(forceinline=True, error_model="numpy")
 _C1, _C2, _C3, _C4, _C5, _C6 = (  # least largest relative error on [0, 1], with 1 at 0, rounded to float32
     np.float32(c)
     for c in (
@@ -23,7 +24,7 @@ _ONE, _ZERO_BELOW, _INFINITE_FROM = np.float32(1), np.float32(-127), np.float32(
 _BIAS, _FRACTION_BITS = np.int32(127), np.int32(23)  # of a float32
 
 
-@numba.njit(forceinline=True, error_model="numpy")
+@inlined
 def exp2(x):
     """2**x of a float32."""
     within = min(max(x, _ZERO_BELOW), _INFINITE_FROM)

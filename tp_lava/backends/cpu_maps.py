@@ -44,7 +44,7 @@ _UNIT = """i = i64(active[r, q])
             channel = i // pixels
             start = channel * pixels"""
 _DELIVER = """
-flat = weights.ravel()
+flat = as_flat(weights)
 for r in range(into.shape[0]):
     if count[r] == 0:
         into[r, :] = 0
@@ -70,7 +70,7 @@ for r in range(into.shape[0]):
             transpose(into[r], (o * oh + y) * ow, oh * ow, maps, origin + y * wide * oc + o, -oc, ow, min(8, oc - o))
 """
 _LEARN = """
-flat = change.ravel()
+flat = as_flat(change)
 rows = {rows}  # of pixels, in a strip
 strips = (h + rows - 1) // rows
 for y in range(h):

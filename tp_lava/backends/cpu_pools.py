@@ -20,7 +20,7 @@ first_x, end_x = along_x, along_x[ow:]
 """
 _POOL = """
 for r in range(into.shape[0]):
-    maps, pooled = source[r].reshape((c * h, w)), into[r].reshape((c * oh, ow))
+    maps, pooled = seen(source[r], c * h, w), seen(into[r], c * oh, ow)
     for channel in range(c):
         for oy in range(oh):
             above, line = channel * oh + oy, channel * h + oy * {ky}
@@ -31,7 +31,7 @@ for r in range(into.shape[0]):
 _UNPOOL = """
 for r in range(into.shape[0]):
     {clear}into[r, :] = 0
-    maps, signals = into[r].reshape((c * h, w)), signal[r].reshape((c * oh, ow))
+    maps, signals = seen(into[r], c * h, w), seen(signal[r], c * oh, ow)
     {source}
     for channel in range(c):
         for oy in range(oh):
@@ -85,7 +85,7 @@ def unpool(o: Unpool, fixed: bool) -> str:
     else:
         hand = _LINE.join(f"{unit} = handed" for unit in _units(alike, "maps"))
     clear = f"if oh * {alike[0]} != h or ow * {alike[1]} != w: " if alike else ""
-    source = "pooled = source[r].reshape((c * h, w))" if first else "pass"
+    source = "pooled = seen(source[r], c * h, w)" if first else "pass"
     return _SIZES + _UNPOOL.format(hand=hand, source=source, clear=clear, ky=alike[0] if alike else 0, **_shares(o, fixed))
 
 

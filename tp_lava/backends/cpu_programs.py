@@ -2,69 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-import numba
 import numpy as np
-from numba import types
 
 from tp_lava.alignment import aligned
-from tp_lava.backends import cpu_calls
-from tp_lava.backends.cpu_calls import Argument, inlined
-from tp_lava.backends.cpu_functions import exp2
-from tp_lava.backends.cpu_rows import add_parts, add_rows, add_scaled_parts, add_scaled_rows, transpose
+from tp_lava.backends import cpu_calls, cpu_code, cpu_loops
+from tp_lava.backends.cpu_calls import Argument
+from tp_lava.backends.cpu_code import KEY, Source
 from tp_lava.backends.cpu_source import program_body, program_source, table_names, table_source
 from tp_lava.backends.scalar import scratch_of
 from tp_lava.circuit.buffers import stored_weight_type
 from tp_lava.circuit.operations import STEPS_LEFT
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Program
-from tp_lava.numbers import draw, mix
 
-_REASSOCIATE = {"reassoc", "nsz"}  # lets LLVM vectorise float sums; results stay the same on one machine
-
-
-@inlined
-def _select(condition, a, b):
-    return a if condition else b
-
-
-SCOPE = {
-    "np": np,
-    "i32": np.int32,
-    "i64": np.int64,
-    "u32": np.uint32,
-    "u64": np.uint64,
-    "f32": np.float32,
-    "mix": inlined(mix),
-    "draw": inlined(draw),
-    "select": _select,
-    "exp2": exp2,
-    "add_parts": add_parts,
-    "add_rows": add_rows,
-    "add_scaled_parts": add_scaled_parts,
-    "add_scaled_rows": add_scaled_rows,
-    "transpose": transpose,
-    **cpu_calls.SCOPE,
-}
-NO_NAMES: Mapping[str, object] = MappingProxyType({})
-_functions: dict[tuple, Callable] = {}
-
-
-def compile_source(source: str, signature: tuple, names: Mapping[str, object] = NO_NAMES, *, reassociate: bool = False) -> Callable:
-    """Compile the function of a source for one signature, once."""
-    key = (source, signature, reassociate, *names.items())
-    if key not in _functions:
-        scope = {**SCOPE, **names}
-        exec(compile(source, "<tp_lava>", "exec"), scope)
-        options: dict[str, Any] = {"fastmath": _REASSOCIATE if reassociate else False, "error_model": "numpy", "no_cpython_wrapper": True}
-        name = source.split("(", 1)[0].removeprefix("def ")
-        _functions[key] = numba.njit(types.void(*signature), **options)(scope[name])
-    return _functions[key]
+NO_NAMES: Mapping[str, Source] = MappingProxyType({})
 
 
 # One operation -----------------------------------------------------------------------------------
@@ -100,11 +57,10 @@ class Compiled:
 
 
 def address_of(
-    arguments: Sequence[Argument], body: Sequence[str], names: Mapping[str, object] = NO_NAMES, *, reassociate: bool = False
+    arguments: Sequence[Argument], body: Sequence[str], names: Mapping[str, Source] = NO_NAMES, *, reassociate: bool = False
 ) -> int:
-    """Compile an operation. -> where it begins. names: what its body calls beside SCOPE."""
-    lines = ["def operation(key, slots):", *(f"    {line}" for line in cpu_calls.unpacked(arguments)), *body]
-    return cpu_calls.address_of(compile_source("\n".join(lines) + "\n", cpu_calls.SIGNATURE, names, reassociate=reassociate))
+    """Compile an operation. -> where it begins."""
+    return cpu_code.address_of(cpu_code.operation(arguments, body, names, reassociate=reassociate))
 
 
 def indented(template: str) -> list[str]:
@@ -129,15 +85,13 @@ def _reassociates(program: Program) -> bool:
     return program.reduces and not program.fixed
 
 
-def _tables(program: Program) -> dict[str, Callable]:
+def _tables(program: Program) -> dict[str, Source]:
     return {name: _table(table) for table, name in table_names(program).items()}
 
 
 @lru_cache(maxsize=64)
-def _table(table: Piecewise) -> Callable:
-    scope: dict[str, Any] = dict(SCOPE)
-    exec(compile(table_source(table), "<tp_lava table>", "exec"), scope)
-    return inlined(scope["table"])
+def _table(table: Piecewise) -> Source:
+    return Source(table_source(table))
 
 
 def compiled_program(program: Program) -> tuple[int, tuple[Argument, ...]]:
@@ -156,11 +110,11 @@ def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: in
     bound = Compiled(address, arguments, ports, tuple(port.axes for port in program.ports), program).arrays(arrays)
     slots = cpu_calls.slots_of(arguments, bound)
     call = np.array([cpu_calls.call_of(address, slots)], np.int64)
-    cpu_calls.with_key()(call, np.uint32(key))
+    cpu_loops.with_key(call, key)
 
 
-def row_program(program: Program) -> Callable:
+def row_program(program: Program) -> Source:
     """The program of one row of weights, as the operations that learn call it."""
-    arrays = tuple(types.Array(numba.from_dtype(a.dtype), a.dimensions, "C") for a in arguments_of(program))
-    key = (types.uint32,) if program.uses_random else ()
-    return compile_source(program_source(program), key + arrays, _tables(program), reassociate=_reassociates(program))
+    key = (KEY,) if program.uses_random else ()
+    taken = (*key, *arguments_of(program))
+    return Source(program_source(program), taken, tuple(_tables(program).items()), _reassociates(program))

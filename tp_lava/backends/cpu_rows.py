@@ -10,7 +10,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from tp_lava.backends.cpu_calls import inlined
+from tp_lava.backends.cpu_functions import inlined
 
 _MOST = 255  # rows of 8 bits whose sum fits 16
 _BYTES, _REGISTERS = 64, (6, 5, 4, 3, 2, 1)  # of a vector; sums side by side, as many as fit what is left of a row

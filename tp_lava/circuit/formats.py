@@ -51,6 +51,8 @@ KERNEL_GROWTH = 4.0  # those of kernels, of which few reach a unit
 _STOCK_SHIFTS = 10  # bits that the learning engine can shift a product with a trace to the right: 7, and 3 that it always does
 _RATE_HEADROOM_BITS = 3  # a rate may be raised eightfold while running
 
+_FARTHEST_POINT = 63  # places of a binary point from a number's last bit
+
 
 @dataclass(frozen=True)
 class FixedPoint:
@@ -73,6 +75,12 @@ class FixedPoint:
         for bits in self.weight_bits.values() if isinstance(self.weight_bits, Mapping) else [self.weight_bits]:
             if not is_whole(bits, 2, WEIGHT_BITS + 1):
                 raise invalid("FixedPoint", "weight_bits", self.weight_bits, f"an integer in 2..{WEIGHT_BITS}", "8 is what Loihi holds")
+        for attr in ("weight_exponents", "membrane_frac"):
+            given = getattr(self, attr)
+            for number in given.values() if isinstance(given, Mapping) else [] if given is None else [given]:
+                if not is_whole(number, -_FARTHEST_POINT, _FARTHEST_POINT + 1):
+                    limit = f"integers in -{_FARTHEST_POINT}..{_FARTHEST_POINT}"
+                    raise invalid("FixedPoint", attr, repr(number)[:60], limit, "leave it out, and it is chosen from the weights")
         ranges = self.third_factor_range
         if not all(reach > 0 for reach in (ranges.values() if isinstance(ranges, Mapping) else [ranges])):
             raise invalid("FixedPoint", "third_factor_range", self.third_factor_range, "> 0", "16 suits traces of decay 0.98")

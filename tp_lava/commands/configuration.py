@@ -15,7 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tp_lava.errors import TpLavaError, invalid
+from tp_lava.errors import TpLavaError, invalid, printable
+from tp_lava.saving import write_whole
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -52,7 +53,8 @@ def effective(context: typer.Context) -> dict[str, dict[str, Any]]:
 
 def save(context: typer.Context, file: Path) -> Path:
     """Write the effective configuration; `--config FILE` repeats the run. -> the file."""
-    file.write_text(f"# tp-lava {context.info_name} --config {file.name}\n\n{to_toml(effective(context))}", encoding="utf-8")
+    text = f"# tp-lava {context.info_name} --config {file.name}\n\n{to_toml(effective(context))}"
+    write_whole(file, printable(text).encode())
     return file
 
 

@@ -10,6 +10,7 @@ import typer
 
 from tp_lava.commands import options
 from tp_lava.commands.printing import make_folder, print_files, print_json, print_rows
+from tp_lava.lava import make_importable
 
 _Rows = list[dict[str, object]]
 _Results = tuple[dict[str, _Rows], list[Path]]  # title -> table, files
@@ -32,6 +33,7 @@ def demo(
     train: Annotated[int, typer.Option(min=1, max=1400, help="From scratch: number of training samples.")] = 1400,
 ) -> None:
     """A network trained in PyTorch goes into Lava, in float and in fixed point; its sensor changes, and it learns the new one there."""
+    make_importable()  # what cannot run leaves no folder behind
     make_folder(out)
     if from_scratch:
         tables, files = _from_scratch(out, hidden, epochs or 12, contrast, seed, train, test, progress)

@@ -17,7 +17,7 @@ import typer
 from tp_lava.backends.c.members import STRUCTS
 from tp_lava.commands import configuration, options
 from tp_lava.commands.configuration import Config
-from tp_lava.commands.named import check_fits, is_learner, learner_named, load, load_split, model_named
+from tp_lava.commands.named import check_fits, is_learner, learner_named, load, load_test, model_named
 from tp_lava.commands.printing import make_folder, print_json, print_result, print_rows
 from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.graph import graph_of
@@ -28,6 +28,7 @@ from tp_lava.deploy.loihi2.limits import BOARDS
 from tp_lava.errors import invalid
 from tp_lava.learner import Learner
 from tp_lava.ranges import check_ranges as ranges_of
+from tp_lava.tables import screen
 
 if TYPE_CHECKING:
     from tp_lava.report import Facts
@@ -114,14 +115,12 @@ def ranges(
     as_json: options.AsJson = False,
 ) -> None:
     """Prove that every number of a network fits its fixed-point format, or list those that do not; exit code 1 then."""
-    from rich.console import Console
-
     learner = learner_named("ranges", model, seed, rule, bits=bits)
     report = ranges_of(in_fixed_point(learner), steps=steps, learning=learning, strict=False)
     if as_json:
         print_json(report.to_dict())
     else:
-        console = Console()
+        console = screen()
         table = report.table(every, console.width)
         console.print(table)
         if "note" not in [column.header for column in table.columns]:
@@ -188,7 +187,7 @@ def report(
     rate: options.Rate = None,
     readout_rate: options.ReadoutRate = None,
     bits: options.Bits = None,
-    samples: Annotated[int, typer.Option(min=1, help="Largest number of test samples for the accuracy.")] = 100,
+    samples: Annotated[int | None, typer.Option(min=1, help="The first of the test samples alone (all); the page says so.")] = None,
     counted: Annotated[int, typer.Option(min=1, help="Number of these samples whose operations are counted.")] = 10,
     board: BoardName = None,
     limits: LimitsFile = None,
@@ -205,7 +204,8 @@ def report(
     made_by = _made_by(configuration.effective(context)["report"])
     details = {"name": Path(model).stem, "counted": counted, "board": board, "limits": limits_of(limits), "made_by": made_by}
     learner = learner_named("report", model, seed, rule, rate, readout_rate, bits)
-    test = load_split(data, seed)[1][:samples]
+    tests = load_test(data, seed)
+    details["available"], test = len(tests), tests[:samples]
     check_fits("report", test, learner.network)
     if is_learner(model):
         facts = write_report(in_fixed_point(learner), test, out, **details)
@@ -215,7 +215,7 @@ def report(
 
     def show() -> None:
         print(facts.mapping)
-        print(f"{facts.tested} test samples: accuracy {facts.accuracy[0]:.3f} in float, {facts.accuracy[1]:.3f} in fixed point")
+        print(f"{facts.which_tested} to test: accuracy {facts.accuracy[0]:.3f} in float, {facts.accuracy[1]:.3f} in fixed point")
 
     print_result(context, as_json, _summary(facts), show, files)
 
@@ -224,7 +224,7 @@ def _summary(facts: Facts) -> dict[str, Any]:
     """The main figures of the page, as JSON values."""
     operations = {"inferred": facts.inference, "learned": facts.learning}
     return {
-        "accuracy": {"float": facts.accuracy[0], "fixed": facts.accuracy[1], "samples": facts.tested},
+        "accuracy": {"float": facts.accuracy[0], "fixed": facts.accuracy[1], "samples": facts.tested, "of": facts.available},
         "mapping": facts.mapping.to_dict(),
         "operations": {name: {what: counts.mean(what) for what in _COUNTS} for name, counts in operations.items() if counts},
         "estimates": [estimate.to_dict() for estimate in facts.estimates],

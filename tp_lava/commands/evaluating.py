@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from tp_lava.commands import options
-from tp_lava.commands.named import check_fits, fixed_point, is_learner, load_split, model_named
+from tp_lava.commands.named import check_fits, fixed_point, is_learner, load_split, load_test, model_named
 from tp_lava.commands.printing import print_json, print_rows
 from tp_lava.data.events import Sample
 from tp_lava.errors import invalid
@@ -36,8 +36,7 @@ def evaluate(
 ) -> None:
     """Accuracy, confusion matrix, each class, and spikes per sample, of a saved learner or a model."""
     learner = _learner(model, precision, bits, seed)
-    train, test = load_split(data, seed)
-    samples = {"test": test, "train": train, "all": train + test}[part]
+    samples = _samples(data, part, seed)
     if not samples:
         raise invalid("eval", "part", part, "one that has samples", "use --part all")
     check_fits("eval", samples, learner.network)
@@ -74,6 +73,13 @@ def evaluation(learner: Learner, samples: Sequence[Sample], in_lava: bool = Fals
         ],
         "confusion": confusion.tolist(),
     }
+
+
+def _samples(data: str, part: str, seed: int) -> list[Sample]:
+    if part == "test":
+        return load_test(data, seed)
+    train, test = load_split(data, seed)
+    return train if part == "train" else train + test
 
 
 def _learner(model: str, precision: Precision | None, bits: int | None, seed: int) -> Learner:

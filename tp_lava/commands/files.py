@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,14 +12,18 @@ import typer
 
 from tp_lava.archive import encoded, kind_of, load_network, save_network
 from tp_lava.commands import options
+from tp_lava.commands.named import RECORDINGS, load
 from tp_lava.commands.printing import make_folder, print_json, print_rows
 from tp_lava.convert import SUFFIXES, convert
+from tp_lava.data.events import Sample
 from tp_lava.dynamics.parameters import in_words
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.graph.names import hidden
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.numbers import Format
+from tp_lava.pretrained import NAMES, pretrained
+from tp_lava.reading.limits import damaged
 
 _OPTIONS = {"nir": ("dt", "reset", "exporter"), "state dict": ("layers",), "slayer": ()}  # of each format
 
@@ -62,15 +66,24 @@ def _checked(source: Path, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A .tplava file or a saved Learner.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A .tplava file, a saved Learner, a model that ships (digits, digits_0_to_8), or recordings (.npz, .h5)."),
+    ],
     as_json: options.AsJson = False,
 ) -> None:
-    """Layers, shapes, formats and provenance of a file."""
+    """Layers, shapes, formats and provenance of a file; of recordings their number, inputs, steps and labels."""
     contents = contents_of(file)
     if as_json:
         print_json(contents)
-        return
-    title = f"{file.name}: {contents['kind']}, {'-'.join(map(str, contents['sizes']))}, {contents['parameters']:,} numbers"
+    elif contents["kind"] == "recordings":
+        print_rows(f"{file.name}: recordings", [{name: value for name, value in contents.items() if name not in ("file", "kind")}])
+    else:
+        _print(file.name, contents)
+
+
+def _print(name: str, contents: dict[str, Any]) -> None:
+    title = f"{name}: {contents['kind']}, {'-'.join(map(str, contents['sizes']))}, {contents['parameters']:,} numbers"
     columns = ("layer", "size", "neurons", "connection")
     layers = [(layer["name"], layer["size"], _neurons(layer), _connection(layer)) for layer in contents["layers"]]
     print_rows(title, [dict(zip(columns, row, strict=True)) for row in layers], left=4)
@@ -85,7 +98,17 @@ def inspect(
 
 
 def contents_of(path: str | os.PathLike) -> dict[str, Any]:
-    """The contents of a .tplava file or a saved Learner, as JSON values. Raises FileNotFoundError, ArchiveError."""
+    """The contents of a .tplava file, a saved Learner, a model that ships or recordings, as JSON values.
+
+    Raises FileNotFoundError, ArchiveError.
+    """
+    name, suffix = str(path), Path(path).suffix.lower()
+    if name in NAMES and not Path(path).exists():
+        return {"file": name, "kind": "network", **_network(convert(pretrained(name)), {})}
+    if suffix in RECORDINGS or Path(path).is_dir():
+        return {"file": name, "kind": "recordings", **_recordings(*load(name))}
+    if suffix in SUFFIXES and SUFFIXES[suffix] != "state dict":
+        raise damaged(path, "is a network of another program", f"convert it: tp-lava convert {path} --to FILE.tplava")
     kind = kind_of(path)
     if kind == "network":
         return {"file": str(path), "kind": kind, **_network(load_network(path), {})}
@@ -96,6 +119,19 @@ def contents_of(path: str | os.PathLike) -> dict[str, Any]:
         network = _network(learner.network, formats)
         return {"file": str(path), "kind": kind, "precision": learner.precision, **learned, "rule": encoded(learner.rule), **network}
     raise ArchiveError(f"{path}: holds a {kind}, not a network or a learner; load it as a {kind}.", obj=str(path), attr="file")
+
+
+def _recordings(train: Sequence[Sample], test: Sequence[Sample]) -> dict[str, Any]:
+    events, labels = [sample.events for sample in (*train, *test)], [sample.label for sample in (*train, *test)]
+    return {
+        "samples": len(train),
+        "test samples": len(test),
+        "inputs": max(one.n_units for one in events),
+        "longest": max(one.n_steps for one in events),
+        "spikes a sample": sum(map(len, events)) / len(events),
+        "classes": len(set(labels)),
+        "largest label": max(labels),
+    }
 
 
 def _network(network: Network, formats: Mapping[str, str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from tp_lava.data.sensors import through
 from tp_lava.errors import invalid
 from tp_lava.finetuning import REPLAY, few
 from tp_lava.finetuning import finetune as finetuned
+from tp_lava.lava import make_importable
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def finetune(
     progress: options.Progress = True,
 ) -> None:
     """Learn a new task from few samples, and report the accuracy on the new task and on the old one, before and after."""
+    if in_lava:
+        make_importable()
     count = _shots(shots)
     if new_class is None:
         task = changed_sensor(data, sensor, count, seed)

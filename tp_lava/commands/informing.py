@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any, NamedTuple
 
+from tp_lava.backends.code_folder import OFF, VARIABLE, code_folder
 from tp_lava.commands import options
 from tp_lava.commands.printing import print_json, print_rows
 
@@ -42,17 +43,33 @@ def info(as_json: options.AsJson = False) -> None:
     """Versions, the processor, and optional packages: which are installed, what each enables and how to install it."""
     optional = [{**package._asdict(), "version": _version(package.name)} for package in OPTIONAL]
     optional.append({**_COMPILER._asdict(), "version": next(filter(None, map(shutil.which, _COMPILERS)), None)})
-    system, processor = platform.platform(), _processor()
+    system, processor, code = platform.platform(), _processor(), kept_code()
     if as_json:
-        print_json({"versions": versions(), "system": system, "processor": processor, "optional": optional})
+        print_json({"versions": versions(), "system": system, "processor": processor, "optional": optional, "compiled_code": code})
         return
     print_rows("versions", [{"": name, "version": version or "not installed"} for name, version in versions().items()])
     print(f"{system}, {processor['name']}, {processor['cores']} cores, of which {processor['usable']} usable")
     print(f"vector units: {', '.join(processor['features']) or 'none known'}")
+    print(f"compiled code: {code['folder'] or 'not kept'}{_kept(code)}")
     print_rows("optional", [{"": row["name"], "version": row["version"] or "-", "enables": row["enables"]} for row in optional], left=3)
     for row in optional:
         if row["version"] is None:
             print(f"to install {row['name']}: {row['install']}")
+
+
+def kept_code() -> dict[str, Any]:
+    """Where compiled code is kept between processes: folder (None: it is not), files, bytes, and why the folder is not used, or None."""
+    folder = code_folder()
+    if folder is None:
+        return {"folder": None, "files": 0, "bytes": 0, "unused_because": None}
+    files, size = folder.contents()
+    return {"folder": str(folder.path), "files": files, "bytes": size, "unused_because": folder.why_unusable()}
+
+
+def _kept(code: Mapping[str, Any]) -> str:
+    if code["folder"] is None:
+        return f" ({VARIABLE}={OFF})"
+    return f", not used: {code['unused_because']}" if code["unused_because"] else f", {code['files']} files, {code['bytes'] / 1e6:.1f} MB"
 
 
 def versions() -> Mapping[str, str | None]:

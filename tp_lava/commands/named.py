@@ -13,8 +13,8 @@ from tp_lava.commands.options import RuleName, RuleNameOrNone
 from tp_lava.comparison.benchmarks import BENCHMARKS, TEST_SHARE, hold_back
 from tp_lava.comparison.variants import FAMILY, variant_named
 from tp_lava.convert import convert
-from tp_lava.data import digits, from_nmnist, from_shd, load_samples
-from tp_lava.data.arrays import is_plain
+from tp_lava.data import digits, from_nmnist, from_shd, from_spike_lists, load_samples
+from tp_lava.data.digits import digits_to_test
 from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.graph import why_not_in_engine
 from tp_lava.errors import ArchiveError, invalid
@@ -22,8 +22,10 @@ from tp_lava.finetuning import RULE
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.pretrained import NAMES, pretrained
+from tp_lava.reading.npz import names_of
 from tp_lava.rules import TESS, BaseRule
 
+RECORDINGS = (".npz", ".h5", ".hdf5")  # endings of files of recordings
 _STREAMS = 4  # TP's target streams, where there are as many classes
 _TRAINING = {"tp": f"TP, K = {_STREAMS}", "tess": "TESS, walsh, sequence"}  # variants, with the rates of the digits
 _TRAINING |= {"stllr": "S-TLLR, random", "etlp": "ETLP", "decolle": "DECOLLE, softmax", "ottt": "OTTT, random", "sltt": "SLTT, random"}
@@ -88,14 +90,21 @@ def learner_named(
 
 
 def load(name: str) -> tuple[list[Sample], list[Sample]]:
-    """(train, test) of "digits" or an N-MNIST archive (.npz); (all, []) of own arrays (.npz) or a file in SHD's layout (.h5)."""
+    """(train, test) of "digits" or N-MNIST (.npz, or a folder); (all, []) of own arrays or spike lists (.npz) or
+    a file in SHD's layout (.h5); of spike lists steps are merged until at most 64 are left.
+    """
     if name == "digits":
         return digits()
     path = Path(name)
+    if path.is_dir():
+        return from_nmnist(path)
     if path.suffix == ".npz":
-        return (load_samples(path), []) if is_plain(path) else from_nmnist(path)
-    if path.suffix not in (".h5", ".hdf5"):
-        limit = "digits, an .npz of save_samples or from_nmnist, or an .h5 in SHD's layout"
+        arrays = set(names_of(path))
+        if {"step", "unit", "count"} <= arrays:
+            return from_spike_lists(path, merged=None).samples, []
+        return from_nmnist(path) if {"dt_lo", "addr_lo"} & arrays else (load_samples(path), [])
+    if path.suffix not in RECORDINGS:
+        limit = "digits, an .npz of save_samples, from_spike_lists or from_nmnist, N-MNIST's folder, or an .h5 in SHD's layout"
         raise invalid("data", "name", repr(name), limit, "tpl.data.from_arrays and save_samples make one of your arrays")
     return from_shd(path).samples, []
 
@@ -104,6 +113,11 @@ def load_split(name: str, seed: int) -> tuple[list[Sample], list[Sample]]:
     """(train, test); where the data has no test part of its own, one sample in five is drawn for testing."""
     samples, test = load(name)
     return (samples, test) if test else hold_back(samples, TEST_SHARE, seed)
+
+
+def load_test(name: str, seed: int) -> list[Sample]:
+    """The test part of load_split, without making the rest where that takes time."""
+    return digits_to_test() if name == "digits" else load_split(name, seed)[1]
 
 
 def check_fits(command: str, samples: Sequence[Sample], network: Network) -> None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tp_lava.commands import configuration
-from tp_lava.tables import json_values
+from tp_lava.errors import printable
+from tp_lava.tables import json_values, screen
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -32,7 +33,6 @@ def print_result(
 
 def print_rows(title: str, rows: Sequence[Mapping[str, object]], left: int = 1) -> None:
     """A table under its title, of rows with the same columns. left: number of left-aligned columns; the others hold figures."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table()
@@ -40,23 +40,22 @@ def print_rows(title: str, rows: Sequence[Mapping[str, object]], left: int = 1) 
         table.add_column(column.replace("_", " "), justify="left" if number < left else "right")
     for row in rows:
         table.add_row(*map(_cell, row.values()))
-    console = Console()
-    console.print(title, style="italic", markup=False, highlight=False, soft_wrap=True)
+    console = screen()
+    console.print(printable(title), style="italic", highlight=False, soft_wrap=True)
     console.print(table)
 
 
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)
+    return f"{value:,}" if isinstance(value, int) else "-" if value is None else printable(str(value))
 
 
 def print_table(table: Table) -> None:
     """A table with a title and few rows; transposed, where the screen is too narrow for it."""
-    from rich.console import Console
     from rich.measure import Measurement
 
-    console = Console()
+    console = screen()
     if Measurement.get(console, console.options.update(width=10_000), table).maximum > console.width:
         table = _transposed(table)
     console.print(table)
@@ -86,10 +85,8 @@ def json_text(values: Mapping[str, Any]) -> str:
 
 def print_files(files: Sequence[Path]) -> None:
     """Name the files that were written."""
-    from rich.console import Console
-
     for file in files:
-        Console().print(f"wrote {file}", highlight=False, soft_wrap=True)
+        screen().print(f"wrote {printable(str(file))}", highlight=False, soft_wrap=True)
 
 
 def make_folder(out: Path) -> None:

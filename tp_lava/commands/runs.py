@@ -1,14 +1,16 @@
 """A training run in its folder, saved after every epoch, so that an interrupt loses at most the epoch in progress.
 
+config.toml           the effective configuration, written first: with it alone a run can be resumed
 learner.safetensors   the learner after the last finished epoch; best.safetensors: after the best one, with --keep-best
 results.json          accuracy and speed of each epoch, how the run was made, at the end the accuracy on the test samples
-config.toml           the effective configuration
+
+All are written whole (saving.py), each epoch anew. An epoch is about 120 bytes of results.json; the learner beside it is written as often,
+and is larger for thousands of epochs. A file that is appended to would be no JSON file, or half of one after a kill.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tp_lava.archive import encoded
+from tp_lava.commands import configuration
 from tp_lava.commands.printing import json_text
 from tp_lava.commands.train_settings import TrainingData, TrainSettings
 from tp_lava.data.augmentation import augmented
@@ -25,8 +28,10 @@ from tp_lava.data.order import epoch_order
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.finetuning import Round, run_in_lava
 from tp_lava.learner import Learner
+from tp_lava.saving import write_whole
 
 LEARNER, BEST, RESULTS, PICTURE = "learner.safetensors", "best.safetensors", "results.json", "accuracy.png"
+FILES = (LEARNER, BEST, RESULTS, PICTURE, configuration.NAME)
 
 
 @dataclass
@@ -45,9 +50,7 @@ class Run:
 
     def save(self, **more: Any) -> None:
         """Write results and learner. The learner comes last: its epochs count when the run is continued."""
-        temporary = self.out / f".{RESULTS}"
-        temporary.write_text(json_text(self.results(**more)) + "\n")
-        os.replace(temporary, self.out / RESULTS)
+        write_whole(self.out / RESULTS, (json_text(self.results(**more)) + "\n").encode())
         self.learner.save(self.out / LEARNER)
 
     def results(self, **more: Any) -> dict[str, Any]:
@@ -61,11 +64,33 @@ class Run:
         return 1 + int(np.argmax([epoch["accuracy"] for epoch in self.epochs])) if self.epochs else 0
 
 
-def start(out: Path, about: Mapping[str, Any], learner: Learner) -> Run:
-    """A new run. Raises InvalidValueError where the folder already has one."""
+def check_free(out: Path) -> None:
+    """Raise InvalidValueError where the folder has a run that was begun."""
     if (out / LEARNER).exists():
         remedy = f"give another with --out, or --resume {out} to go on with it"
         raise invalid("train", "out", f"{out}, which holds a run", "a folder without one", remedy)
+
+
+def check_same_data(out: Path, checksums: Mapping[str, str]) -> None:
+    """Raise InvalidValueError where a file of data is not what it was as the run in the folder began. checksums: file -> SHA-256 now."""
+    before = {str(Path(name).resolve()): checksum for name, checksum in begun_with(out).items()}
+    for name, now in checksums.items():
+        then = before.get(str(Path(name).resolve()), now)
+        if now != then:
+            limit = f"the file that the run was begun with, of SHA-256 {then}"
+            raise invalid("train", "data", f"{name} of SHA-256 {now}", limit, "bring that one back, or begin a new run")
+
+
+def begun_with(out: Path) -> dict[str, str]:
+    """file -> SHA-256 of what a run was begun with; empty where that is not known."""
+    try:
+        return dict(json.loads((out / RESULTS).read_text())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def start(out: Path, about: Mapping[str, Any], learner: Learner) -> Run:
+    """A new run, in a folder without one."""
     run = Run(out, about, learner)
     run.save()
     return run

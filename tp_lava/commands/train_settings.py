@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from tp_lava.blank_networks import COPIES, DECAY, network_for
+from tp_lava.blank_networks import COPIES, DECAY, DELAYED_DECAY, network_for, suitable_span
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.commands import options
 from tp_lava.commands.named import fixed_point, is_learner, load, load_split, model_named, rules_with, training_rule
@@ -53,9 +53,9 @@ class TrainSettings:
     data: options.Data = "digits"
     test: Annotated[str | None, typer.Option(help="Data to test on; by default the data's own test part, or one sample in five.")] = None
     hidden: Annotated[list[int] | None, typer.Option(min=1, help="Untrained: neurons of a hidden layer (200); once per layer.")] = None
-    decay: Annotated[float | None, typer.Option(help="Untrained: membrane decay per step (0.95; TESS 0.5).")] = None
+    decay: Annotated[float | None, typer.Option(help="Untrained: membrane decay per step (0.95, with delays 0.9; TESS 0.5).")] = None
     threshold: Annotated[float | None, typer.Option(help="Untrained: threshold of the neurons (1; TESS 0.6).")] = None
-    trace_decay: Annotated[float | None, typer.Option(help="Untrained: decay of the spike traces per step (0.95; TESS 0.9).")] = None
+    trace_decay: Annotated[float | None, typer.Option(help="Untrained: decay of traces per step (0.95; with delays or TESS 0.9).")] = None
     recurrent: Annotated[bool, typer.Option("--recurrent", help="Untrained: recurrent hidden layers.")] = False
     span: Annotated[
         int | None, typer.Option(min=0, max=MOST_STEPS, help="Untrained: longest delay of the inputs, in steps; 0: none (the data decide).")
@@ -63,7 +63,7 @@ class TrainSettings:
     copies: Annotated[int | None, typer.Option(min=2, help="Untrained: delayed copies of each input, evenly spaced (12).")] = None
     scale: Annotated[bool, typer.Option(help="Untrained: scale the weights to the data, so that neurons spike now and then.")] = True
     augment: Annotated[
-        str | None, typer.Option(help="How recordings vary while they are learned: shift=3,units=2,drop=0.2 (steps, inputs, share).")
+        str | None, typer.Option(help="How recordings vary while they are learned: shift=3,units=2,drop=0.2,stretch=0.1.")
     ] = None
     rule: options.Rule = "tp"
     rate: options.Rate = None
@@ -111,11 +111,11 @@ class TrainSettings:
         for part in self.augment.split(","):
             name, _, number = part.strip().partition("=")
             try:
-                given[name] = float(number) if name == "drop" else int(number)
+                given[name] = float(number) if name in ("drop", "stretch") else int(number)
             except ValueError:
                 name = ""
             if name not in _AUGMENTATION:
-                raise _invalid("augment", repr(part), "shift=, units= or drop= and a number", "for example shift=3,units=2,drop=0.2")
+                raise _invalid("augment", repr(part), "shift=, units=, drop= or stretch= and a number", "for example shift=3,units=2")
         return Augmentation(**given)
 
     def _is_given(self, name: str) -> bool:
@@ -132,7 +132,11 @@ class TrainSettings:
         if not samples or (self.validation and not held):
             found = f"split into {len(samples)} samples to learn and {len(held)} to validate"
             raise _invalid("data", found, "enough for both", "give more recordings, or another --validation")
-        return TrainingData(samples, held, test)
+        data = TrainingData(samples, held, test)
+        if data.n_classes < 2:
+            remedy = "give recordings of several classes, labelled from 0"
+            raise _invalid("data", "of one class, label 0", "of at least two classes", remedy)
+        return data
 
     def new_learner(self, data: TrainingData) -> Learner:
         """The learner before its first epoch."""
@@ -151,7 +155,9 @@ class TrainSettings:
         return network
 
     def _untrained(self, data: TrainingData) -> Network:
-        neuron, trace_decay = (TESS.neuron(), _TESS_TRACE_DECAY) if self.rule == "tess" else (LIF(DECAY), DECAY)
+        span = suitable_span(data.samples, self.seed) if self.span is None else self.span
+        decay = DELAYED_DECAY if span else DECAY
+        neuron, trace_decay = (TESS.neuron(), _TESS_TRACE_DECAY) if self.rule == "tess" else (LIF(decay), decay)
         given: Any = {name: getattr(self, name) for name in ("decay", "threshold") if getattr(self, name) is not None}
         return network_for(
             data.samples,
@@ -160,7 +166,7 @@ class TrainSettings:
             neuron=replace(neuron, **given),
             trace_decay=trace_decay if self.trace_decay is None else self.trace_decay,
             recurrent=self.recurrent,
-            span=self.span,
+            span=span,
             copies=self.copies or COPIES,
             scale=self.scale,
             seed=self.seed,

@@ -11,12 +11,13 @@ from typing import Annotated, Any
 
 import typer
 
-from tp_lava.commands import configuration, options, runs
+from tp_lava.commands import configuration, options, run_folder, runs
 from tp_lava.commands.configuration import Config
 from tp_lava.commands.informing import versions
 from tp_lava.commands.printing import make_folder, print_files, print_json, print_rows
 from tp_lava.commands.train_settings import TrainingData, TrainSettings
 from tp_lava.errors import invalid
+from tp_lava.lava import make_importable
 from tp_lava.learner import Learner
 
 Resume = Annotated[
@@ -39,16 +40,39 @@ def train(
     """Learn a data set, and save the learner, its accuracy and the configuration; an interrupted run can be continued."""
     if resume and config:
         raise invalid("train", "config", "given with --resume", "left out", "the run's own configuration is in its folder")
+    if settings.in_lava:
+        make_importable()  # what cannot run leaves no folder behind
     out = resume or out
     data = settings.load_data()
     make_folder(out)
+    with run_folder.held(out, runs.FILES):
+        run = _begun(context, out, settings, data, resumed=resume is not None)
+        if not as_json:
+            print(configuration.to_toml(run.about["config"]))
+        accuracy = _learned(run, data, settings, progress)
+        _print(run, data, accuracy, plot, as_json)
+
+
+def _begun(context: typer.Context, out: Path, settings: TrainSettings, data: TrainingData, *, resumed: bool) -> runs.Run:
+    """The run in a folder, new or resumed. One that was killed before its learner was written has none, and begins."""
     about = _about(context, settings, data)
-    if resume:
+    if resumed:
         _check_unchanged(context, out, settings)
-    run = runs.resume(out, about) if resume else runs.start(out, about, settings.new_learner(data))
+        runs.check_same_data(out, {name: about["sha256"][name] for name in _files(settings.data, settings.test)})
+        about["sha256"] |= runs.begun_with(out)
+    if resumed and (out / runs.LEARNER).exists():
+        run = runs.resume(out, about)
+        configuration.save(context, out / configuration.NAME)
+        return run
+    runs.check_free(out)
+    learner = settings.new_learner(data)
     configuration.save(context, out / configuration.NAME)
-    if not as_json:
-        print(configuration.to_toml(about["config"]))
+    return runs.start(out, about, learner)
+
+
+def _learned(run: runs.Run, data: TrainingData, settings: TrainSettings, progress: bool) -> float:
+    """Learn what is left of a run. -> accuracy on the test samples, NaN without any."""
+    out = run.out
     try:
         runs.learn(run, data, settings, progress)
     except KeyboardInterrupt:
@@ -58,7 +82,7 @@ def train(
     tested = Learner.load(out / runs.BEST) if settings.keep_best else run.learner
     accuracy = tested.evaluate(data.test, progress) if data.test else math.nan
     run.save(best_epoch=run.best, test_accuracy=accuracy)
-    _print(run, data, accuracy, plot, as_json)
+    return accuracy
 
 
 def _check_unchanged(context: typer.Context, folder: Path, settings: TrainSettings) -> None:
@@ -74,7 +98,7 @@ def _check_unchanged(context: typer.Context, folder: Path, settings: TrainSettin
 
 def _about(context: typer.Context, settings: TrainSettings, data: TrainingData) -> dict[str, Any]:
     """How a run was made, as JSON values."""
-    files = [name for name in (settings.model, settings.data, settings.test) if name and Path(name).is_file()]
+    files = _files(settings.model, settings.data, settings.test)
     return {
         "command": shlex.join(["tp-lava", *sys.argv[1:]]),
         "config": configuration.effective(context),
@@ -83,6 +107,11 @@ def _about(context: typer.Context, settings: TrainSettings, data: TrainingData) 
         "samples": {"learned": len(data.samples), "held_back": len(data.held), "test": len(data.test)},
         "accuracy_of": "validation" if data.held else "samples as they are learned",
     }
+
+
+def _files(*names: str | None) -> list[str]:
+    """Those that are files, by absolute paths: a run may be resumed from another folder."""
+    return [str(Path(name).resolve()) for name in names if name and Path(name).is_file()]
 
 
 def _print(run: runs.Run, data: TrainingData, accuracy: float, plot: bool, as_json: bool) -> None:

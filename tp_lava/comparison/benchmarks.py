@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from tp_lava.data.augmentation import Augmentation
 from tp_lava.data.digits import digits
 from tp_lava.data.events import Sample
 from tp_lava.data.recordings import from_nmnist, from_shd, from_spike_lists
@@ -25,7 +26,7 @@ TEST_SHARE = 0.2  # of data without a test part of its own
 UNSEEN = 6  # speakers of the speech commands who are not learned
 _TESS_TRACE_DECAY = 0.9  # TESS, with activity="trace", computes its error from traces
 _COMMANDS = {"n_units": 64, "n_steps": 200, "merged": 4}  # 50 steps of 20 ms
-_DELAYS = np.arange(0, 48, 6)[:, None]  # eight copies of the input, 120 ms apart
+_DELAYS = np.arange(0, 48, 4)[:, None]  # twelve copies of the input, 80 ms apart: Network.temporal
 Parts = tuple[list[Sample], list[Sample]]
 Rates = tuple[float, float]  # of the hidden layers, and of the readout
 BATCHES, BPTT = "batches", "BPTT"  # what the rates with Adam are for, beside rules
@@ -65,7 +66,8 @@ class Benchmark:
 
     read: (file, seed) -> (train, test); neuron, trace_decay: of the network; tess_neuron: of the network that TESS trains; rates: label
     or type of a rule -> its rates here, BATCHES and BPTT: with Adam in PyTorch; a rule that is not there has its own; delays: of the
-    input, see Delays.of; recordings: file of the data set, where it needs one; n_train, n_test: limits on the number of samples, None: all.
+    input, see Delays.of; augmentation: of the samples while they are learned; recordings: file of the data set, where it needs
+    one; n_train, n_test: limits on the number of samples, None: all.
     """
 
     name: str
@@ -77,6 +79,7 @@ class Benchmark:
     rates: Mapping[str, Rates] = field(default_factory=lambda: MappingProxyType({}))
     hidden: int = 200
     delays: object = None
+    augmentation: Augmentation | None = None
     needs_recordings: bool = True
     recordings: Path | None = None
     n_train: int | None = None
@@ -147,13 +150,15 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         ),
         Benchmark(
             "commands",
-            8,
+            12,
             LIF(0.9),
             0.9,
             TESS.neuron(0.9),
             _commands,
-            {**_ADAM, "TP": (3e-3, 5e-4), "TESS": (0.2, 1e-3), "S-TLLR, random": (1e-4, 5e-4)},
+            {**_ADAM, "TP": (3e-3, 1e-3), "TESS": (0.2, 1e-3), "S-TLLR, random": (1e-4, 5e-4)},
+            hidden=400,
             delays=_DELAYS,
+            augmentation=Augmentation(shift=3, units=2, drop=0.2),
         ),
     )
 }

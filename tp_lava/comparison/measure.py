@@ -72,7 +72,7 @@ def _in_engine(benchmark: Benchmark, variant: Variant, network: Network, seed: i
     rule = variant.rule_for(benchmark)
     Learner(network, rule, variant.precision).learn(*train[0])  # compile
     learner = Learner(network, rule, variant.precision, seed, schedule=Cosine(benchmark.epochs))
-    return lambda: learner.fit(train), learner.evaluate
+    return lambda: learner.fit(train, augmentation=benchmark.augmentation), learner.evaluate
 
 
 def _in_torch(benchmark: Benchmark, variant: Variant, network: Network, seed: int, train: _Samples) -> _Functions:
@@ -88,7 +88,8 @@ def _in_torch(benchmark: Benchmark, variant: Variant, network: Network, seed: in
     else:
         trainer = TPTrainer(module, cast(TP, variant.rule_for(benchmark)), adam)
     schedule = Cosine(benchmark.epochs)
-    return lambda: fit(trainer, train, 1, BATCH, schedule, seed), lambda test: evaluate(module, test, BATCH)
+    varied = benchmark.augmentation
+    return lambda: fit(trainer, train, 1, BATCH, schedule, seed, augmentation=varied), lambda test: evaluate(module, test, BATCH)
 
 
 def _work(network: Network, rule: BaseRule, samples: _Samples) -> Work:

@@ -64,12 +64,21 @@ class ReplayBuffer:
         return True
 
     def draw(self, count: int) -> list[Sample]:
-        """So many samples, each any of those kept with the same probability; none of an empty buffer."""
+        """So many samples, see Replay.balanced; none of an empty buffer."""
         if not self._records:
             return []
-        return [decompress(self._records[self._below(len(self._records))], self.n_units) for _ in range(count)]
+        return [decompress(self._records[self._drawn()], self.n_units) for _ in range(count)]
 
     # Inside -----------------------------------------------------------------------------------
+    def _drawn(self) -> int:
+        """The place of a sample to replay: any one, or any one of a class that is any one."""
+        if not self.settings.balanced:
+            return self._below(len(self._records))
+        classes = sorted(set(self._labels))
+        chosen = classes[self._below(len(classes))]
+        places = [place for place, label in enumerate(self._labels) if label == chosen]
+        return places[self._below(len(places))]
+
     def _has_room(self, size: int) -> bool:
         most, limit = self.settings.size, self.settings.bytes
         return (most is None or len(self) < most) and (limit is None or self.bytes + size <= limit)

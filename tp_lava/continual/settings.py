@@ -19,13 +19,15 @@ class Replay:
     """A bounded memory of old samples, some of which are presented again beside each new one.
 
     size: samples kept at most, >= 1; per_sample: old samples presented for each new one, drawn with replacement, >= 0; bytes: of
-    compressed samples kept at most. At least one of size and bytes is given. Raises InvalidValueError.
+    compressed samples kept at most. At least one of size and bytes is given. balanced: draw a class first, then one of its samples, so
+    that a class of few samples is replayed as often as the others; else every sample is as likely. Raises InvalidValueError.
     Source of what is kept: class-balancing reservoir sampling, Chrysakis and Moens 2020.
     """
 
     size: int | None = None
     per_sample: int = 1
     bytes: int | None = None
+    balanced: bool = False
 
     def __post_init__(self) -> None:
         for attr in ("size", "bytes"):
@@ -35,6 +37,8 @@ class Replay:
             raise invalid("Replay", "size", None, "given, or bytes", "a buffer without a bound grows for ever; use tpl.Replay(250)")
         if not is_whole(self.per_sample, 0):
             raise invalid("Replay", "per_sample", repr(self.per_sample), "an integer of at least 0", "1 to 5 are usual")
+        if not isinstance(self.balanced, bool):
+            raise invalid("Replay", "balanced", repr(self.balanced), "True or False", "True suits classes of different size")
 
 
 @dataclass(frozen=True)

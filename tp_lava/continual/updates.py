@@ -13,7 +13,9 @@ from tp_lava.outcome import Outcome
 def updates_of(circuit: Circuit, events: Events, outcome: Outcome) -> int:
     """Weights changed in one sample, each as often as it was: of a presynaptic spike those of its synapses.
 
-    By traces or sums every synapse is changed in every step, and is counted so. circuit: the one that learned; outcome: what it gave.
+    By traces or sums every synapse is changed in every step in which it learns, and is counted so; of a connection that learns in a
+    sample's last steps alone these steps count, and of spikes all that the sample had. circuit: the one that learned; outcome: what it
+    gave.
     """
     spikes = {
         population.name: int(counts.sum()) for population, counts in zip(circuit.network.populations, outcome.spike_counts, strict=True)
@@ -31,4 +33,6 @@ def learned_arrays(circuit: Circuit) -> tuple[str, ...]:
 def _changed(circuit: Circuit, o: UpdateWeights | AccumulateProducts, spikes: dict[str, int], n_steps: int) -> int:
     shape = circuit.shape(o.weights if isinstance(o, UpdateWeights) else o.change)
     n_pre, synapses = (o.kind.n_inputs, o.kind.synapse_count) if o.kind else (shape[0], prod(shape))
-    return spikes[o.events] * synapses // n_pre if o.events in spikes else n_steps * synapses
+    if o.events in spikes:
+        return spikes[o.events] * synapses // n_pre
+    return (min(o.last_steps, n_steps) if o.last_steps else n_steps) * synapses

@@ -1,16 +1,33 @@
-"""Builds a Source layer by layer: follows shapes, and folds what is no stage of its own into its neighbours. NumPy alone."""
+"""Builds a Source layer by layer: follows shapes, and folds what is no stage of its own into its neighbours. NumPy alone.
+
+It stands at one place of the graph at a time (`wire`), and can go on from another one (`resume`), add wires or concatenate them.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from tp_lava.checks import is_number
-from tp_lava.convert.stages import Convolution, Delayed, Dense, Integrating, Pooling, Source, Spiking, Stage, image_shape
+from tp_lava.convert.joins import Added, Join, Joined, Scale, Scaled, Wire
+from tp_lava.convert.stages import (
+    INPUT,
+    Convolution,
+    Delayed,
+    Dense,
+    Integrating,
+    Map,
+    Neurons,
+    Pooling,
+    Source,
+    Spiking,
+    Stage,
+    image_shape,
+)
 from tp_lava.convert.values import (
     CHECK_TRAINING,
     MOST_UNITS,
@@ -27,22 +44,15 @@ from tp_lava.convert.values import (
 from tp_lava.provenance import Outcome, ParameterRecord
 
 
-@dataclass(frozen=True, eq=False)
-class _Scale:
-    """A factor of what arrives at the next stage, which that stage takes into its weights. factor: broadcasts to the shape."""
-
-    path: str
-    parameter: str
-    factor: np.ndarray
-
-
 class SourceBuilder:
     """Appends stages to `source`. shape: of what arrives at the next one. Methods raise InvalidValueError for what does not fit."""
 
     def __init__(self, format: str, input_shape: Any = None) -> None:
         self.source = Source(format, (), [])
         self.shape: Shape = ()
-        self.scale: _Scale | None = None
+        self.scale: Scale | None = None
+        self.place = INPUT
+        self.shared: set[int] = set()  # stages whose output goes to several others, so that nothing may be folded into them
         if input_shape is not None:
             self.begin("model", "input_shape", input_shape)
 
@@ -52,8 +62,57 @@ class SourceBuilder:
 
     @property
     def last(self) -> Stage | None:
-        """The stage appended last."""
-        return self.source.stages[-1] if self.source.stages else None
+        """The stage that gives what arrives at the next one."""
+        return self.source.stages[self.place] if self.place != INPUT else None
+
+    # A graph ----------------------------------------------------------------------------------
+    def wire(self, shared: bool = False) -> Wire:
+        """Where it stands. shared: whether more than one stage will go on from there."""
+        if shared:
+            self.shared.add(self.place)
+        return Wire(self.place, self.shape, self.scale)
+
+    def resume(self, wire: Wire) -> None:
+        """Go on from a wire."""
+        self.place, self.shape, self.scale = wire.place, wire.shape, wire.scale
+
+    def add(self, path: str, wires: Sequence[Wire]) -> None:
+        """Go on from the sum of wires."""
+        self._join(Added(path, all(len(wire.shape) == 1 for wire in wires)), wires)
+
+    def concatenate(self, path: str, wires: Sequence[Wire]) -> None:
+        """Go on from wires one behind the other, along the channels or, of flat ones, the units."""
+        self._join(Joined(path, all(len(wire.shape) == 1 for wire in wires)), wires)
+
+    def _join(self, stage: Join, wires: Sequence[Wire]) -> None:
+        shape, places = stage.joined([wire.shape for wire in wires]), []
+        for wire in wires:
+            self.resume(wire)
+            self._materialise_scale()
+            places.append(self.place)
+        self._check_goes_on(stage.path)
+        self.source.below[len(self.source.stages)] = tuple(places)
+        self.source.stages.append(stage)
+        self.place, self.shape = len(self.source.stages) - 1, shape
+
+    def _materialise_scale(self) -> None:
+        """Make a stage of the scale, where what follows cannot take it."""
+        last = self.last
+        if self.scale is not None and self.scale.factor.size == 1 and isinstance(last, Dense | Convolution):
+            self._scale_last(last)
+        elif self.scale is not None:
+            scale, self.scale = self.scale, None
+            self.append(Scaled(f"{scale.path}.{scale.parameter}", unspread(scale.factor)))
+            self.update_record(scale.path, scale.parameter, "folded", "into the maps on both sides")
+
+    def replace_last(self, stage: Stage) -> None:
+        """Put a stage in place of the last one; beside it, where that is shared."""
+        if self.place not in self.shared:
+            self.source.stages[self.place] = stage
+            return
+        self.source.below[len(self.source.stages)] = self.source.inputs_of(self.place)
+        self.source.stages.append(stage)
+        self.place = len(self.source.stages) - 1
 
     # Maps -------------------------------------------------------------------------------------
     def dense(self, path: str, weight: np.ndarray, bias: np.ndarray | None = None) -> None:
@@ -173,7 +232,7 @@ class SourceBuilder:
         if self.scale is not None:
             self.update_record(self.scale.path, self.scale.parameter, "folded", f"into {path}.{parameter}")
             array = array * self.scale.factor
-        self.scale = _Scale(path, parameter, array)
+        self.scale = Scale(path, parameter, array)
 
     def _factor_by_channel(self, path: str) -> np.ndarray:
         """The scale as (channels, 1, 1), or as one number; it must not differ within a channel."""
@@ -219,9 +278,34 @@ class SourceBuilder:
             raise refuse(path, parameter, "not zero", limit, "make it zero, or use a recurrence without bias")
         if self.scale is not None:
             last = self._scale_last(last)
-        self.source.stages[-1] = last.rescaled(np.ones(len(bias)), bias.astype(np.float64))
+        self.replace_last(last.rescaled(np.ones(len(bias)), bias.astype(np.float64)))
         self.update_record(last.path, "bias", "added" if last.bias is None else "rescaled", f"with {path}.{parameter}")
         self.update_record(path, parameter, "folded", f"into the bias of {last.path}")
+
+    def shift_last(self, path: str, shift: np.ndarray) -> bool:
+        """Add a constant, one number or (outputs,), to the bias of a map before. -> whether there is one."""
+        if self.scale is not None:
+            self._materialise_scale()
+        last, places = self.last, self.source.inputs_of(self.place)
+        if isinstance(last, Dense | Convolution):
+            if shift.size not in (1, last.outputs):
+                return False
+            each = np.broadcast_to(shift.ravel().astype(np.float64), (last.outputs,))
+            self._rescale(last, np.ones(last.outputs), each, f"by the constant of {path}")
+            return True
+        if not isinstance(last, Added):
+            return False
+        end = self.wire()
+        for number, place in enumerate(places):
+            self.resume(Wire(place, self.shape))
+            self.shared.add(place)
+            if place != INPUT and self.shift_last(path, shift):
+                self.source.below[len(self.source.stages)] = (*places[:number], self.place, *places[number + 1 :])
+                self.source.stages.append(last)
+                self.place, self.shape = len(self.source.stages) - 1, end.shape
+                return True
+        self.resume(end)
+        return False
 
     def _scale_last(self, last: Dense | Convolution) -> Dense | Convolution:
         """Take the scale into the map before it."""
@@ -232,7 +316,8 @@ class SourceBuilder:
 
     def _rescale(self, last: Dense | Convolution, scale: np.ndarray, shift: np.ndarray | None, detail: str) -> Dense | Convolution:
         """Replace the last stage by a map whose output is scale y + shift."""
-        rescaled = self.source.stages[-1] = last.rescaled(scale, shift)
+        rescaled = last.rescaled(scale, shift)
+        self.replace_last(rescaled)
         self.update_record(last.path, "weight", "rescaled", detail)
         if rescaled.bias is not None:
             self.update_record(last.path, "bias", "added" if last.bias is None else "rescaled", detail)
@@ -254,17 +339,24 @@ class SourceBuilder:
         self.update_record(scale.path, scale.parameter, "folded", f"into the gain of {path}")
         return gain * scale.factor
 
-    def append(self, stage: Stage) -> None:
+    def append(self, stage: Map | Neurons | Delayed | Scaled) -> None:
         """Append a stage into which nothing is folded."""
-        last = self.last
-        if isinstance(last, Integrating):
-            limit = "last: neurons without reset are read out as potentials"
-            raise refuse(last.path, "place", f"before {stage.path}", limit, "let neurons of the hidden layers reset")
+        self._check_goes_on(stage.path)
         checked, shape = stage.checked(self.shape)
         if math.prod(shape) > MOST_UNITS:
             raise refuse(stage.path, "size", shape, f"at most {MOST_UNITS} units", "give the shape of one sample")
+        number = len(self.source.stages)
+        if self.place != number - 1:
+            self.source.below[number] = (self.place,)
         self.source.stages.append(checked)
-        self.shape = shape
+        self.place, self.shape = number, shape
+
+    def _check_goes_on(self, path: str) -> None:
+        """Refuse what comes after the readout's neurons."""
+        last = self.last
+        if isinstance(last, Integrating):
+            limit = "last: neurons without reset are read out as potentials"
+            raise refuse(last.path, "place", f"before {path}", limit, "let neurons of the hidden layers reset")
 
     def finish(self) -> Source:
         """The source. Raises InvalidValueError where there is no stage, or where the network ends in spikes of different sizes."""

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tp_lava.convert.hdf5 import damaged
 from tp_lava.errors import ArchiveError
+from tp_lava.reading.limits import damaged, first_line
 
 LARGEST_PICKLE = 2**24  # bytes
 _OF_TENSORS = {  # the globals that a pickle of tensors needs
@@ -27,12 +27,6 @@ def read_tensors(path: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     return _safetensors(path) if path.suffix == ".safetensors" else (_torch_file(path), {})
-
-
-def first_line(error: BaseException) -> str:
-    """The first printable line of an error's message, or its type."""
-    line = (str(error).strip().splitlines() or [""])[0][:120]
-    return "".join(c for c in line if c.isprintable()) or type(error).__name__
 
 
 def _safetensors(path: Path) -> tuple[Mapping[str, Any], Mapping[str, str]]:

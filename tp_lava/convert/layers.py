@@ -63,6 +63,8 @@ class LayerReader:
             self._weighted(builder.dense, path, **options)
         elif kind == "conv2d":
             self._weighted(builder.convolution, path, **options)
+        elif kind == "conv1d":
+            self._weighted(self._convolution_of_lines, path, **options)
         elif kind == "batchnorm":
             self._batch_norm(path, **options)
         elif kind == "avgpool":
@@ -92,6 +94,15 @@ class LayerReader:
         standardised = _standardised(path, standardised)
         append(path, standardised(weight), bias, **options)
         self.builder.update_record(path, "weight", "rescaled", f"standardised, {standardised}")
+
+    def _convolution_of_lines(
+        self, path: str, kernel: np.ndarray, bias: np.ndarray | None, stride: Any, padding: Any, dilation: Any, groups: int
+    ) -> None:
+        """A Conv1d, over images of height 1."""
+        steps = {"stride": (1, int(stride[0])), "dilation": (1, int(dilation[0])), "padding": padding}
+        if not isinstance(padding, str):
+            steps["padding"] = (0, int(padding[0]))
+        self.builder.convolution(path, kernel[:, :, None], bias, groups=groups, **steps)
 
     def _batch_norm(self, path: str, eps: Any = 1e-5) -> None:
         mean, variance = self.tensors.take(f"{path}.running_mean"), self.tensors.take(f"{path}.running_var")

@@ -26,6 +26,11 @@ class Connection:
     shape: Shape
     spatial: connections.Convolution | None = None
 
+    @property
+    def is_map(self) -> bool:
+        """Whether it reaches maps, whose parameters may be one a channel."""
+        return self.spatial is not None
+
     def times(self, factor: np.ndarray) -> np.ndarray:
         """The weights, float32, each unit's times its factor (n_out,). Raises ValueError where a kernel cannot have that."""
         if self.spatial is None:
@@ -44,7 +49,7 @@ class Connection:
         if self.spatial is None:
             return self
         size, n_inputs = self.spatial.size, self.spatial.n_inputs
-        _check_size(path, "maps", size, n_inputs, "put neurons between them")
+        check_size(path, "maps", size, n_inputs, "put neurons between them")
         source.record(path, "maps", "folded", f"convolution or pooling before a dense map: one {size} x {n_inputs} matrix")
         return Connection(self.spatial.matrix(self.weight), self.bias, self.shape)
 
@@ -72,7 +77,7 @@ def combined(source: Source, maps: Sequence[Map], shape: Shape) -> Connection:
         connection, count = _one(maps[0], shape), 1
     else:
         size = shape[0]
-        _check_size(source.format, "input", size, size, "remove neurons of the input")
+        check_size(source.format, "input", size, size, "remove neurons of the input")
         connection = Connection(np.eye(size), np.zeros(size), shape)
     for stage in maps[count:]:
         first = connection.dense(source, stage.path)
@@ -99,7 +104,7 @@ def _adaptive(stage: Pooling, shape: Shape) -> Connection:
     """The connection of a pooling over windows of different sizes, all-to-all."""
     pool, factor = stage.as_population()
     result = pool.shape(shape)
-    _check_size(stage.path, "output_size", math.prod(result), math.prod(shape), "put it after spiking neurons")
+    check_size(stage.path, "output_size", math.prod(result), math.prod(shape), "put it after spiking neurons")
     plane = np.kron(pool.paths(0, shape[1]), pool.paths(1, shape[2])) * pool.windows(shape).share.reshape(-1, 1)
     return Connection(np.kron(np.eye(shape[0]), plane * factor), np.zeros(math.prod(result)), result)
 
@@ -126,6 +131,13 @@ def _bias(stage: Dense | Convolution) -> np.ndarray:
     return np.zeros(stage.outputs) if stage.bias is None else np.asarray(stage.bias, np.float64)
 
 
-def _check_size(path: str, parameter: str, size: int, n_inputs: int, remedy: str) -> None:
+def identity(size: int) -> Connection:
+    """From each of so many units to its own, with a weight each."""
+    spatial = connections.Convolution((size, 1, 1), size, (1, 1), groups=size)
+    return Connection(np.ones(spatial.weight_shape), np.zeros(size), (size,), spatial)
+
+
+def check_size(path: str, parameter: str, size: int, n_inputs: int, remedy: str) -> None:
+    """Refuse a matrix that is too large."""
     if size * n_inputs > MOST_SYNAPSES:
         raise refuse(path, parameter, f"{size} x {n_inputs} weights, as a matrix", f"at most {MOST_SYNAPSES}", remedy)

@@ -21,6 +21,8 @@ In all of them s[t] = 1 where m[t] > th, so the comparison is ">".
   by (our readout), its spikes are not used.
 - graded_spikes_factor: the size of a spike: folded into the next map and the recurrent weights; resets do not depend on it.
 - The bias of a recurrent layer drives at every step: offset; in RSynaptic it is filtered as x is: bias of the map before.
+- Lapicque is m[t] = (1 - T / (R C)) m[t-1] + T / C x[t] - th s[t-1], T its time_step: a Leaky with that beta and a gain of T / C;
+  its reset to zero loses x[t]: refused.
 - A population begins at rest, whatever the module's states hold. inhibition and state_quant have no equal: refused.
 """
 
@@ -76,6 +78,19 @@ def append_neurons(builder: SourceBuilder, neuron: SnnTorchNeuron, inexact: bool
     builder.neurons(Spiking(path, beta, threshold, alpha, reset, reset_by, ">", 1.0, offset, feedback))
     if np.ndim(factor) or factor != 1:
         builder.scale_by(path, "graded_spikes_factor", factor)
+
+
+def append_lapicque(builder: SourceBuilder, path: str, arrays: Mapping[str, np.ndarray | None], reset: str) -> None:
+    """Append a Lapicque's stage. arrays: R, C, time_step, threshold, graded_spikes_factor. Raises InvalidValueError."""
+    if reset == "zero":
+        limit = "'subtract' in a Lapicque, which loses its input in the step after a spike"
+        raise refuse(path, "reset_mechanism", "'zero'", limit, "change it and train on")
+    resistance, capacity, step = (np.asarray(arrays[name], np.float64) for name in ("R", "C", "time_step"))
+    builder.record(path, "R, C, time_step", "rescaled", "beta 1 - time_step / (R C), what arrives times time_step / C")
+    builder.scale_by(path, "time_step / C", broadcast(path, "C", step / capacity, builder.shape))
+    beta = 1.0 - step / (resistance * capacity)
+    given = {name: arrays.get(name) for name in ("threshold", "graded_spikes_factor")}
+    append_neurons(builder, SnnTorchNeuron(path, "Leaky", {"beta": beta, **given}, reset))
 
 
 def _check_reset(neuron: SnnTorchNeuron, inexact: bool) -> None:

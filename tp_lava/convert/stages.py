@@ -1,4 +1,4 @@
-"""The intermediate form: a chain of stages, which every reader of a foreign format makes and `assemble` turns into a Network.
+"""The intermediate form: a chain or graph of stages, which every reader of a foreign format makes and `assemble` turns into a Network.
 
 Each stage has its path in the source. Between two populations of neurons there may be any number of maps (dense, convolution,
 pooling); what follows the last neurons is the readout. Units of a (channels, height, width) population are numbered in C
@@ -12,12 +12,14 @@ stage's path, where they do not fit.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from tp_lava.circuit.formats import FixedPoint
+from tp_lava.convert.joins import Added, Join, Joined, Scaled
 from tp_lava.convert.values import (
     CHECK_SHAPES,
     Parameter,
@@ -264,13 +266,15 @@ class Delayed:
 
 Map = Dense | Convolution | Pooling
 Neurons = Spiking | Integrating
-Stage = Map | Neurons | Delayed
+Stage = Map | Neurons | Delayed | Scaled | Join
+INPUT = -1  # in place of a stage's number: the input
 
 
 @dataclass
 class Source:
     """What a reader returns. input_shape: (n,) or (channels, height, width); records: of every parameter of the source;
-    fixed: the source's own fixed-point formats, if it has any; reading: the module that can be run beside it, if there is one.
+    fixed: the source's own fixed-point formats, if it has any; reading: the module that can be run beside it, if there is one;
+    below: of a graph, number of a stage -> the stages (INPUT: the input) whose output it gets; others get that of the stage before.
     """
 
     format: str
@@ -279,6 +283,23 @@ class Source:
     records: list[ParameterRecord] = field(default_factory=list)
     fixed: FixedPoint | None = None
     reading: Reading | None = None
+    below: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    frame_shape: Shape | None = None  # of a step as the module takes it, where that is another than input_shape
+
+    def inputs_of(self, number: int) -> tuple[int, ...]:
+        """Numbers of the stages whose output a stage gets."""
+        return self.below.get(number, (number - 1,))
+
+    def walk(self) -> Iterator[tuple[int, Stage, Shape]]:
+        """(number, checked stage, shape of its output) of every stage. Raises InvalidValueError where shapes do not fit."""
+        shapes: dict[int, Shape] = {INPUT: tuple(self.input_shape)}
+        for number, stage in enumerate(self.stages):
+            arriving = [shapes[each] for each in self.inputs_of(number)]
+            if isinstance(stage, Added | Joined):
+                shapes[number] = stage.joined(arriving)
+            else:
+                stage, shapes[number] = stage.checked(arriving[0])
+            yield number, stage, shapes[number]
 
     def record(self, path: str, parameter: str, what: Outcome, detail: str = "") -> None:
         """Add the record of a parameter."""
@@ -304,11 +325,14 @@ class ReadLayer:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What was read of a PyTorch module. whole: whether the layers are all of it, one after the other, or only its neurons."""
+    """What was read of a PyTorch module. whole: whether the layers are all of it, or only its neurons; chain: whether each is given
+    what the one before it gave, else forward was read too.
+    """
 
     module: Any
     layers: tuple[ReadLayer, ...]
     whole: bool = True
+    chain: bool = True
 
 
 def stage_of(path: str, neuron: LIF, **others: Any) -> Spiking:

@@ -28,11 +28,11 @@ from pathlib import Path
 from typing import Any
 
 from tp_lava.convert.builder import SourceBuilder
-from tp_lava.convert.checkpoints import first_line, read_tensors
-from tp_lava.convert.hdf5 import damaged
+from tp_lava.convert.checkpoints import read_tensors
 from tp_lava.convert.layers import NUMBERS, SNNTORCH, LayerReader, Tensors
 from tp_lava.convert.stages import Source
 from tp_lava.convert.values import refuse
+from tp_lava.reading.limits import damaged, first_line
 
 LARGEST_DESCRIPTION = 2**20  # bytes
 MOST_LAYERS = 1000

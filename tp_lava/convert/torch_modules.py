@@ -2,24 +2,31 @@
 
 What is read: nn.Sequential, and modules whose children were made in the order in which forward uses them; `order` gives the
 order otherwise. All of it is read as after eval(): running statistics, no dropout. Weights are read as they are used, behind
-parametrizations, weight_norm, spectral_norm and pruning. Flattening is not needed. Operations of forward that are no modules
-are not read: verification, which runs the module, finds them (see convert/verification).
+parametrizations, weight_norm, spectral_norm and pruning. Flattening is not needed.
+
+A forward that does more than that (additions, concatenations, factors, functional poolings and maps, another order, layers used
+twice) is read from a run of it (convert/captured). Where that cannot be, or `order` or `factors` say how to read it, the chain of
+modules is read, and verification, which runs the module, finds what forward does otherwise (convert/verification).
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tp_lava.checks import is_number
 from tp_lava.convert.builder import SourceBuilder
-from tp_lava.convert.layers import SNNTORCH, LayerReader, Tensors
+from tp_lava.convert.foreign_neurons import BASES, FOREIGN, append_foreign
+from tp_lava.convert.layers import LayerReader, Tensors
+from tp_lava.convert.module_parts import is_step, keeps_input, performed_reset, used_weights
+from tp_lava.convert.module_tables import DECLARE, FOLDED, LAYERS, LISTS, REFUSED, REQUIRED, STEPPING, WEIGHTED
+from tp_lava.convert.snntorch_neurons import append_lapicque
 from tp_lava.convert.stages import Reading, ReadLayer, Source, Spiking, stage_of
 from tp_lava.convert.standardised import Standardised
-from tp_lava.convert.values import pair, refuse
+from tp_lava.convert.values import array_of, integers_of, pair, refuse
 from tp_lava.dynamics.neuron import LIF
+from tp_lava.errors import ConversionError, InvalidValueError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +36,7 @@ Neurons = LIF | Mapping[str, LIF | Spiking]
 
 def read_module(
     module: nn.Module,
-    input_shape: Sequence[int] | int,
+    input_shape: Sequence[int] | int | None = None,
     neurons: Neurons | None = None,
     *,
     order: Iterable[str] | None = None,
@@ -37,10 +44,13 @@ def read_module(
     factors: Mapping[str, float] | None = None,
     inexact: bool = False,
 ) -> Source:
-    """A PyTorch network, snnTorch's included, as a Source. input_shape: (n,) or (channels, height, width), of one sample and step.
+    """A PyTorch network, snnTorch's included, as a Source. input_shape: (n,) or (channels, height, width), of one sample and step; None:
+    that of the first layer, where it is a Linear.
 
-    Read are Linear, Conv2d, AvgPool2d, AdaptiveAvgPool2d, LPPool2d of norm 1 (sums), after spikes MaxPool2d and AdaptiveMaxPool2d,
-    BatchNorm1d and 2d, Flatten, Dropout and Identity, and snnTorch's Leaky, RLeaky, Synaptic and RSynaptic (see snntorch_neurons.py).
+    (channels, length) stands before a Conv1d. Read are Linear, Conv2d, Conv1d, AvgPool2d, AdaptiveAvgPool2d, LPPool2d of norm 1 (sums),
+    after spikes MaxPool2d and AdaptiveMaxPool2d,
+    BatchNorm1d and 2d, Flatten, Dropout and Identity, and snnTorch's Leaky, RLeaky, Synaptic, RSynaptic and
+    Lapicque (see snntorch_neurons.py), and neurons of sinabs, SpikingJelly and Norse (see foreign_neurons.py).
     neurons: path of a layer -> the LIF or Spiking after it (after its batch normalisation), or in place of it where it is
     an activation; or one LIF for every Linear and Conv2d but the last, which is then the readout. order: paths of submodules
     in the order of use. standardised: paths whose weights are standardised in forward, or path -> Standardised(...).
@@ -56,9 +66,56 @@ def read_module(
         raise refuse("model", "module", repr(module)[:60], "a torch.nn.Module", "for a state dict use read_state_dict")
     if neurons is not None and not isinstance(neurons, LIF | Mapping):
         raise refuse("model", "neurons", repr(neurons)[:60], "a LIF, or a dict path -> LIF or Spiking", "use for example tpl.LIF(0.9)")
-    reader = _ModuleReader(module, SourceBuilder("torch", input_shape), neurons, _by_path(standardised), dict(factors or {}), inexact)
-    reader.read(order)
-    return reader.builder.finish()
+    input_shape = _first_size(module) if input_shape is None else input_shape
+    given = (neurons, _by_path(standardised), dict(factors or {}), inexact)
+    chain, problem = ModuleReader(module, _begun(input_shape), *given), None
+    if order is None and not factors:
+        read, problem = _read_forward(ModuleReader(module, _begun(input_shape), *given))
+        if read is not None:
+            return read
+    try:
+        chain.read(order)
+        return chain.builder.finish()
+    except InvalidValueError as error:
+        if problem is None or error.attr == "type":
+            raise
+        raise problem from None
+
+
+def _begun(input_shape: Any) -> SourceBuilder:
+    """A builder whose input has this shape; (channels, length), as Conv1d takes it, is an image of height 1."""
+    sizes = integers_of(input_shape)
+    if sizes is None or len(sizes) != 2 or min(sizes) < 1:
+        return SourceBuilder("torch", input_shape)
+    builder = SourceBuilder("torch", (sizes[0], 1, sizes[1]))
+    builder.source.frame_shape = sizes
+    return builder
+
+
+def _first_size(module: nn.Module) -> int:
+    """The inputs of the first layer with weights, which must be a Linear."""
+    first = next((part for _, part in module.named_modules() if _names(part) & {"torch.Linear", "torch._ConvNd"}), None)
+    if first is None or "torch.Linear" not in _names(first):
+        found = "no layer with weights" if first is None else f"a {type(first).__name__} first"
+        remedy = "pass input_shape=(n,) or (channels, height, width)"
+        raise refuse("model", "input_shape", f"None, with {found}", "given where the first layer is no Linear", remedy)
+    return int(first.in_features)
+
+
+def _read_forward(reader: ModuleReader) -> tuple[Source | None, ConversionError | None]:
+    """-> (the stages of what forward does, None where it is a chain or was not understood; what was not understood)."""
+    from tp_lava.convert.captured.expressions import NotUnderstoodError  # here, for these cannot be imported without PyTorch
+    from tp_lava.convert.captured.reading import ForwardReader
+    from tp_lava.convert.verification.recording import CannotRunError
+
+    try:
+        forward = ForwardReader(reader)
+        return (None, None) if forward.is_chain() else (forward.read(), None)
+    except CannotRunError:
+        return None, None
+    except NotUnderstoodError as error:
+        remedy = "use what can be converted, or pass order=[names] and verify=False if only the layers are meant"
+        return None, ConversionError("forward", f"it calls {error.place}", error.cause, remedy)
 
 
 def _by_path(standardised: Mapping[str, Standardised] | Iterable[str]) -> dict[str, Standardised]:
@@ -70,47 +127,7 @@ def _by_path(standardised: Mapping[str, Standardised] | Iterable[str]) -> dict[s
     return table
 
 
-_DECLARE = "declare neurons in its place: neurons={path: tpl.LIF(...)}"
-_REFUSED = {
-    "torch.LayerNorm": "train with BatchNorm, which does not depend on the sample",
-    "torch.GroupNorm": "train with BatchNorm, which does not depend on the sample",
-    "torch.ModuleList": "pass order=[names], for a list does not say in which order it is used",
-    "torch.ModuleDict": "pass order=[names], for a dict does not say in which order it is used",
-    "snntorch.SpikingNeuron": f"use Leaky, RLeaky, Synaptic or RSynaptic, or {_DECLARE}",
-    "snntorch.LeakyParallel": f"use Leaky, or {_DECLARE}",
-}
-_CONVOLUTION = {name: name for name in ("stride", "padding", "dilation", "groups")}
-_POOLING = {"kernel": "kernel_size", "stride": "stride", "ceil": "ceil_mode"}
-_LAYERS: dict[str, tuple[str, dict[str, str]]] = {  # class -> (type of layer for a LayerReader, its options: attributes of the class)
-    "torch.Linear": ("linear", {}),
-    "torch.Conv2d": ("conv2d", _CONVOLUTION),
-    "torch.BatchNorm1d": ("batchnorm", {"eps": "eps"}),
-    "torch.BatchNorm2d": ("batchnorm", {"eps": "eps"}),
-    "torch.AvgPool2d": ("avgpool", _POOLING | {"padding": "padding"}),
-    "torch.AdaptiveAvgPool2d": ("adaptiveavgpool", {"output": "output_size"}),
-    "torch.LPPool2d": ("sumpool", _POOLING),
-    "torch.MaxPool2d": ("maxpool", _POOLING | {"padding": "padding"}),
-    "torch.AdaptiveMaxPool2d": ("adaptivemaxpool", {"output": "output_size"}),
-    "torch.Flatten": ("flatten", {}),
-    "torch.Identity": ("dropout", {}),
-    "torch._DropoutNd": ("dropout", {}),
-    "torch._Loss": ("dropout", {}),
-    **{f"snntorch.{name}": (kind, {}) for kind, name in SNNTORCH.items()},
-}
-_REQUIRED = {  # (type of layer, attribute) -> (its value, remedy)
-    ("conv2d", "padding_mode"): ("zeros", "train with zeros"),
-    ("batchnorm", "track_running_stats"): (True, "train with it on, for statistics become part of the weights"),
-    ("maxpool", "dilation"): (1, "train without dilation"),
-    ("maxpool", "return_indices"): (False, "leave the indices out, which nothing here can use"),
-    ("adaptivemaxpool", "return_indices"): (False, "leave the indices out, which nothing here can use"),
-    ("sumpool", "norm_type"): (1, "train with AvgPool2d, or norm 1, which sums spikes"),
-}
-_WEIGHTED = ("torch.Linear", "torch.Conv2d")
-_FOLDED = ("torch.BatchNorm1d", "torch.BatchNorm2d", "torch.Identity", "torch._DropoutNd")  # before declared neurons
-_RESETS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}  # method of snnTorch -> reset
-
-
-class _ModuleReader:
+class ModuleReader:
     """Reads the submodules that compute ("leaves") in the order of use, each as a described layer with its tensors."""
 
     def __init__(
@@ -123,33 +140,36 @@ class _ModuleReader:
         inexact: bool,
     ) -> None:
         self.factors = factors
+        self.populations: dict[int, str] = {}
         self.root, self.builder, self.neurons, self.standardised, self.inexact = root, builder, neurons, standardised, inexact
 
     def read(self, order: Iterable[str] | None) -> None:
-        """Append all stages."""
-        leaves = list(self._leaves("", self.root)) if order is None else list(self._ordered(order))
-        neurons, populations = self._declared_neurons(leaves), dict[int, str]()
-        layers: list[ReadLayer] = []
-        for number, (path, leaf) in enumerate(leaves):
-            self._scale(path)
-            kind, replaced = self._kind(path, leaf), _is_snntorch(leaf) and self._has_declared(path)
-            if id(leaf) in populations and not replaced:
-                raise refuse(path, "state", f"that of {populations[id(leaf)]}", "its own", "make a layer for each population")
-            if _is_snntorch(leaf):
-                populations[id(leaf)] = path
-            if kind is None or replaced:
-                self.builder.record(path, type(leaf).__name__, "ignored", "the declared neurons take its place")
-            else:
-                self._read(kind, path, leaf)
-            if kind in _WEIGHTED:
-                self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), "into the weight as it is used"), "folded")
-            else:
-                self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), ""), "ignored")
-            for stage in neurons.get(number, []):
-                self.builder.neurons(stage)
-                self.builder.record(stage.path, "neuron", "added", "as declared")
-            layers.append(self._read_layer(kind, path, leaf, tuple(neurons.get(number, []))))
+        """Append all stages of the chain of submodules."""
+        leaves = list(self.leaves()) if order is None else list(self._ordered(order))
+        neurons = self._declared_neurons(leaves)
+        layers = [self.append(path, leaf, tuple(neurons.get(number, ()))) for number, (path, leaf) in enumerate(leaves)]
         self.builder.source.reading = Reading(self.root, tuple(layers))
+
+    def append(self, path: str, leaf: Any, declared: tuple[Spiking, ...]) -> ReadLayer:
+        """Append the stages of a leaf and of the neurons behind it, or in its place."""
+        self._scale(path)
+        kind, replaced = self.kind(path, leaf), self.is_neuron(leaf) and self.has_declared(path)
+        if id(leaf) in self.populations and not replaced:
+            raise refuse(path, "state", f"that of {self.populations[id(leaf)]}", "its own", "make a layer for each population")
+        if self.is_neuron(leaf):
+            self.populations[id(leaf)] = path
+        if kind is None or replaced:
+            self.builder.record(path, type(leaf).__name__, "ignored", "the declared neurons take its place")
+        else:
+            self._read(kind, path, leaf)
+        if kind in WEIGHTED:
+            self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), "into the weight as it is used"), "folded")
+        else:
+            self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), ""), "ignored")
+        for stage in declared:
+            self.builder.neurons(stage)
+            self.builder.record(stage.path, "neuron", "added", "as declared")
+        return self._read_layer(kind, path, leaf, declared)
 
     def _scale(self, path: str) -> None:
         """Take the factor of what arrives at a layer into the weights that come."""
@@ -163,28 +183,36 @@ class _ModuleReader:
 
     def _read_layer(self, kind: str | None, path: str, leaf: Any, declared: tuple[Spiking, ...]) -> ReadLayer:
         """What verification asks of a leaf."""
-        replaced = kind is None or (_is_snntorch(leaf) and self._has_declared(path))
-        spikes = path if _is_snntorch(leaf) and not replaced else None
+        replaced = kind is None or (_is_neuron(leaf) and self.has_declared(path))
+        spikes = path if _is_neuron(leaf) and not replaced else None
         return ReadLayer(
             path,
             leaf,
             spikes,
             declared,
             replaced,
-            kind is None or _LAYERS[kind][0] not in ("dropout", "flatten"),
+            kind is None or LAYERS[kind][0] not in ("dropout", "flatten"),
             self.factors.get(path, 1.0),
         )
 
     def _read(self, kind: str, path: str, leaf: Any) -> None:
-        """Append the stages of a leaf. kind: its class, a key of _LAYERS."""
-        layer, attributes = _LAYERS[kind]
-        for (which, name), (needed, remedy) in _REQUIRED.items():
+        """Append the stages of a leaf. kind: its class, a key of LAYERS."""
+        if kind in FOREIGN:
+            append_foreign(self.builder, kind, path, leaf)
+            return
+        if kind == "snntorch.Lapicque":
+            names = ("R", "C", "time_step", "threshold", "graded_spikes_factor")
+            arrays = {name: array_of(path, name, getattr(leaf, name), integers=True) for name in names if hasattr(leaf, name)}
+            append_lapicque(self.builder, path, arrays, self._snntorch_options(path, leaf)["reset"])
+            return
+        layer, attributes = LAYERS[kind]
+        for (which, name), (needed, remedy) in REQUIRED.items():
             if layer == which and getattr(leaf, name) != needed:
                 raise refuse(path, name, repr(getattr(leaf, name)), repr(needed), remedy)
         options = {option: getattr(leaf, attribute) for option, attribute in attributes.items()}
         used: dict[str, Any] = {}
-        if kind in _WEIGHTED:
-            used, options["standardised"] = _used_weights(path, leaf), self.standardised.get(path)
+        if kind in WEIGHTED:
+            used, options["standardised"] = used_weights(path, leaf), self.standardised.get(path)
         elif kind == "torch.AvgPool2d" and leaf.divisor_override:
             options["scale"] = 1 / leaf.divisor_override
         elif kind == "torch.AvgPool2d" and any(pair(path, "padding", leaf.padding, 0)) and not leaf.count_include_pad:
@@ -206,36 +234,61 @@ class _ModuleReader:
             raise refuse(path, "inhibition", True, "False", "inhibit by recurrent weights, RLeaky")
         if leaf.state_quant:
             raise refuse(path, "state_quant", "given", "False", "train without it: the conversion to fixed point brings its own")
-        if not _is_step(leaf.spike_grad):
+        if not is_step(leaf.spike_grad):
             limit = "1 above the threshold and else 0 in its forward pass"
             raise refuse(path, "spike_grad", "another function", limit, "use for example snntorch.surrogate.atan()")
-        reset, delay = _performed_reset(path, leaf), bool(getattr(leaf, "reset_delay", True))
-        if type(leaf).__name__ == "Leaky" and reset == "zero" and delay and not _keeps_input(leaf, self.builder.shape):
+        reset, delay = performed_reset(path, leaf), bool(getattr(leaf, "reset_delay", True))
+        if type(leaf).__name__ == "Leaky" and reset == "zero" and delay and not keeps_input(leaf, self.builder.shape):
             limit = "that of snnTorch 0.8 or newer, which keeps the input of that step"
             raise refuse(path, "reset_mechanism", "'zero'", limit, "update snnTorch, or set reset_delay=False, and train on")
         self.builder.record(path, "spike_grad, init_hidden, output", "ignored", "of training and of what forward returns")
         return {"reset": reset, "reset_delay": delay}
 
     # Which leaves -----------------------------------------------------------------------------
+    def leaves(self) -> Iterator[tuple[str, nn.Module]]:
+        """The submodules that compute, in the order in which they were made."""
+        return self._leaves("", self.root)
+
+    def is_neuron(self, leaf: Any) -> bool:
+        """Whether it has spikes of its own."""
+        return _is_neuron(leaf)
+
+    def is_weighted(self, path: str, leaf: Any) -> bool:
+        """Whether it is a map with weights."""
+        return self.kind(path, leaf) in WEIGHTED
+
+    def is_folded(self, path: str, leaf: Any) -> bool:
+        """Whether it belongs to the map before it."""
+        return self.kind(path, leaf) in FOLDED
+
+    def is_needed(self, path: str, leaf: Any) -> bool:
+        """Whether it does anything where forward calls it."""
+        kind = self.kind(path, leaf)
+        return kind is None or self.has_declared(path) or LAYERS[kind][0] not in ("dropout", "flatten")
+
+    def is_refused(self, module: Any) -> bool:
+        """Whether no part of it has an equal."""
+        return bool(_names(module) & set(REFUSED) - LISTS)
+
     def _leaves(self, path: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         """The submodules that compute, in order."""
         found = type(module).__name__
         name = path or found
-        replaced = self._has_declared(name) and not module._modules
-        if self._kind(name, module):
+        replaced = self.has_declared(name) and not module._modules
+        if self.kind(name, module):
             yield name, module
             return
-        for known, remedy in _REFUSED.items():
-            if known in _names(module) and not (replaced and known.startswith("snntorch.")):
+        for known, remedy in REFUSED.items():
+            if known in _names(module) and not (replaced and not known.startswith("torch.")):
                 raise refuse(name, "type", found, "a layer that can be converted", remedy)
         if replaced:
             yield name, module
             return
         if type(module).__module__ == "torch.nn.modules.activation":
-            raise refuse(name, "type", found, "no activation but spikes", f"train with spiking neurons, or {_DECLARE}")
+            raise refuse(name, "type", found, "no activation but spikes", f"train with spiking neurons, or {DECLARE}")
         children = [(key, child) for key, child in module._modules.items() if child is not None]
         if not children:
-            raise refuse(name, "type", found, "a layer that is known here", f"leave it out by order=[names], or {_DECLARE}")
+            raise refuse(name, "type", found, "a layer that is known here", f"leave it out by order=[names], or {DECLARE}")
         for own in (*module._parameters, *module._buffers):
             limit = "in a layer, for its use in forward is not seen"
             raise refuse(name, own, "a parameter of the container", limit, "move what uses it into a layer, or use read_state_dict")
@@ -255,19 +308,21 @@ class _ModuleReader:
                 listed.update(id(part) for part in leaf.modules())
                 yield path, leaf
         for path, module in self.root.named_modules():
-            if (_is_snntorch(module) or module._parameters) and id(module) not in listed:
+            if (_is_neuron(module) or module._parameters) and id(module) not in listed:
                 limit = "with every layer that has parameters"
                 raise refuse(path or "model", "order", "without it", limit, "add it, or remove it from the model")
 
-    def _kind(self, path: str, module: nn.Module) -> str | None:
-        """The class as which it is read, a key of _LAYERS, or None. Raises where its forward is another one."""
-        cls = next((cls for cls in type(module).__mro__ if _name(cls) in _LAYERS), None)
+    def kind(self, path: str, module: nn.Module) -> str | None:
+        """The class as which it is read, a key of LAYERS, or None. Raises where its forward is another one."""
+        cls = next((cls for cls in type(module).__mro__ if _name(cls) in LAYERS), None)
         if cls is None:
             return None
         kind = _name(cls)
-        if _LAYERS[kind][0] == "dropout" or path in self.standardised or self._has_declared(path):
+        if LAYERS[kind][0] == "dropout" or path in self.standardised or self.has_declared(path):
             return kind
-        if kind.startswith("snntorch."):
+        if type(module).__module__.startswith(STEPPING):
+            return kind
+        if _is_neuron(module):
             changed = type(module) is not cls
         else:
             changed = any(getattr(type(module), f, None) is not getattr(cls, f, None) for f in ("forward", "_conv_forward"))
@@ -277,7 +332,17 @@ class _ModuleReader:
         return kind
 
     # Declared neurons -------------------------------------------------------------------------
-    def _has_declared(self, path: str) -> bool:
+    @staticmethod
+    def declared(path: str, neuron: LIF | Spiking) -> Spiking:
+        """The stage of declared neurons."""
+        if isinstance(neuron, LIF):
+            return stage_of(path, neuron)
+        if isinstance(neuron, Spiking):
+            return neuron if neuron.path else replace(neuron, path=path)
+        raise refuse(path, "neurons", repr(neuron)[:60], "a LIF or a Spiking", "use for example tpl.LIF(0.9, 1.0)")
+
+    def has_declared(self, path: str) -> bool:
+        """Whether neurons are declared for a layer by its path."""
         return isinstance(self.neurons, Mapping) and path in self.neurons
 
     def _declared_neurons(self, leaves: list[tuple[str, nn.Module]]) -> dict[int, list[Spiking]]:
@@ -289,30 +354,21 @@ class _ModuleReader:
                 limit = f"a layer among {', '.join(sorted(paths))[:120]}"
                 raise refuse("model", name, repr(path)[:60], limit, "take names of named_modules()")
         chosen = {number: given[path] for number, path in enumerate(paths) if path in given}
-        kinds = [self._kind(*leaf) for leaf in leaves]
+        kinds = [self.kind(*leaf) for leaf in leaves]
         if isinstance(self.neurons, LIF):
             for path, leaf in leaves:
-                if _is_snntorch(leaf):
+                if _is_neuron(leaf):
                     raise refuse(path, "neurons", "one LIF for all layers", "None where layers have their own", "leave neurons out")
-            weighted = [number for number, kind in enumerate(kinds) if kind in _WEIGHTED]
+            weighted = [number for number, kind in enumerate(kinds) if kind in WEIGHTED]
             chosen = dict.fromkeys(weighted[:-1], self.neurons)
         placed: dict[int, list[Spiking]] = {}
         for number, neuron in chosen.items():
             path, leaf = leaves[number]
-            last, in_its_place = number, kinds[number] is None or _is_snntorch(leaf)
-            while not in_its_place and last + 1 < len(leaves) and kinds[last + 1] in _FOLDED:
+            last, in_its_place = number, kinds[number] is None or _is_neuron(leaf)
+            while not in_its_place and last + 1 < len(leaves) and kinds[last + 1] in FOLDED:
                 last += 1
-            placed.setdefault(last, []).append(_declared(path if in_its_place else f"{path}.neurons", neuron))
+            placed.setdefault(last, []).append(self.declared(path if in_its_place else f"{path}.neurons", neuron))
         return placed
-
-
-def _declared(path: str, neuron: LIF | Spiking) -> Spiking:
-    """The stage of declared neurons."""
-    if isinstance(neuron, LIF):
-        return stage_of(path, neuron)
-    if isinstance(neuron, Spiking):
-        return neuron if neuron.path else replace(neuron, path=path)
-    raise refuse(path, "neurons", repr(neuron)[:60], "a LIF or a Spiking", "use for example tpl.LIF(0.9, 1.0)")
 
 
 def _name(cls: type) -> str:
@@ -324,57 +380,5 @@ def _names(module: nn.Module) -> set[str]:
     return {_name(cls) for cls in type(module).__mro__}
 
 
-def _is_snntorch(module: nn.Module) -> bool:
-    return "snntorch.SpikingNeuron" in _names(module)
-
-
-def _used_weights(path: str, leaf: Any) -> dict[str, Any]:
-    """A layer's weight and bias as forward uses them, behind parametrizations and the older hooks."""
-    from torch.nn.utils.parametrize import is_parametrized
-
-    # a copy, which hooks may change; evaluated, for spectral_norm goes on iterating where it trains
-    leaf = copy.deepcopy(leaf).eval() if is_parametrized(leaf) else copy.copy(leaf)
-    leaf.training = False
-    for hook in leaf._forward_pre_hooks.values():
-        if not type(hook).__module__.startswith("torch.nn.utils."):
-            found = getattr(hook, "__name__", type(hook).__name__)
-            raise refuse(path, "forward_pre_hook", found, "none but those of torch.nn.utils", "remove it: its handle has remove()")
-        hook(leaf, ())
-    return {"weight": leaf.weight, "bias": leaf.bias}
-
-
-def _performed_reset(path: str, leaf: Any) -> str:
-    """The reset that forward performs, which was chosen when the layer was made."""
-    performed = _RESETS.get(getattr(getattr(leaf, "state_function", None), "__name__", ""), leaf.reset_mechanism)
-    stored = getattr(leaf, "reset_mechanism_val", None)
-    if leaf.reset_mechanism != performed or (stored is not None and int(stored) != tuple(_RESETS.values()).index(performed)):
-        limit = f"{performed!r}, with which it was made"
-        raise refuse(path, "reset_mechanism", "set or loaded after the layer was made", limit, "make the layer with that reset")
-    return performed
-
-
-def _is_step(spike_grad: Any) -> bool:
-    """Whether its forward pass is 1 above 0 and else 0, each time."""
-    import torch
-
-    excess = torch.tensor([-2.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 2.0]).repeat(1, 16)
-    try:
-        with torch.no_grad():
-            return bool((spike_grad(excess) == (excess > 0)).all())
-    except Exception:  # the caller's own function
-        return False
-
-
-def _keeps_input(leaf: Any, shape: tuple[int, ...]) -> bool:
-    """Whether a Leaky's delayed reset to zero keeps the step's input; before snnTorch 0.8 it did not."""
-    import torch
-
-    probe = copy.copy(leaf)
-    probe._buffers = dict(leaf._buffers)  # so that the layer's own state stays
-    try:
-        with torch.no_grad():
-            drive = torch.ones((1, *shape), device=leaf.threshold.device)
-            probe.mem, probe.reset = 3 * drive, drive
-            return bool((type(leaf)._base_zero(probe, drive) == 1).all())
-    except Exception:  # older still, with other arguments
-        return False
+def _is_neuron(module: nn.Module) -> bool:
+    return bool(_names(module) & BASES)

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from tp_lava.errors import InvalidValueError, invalid
+from tp_lava.reading.limits import LARGEST_ARRAY
 
 Parameter = float | np.ndarray  # of neurons: one number, or a flat array of one per channel or per unit
 Shape = tuple[int, ...]  # of a population: (n,) or (channels, height, width)
 
 MOST_UNITS = 2**24  # of a population
-LARGEST_ARRAY = 2**28  # elements
 CHECK_TRAINING = "look for a diverged training"
 CHECK_SHAPES = "check input_shape, and the order of the layers"
 

@@ -37,8 +37,10 @@ class EventCamera:
         """Polarities times pixels; unit = polarity * side**2 + y * side + x."""
         return POLARITIES * self.side**2
 
-    def record(self, pictures: np.ndarray, seed: int = 0) -> list[Events]:
-        """Events of each picture. pictures: (N, h, w), brightness 0..1."""
+    def record(self, pictures: np.ndarray, seed: int = 0, which: np.ndarray | None = None) -> list[Events]:
+        """Events of each picture. pictures: (N, h, w), brightness 0..1; which: (M,) numbers of pictures, for those alone, as among all."""
+        which = np.arange(len(pictures)) if which is None else which
+        drawn, pictures = len(pictures), pictures[which]
         rng = np.random.default_rng(seed)
         thresholds = self.threshold * (1 + self.mismatch * rng.standard_normal((POLARITIES, self.side**2)))
         reference = np.log(self._view(pictures, _CORNERS[0]) + self.dark)
@@ -47,7 +49,7 @@ class EventCamera:
             change = np.log(self._view(pictures, gaze) + self.dark) - reference
             on, off = change >= thresholds[0], -change >= thresholds[1]
             reference += on * thresholds[0] - off * thresholds[1]
-            spurious = rng.random((len(pictures), POLARITIES, self.side**2)) < self.noise
+            spurious = rng.random((drawn, POLARITIES, self.side**2))[which] < self.noise
             spikes[:, step] = np.stack([on, off], axis=1) | spurious
         return [Events.from_dense(recording.reshape(self.n_steps, -1)) for recording in spikes]
 

@@ -11,6 +11,8 @@ from tp_lava.checks import is_whole
 from tp_lava.errors import invalid
 from tp_lava.numbers import Format
 
+LARGEST_WHOLE = 2.0**53  # from there on floats skip whole numbers
+
 
 class Events:
     """Spikes of one recording.
@@ -183,10 +185,14 @@ def _integers(name: str, values: object) -> np.ndarray:
         return np.zeros(0, np.int64)
     if array.dtype.kind in "iu":
         return array.astype(np.int64)
-    if array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.floor(array)).all():
+    if array.dtype.kind == "f" and (np.abs(array) < LARGEST_WHOLE).all() and (array == np.floor(array)).all():
         return array.astype(np.int64)
-    wrong = next((v for v in array.tolist() if not isinstance(v, int) and not (isinstance(v, float) and v.is_integer())), array.dtype)
+    wrong = next((v for v in array.tolist() if not isinstance(v, int) and not (isinstance(v, float) and _is_exact(v))), array.dtype)
     raise invalid("Events", name, repr(wrong), "whole numbers", "bin them into steps first, for example with np.floor(t / dt)")
+
+
+def _is_exact(value: float) -> bool:
+    return value.is_integer() and abs(value) < LARGEST_WHOLE
 
 
 def _numbers(values: object, count: int) -> np.ndarray:

@@ -13,11 +13,11 @@ from tp_lava.circuit.names import SCORE
 from tp_lava.data.events import Events, Sample, check_events
 from tp_lava.divergence.causes import why, why_scores
 from tp_lava.divergence.forms import InLava as InLava
-from tp_lava.divergence.forms import NetworkForm, Trial, form_of
+from tp_lava.divergence.forms import NetworkForm, Trial, form_of, is_foreign
 from tp_lava.divergence.pair import FormPair, resolutions
-from tp_lava.divergence.replay import sent
+from tp_lava.divergence.replay import arriving, delayed, later, sent
 from tp_lava.errors import invalid
-from tp_lava.graph.names import READOUT, READOUT_BIAS
+from tp_lava.graph.names import INPUT, READOUT, READOUT_BIAS
 from tp_lava.graph.network import Network
 
 
@@ -61,19 +61,20 @@ class Divergence:
 
 
 def diverge(
-    a: Any, b: Any, samples: Sequence[Events | Sample | tuple[Events, int]], *, tolerance: float | None = None
+    a: Any, b: Any, samples: Sequence[Events | Sample | tuple[Events, int]], *, tolerance: float | None = None, **options: Any
 ) -> Divergence | None:
     """The first difference of two forms of a network, in order of samples, steps and layers; None where they agree on all.
 
     a, b: a Network (in the engine, float), a Learner, a Quantised, a tp_lava.torch.SpikingNetwork or an InLava, of the same
-    shape, a chain of layers; nothing is learned. samples: recordings, labels are not used. Spikes and predictions must be equal;
+    graph; nothing is learned. samples: recordings, labels are not used. Spikes and predictions must be equal;
     membranes and scores may differ by `tolerance` (0: not at all, math.inf: are not compared), by default by what the forms'
     own resolution explains: rounding of weights, decays and membranes in fixed point, of sums in float.
-    Raises InvalidValueError.
+    One of both may be a foreign PyTorch module, as `convert` takes it: its spikes are those that it makes itself; options: those of
+    `convert` for it, such as neurons=. Raises InvalidValueError.
     """
     if tolerance is not None and (not isinstance(tolerance, int | float) or math.isnan(tolerance) or tolerance < 0):
         raise invalid("diverge", "tolerance", repr(tolerance), "a number >= 0, or None", "None follows from the forms' resolution")
-    forms = form_of(a), form_of(b)
+    forms = _forms(a, b, options)
     _check_shapes(*forms)
     recordings = _recordings(samples, forms[0].network)
     if forms[0].title == forms[1].title:
@@ -87,14 +88,29 @@ def diverge(
     return None
 
 
+def _forms(a: Any, b: Any, options: dict[str, Any]) -> tuple[NetworkForm, NetworkForm]:
+    foreign = [is_foreign(each) for each in (a, b)]
+    if options and not any(foreign):
+        raise invalid("diverge", "options", ", ".join(options), "given for a foreign PyTorch module alone", "leave them out")
+    if not any(foreign) or all(foreign):
+        return form_of(a), form_of(b)
+    from tp_lava.divergence.foreign import ModuleForm  # here, for it cannot be imported without PyTorch
+
+    if foreign[0]:
+        other = form_of(b)
+        return ModuleForm(a, other.network, options), other
+    form = form_of(a)
+    return form, ModuleForm(b, form.network, options)
+
+
 class _Comparison:
     """Two forms on one recording."""
 
     def __init__(self, pair: FormPair, trials: tuple[Trial, Trial], events: Events, tolerance: float | None, sample: int) -> None:
         self._pair, self._trials, self._tolerance, self._sample = pair, trials, tolerance, sample
         layers = zip(pair.layers, trials[0].spikes, strict=True)
-        self._sent = tuple(sent(layer.population, spikes) for layer, spikes in layers)
-        self._below = (events.to_dense(), *self._sent)
+        self._sent = {INPUT: events.to_dense()} | {layer.name: sent(layer.population, spikes) for layer, spikes in layers}
+        self._given = [arriving(layer, self._sent) for layer in pair.layers]
 
     def first(self) -> Divergence | None:
         """Earliest step, then lowest layer, then lowest neuron; the readout, which stands at the end, last."""
@@ -110,7 +126,7 @@ class _Comparison:
     # What may differ --------------------------------------------------------------------------
     def _allowed(self, number: int) -> np.ndarray:
         """(T,): what the forms' resolution may bring to a layer's membranes, step by step."""
-        steps = len(self._below[0])
+        steps = len(self._sent[INPUT])
         if self._tolerance is not None:
             return np.full(steps, self._tolerance)
         pair, membranes = self._pair, self._pair.membranes(number)
@@ -132,12 +148,12 @@ class _Comparison:
 
     def _arriving(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """(T,) each: the most that rounding of weights brings to an input in a step, and the most that arrives."""
-        pair, below, own = self._pair, np.abs(self._below[number]), self._sent[number]
-        back = np.concatenate([np.zeros_like(own[:1]), own[:-1]])
-        differences = weights = np.zeros(len(own))
-        for connection, arriving in zip(pair.layers[number].connections, (below, back), strict=False):
-            count, largest = arriving.sum(axis=1), pair.largest_weight(connection.name)
-            rounded = pair.rounded_values(connection.pre) * np.count_nonzero(arriving, axis=1)
+        pair, layer = self._pair, self._pair.layers[number]
+        differences = weights = np.zeros(len(self._sent[INPUT]))
+        for connection in layer.connections:
+            given = np.abs(delayed(later(self._sent[connection.pre], int(connection.recurrent)), connection.delays))
+            count, largest = given.sum(axis=1), pair.largest_weight(connection.name)
+            rounded = pair.rounded_values(connection.pre) * np.count_nonzero(given, axis=1)
             differences = differences + pair.explained(connection.name) * count + largest * rounded
             weights = weights + largest * count
         return differences, weights
@@ -145,9 +161,10 @@ class _Comparison:
     def _allowed_score(self) -> float:
         if self._tolerance is not None:
             return self._tolerance
-        pair, steps = self._pair, len(self._below[0])
+        pair, steps = self._pair, len(self._sent[INPUT])
         largest = max(1.0, *(float(np.abs(trial.scores).max()) for trial in self._trials))
-        readout, last = pair.a.network.readout, self._below[-1]
+        readout = pair.a.network.readout
+        last = self._sent[readout.pre]
         rounded = pair.rounded_values(readout.pre) * np.count_nonzero(last)
         weights = pair.explained(readout.name) * float(last.sum()) + pair.largest_weight(readout.name) * rounded
         bias = pair.explained(READOUT_BIAS) * steps
@@ -162,7 +179,7 @@ class _Comparison:
         spikes = [float(trial.spikes[number][step, neuron]) for trial in self._trials]
         membranes = [float(trial.membranes[number][step, neuron]) for trial in self._trials]
         quantity, values = ("membrane", membranes) if spikes[0] == spikes[1] else ("spike", spikes)
-        cause, seen = why(self._pair, self._trials, self._below[number], number, neuron, step)
+        cause, seen = why(self._pair, self._trials, self._given[number], number, neuron, step)
         details = seen.before_reset, seen.threshold, cause, number
         return self._divergence(step, self._pair.layers[number].name, neuron, quantity, values, *details)
 
@@ -174,7 +191,7 @@ class _Comparison:
             return None
         label = int(classes[0]) if classes.size else predictions[0]
         quantity, values = ("score", [a[label], b[label]]) if classes.size else ("prediction", predictions)
-        return self._divergence(len(self._below[0]) - 1, READOUT, label, quantity, values, None, None, why_scores(self._pair, label))
+        return self._divergence(len(self._sent[INPUT]) - 1, READOUT, label, quantity, values, None, None, why_scores(self._pair, label))
 
     def _divergence(self, step: int, layer: str, neuron: int, quantity: str, values: Sequence[float], *details: Any) -> Divergence:
         first, second = map(float, values)
@@ -187,7 +204,7 @@ def _check_shapes(a: NetworkForm, b: NetworkForm) -> None:
         found = f"{a.network!r} and {b.network!r}"
         raise invalid("diverge", "forms", found, "of the same shape", "compare forms of one network")
     for one, other in zip(a.layers, b.layers, strict=True):
-        if one.forward.kind != other.forward.kind:
+        if one.connections != other.connections:
             raise invalid("diverge", one.name, "connected in two ways", "the same connection", "compare forms of one network")
 
 

@@ -8,19 +8,22 @@ import numpy as np
 
 from tp_lava.divergence.forms import Trial
 from tp_lava.divergence.pair import FLOAT_ROUNDING, FormPair, resolutions
-from tp_lava.divergence.replay import NeuronForm, Replay, incoming, replay, sent
+from tp_lava.divergence.replay import NeuronForm, Replay, incoming, replay
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.parameters import spread
 from tp_lava.graph.connections import AllToAll
+from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.names import READOUT_BIAS
 from tp_lava.numbers import DECAY_BITS
 
 
-def why(pair: FormPair, trials: tuple[Trial, Trial], below: np.ndarray, number: int, neuron: int, step: int) -> tuple[str, Replay]:
-    """The cause of a difference of a hidden neuron's spike or membrane, and the replay it is read from."""
+def why(
+    pair: FormPair, trials: tuple[Trial, Trial], given: tuple[np.ndarray, np.ndarray], number: int, neuron: int, step: int
+) -> tuple[str, Replay]:
+    """The cause of a difference of a hidden neuron's spike or membrane, and the replay it is read from. given: what arrives."""
     one, other = (NeuronForm.of(form, trial, number, neuron) for form, trial in zip((pair.a, pair.b), trials, strict=True))
     own = trials[0].spikes[number]
-    seen = replay(one, other, below, sent(pair.layers[number].population, own), own[:, neuron], step)
+    seen = replay(one, other, *given, own[:, neuron], step)
     spiked = (bool(trials[0].spikes[number][step, neuron]), bool(trials[1].spikes[number][step, neuron]))
     return _Difference(pair, number, neuron, spiked, seen).cause(), seen
 
@@ -100,14 +103,18 @@ class _Difference:
 
     def _weights(self) -> str:
         """Which weight into the neuron brings most, or that all are rounded."""
-        layer, shares = self.pair.layers[self.number], self.seen.shares
+        layer, shares = self.pair.layers[self.number], np.abs(np.concatenate(self.seen.shares))
         if all(self.pair.rounded(connection.name) for connection in layer.connections):
             return f"weight rounding: accumulated difference {self.seen.terms['weights']:.3g}"
-        connection = layer.connections[int(np.abs(shares[0]).max(initial=0.0) < np.abs(shares[1]).max(initial=0.0))]
-        unit = int(np.argmax(np.abs(shares[layer.connections.index(connection)])))
+        sizes = [len(incoming(self.pair.a, connection, self.neuron)) for connection in layer.connections]
+        unit, place = int(shares.argmax()), 0
+        while unit >= sizes[place]:
+            unit, place = unit - sizes[place], place + 1
+        connection = layer.connections[place]
         if isinstance(connection.kind, AllToAll):
-            return _different_weights(self.pair, connection.name, self.neuron, unit)
-        a, b = self.pair.each(lambda form: incoming(form, layer, self.neuron)[unit])
+            index = unit % connection.delays.n_units if isinstance(connection.delays, SynapticDelays) else unit
+            return _different_weights(self.pair, connection.name, self.neuron, index)
+        a, b = self.pair.each(lambda form: incoming(form, connection, self.neuron)[unit])
         return f"different weights: {connection.name} from unit {unit} to neuron {self.neuron} is {a:.6g} and {b:.6g}"
 
     def _decay(self, attr: str) -> str:

@@ -16,7 +16,8 @@ from tp_lava.data.events import Events
 from tp_lava.dynamics.neuron import PER_NEURON, check_knows
 from tp_lava.dynamics.parameters import spread
 from tp_lava.errors import invalid
-from tp_lava.graph.chain import ChainLayer, chain_of
+from tp_lava.graph.chain import GraphLayer, layers_of
+from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Network
 from tp_lava.lava.hardware import run_configuration
 from tp_lava.lava.running import connected_processes
@@ -60,26 +61,26 @@ class Trial:
 
 
 class NetworkForm(ABC):
-    """A network that runs, a chain of layers.
+    """A network that runs.
 
     title: what it is called; network, layers: as asked for; weights: as held, physical; formats: by buffer, empty in float;
-    constants: per hidden layer, as held, (n,) each. Raises InvalidValueError for another graph, and for neurons it does not know.
+    constants: per hidden layer, as held, (n,) each. Raises InvalidValueError for neurons it does not know.
     """
 
     def __init__(self, title: str, network: Network, weights: Mapping[str, np.ndarray], formats: Formats = REAL) -> None:
         self.title, self.network, self.weights, self.formats = title, network, weights, formats
-        self.layers = chain_of(network)
+        self.layers = layers_of(network)
         for layer in self.layers:
             check_knows(layer.neuron, _KNOWN, "diverge")
         self.constants = [self._constants(layer) for layer in self.layers]
 
-    def _constants(self, layer: ChainLayer) -> dict[str, np.ndarray]:
+    def _constants(self, layer: GraphLayer) -> dict[str, np.ndarray]:
         """As asked for, or held; a spike subtracts the threshold, as it is held, unless something else is said."""
         held = {attr: self._held(layer, attr) for attr in PER_NEURON}
         constants = {attr: np.broadcast_to(value, layer.size) for attr, value in held.items() if value is not None}
         return {"reset_by": constants["threshold"], **constants}
 
-    def _held(self, layer: ChainLayer, attr: str) -> float | np.ndarray | None:
+    def _held(self, layer: GraphLayer, attr: str) -> float | np.ndarray | None:
         """A constant of a layer as the form holds it, one number or (n,); None: it has none."""
         value = getattr(layer.neuron, attr)
         return None if value is None else spread(value, layer.population.shape)
@@ -97,7 +98,7 @@ class EngineForm(NetworkForm):
         formats = {name: buffer.format for name, buffer in learner.buffers.items() if buffer.format}
         super().__init__(title, learner.network, dict(learner.weights), formats)
 
-    def _held(self, layer: ChainLayer, attr: str) -> float | np.ndarray | None:
+    def _held(self, layer: GraphLayer, attr: str) -> float | np.ndarray | None:
         name = names.of(layer.name, attr)
         if name not in self.learner.memory:
             return super()._held(layer, attr)
@@ -157,8 +158,11 @@ class LavaForm(EngineForm):
         with lava.Session(chip, configuration, (source, chip, sink)) as running:
             running.run(steps, given.timeout, lambda: sink.done)
             scores = _real(chip.buffer(names.SCORE).decode(sink.scores))
-        # Opened into layers, layer l is l + 1 steps behind the source.
-        lags = [number + 1 if given.layers else 0 for number in range(len(self.layers))]
+        # Opened into layers, a layer is one step behind the last of those that it waits for; the first ones behind the source.
+        behind = {INPUT: 0}
+        for layer in self.layers:
+            behind[layer.name] = 1 + max(behind[connection.pre] for connection in layer.forward)
+        lags = [behind[layer.name] if given.layers else 0 for layer in self.layers]
         ends = np.cumsum([events.n_steps for events in recordings]).tolist()
         for end, events, score in zip(ends, recordings, scores, strict=True):
             rows = [slice(end - events.n_steps + lag, end + lag) for lag in lags]
@@ -184,8 +188,22 @@ def form_of(thing: object) -> NetworkForm:
 
         if isinstance(thing, SpikingNetwork):
             return TorchForm(thing)
+    if is_foreign(thing):
+        limit, remedy = "one beside a form that is none", "give convert(module, ...) in place of one of them"
+        raise invalid("diverge", "form", "a foreign module", limit, remedy)
     remedy = "wrap a network that is to run in Lava: tp_lava.InLava(network)"
     raise invalid("diverge", "form", repr(thing)[:60], "a Network, Learner, Quantised, SpikingNetwork or InLava", remedy)
+
+
+def is_foreign(thing: object) -> bool:
+    """Whether it is a PyTorch module of others."""
+    if "torch" not in sys.modules:
+        return False
+    from torch.nn import Module
+
+    from tp_lava.torch import SpikingNetwork
+
+    return isinstance(thing, Module) and not isinstance(thing, SpikingNetwork)
 
 
 def _engine(network: Network, fixed: FixedPoint | None) -> Learner:

@@ -10,7 +10,7 @@ import numpy as np
 from tp_lava.circuit import names
 from tp_lava.circuit.payloads import sent_format
 from tp_lava.divergence.forms import NetworkForm
-from tp_lava.graph.chain import ChainLayer
+from tp_lava.graph.chain import GraphLayer
 from tp_lava.graph.names import INPUT
 from tp_lava.numbers import DECAY_BITS, Format
 
@@ -44,7 +44,7 @@ class FormPair:
         return ask(self.a), ask(self.b)
 
     @property
-    def layers(self) -> tuple[ChainLayer, ...]:
+    def layers(self) -> tuple[GraphLayer, ...]:
         """Of the first, whose shapes are those of both."""
         return self.a.layers
 

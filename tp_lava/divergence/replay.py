@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from tp_lava.divergence.forms import NetworkForm, Trial
-from tp_lava.graph.chain import ChainLayer
+from tp_lava.graph.chain import GraphLayer
 from tp_lava.graph.connections import Convolution
-from tp_lava.graph.network import Population
+from tp_lava.graph.delays import AnyDelays, SynapticDelays
+from tp_lava.graph.network import Connection, Population
 from tp_lava.graph.pooling import pooled
 
 TERMS = ("weights", "bias", "decay", "current_decay", "reset")
@@ -24,7 +25,9 @@ TERMS = ("weights", "bias", "decay", "current_decay", "reset")
 
 @dataclass(frozen=True)
 class NeuronForm:
-    """One neuron in one form: w (n_in,) and r (units,) its weights, b its bias, v (T,) its membrane, constants as held."""
+    """One neuron in one form: w (n_in,) its weights from all that is computed before it, r (units,) those from what is one step older, b
+    its bias, v (T,) its membrane, constants as held.
+    """
 
     w: np.ndarray
     r: np.ndarray
@@ -39,10 +42,13 @@ class NeuronForm:
         """Neuron `neuron` of hidden layer `number`."""
         layer = form.layers[number]
         bias = form.weights.get(layer.population.bias)
-        feedback = form.weights[layer.recurrent.name][neuron] if layer.recurrent else np.zeros(layer.population.output_size)
+        w, r = (
+            np.concatenate([incoming(form, connection, neuron) for connection in those] or [np.zeros(0)])
+            for those in (layer.forward, layer.recurrent)
+        )
         return cls(
-            incoming(form, layer, neuron),
-            np.asarray(feedback, np.float64),
+            w,
+            r,
             0.0 if bias is None else float(bias[neuron]),
             trial.membranes[number][:, neuron],
             {attr: float(values[neuron]) for attr, values in form.constants[number].items()},
@@ -66,9 +72,39 @@ class NeuronForm:
         return self.constants["threshold"] + self.constants["adaptation"] * raised
 
 
-def incoming(form: NetworkForm, layer: ChainLayer, neuron: int) -> np.ndarray:
-    """(n_in,): the weight by which each unit below reaches a neuron."""
-    kind, weights = layer.forward.kind, np.asarray(form.weights[layer.forward.name], np.float64)
+def arriving(layer: GraphLayer, sent_by: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What reaches a layer, connection by connection: (T, n_in) from what is computed before it, (T, units) from a step ago.
+
+    sent_by: name of the input or a population -> (T, n), what it sends.
+    """
+    now = [delayed(sent_by[connection.pre], connection.delays) for connection in layer.forward]
+    ago = [delayed(later(sent_by[connection.pre], 1), connection.delays) for connection in layer.recurrent]
+    steps = len(now[0])
+    return np.concatenate(now, axis=1), np.concatenate([np.zeros((steps, 0)), *ago], axis=1)
+
+
+def delayed(units: np.ndarray, delays: AnyDelays | None) -> np.ndarray:
+    """(T, n): the units that a connection sees, behind its delays."""
+    if delays is None:
+        return units
+    seen = np.zeros((len(units), delays.n_delayed))
+    for number, steps in enumerate(delays.array.tolist()):
+        seen[:, number] = later(units[:, number % delays.n_units], steps)
+    return seen
+
+
+def later(units: np.ndarray, steps: int) -> np.ndarray:
+    """The same, so many steps later."""
+    return np.concatenate([np.zeros_like(units[:steps]), units[: len(units) - steps]]) if steps else units
+
+
+def incoming(form: NetworkForm, connection: Connection, neuron: int) -> np.ndarray:
+    """(n_in,): the weight by which each unit that a connection sees reaches a neuron."""
+    kind, weights = connection.kind, np.asarray(form.weights[connection.name], np.float64)
+    if isinstance(connection.delays, SynapticDelays):
+        found = np.zeros(connection.delays.n_delayed)
+        found[connection.delays.units[neuron]] = weights[neuron]
+        return found
     if not isinstance(kind, Convolution):
         return weights[neuron]
     channel, y, x = np.unravel_index(neuron, kind.output_shape)
@@ -119,9 +155,7 @@ class Replay:
 
 
 def replay(a: NeuronForm, b: NeuronForm, below: np.ndarray, back: np.ndarray, own: np.ndarray, step: int) -> Replay:
-    """Up to `step`. below: (T, n_in) sent by the layer below; back: (T, units) by this one, in both forms until `step`; own: (T,) the
-    neuron's spikes.
-    """
+    """Up to `step`. below, back: what arrives, see `arriving`, in both forms until `step`; own: (T,) the neuron's spikes."""
     u = [0.0, 0.0]
     filtered, term = dict.fromkeys(TERMS, 0.0), dict.fromkeys(TERMS, 0.0)
     shares, filtered_shares = ([np.zeros_like(a.w), np.zeros_like(a.r)] for _ in range(2))
@@ -129,7 +163,7 @@ def replay(a: NeuronForm, b: NeuronForm, below: np.ndarray, back: np.ndarray, ow
     c, d = b.constants["current_decay"], b.constants["decay"]
     waits = tuple(side.waits(own, step) for side in (a, b))
     for t in range(step + 1):
-        s, fed = below[t].astype(np.float64), back[t - 1].astype(np.float64) if t else np.zeros(back.shape[1])
+        s, fed = below[t].astype(np.float64), back[t].astype(np.float64)
         v = [side.v[t - 1] if t else 0.0 for side in (a, b)]
         filtered["current_decay"] = c * filtered["current_decay"] + (a.constants["current_decay"] - c) * u[0]
         for place, side in enumerate((a, b)):

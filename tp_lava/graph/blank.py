@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from tp_lava.graph import names
-from tp_lava.graph.checking import check_size
+from tp_lava.graph.checking import check_classes, check_memory
 from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.elements import Connection, Layer, Population
 
@@ -27,7 +27,7 @@ def chain(n_inputs: int, layers: Sequence[Layer], n_classes: int) -> tuple[tuple
         if layer.recurrent:
             connections.append(Connection(names.recurrent(number), name, name, AllToAll(n, layer.size), recurrent=True))
         below, n_below = name, n
-    check_size("Network", n_classes, least=2)
+    check_classes(n_classes)
     connections.append(Connection(names.READOUT, below, names.READOUT, AllToAll(n_below, n_classes)))
     return tuple(populations), tuple(connections)
 
@@ -39,6 +39,7 @@ def draw_weights(
 
     reserved: numbers left out before the readout's, from which a rule draws parameters of its own.
     """
+    check_memory(connections)
     weights: dict[str, np.ndarray] = {}
     rng, drawn = np.random.default_rng(seed), 0
     for connection in connections:

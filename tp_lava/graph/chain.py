@@ -1,4 +1,4 @@
-"""A network as a chain of layers, with the populations and connections that each layer has."""
+"""A network layer by layer: as a chain, or as any graph, with the populations and connections that each layer has."""
 
 from __future__ import annotations
 
@@ -47,3 +47,44 @@ def chain_of(network: Network) -> tuple[ChainLayer, ...]:
     return tuple(
         ChainLayer(population, *network.into(population)) for population, _ in zip(network.populations, network.layers, strict=True)
     )
+
+
+@dataclass(frozen=True)
+class GraphLayer:
+    """One population of a graph. forward: from the input and populations computed before it; recurrent: from others and itself, one
+    step later.
+    """
+
+    population: Population
+    forward: tuple[Connection, ...]
+    recurrent: tuple[Connection, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of its population."""
+        return self.population.name
+
+    @property
+    def size(self) -> int:
+        """Neurons."""
+        return self.population.size
+
+    @property
+    def neuron(self) -> LIF:
+        """Of its population."""
+        return self.population.neuron
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """All that reach it, forward ones first."""
+        return (*self.forward, *self.recurrent)
+
+
+def layers_of(network: Network) -> tuple[GraphLayer, ...]:
+    """The populations of any network in the order of a step, with what reaches them."""
+    layers = []
+    for population in network.populations:
+        reaching = network.into(population)
+        forward, recurrent = (tuple(c for c in reaching if c.recurrent == later) for later in (False, True))
+        layers.append(GraphLayer(population, forward, recurrent))
+    return tuple(layers)

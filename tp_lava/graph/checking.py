@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +25,9 @@ def check_graph(network: Network) -> None:
     """Names, sizes and the order of populations."""
     known = {names.INPUT: network.n_inputs}
     labels = [*(p.name for p in network.populations), *(c.name for c in network.connections)]
+    for label in labels:
+        if not (isinstance(label, str) and label.isprintable()):
+            raise invalid("Network", "name", repr(label)[:60], "text without control characters", "rename it")
     for kind, given in (("populations", network.populations), ("connections", network.connections)):
         twice = sorted({thing.name for thing in given if [t.name for t in given].count(thing.name) > 1})
         if twice:
@@ -74,6 +80,35 @@ def check_size(obj: str, value: object, least: int = 1) -> None:
     """Refuse a number of units that is none."""
     if not is_whole(value, least):
         raise invalid(obj, "size", repr(value), f"an integer of at least {least}", "give the number of units")
+
+
+def check_classes(n_classes: object) -> None:
+    """Refuse a number of classes that is none: one class leaves nothing to tell apart."""
+    if not is_whole(n_classes, 2):
+        remedy = "give data of two classes or more, and count the classes from label 0"
+        raise invalid("Network", "number of classes", repr(n_classes), "an integer of at least 2", remedy)
+
+
+def check_memory(connections: Sequence[Connection]) -> None:
+    """Refuse blank weights that would not fit into this machine's memory, before any is allocated; drawing takes 8 bytes for each."""
+    needed, there = 8 * sum(prod(connection.kind.weight_shape) for connection in connections), physical_memory()
+    if needed > there:
+        largest = max(connections, key=lambda connection: prod(connection.kind.weight_shape))
+        found = f"{needed / 2**30:.0f} GiB, most of it {largest.name} of shape {largest.kind.weight_shape}"
+        raise invalid("Network", "memory of weights", found, f"at most {there / 2**30:.0f} GiB, all of this machine", "use smaller layers")
+
+
+def physical_memory() -> int:
+    """Bytes of memory of this machine, or of its container where that has fewer; 2**63 where the system does not say."""
+    try:
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**63
+    try:
+        allowed = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+    except OSError:
+        return whole
+    return min(whole, int(allowed)) if allowed.isdecimal() else whole
 
 
 def checked_weights(name: str, array: object, shapes: Mapping[str, tuple[int, ...]]) -> np.ndarray:

@@ -20,3 +20,11 @@ def recurrent(number: int) -> str:
 def bias(number: int) -> str:
     """Biases of hidden population `number`."""
     return f"bias{number}"
+
+
+def further(number: int, pre: str, place: int) -> str:
+    """Weights that reach hidden population `number` from another population than the first, or by connection `place` from there."""
+    return f"{hidden(number)}_from_{pre}{f'_{place}' if place else ''}"
+
+
+RELAY = "relay"  # a population that hands on spikes of several others in the same step, for the readout sees one population

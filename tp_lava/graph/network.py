@@ -8,7 +8,7 @@ groups, height, width). A population may have further connections of any name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from math import prod
 from types import MappingProxyType
 from typing import Protocol
@@ -21,7 +21,7 @@ from tp_lava.dynamics.parameters import Parameter
 from tp_lava.errors import InvalidValueError, invalid
 from tp_lava.graph import names
 from tp_lava.graph.blank import chain, draw_weights
-from tp_lava.graph.checking import check_graph, check_size, checked_weights
+from tp_lava.graph.checking import check_classes, check_graph, check_size, checked_weights
 from tp_lava.graph.connections import Convolution
 from tp_lava.graph.delays import delays_of
 from tp_lava.graph.elements import Connection as Connection
@@ -69,7 +69,7 @@ class Network:
             object.__setattr__(self, attr, tuple(getattr(self, attr)))
         for size in self.input_shape or (0,):
             check_size("Network", size)
-        check_size("Network", self.n_classes, least=2)
+        check_classes(self.n_classes)
         if not is_number(self.readout_decay, 0) or self.readout_decay > 1:
             raise invalid("Network", "readout_decay", repr(self.readout_decay), "a number in [0, 1]", "1 integrates")
         check_graph(self)
@@ -126,6 +126,7 @@ class Network:
         for size in sizes:
             check_size("Network", size)
         n_inputs, *hidden, n_classes = (int(size) for size in sizes)
+        check_classes(n_classes)
         columns = (
             _per_layer("neuron", LIF() if neuron is None else neuron, len(hidden)),
             _per_layer("trace_decay", trace_decay, len(hidden)),
@@ -298,6 +299,11 @@ class Network:
             return bool(self.layers)
         except InvalidValueError:
             return False
+
+    def __reduce__(self) -> tuple:
+        """Pickled and deep-copied as what it is made of; made anew, it is checked again."""
+        values = (getattr(self, one.name) for one in fields(self))
+        return Network, tuple(dict(value) if isinstance(value, Mapping) else value for value in values)
 
     def __repr__(self) -> str:
         recurrent = " recurrent" if any(c.recurrent for c in self.connections) else ""

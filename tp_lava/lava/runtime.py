@@ -19,7 +19,7 @@ from lava.magma.runtime.mgmt_token_enums import MGMT_COMMAND as COMMAND
 from lava.magma.runtime.mgmt_token_enums import MGMT_RESPONSE as ANSWER
 from lava.magma.runtime.runtime import Runtime
 
-from tp_lava.errors import LavaRunError
+from tp_lava.errors import LavaRunError, invalid
 from tp_lava.lava import child_processes
 from tp_lava.lava.cleanup import unlink
 from tp_lava.lava.shutdown import interrupts_deferred
@@ -41,6 +41,22 @@ class SupervisedRuntime(Runtime):
     def __init__(self, executable: Any, loglevel: int) -> None:
         super().__init__(executable, ActorType.MultiProcessing, loglevel)
         self.failed = False
+
+    def get_var(self, var_id: int, idx: Any = None) -> Any:
+        """The value of a Var. Raises InvalidValueError while the network runs, where Lava returns None."""
+        self._require_pause("read")
+        return super().get_var(var_id, idx)
+
+    def set_var(self, var_id: int, value: Any, idx: Any = None) -> None:
+        """Set the value of a Var. Raises InvalidValueError while the network runs, where Lava does nothing."""
+        self._require_pause("set")
+        super().set_var(var_id, value, idx)
+
+    def _require_pause(self, what: str) -> None:
+        if self._is_running:
+            instead = "snapshot(), which copies all Vars of a Process between two steps" if what == "read" else "restore() of a snapshot"
+            found, limit = f"{what} while the network runs", f"{what} when it is paused"
+            raise invalid("Var", "value", found, limit, f"call pause() first, or use {instead}")
 
     @property
     def children(self) -> list[Any]:

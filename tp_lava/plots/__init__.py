@@ -7,6 +7,7 @@ InvalidValueError. Colours are those of Okabe and Ito, safe for the colour-blind
 from tp_lava.plots.accuracy import accuracy_against_bits as accuracy_against_bits
 from tp_lava.plots.accuracy import accuracy_against_memory as accuracy_against_memory
 from tp_lava.plots.accuracy import accuracy_over_samples as accuracy_over_samples
+from tp_lava.plots.accuracy import accuracy_over_sessions as accuracy_over_sessions
 from tp_lava.plots.accuracy import confusion as confusion
 from tp_lava.plots.activity import events as events
 from tp_lava.plots.activity import lanes as lanes

@@ -21,6 +21,19 @@ def accuracy_over_samples(axes: Axes, curves: Mapping[str, tuple[Sequence[int], 
 
 
 @drawing
+def accuracy_over_sessions(axes: Axes, curves: Mapping[str, Sequence[float]], *, title: str = "", legend: bool = True) -> Axes:
+    """Test accuracy after each session of learning, 1 the first. curves: name -> accuracies."""
+    what = "plots.accuracy_over_sessions"
+    count = len(next(iter(some(what, "curves", curves).values())))
+    for name, values in curves.items():
+        same_length(what, f"curves[{name!r}]", np.asarray(values), count)
+    numbered = {name: (range(1, count + 1), array_of(what, f"curves[{name!r}]", values, 1).tolist()) for name, values in curves.items()}
+    _draw_curves(axes, what, numbered)
+    labels = {"xlabel": "sessions learned", "ylabel": "test accuracy", "title": title}
+    return finished(axes, **labels, xticks=range(1, count + 1), ylim=(0, 1.02), legend=legend, grid=True)
+
+
+@drawing
 def accuracy_against_bits(
     axes: Axes, curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], *, reference: float | None = None
 ) -> Axes:

@@ -6,6 +6,7 @@ purple to orange for values around zero.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 
 from tp_lava.checks import is_whole
 from tp_lava.errors import invalid
+from tp_lava.saving import write_whole
 
 INK, GREY, PALE = "#000000", "#999999", "#E5E5E5"
 BLUE, VERMILION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
@@ -121,4 +123,6 @@ def figure_file(file: Path, size: tuple[float, float], columns: int = 1) -> Iter
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     yield figure.subplots(1, columns)
-    figure.savefig(file, dpi=120)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=120, format=file.suffix.lstrip(".") or "png")
+    write_whole(file, drawn.getvalue())

@@ -46,6 +46,7 @@ def quantise(
     *,
     weight_bits: int | Mapping[str, int] | Literal["search"] = 8,
     rule: BaseRule | None = None,
+    freeze: Sequence[str] | str = (),
     room_to_learn: float | None = None,
     accept: float = 0.95,
     calibration: int = 32,
@@ -60,7 +61,8 @@ def quantise(
 
     samples: Events, or pairs with a label; those without labels say nothing of accuracy. weight_bits: 2..8, for all
     connections or by name (the others 8), or "search": the fewest of each connection that keep `accept`, in (0, 1], of the
-    agreement that 8 bits give (readout: of the predictions). rule: by which it will learn on; the weights it changes may grow to
+    agreement that 8 bits give (readout: of the predictions). rule: by which it will learn on; freeze: layers that keep their weights
+    then, as `finetune` is told; the weights it changes may grow to
     room_to_learn (>= 1, by default 2) times their largest, blank ones to what a Learner gives them; without a rule, room_to_learn
     holds for all. Room costs resolution: 2 is one bit. calibration: samples, drawn by seed, that the search looks at; the report
     looks at all. check_ranges: prove that every number fits, in samples as long as these, and say so in the report
@@ -69,6 +71,12 @@ def quantise(
     Raises InvalidValueError, and NumberRangeError for what no exponent makes fit.
     """
     _check_options(network, rule, weight_bits, room_to_learn, accept, calibration)
+    if freeze and rule is None:
+        raise invalid("quantise", "freeze", repr(freeze)[:60], "left out without a rule", "give the rule by which it will learn on")
+    if freeze and rule is not None:
+        from tp_lava.finetuning import frozen  # here, for it stands above
+
+        rule = frozen(rule, network, freeze)
     events, labels = _checked_samples(network, samples)
     seed_key(seed)
     drawn = np.sort(np.random.default_rng(seed).permutation(len(events))[:calibration])

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from tp_lava.data.events import Sample
@@ -16,6 +15,7 @@ from tp_lava.learner import Learner
 from tp_lava.report.facts import Facts as Facts
 from tp_lava.report.facts import gather as gather
 from tp_lava.report.page import render as render
+from tp_lava.saving import write_whole
 
 
 def write_report(model: Network | Learner, samples: Sequence[Sample], out: str | os.PathLike, **options: Any) -> Facts:
@@ -24,5 +24,5 @@ def write_report(model: Network | Learner, samples: Sequence[Sample], out: str |
     options: see gather. Raises InvalidValueError, OSError.
     """
     facts = gather(model, samples, **options)
-    Path(out).write_text(render(facts), "utf-8")
+    write_whole(out, render(facts).encode())
     return facts

@@ -30,9 +30,9 @@ _PACKAGES = ("tp-lava", "numpy", "numba", "matplotlib", "jinja2", "lava-nc")
 class Facts:
     """The contents of a report.
 
-    name: of the model; accuracy: (float, fixed) of `tested` samples; inference, learning: operations counted, learning None without a
-    rule; alive: what does not learn, see tp_lava.liveness; held: connection -> (weights in float, weights in fixed point); shown:
-    outcome of the first sample, of class shown_label.
+    name: of the model; accuracy: (float, fixed) of `tested` samples, the first of `available`; inference, learning: operations
+    counted, learning None without a rule; alive: what does not learn, see tp_lava.liveness; held: connection -> (weights in
+    float, weights in fixed point); shown: outcome of the first sample, of class shown_label.
     """
 
     name: str
@@ -53,8 +53,14 @@ class Facts:
     shown: Outcome = field(repr=False)
     shown_label: int
     board_asked: bool = False
+    available: int = 0
     made_by: Named[str, Any] = field(default_factory=dict)
     versions: Named[str, str] = field(default_factory=dict)
+
+    @property
+    def which_tested(self) -> str:
+        """The samples that the accuracy is of: how many, and of how many where these are not all."""
+        return f"{self.tested:,} samples" if self.tested >= self.available else f"the first {self.tested:,} of {self.available:,} samples"
 
     @property
     def rule_name(self) -> str:
@@ -75,11 +81,13 @@ def gather(
     limits: Limits | None = None,
     costs: Costs | None = None,
     made_by: Named[str, Any] | None = None,
+    available: int | None = None,
 ) -> Facts:
     """Compute everything about a model on samples. The model is not changed.
 
     model, rule, fixed, seed: as for map_network and Learner; counted: number of samples whose operations are counted; board, limits,
-    costs: as for map_network and estimate; made_by: options to be printed. Raises InvalidValueError.
+    costs: as for map_network and estimate; made_by: options to be printed; available: number of samples that these are the first of,
+    all of them if not given. Raises InvalidValueError.
     """
     if not samples:
         raise invalid("report", "samples", "empty", "at least one sample", "give some of the data")
@@ -108,6 +116,7 @@ def gather(
         shown=learner.infer(samples[0][0], record=True),
         shown_label=samples[0][1],
         board_asked=board is not None,
+        available=len(samples) if available is None else available,
         ranges=check_ranges(model, rule, fixed, steps=steps, limits=LOIHI, strict=False),
         made_by=dict(made_by or {}),
         versions=versions(),

@@ -16,7 +16,7 @@ from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.rules import memory
 from tp_lava.rules.base import BaseRule, Update
-from tp_lava.rules.credits.contrast import Contrast
+from tp_lava.rules.credits.contrast import USUAL_ROWS, Contrast
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class TP(BaseRule):
     rate: of the hidden layers, one number or one per layer, >= 0 (0 freezes a layer); a layer's loss counts once for each position of
     its maps; readout_rate: >= 0;
     contrast: number of target rows K >= 2, or "all" for one per class: a sample's own label and K - 1
-    others drawn for each sample; train_target: whether the label projection S learns too; update: "step" changes the
+    others drawn for each sample; the default, 4, is one per class where there are fewer than 4; train_target:
+    whether the label projection S learns too; update: "step" changes the
     weights at every step, "sequence" sums the changes up and applies them at the sample's end; readout: how the readout is
     taught, by default from a leaky potential, which suits short and long samples alike with one rate; Readout() is the
     published one, Match() none at all. S, the weights `target` (neurons of the first layer, classes) of a Learner, is drawn from the
@@ -40,7 +41,7 @@ class TP(BaseRule):
 
     rate: float | tuple[float, ...] = 1e-3
     readout_rate: float = 5e-4
-    contrast: int | Literal["all"] = 4
+    contrast: int | Literal["all"] = USUAL_ROWS
     train_target: bool = False
     update: Update = "step"
     readout: Readout | Match = LEAKY
@@ -88,7 +89,7 @@ class TP(BaseRule):
 
     def rates(self, network: Network):
         """See Rule."""
-        if self.contrast != "all" and self.contrast > network.n_classes:
+        if self.contrast != "all" and self.contrast != USUAL_ROWS and self.contrast > network.n_classes:
             limit, remedy = f"at most the number of classes, {network.n_classes}", 'use contrast="all" for one row per class'
             raise invalid("TP", "contrast", self.contrast, limit, remedy)
         return super().rates(network)

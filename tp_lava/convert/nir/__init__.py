@@ -14,12 +14,13 @@ from typing import Any, Literal
 import numpy as np
 
 from tp_lava.checks import is_number
-from tp_lava.convert.hdf5 import damaged, read_tree
 from tp_lava.convert.nir.neurons import Drive, Options, Reset
 from tp_lava.convert.nir.reader import read_graph
 from tp_lava.convert.nir.writer import Writer
 from tp_lava.convert.stages import Source
 from tp_lava.errors import FormatUnavailableError, TpLavaError, invalid
+from tp_lava.reading.hdf5 import read_tree
+from tp_lava.reading.limits import damaged
 
 EXPORTERS: Mapping[str, Mapping[str, Any]] = {  # options of read_nir for graphs of these libraries
     "snntorch": {"dt": 1e-4, "reset": "subtract", "reset_delay": True},
@@ -46,8 +47,8 @@ def read_nir(
     synapse_input: Drive | None = None,
     integrator_input: Drive | None = None,
 ) -> Source:
-    """A NIR graph as stages. source: a nir.NIRGraph or the path of a .nir file, which must be a chain; recurrence is a
-    Linear or Affine from a neuron back to itself, in a subgraph or not.
+    """A NIR graph as stages. source: a nir.NIRGraph or the path of a .nir file; what several nodes
+    give to one is added; recurrence is a Linear or Affine from a neuron back to itself, in a subgraph or not.
 
     exporter: the library that wrote it, a key of EXPORTERS, whose options then are the defaults of those below; None: NIR's own, with
     "euler", "current" and, of integrators, "jump".

@@ -1,11 +1,12 @@
-"""A graph of NIR as a chain of nodes: subgraphs put in place, recurrence set aside, every other branch refused."""
+"""A graph of NIR without subgraphs, in the order in which a step computes it: recurrence is set aside, every other circle refused."""
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from tp_lava.convert.values import array_of, refuse
 
 MOST_NODES = 1000
 DEEPEST = 32  # graphs within graphs
-_REMEDY = "only chains can be converted, with recurrence as a Linear or Affine from a neuron back to itself"
+_REMEDY = "every node stands on a way from Input to Output, and recurrence is a Linear or Affine from a neuron back to itself"
 
 Named = tuple[str, Any]  # path of a node, the node
 
@@ -24,8 +25,18 @@ def is_spiking(nir: ModuleType, node: Any) -> bool:
     return isinstance(node, nir.LIF | nir.CubaLIF | nir.IF)
 
 
-def chain_of(nir: ModuleType, graph: Any, name: str, builder: SourceBuilder) -> tuple[dict[str, Any], dict[str, Named]]:
-    """-> (the nodes from Input to Output by path, the map from a neuron back to itself by the neuron's path).
+class Ordered(NamedTuple):
+    """nodes: from Input to Output by path, each after what it is given; before: the paths of that; feedback: the map from a neuron back
+    to itself by the neuron's path.
+    """
+
+    nodes: dict[str, Any]
+    before: dict[str, list[str]]
+    feedback: dict[str, Named]
+
+
+def ordered(nir: ModuleType, graph: Any, name: str, builder: SourceBuilder) -> Ordered:
+    """A graph in the order of a step.
 
     name: of the graph, for errors; builder: takes the records of nodes without effect. Raises InvalidValueError.
     """
@@ -33,7 +44,8 @@ def chain_of(nir: ModuleType, graph: Any, name: str, builder: SourceBuilder) -> 
     flat.add_graph(graph, "", 0)
     flat.remove_delays(builder)
     feedback = flat.take_recurrences()
-    return {path: flat.nodes[path] for path in flat.order()}, feedback
+    order = flat.order()
+    return Ordered({path: flat.nodes[path] for path in order}, {path: flat.before(path) for path in order}, feedback)
 
 
 class _FlatGraph:
@@ -87,8 +99,6 @@ class _FlatGraph:
             builder.record(path, "delay", "ignored", "zero")
         for path in (*self.inner_ends, *delays):
             before, after = self.before(path), self.after(path)
-            if len(before) > 1 and len(after) > 1:
-                raise refuse(path, "predecessors", _listed(before), "a single node", _REMEDY)
             self.remove(path)
             self.edges += [(a, b) for a in before for b in after]
 
@@ -114,19 +124,26 @@ class _FlatGraph:
         return found
 
     def order(self) -> list[str]:
-        """The nodes from Input to Output, of which there must be one each, and no other way."""
-        path, end = (_only(self.nodes, kind, self.name) for kind in (self.nir.Input, self.nir.Output))
+        """The nodes from Input to Output, of which there must be one each, all others between them, each after what it is given."""
+        start, end = (_only(self.nodes, kind, self.name) for kind in (self.nir.Input, self.nir.Output))
         for name in self.nodes:
-            for what, found, none_at in (("predecessors", self.before(name), path), ("successors", self.after(name), end)):
-                if len(found) != int(name != none_at):
-                    raise refuse(name, what, _listed(found) or "none", "none" if name == none_at else "a single node", _REMEDY)
-        order = [path]
-        while path != end:
-            (path,) = self.after(path)
-            order.append(path)
-        others = [name for name in self.nodes if name not in order]
-        if others:  # they form a cycle
-            raise refuse(self.name, "nodes", f"{_listed(others)} aside", "all on the way from Input to Output", _REMEDY)
+            for what, found, none_at in (("predecessors", self.before(name), start), ("successors", self.after(name), end)):
+                if bool(found) == (name == none_at):
+                    limit = "none" if name == none_at else "at least one node"
+                    raise refuse(name, what, _listed(found) or "none", limit, _REMEDY)
+        places = {name: place for place, name in enumerate(self.nodes)}
+        missing = {name: len(self.before(name)) for name in self.nodes}
+        ready, order = [places[start]], list[str]()
+        names = list(self.nodes)
+        while ready:
+            name = names[heapq.heappop(ready)]
+            order.append(name)
+            for other in self.after(name):
+                missing[other] -= 1
+                if not missing[other]:
+                    heapq.heappush(ready, places[other])
+        if others := [name for name in self.nodes if name not in order]:
+            raise refuse(self.name, "nodes", f"{_listed(others)} in a circle or behind one", "without circles", _REMEDY)
         return order
 
 

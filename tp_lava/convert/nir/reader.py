@@ -1,7 +1,8 @@
-"""A chain of NIR nodes as stages."""
+"""A graph of NIR nodes as stages: what several nodes give to one is added."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from types import ModuleType
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from tp_lava.convert.builder import SourceBuilder
+from tp_lava.convert.joins import Wire
 from tp_lava.convert.nir.exporters import check_exporter, record_losses
-from tp_lava.convert.nir.graph import Named, chain_of, is_spiking
+from tp_lava.convert.nir.graph import Named, is_spiking, ordered
 from tp_lava.convert.nir.neurons import NeuronReader, Options
 from tp_lava.convert.nir.values import Recorded, array_in, metadata_of, single_number, spread_in
 from tp_lava.convert.stages import Dense, Pooling, Source
@@ -28,7 +30,7 @@ _PARAMETERS: Mapping[tuple[str, ...], Outcome] = {  # of nodes; the records of t
 def read_graph(nir: ModuleType, graph: Any, options: Options, name: str) -> Source:
     """The stages of a nir.NIRGraph. name: of the graph, for errors. Raises InvalidValueError."""
     builder = SourceBuilder("nir")
-    nodes, feedback = chain_of(nir, graph, name, builder)
+    nodes, before, feedback = ordered(nir, graph, name, builder)
     (first, given), *between, (last, _) = nodes.items()
     options = replace(options, dt=_step(options.dt, name, [graph, *nodes.values()]))
     check_exporter(nir, nodes, options)
@@ -36,8 +38,13 @@ def read_graph(nir: ModuleType, graph: Any, options: Options, name: str) -> Sour
     builder.begin(first, "shape", _without_batch(() if shape is None else shape))
     builder.record(first, "shape", "kept", str(builder.shape))
     reader = _Reader(nir, options, builder)
+    uses = Counter(path for paths in before.values() for path in paths)
+    wires = {first: builder.wire(shared=uses[first] > 1)}
     for path, node in between:
+        reader.arrive(path, [wires[each] for each in before[path]])
         reader.append(path, node, feedback.get(path))
+        wires[path] = builder.wire(shared=uses[path] > 1)
+    reader.arrive(last, [wires[each] for each in before[last]])
     if builder.scale is not None and not isinstance(builder.last, Dense):
         raise refuse(builder.scale.path, "node", "a Scale at the end", "followed by a map or a neuron", "remove it")
     builder.record(last, "shape", "ignored", str(builder.shape))
@@ -70,6 +77,13 @@ class _Reader:
 
     def __init__(self, nir: ModuleType, options: Options, builder: SourceBuilder) -> None:
         self.nir, self.builder, self.dt, self.neurons = nir, builder, options.dt, NeuronReader(nir, options, builder)
+
+    def arrive(self, path: str, wires: list[Wire]) -> None:
+        """Go on from the sum of what arrives at a node."""
+        if len(wires) == 1:
+            self.builder.resume(wires[0])
+        else:
+            self.builder.add(f"{path}.sum", wires)
 
     def append(self, path: str, node: Any, feedback: Named | None) -> None:
         """One node as a stage, or as part of one."""
@@ -147,10 +161,9 @@ class _Reader:
 
     def _scale(self, path: str, node: Any) -> None:
         """A Scale, which the next map or neuron takes; graph_of writes one after a pooling that has another factor."""
-        scale, stages = spread_in(path, node, "scale", self.builder.shape), self.builder.source.stages
-        last = self.builder.last
+        scale, last = spread_in(path, node, "scale", self.builder.shape), self.builder.last
         if Recorded(node).word("of", "pooling") and isinstance(last, Pooling) and not np.ptp(scale) and self.builder.scale is None:
-            stages[-1] = replace(last, scale=last.scale * float(scale.flat[0]))
+            self.builder.replace_last(replace(last, scale=last.scale * float(scale.flat[0])))
             self.builder.record(path, "scale", "folded", f"into {last.path}")
         else:
             self.builder.scale_by(path, "scale", unspread(scale))

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from tp_lava.convert.joins import Added, Joined, Scaled
 from tp_lava.convert.nir.values import KEY
-from tp_lava.convert.stages import Convolution, Delayed, Dense, Neurons, Pooling, Source, Spiking, Stage
+from tp_lava.convert.stages import INPUT, Convolution, Delayed, Dense, Map, Neurons, Pooling, Source, Spiking
 from tp_lava.convert.values import Parameter, Shape, extent, per_unit, refuse
 
 
@@ -20,24 +21,32 @@ class Writer:
     def __init__(self, nir: ModuleType, dt: float) -> None:
         self.nir, self.dt = nir, dt
         self.nodes: dict[str, Any] = {}
+        self.edges: list[tuple[str, str]] = []
+        self.before: list[str] = []  # names of the nodes whose outputs, added, arrive at the next one
         self.shape: Shape = ()
 
     def write(self, source: Source) -> Any:
         """The graph. Raises InvalidValueError for what NIR cannot hold."""
         nir = self.nir
-        self.shape = tuple(source.input_shape)
-        self.nodes["input"] = nir.Input(np.array(self.shape))
-        for stage in source.stages:
-            self._stage(stage)
-        names = list(self.nodes)
+        shape = tuple(source.input_shape)
+        self.nodes["input"] = nir.Input(np.array(shape))
+        given: dict[int, tuple[list[str], Shape]] = {INPUT: (["input"], shape)}  # of each stage: the nodes that give it, its shape
+        for number, stage in enumerate(source.stages):
+            below = [given[each] for each in source.inputs_of(number)]
+            self.before, self.shape = [name for names, _ in below for name in names], below[0][1]
+            if isinstance(stage, Joined):
+                raise refuse(stage.path, "node", "a concatenation", "a sum, as NIR has no other", "convert the network first")
+            if not isinstance(stage, Added):
+                self._stage(stage)
+            given[number] = self.before, self.shape
         self.nodes["output"] = nir.Output(np.array(self.shape))
-        edges = list(zip(names, [*names[1:], "output"], strict=True))
-        graph = nir.NIRGraph(self.nodes, edges, metadata={"dt": self.dt}, type_check=False)
+        self.edges += [(name, "output") for name in self.before]
+        graph = nir.NIRGraph(self.nodes, self.edges, metadata={"dt": self.dt}, type_check=False)
         with contextlib.suppress(ValueError):  # of nir's inference, see graph_of
             graph.infer_types()
         return graph
 
-    def _stage(self, stage: Stage) -> None:
+    def _stage(self, stage: Map | Neurons | Delayed | Scaled) -> None:
         """Add one stage as one node, or a few."""
         if isinstance(stage, Dense):
             self._flatten(stage.path)
@@ -51,6 +60,8 @@ class Writer:
             self._pooling(stage, output_shape)
         elif isinstance(stage, Delayed):
             self._add(stage.path, self.nir.Delay(np.asarray(stage.steps).reshape(self.shape) * self.dt))
+        elif isinstance(stage, Scaled):
+            self._add(stage.path, self.nir.Scale(self._per_unit(stage.factor)))
         elif isinstance(stage, Spiking):
             self._spiking(stage)
             return
@@ -71,6 +82,8 @@ class Writer:
         if recorded:
             (node.nodes["lif"] if is_graph else node).metadata = {KEY: recorded}
         self.nodes[name] = node
+        self.edges += [(before, name) for before in self.before]
+        self.before = [name]
 
     def _flatten(self, path: str) -> None:
         """Add a Flatten where units are still an image."""

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 
 from tp_lava.circuit.formats import FixedPoint
-from tp_lava.convert.hdf5 import Tree, damaged, read_tree
 from tp_lava.convert.slayer.groups import exported
 from tp_lava.convert.slayer.reader import read_blocks
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Source, Spiking, Stage
 from tp_lava.convert.values import refuse
 from tp_lava.graph.names import READOUT, hidden, recurrent
 from tp_lava.numbers import WEIGHT_BITS, exponent_to_hold
+from tp_lava.reading.hdf5 import Tree, read_tree
+from tp_lava.reading.limits import damaged
 from tp_lava.rules.credits.contrast import TARGET
 
 MEMBRANE_FRAC = 6  # Lava's LIF has so many bits below one step of a weight

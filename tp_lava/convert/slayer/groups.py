@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tp_lava.convert.hdf5 import Tree
 from tp_lava.convert.values import MOST_UNITS, Shape, pair, population_shape, refuse
+from tp_lava.reading.hdf5 import Tree
 
 EXPORT = "export the network anew with lava-dl's export_hdf5"
 RUN_ONCE = "run the network once on a sample before it is exported or read"

@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 
 from tp_lava.convert.builder import SourceBuilder
-from tp_lava.convert.hdf5 import Tree
 from tp_lava.convert.slayer.groups import EXPORT, Group
 from tp_lava.convert.stages import Integrating, Source, Spiking, image_shape
 from tp_lava.convert.values import Parameter, Shape, extent, parameter, refuse
 from tp_lava.graph.delays import MOST_STEPS
 from tp_lava.numbers import DECAY_BITS, WEIGHT_BITS, Format
+from tp_lava.reading.hdf5 import Tree
 
 SILENT = 2**17 - 1  # thresholds from here on are above a membrane of 24 bits, or at its very end
 MOST_WEIGHTS = 2**26  # of the averages, the one array that no file holds

@@ -37,7 +37,7 @@ def verify(source: Source, network: Network, samples: Sequence[Any] | None = Non
     """
     reading = source.reading or reading_of(module)
     recordings = [*_random(network, seed)] if samples is None else _given(samples, network)
-    frames = [events.to_dense().astype(np.float32).reshape(-1, *source.input_shape) for events in recordings]
+    frames = [events.to_dense().astype(np.float32).reshape(-1, *(source.frame_shape or source.input_shape)) for events in recordings]
     try:
         recorded, stand_in = _recorded(reading, source, frames)
     except CannotRunError as error:
@@ -46,10 +46,10 @@ def verify(source: Source, network: Network, samples: Sequence[Any] | None = Non
     if not reading.whole and (different := check.other_layers(recorded[0])):
         return f"not verified: {different}"
     for recording in recorded:
-        if reading.whole:
+        if reading.whole and reading.chain:
             check_flow(reading, recording)
         check.compare(recording)
-    if reading.whole and check.silent:
+    if reading.whole and reading.chain and check.silent:
         with contextlib.suppress(CannotRunError):
             check_flow(reading, record(reading, stand_in, frames[0], np.random.default_rng(seed)))
     return _summary(check, len(recorded), samples is None)
@@ -61,7 +61,7 @@ def _summary(check: SpikeCheck, count: int, random: bool) -> str:
         said += f" of {check.asked}; the rest come after a potential that met its threshold but for rounding"
     if check.silent:
         said += f"; without a spike: {', '.join(sorted(check.silent))} (give samples=... on which it spikes)"
-        said += "; forward was run with random spikes in their place" if check.reading.whole else ""
+        said += "; forward was run with random spikes in their place" if check.reading.whole and check.reading.chain else ""
     return said
 
 
@@ -77,6 +77,22 @@ def _recorded(reading: Reading, source: Source, frames: list[np.ndarray]) -> tup
         if not graded:
             return recorded, stand_in
         chosen |= graded
+
+
+def recorded_on(source: Source, frames: np.ndarray) -> dict[str, np.ndarray]:
+    """The spikes of each population, path -> (T, n) bool, as the module makes them that a source was read from, where it makes any.
+
+    frames: (T, *input_shape). Raises CannotRunError.
+    """
+    reading = source.reading
+    if reading is None:
+        raise CannotRunError("there is none")
+    (recording,), _ = _recorded(reading, source, [frames])
+    made: dict[str, np.ndarray] = {}
+    for layer, use in zip(reading.layers, recording.uses, strict=True):
+        if use is not None:
+            made |= dict.fromkeys([layer.spikes] if layer.spikes else [stage.path for stage in layer.declared], use.left != 0)
+    return made
 
 
 def _may_spike(leaf: Any) -> bool:

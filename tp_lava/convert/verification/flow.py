@@ -11,6 +11,7 @@ from tp_lava.convert.verification.recording import Recording, Use
 from tp_lava.errors import ConversionError
 
 MEANT = "pass verify=False if that is meant"
+_READ = "leave order and factors out, so that forward itself is read"
 _CLOSE = 1e-5  # of the largest number: sums in another order
 _INPUT = "the input"
 
@@ -75,7 +76,7 @@ def _cause(reading: Reading, recording: Recording, number: int, before: str, giv
         return f"a factor of {factor:.6g}", f"pass factors={{{layer.path!r}: {layer.factor * factor:.6g}}}, which takes it into the weights"
     for path, other in others:
         if _same(arrived - given, other):
-            return f"a skip connection adds what {path} gives", "a network is a chain here: train without it"
+            return f"a skip connection adds what {path} gives", _READ
         if _same(arrived, given * other):
             return f"it is multiplied by what {path} gives", "train without that gate"
     return _of_each_number(arrived, given)
@@ -85,7 +86,7 @@ def _of_another_size(arrived: np.ndarray, given: np.ndarray, others: list[tuple[
     for path, other in others:
         for pair in ((given, other), (other, given)):
             if _same(arrived, np.concatenate(pair, axis=1)):
-                return f"a concatenation with what {path} gives", "a network is a chain here: train without it"
+                return f"a concatenation with what {path} gives", _READ
     if arrived.shape[1] < given.shape[1]:
         return "a pooling or a selection that is no module", "use modules, such as nn.AvgPool2d, in forward"
     return "an operation that is no module", "use modules in forward"

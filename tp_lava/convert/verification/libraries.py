@@ -1,4 +1,4 @@
-"""Neurons of snnTorch, sinabs and SpikingJelly as layers that are run: which they are, how they come to rest, how they take time."""
+"""Neurons of snnTorch, sinabs, SpikingJelly and Norse as layers that are run: which they are, how they come to rest, how they take time."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _NEURONS: Mapping[str, str] = {  # library -> the class of all its neurons
     "snntorch": "SpikingNeuron",
     "sinabs": "StatefulLayer",
     "spikingjelly": "BaseNode",
+    "norse": "SNNCell",
 }
 _RESTS: Mapping[str, str] = {"snntorch": "reset_mem", "sinabs": "reset_states", "spikingjelly": "reset"}
 
@@ -39,7 +40,7 @@ def rest(module: nn.Module) -> None:
     """Bring all known neurons of a module to rest."""
     for part in module.modules():
         library = library_of(part)
-        reset = getattr(part, _RESTS[library], None) if library else None
+        reset = getattr(part, _RESTS.get(library or "", ""), None)
         if reset is not None:
             reset()
 
@@ -48,6 +49,11 @@ def takes_sequences(layer: Any) -> bool:
     """Whether neurons go through all steps of a sample in one call."""
     library = library_of(layer)
     return library == "sinabs" or (library == "spikingjelly" and getattr(layer, "step_mode", "s") == "m")
+
+
+def hands_its_state_on(layer: Any) -> bool:
+    """Whether neurons keep no state, but are given that of the step before, and give theirs."""
+    return library_of(layer) == "norse"
 
 
 def took_all_steps(layer: Any, output: Tensor, steps: int) -> bool:

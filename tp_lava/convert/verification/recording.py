@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from tp_lava.convert.stages import Reading, ReadLayer
-from tp_lava.convert.verification.libraries import rest, takes_sequences, took_all_steps
+from tp_lava.convert.verification.libraries import hands_its_state_on, rest, takes_sequences, took_all_steps
 from tp_lava.convert.verification.substitutes import Substitute
+from tp_lava.convert.verification.trace import Trace
 
 _FOREIGN_FILES = (f"{Path(torch.__file__).parent}/", f"{Path(__file__).parent}/")  # whose lines say nothing about forward
 
@@ -66,6 +67,7 @@ class Recording:
     counts: Mapping[str, int]
     returned: tuple[np.ndarray, ...]
     operations: tuple[Operation, ...]
+    trace: Trace | None = None
 
 
 class CannotRunError(Exception):
@@ -84,15 +86,17 @@ class _Call:
 @dataclass(eq=False)
 class Attempt:
     """One run of a copy of the module. substitutes: path of a layer -> the neurons that take its place or stand behind it; forced:
-    random numbers from which neurons hand on spikes that are not theirs.
+    random numbers from which neurons hand on spikes that are not theirs; trace: to be filled with where each tensor comes from.
     """
 
     reading: Reading
     substitutes: Mapping[str, Substitute]
     forced: np.random.Generator | None = None
+    trace: Trace | None = None
     unwrap: bool = False
     calls: dict[int, list[_Call]] = field(default_factory=dict)
     pending: list[Operation] = field(default_factory=list)
+    states: dict[int, Any] = field(default_factory=dict)  # of neurons that are given theirs, and forward gives none
     depth: int = 0
     count: int = 0
 
@@ -107,12 +111,14 @@ class Attempt:
         for substitute in self.substitutes.values():
             substitute.rest()
 
-    def _before(self, key: int) -> Callable[..., None]:
-        def hook(_module: Any, args: tuple[Any, ...]) -> None:
+    def _before(self, key: int) -> Callable[..., Any]:
+        def hook(module: Any, args: tuple[Any, ...]) -> Any:
             self.depth += 1
             self.calls.setdefault(key, []).append(_Call(args[0].detach().clone(), tuple(self.pending), self.count))
             self.pending.clear()
             self.count += 1
+            handed = hands_its_state_on(module) and (len(args) < 2 or args[1] is None)
+            return (args[0], self.states.get(key)) if handed else None
 
         return hook
 
@@ -121,6 +127,8 @@ class Attempt:
 
         def hook(module: Any, args: tuple[Any, ...], output: Any) -> Any:
             first, call = output[0] if isinstance(output, tuple) else output, self.calls[key][-1]
+            if hands_its_state_on(module):
+                self.states[key] = output[1]
             if substitute is not None:
                 output = first = substitute(args[0] if layer.replaced else first)
             if self.forced is not None and (layer.spikes is not None or layer.declared):
@@ -131,7 +139,8 @@ class Attempt:
                 call.potential = output[-1]
             call.potential = call.potential.detach().clone() if isinstance(call.potential, Tensor) else None
             self.depth -= 1
-            return first if self.unwrap else output
+            output = first if self.unwrap else output
+            return output if self.trace is None else self.trace.call(key, args, output)
 
         return hook
 
@@ -169,7 +178,9 @@ class Attempt:
                 counts[layer.path] = len(calls)
             seen.append(_use(rows, steps) if rows else None)
         outputs = tuple(_matrix(found) for found in _tensors(returned))
-        return Recording(frames, tuple(seen), counts, outputs, tuple(self.pending))
+        if self.trace is not None:
+            self.trace.end(returned, steps)
+        return Recording(frames, tuple(seen), counts, outputs, tuple(self.pending), self.trace)
 
 
 def _use(rows: list[_Call], steps: int) -> Use:
@@ -197,6 +208,8 @@ class _Watch(TorchFunctionMode):
         name = getattr(func, "__name__", str(func))
         if not self._attempt.depth and name not in _ASKING:
             self._attempt.pending.append(Operation(name, _line()))
+        if not self._attempt.depth and self._attempt.trace is not None:
+            return self._attempt.trace.function(name, args, kwargs or {}, result, _line())
         return result
 
 
@@ -262,16 +275,22 @@ def _line() -> str:
 
 
 def record(
-    reading: Reading, substitutes: Mapping[str, Substitute], frames: np.ndarray, forced: np.random.Generator | None = None
+    reading: Reading,
+    substitutes: Mapping[str, Substitute],
+    frames: np.ndarray,
+    forced: np.random.Generator | None = None,
+    traced: bool = False,
 ) -> Recording:
-    """The module on one sample. frames: (T, *shape) float32; forced: see Attempt. Raises CannotRunError."""
+    """The module on one sample. frames: (T, *shape) float32; forced: see Attempt; traced: whether to follow tensors. Raises
+    CannotRunError.
+    """
     reason = "its layers are not called once a step, whether it is given whole samples or single steps"
     first: Exception | None = None
     partly: Recording | None = None
     ways = (_whole(1), _steps(1), _whole(0), _whole(), _steps(), _steps(1, unwrap=True))
     for way in ways:
         try:
-            found, fit = next(way(frames, reading, substitutes, forced), (None, 0.0))
+            found, fit = next(way(frames, reading, substitutes, forced, Trace() if traced else None), (None, 0.0))
         except CannotRunError:
             raise
         except Exception as error:  # whatever forward raises for what it was not made for
@@ -323,6 +342,8 @@ def _steps(*axes: int, unwrap: bool = False) -> _Way:
 def _called(attempt: Attempt, given: np.ndarray) -> Any:
     parameter = next((p for p in attempt.module.parameters() if p.is_floating_point()), None)
     tensor = torch.from_numpy(np.ascontiguousarray(given)).to(torch.float32 if parameter is None else parameter.dtype)
+    if attempt.trace is not None:
+        attempt.trace.begin(tensor)
     with torch.random.fork_rng(devices=[]), torch.no_grad(), _Watch(attempt):  # forward may draw: the caller's numbers stay
         return attempt.module(tensor)
 

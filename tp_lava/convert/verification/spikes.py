@@ -11,8 +11,9 @@ from tp_lava.convert.verification.flow import MEANT
 from tp_lava.convert.verification.recording import Recording, Use
 from tp_lava.data.events import Events
 from tp_lava.divergence.forms import EngineForm, Trial
-from tp_lava.divergence.replay import NeuronForm, Replay, replay, sent
+from tp_lava.divergence.replay import NeuronForm, Replay, arriving, replay, sent
 from tp_lava.errors import ConversionError
+from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 
@@ -59,7 +60,7 @@ class SpikeCheck:
         used, ends = _in_order(recording), sum(not isinstance(stage, Spiking) for stage in self.source.stages[-1:])
         if not len(self.paths) <= len(used) <= len(self.paths) + ends:
             return f"the module has {len(used)} layers of neurons, and the network {len(self.paths)}"
-        there, here = [use.left.shape[1] for use in used][: len(self.paths)], [layer.size for layer in self.form.layers]
+        there, here = [use.left.shape[1] for use in used][: len(self.paths)], [layer.size for layer in self.form.layers[: len(self.paths)]]
         return "" if there == here else f"layers of the module have {there} neurons, those of the network {here}"
 
     def _uses(self, recording: Recording) -> dict[str, Use | None]:
@@ -130,11 +131,12 @@ class SpikeCheck:
         return "the layer before it, or its neurons, do something that their class does not say"
 
     def _replayed(self, number: int, step: int, neuron: int, trial: Trial, events: Events) -> Replay:
-        layer, below = self.form.layers[number], events.to_dense()
-        if number:
-            below = sent(self.form.layers[number - 1].population, trial.spikes[number - 1])
+        layers = self.form.layers
+        sent_by = {INPUT: events.to_dense()} | {
+            layer.name: sent(layer.population, spikes) for layer, spikes in zip(layers, trial.spikes, strict=True)
+        }
         side, own = NeuronForm.of(self.form, trial, number, neuron), trial.spikes[number]
-        return replay(side, side, below, sent(layer.population, own), own[:, neuron], step)
+        return replay(side, side, *arriving(layers[number], sent_by), own[:, neuron], step)
 
     def _check_scores(self, trial: Trial, recording: Recording) -> None:
         """The readout at the end of the sample, where it is a map or shows potentials."""
@@ -142,7 +144,8 @@ class SpikeCheck:
         if not used or not self.reading.whole:
             return
         (layer, last), final = used[-1], self.source.stages[-1]
-        if isinstance(final, Spiking):
+        if isinstance(final, Spiking) or not self.reading.chain:
+            self._check_returned(trial, recording) if not self.reading.chain else None
             return
         if isinstance(final, Integrating):
             theirs = None if last.potential is None or layer.spikes != final.path else last.potential[-1]
@@ -158,6 +161,19 @@ class SpikeCheck:
             raise ConversionError(
                 layer.path, found, "the readout does something else there", f"read its last layers, or {MEANT}", step, neuron
             )
+
+    def _check_returned(self, trial: Trial, recording: Recording) -> None:
+        """The scores beside what forward gives, summed over the steps, or its last potential."""
+        shown = [np.asarray(each, np.float64) for each in recording.returned]
+        possible = [found for each in shown for found in (each.sum(axis=0), each[-1]) if len(found) <= len(trial.scores)]
+        if not possible:
+            return
+        apart = [np.abs(trial.scores[: len(each)] - each) - _SCORES * max(1.0, float(np.abs(each).max())) for each in possible]
+        if min(float(each.max()) for each in apart) > 0:
+            worst = min(apart, key=lambda each: float(each.max()))
+            neuron, found = int(worst.argmax()), f"its scores are {trial.scores} here, and there {possible[0]}"
+            cause, remedy = "forward goes on with what no readout does", f"return what the last layer gives, or {MEANT}"
+            raise ConversionError("forward", found, cause, remedy, len(recording.frames) - 1, neuron)
 
 
 def _in_order(recording: Recording) -> list[Use]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tp_lava.convert.joins import Added
 from tp_lava.convert.stages import Convolution, Dense, Source, Spiking
 from tp_lava.convert.values import Shape, per_unit
 from tp_lava.dynamics.neuron import LIF
@@ -48,14 +50,24 @@ class Substitute:
 
 def substitutes_of(source: Source) -> dict[str, Substitute]:
     """Path of each population of a source -> its substitute."""
-    found, shape, bias = {}, tuple(source.input_shape), None
-    for stage in source.stages:
-        checked, shape = stage.checked(shape)
-        if isinstance(checked, Spiking):
-            each = np.zeros(shape) if bias is None else np.broadcast_to(bias.reshape(-1, *[1] * (len(shape) - 1)), shape)
-            found[checked.path] = Substitute(replace(checked), shape, each.astype(np.float64).ravel())
-        bias = checked.bias if isinstance(checked, Dense | Convolution) else None
+    found: dict[str, Substitute] = {}
+    biases: dict[int, np.ndarray] = {}  # of what maps give, and of sums of that
+    for number, stage, shape in source.walk():
+        below = [biases[each] for each in source.inputs_of(number) if each in biases]
+        if isinstance(stage, Spiking):
+            each = sum((_spread(bias, shape) for bias in below), np.zeros(math.prod(shape)))
+            found[stage.path] = Substitute(replace(stage), shape, each)
+        elif isinstance(stage, Dense | Convolution) and stage.bias is not None:
+            biases[number] = stage.bias
+        elif isinstance(stage, Added) and below:
+            biases[number] = sum((_spread(bias, shape) for bias in below), np.zeros(math.prod(shape)))
     return found
+
+
+def _spread(bias: np.ndarray, shape: Shape) -> np.ndarray:
+    """A bias as one number a unit, float64, (n,)."""
+    each = bias.reshape(shape) if bias.size == math.prod(shape) else bias.reshape(-1, *[1] * (len(shape) - 1))
+    return np.broadcast_to(each, shape).astype(np.float64).ravel()
 
 
 def _tensor(value: Any) -> Any:

@@ -30,6 +30,7 @@ ROWS = "k"  # the axis of target rows
 LABEL = "label"  # the population of the label: one unit a class, active at every step
 TARGET = "target"  # the label projection, from the label to the first population
 CONTRAST = "contrast"  # the switch that says how many target rows a sample has
+USUAL_ROWS = 4  # of samples of at least as many classes
 _ROWS_IN_USE = "label_rows"
 
 
@@ -37,11 +38,12 @@ _ROWS_IN_USE = "label_rows"
 class Contrast(Credit):
     """How far a population tells target rows apart as the population below does: dynamics/contrast.py.
 
-    rows: number K of target rows, or "all" for one a class; train_target: the label projection learns; matches: the last population's
-    traces are matched instead of a readout; grid: the projection is drawn for so many by so many places of a map, None: for each position.
+    rows: number K of target rows, or "all" for one a class; the default, 4, is one a class where there are fewer; train_target: the label
+    projection learns; matches: the last population's traces are matched instead of a readout; grid: the projection is drawn for so many
+    by so many places of a map, None: for each position.
     """
 
-    rows: int | Literal["all"] = 4
+    rows: int | Literal["all"] = USUAL_ROWS
     train_target: bool = False
     matches: bool = False
     grid: int | None = None
@@ -121,11 +123,11 @@ class Contrast(Credit):
         return len(rates) - 1 if self.matches else max((n for n, rate in enumerate(rates) if rate > 0), default=-1)
 
     def number_of_rows(self, network: Network) -> int:
-        """K, of samples presented one by one. Raises InvalidValueError for more rows than classes."""
-        if self.rows != "all" and self.rows > network.n_classes:
+        """K, of samples presented one by one. Raises InvalidValueError for more rows than classes, but for the default."""
+        if self.rows != "all" and self.rows != USUAL_ROWS and self.rows > network.n_classes:
             limit, remedy = f"at most the number of classes, {network.n_classes}", 'use rows="all" for one row per class'
             raise invalid("Contrast", "rows", self.rows, limit, remedy)
-        return network.n_classes if self.rows == "all" or self.matches else self.rows
+        return network.n_classes if self.rows == "all" or self.matches else min(self.rows, network.n_classes)
 
     # Building ---------------------------------------------------------------------------------
     def start(self, builder: Builder) -> None:
@@ -162,7 +164,7 @@ class Contrast(Credit):
         count = b.buffer(_ROWS_IN_USE, (), "label", index=True)
         b.row_counts[ROWS] = count
         b.values[count] = b.sizes[ROWS]
-        limit = b.switch(CONTRAST, b.sizes[ROWS] if self.rows == "all" else self.rows)
+        limit = b.switch(CONTRAST, b.sizes[ROWS] if self.rows == "all" else min(self.rows, b.network.n_classes))
         if not b.rule or not any(b.rule.rates(b.network).values()):
             return PresentLabels(into=spikes, rows="all", population=LABEL, count=count, owner=owner)
         return PresentLabels(into=spikes, rows="drawn", population=LABEL, limit=limit, count=count, given="contrast_labels", owner=owner)

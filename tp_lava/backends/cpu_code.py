@@ -1,0 +1,139 @@
+"""From the source of an operation to its machine code: of this process, else from disk (code_folder), else by Numba (cpu_numba).
+
+Numba is imported in the last case only: that takes longer than to read all the code of a circuit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from types import MappingProxyType
+
+from tp_lava.backends.code_folder import code_folder
+from tp_lava.backends.cpu_calls import Argument, unpacked
+
+KEY, SLOTS_OF_OPERATION = "key", "slots"  # what an operation takes: uint32, address of int64
+OPERATION = (KEY, SLOTS_OF_OPERATION)
+_COMPILERS = ("numba", "llvmlite", "numpy")
+_PACKAGE = Path(__file__).resolve().parents[1]
+_OWN_SOURCES = (*sorted((_PACKAGE / "backends").glob("*.py")), _PACKAGE / "numbers.py")  # what the code of an operation depends on
+_CALLED = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_void_p)  # lets go of the GIL, so that the threads of Lava's channels go on
+
+
+@dataclass(frozen=True)
+class Source:
+    """The source of a function.
+
+    arguments: what it takes, KEY, SLOTS_OF_OPERATION or arrays; None: it is inlined where it is called. names: what it calls beside
+    cpu_numba.SCOPE; reassociate: its float sums may be taken in another order.
+    """
+
+    text: str
+    arguments: tuple[str | Argument, ...] | None = None
+    names: tuple[tuple[str, Source], ...] = ()
+    reassociate: bool = False
+
+
+def operation(
+    arguments: Sequence[Argument], body: Sequence[str], names: Mapping[str, Source] = MappingProxyType({}), *, reassociate: bool = False
+) -> Source:
+    """The source of an operation. names: what its body calls beside the scope of all."""
+    lines = ["def operation(key, slots):", *(f"    {line}" for line in unpacked(arguments)), *body]
+    return Source("\n".join(lines) + "\n", OPERATION, tuple(names.items()), reassociate)
+
+
+_addresses: dict[Source, int] = {}
+_lock = threading.RLock()
+
+
+def address_of(source: Source) -> int:
+    """Where the machine code of an operation begins."""
+    with _lock:
+        if source not in _addresses:
+            _addresses[source] = _found(source) or _made(source)
+        return _addresses[source]
+
+
+@cache
+def called(source: Source) -> Callable[[int, int], None]:
+    """An operation as a function of its key and of the address of its slots."""
+    return _CALLED(address_of(source))
+
+
+def _found(source: Source) -> int | None:
+    """The code on disk, made executable."""
+    folder, key = code_folder(), key_of(source)
+    code = folder.read(key) if folder and key else None
+    if code is None:
+        return None
+    from tp_lava.backends.cpu_objects import load
+
+    return load(code)
+
+
+def _made(source: Source) -> int:
+    """The code made by Numba, and kept on disk."""
+    with interrupts_held():
+        from tp_lava.backends.cpu_numba import machine_code
+
+        address, code = machine_code(source)
+        folder, key = code_folder(), key_of(source)
+        if folder and key and code:
+            folder.write(key, code)
+    return address
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Hold back Ctrl-C until the end of the block.
+
+    LLVM calls Numba back in the middle of its work, and an exception that is raised there gets lost.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is None:
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
+# Keys --------------------------------------------------------------------------------------------
+
+
+def key_of(source: Source) -> str | None:
+    """The name of an operation's code on disk; None where it is not known what the code would depend on."""
+    of_all = _surroundings()
+    return hashlib.sha256(of_all + repr(source).encode()).hexdigest() if of_all else None
+
+
+@cache
+def _surroundings() -> bytes | None:
+    """A digest of what the code of every operation depends on: sources, versions, processor, settings of Numba."""
+    from llvmlite import binding
+
+    try:
+        versions = [metadata.version(name) for name in _COMPILERS]
+    except metadata.PackageNotFoundError:
+        return None
+    processor = platform.machine(), binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
+    settings = sorted(item for item in os.environ.items() if item[0].startswith("NUMBA_"))
+    files = [*_OWN_SOURCES, Path(".numba_config.yaml")]
+    contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()]
+    return hashlib.sha256(repr((versions, sys.version, processor, settings, contents)).encode()).digest()
