@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -121,7 +122,7 @@ class Units:
 
     def _neuron(self, name: str, neuron: LIF) -> LIF:
         factor, residual = self.factors.get(name, 1.0), self.residuals.get(name, 1.0)
-        numbers = {attr: _number(getattr(neuron, attr), factor) for attr in _SCALED if getattr(neuron, attr) is not None}
+        numbers: dict[str, Any] = {attr: _number(getattr(neuron, attr), factor) for attr in _SCALED if getattr(neuron, attr) is not None}
         return replace(neuron, surrogate=stretched(neuron.surrogate, residual), **numbers)
 
 
