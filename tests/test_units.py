@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import random_samples
+from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava import InvalidValueError
 from tp_lava.circuit.formats import FixedPoint
+from tp_lava.cli import app
 from tp_lava.dynamics.surrogate import stretched
 from tp_lava.graph.names import READOUT
 from tp_lava.preparation import FineTuningWarning, choose_end, logit_size, prepare, with_room
@@ -218,3 +220,13 @@ def test_what_counts_is_an_end_in_spikes():
     assert ends_in_spikes(network.with_weights({READOUT: 0.5 * np.eye(C)}))
     for other in (np.ones((C, C)), -np.eye(C), np.eye(C) + np.eye(C)[::-1] * 2):
         assert not ends_in_spikes(network.with_weights({READOUT: other}))
+
+
+def test_the_command_says_what_was_done(tmp_path):
+    network = tpl.Network.dense((512, 20, 10), tpl.LIF(0.98), seed=1)
+    made = Units({"hidden0": 80.0}, {}).apply(network)
+    tpl.save_network(made, tmp_path / "at80.tplava")
+    arguments = ["finetune", str(tmp_path / "at80.tplava"), "--data", "digits", "--shots", "1", "--epochs", "1", "--sensor", "mirrored"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "hidden0: potentials and weights are multiplied by 0.0125" in done.output
