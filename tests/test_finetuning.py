@@ -53,7 +53,7 @@ def test_in_lava_it_is_the_engines_with_constant_rates(network):
     train, test = tpl.data.digits()
     shots = few(through("rotated", train), 1)
     done = finetune(network, shots, test[:20], epochs=3, in_lava=True)
-    learner = tpl.Learner(network, RULE, "fixed")
+    learner = tpl.Learner(network, RULE, tpl.measured_formats(network, RULE, shots))
     learner.fit(shots, 3)
     for name, mantissas in learner.mantissas.items():
         np.testing.assert_array_equal(done.learner.mantissas[name], mantissas)

@@ -22,6 +22,7 @@ from tp_lava.graph.names import READOUT, RELAY
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine
+from tp_lava.preparation import End, Ends, Prepared, choose_end, prepare
 from tp_lava.rules import TP, BaseRule
 
 RULE = TP(1e-3, 5e-4, contrast="all")
@@ -37,7 +38,8 @@ class FineTuned:
 
     learner: after the last or the best epoch; before, after: accuracy on the new task; old_before, old_after: on the old task, NaN
     without its samples; curve: accuracy on `validation` before and after each epoch; epoch: the learner's, 0 for no learning;
-    continual: what learned, with its buffer, to go on with, and `cost`, where there was replay, a gate or an anchor, else None.
+    continual: what learned, with its buffer, to go on with, and `cost`, where there was replay, a gate or an anchor, else None; prepared:
+    what was done to the network before it learned, prepared.said in sentences. before and old_before are the given network's own.
     """
 
     learner: Learner
@@ -48,6 +50,17 @@ class FineTuned:
     curve: tuple[float, ...]
     epoch: int
     continual: Continual | None = None
+    prepared: Prepared | None = None
+
+    @property
+    def network(self) -> Network:
+        """What was learned, in the units of the network that was given; with another end where its last map became the readout."""
+        return self.prepared.back(self.learner.network) if self.prepared else self.learner.network
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What was done to the network before it learned: units, and its end."""
+        return self.prepared.said if self.prepared else ()
 
     @property
     def cost(self) -> Cost | None:
@@ -63,6 +76,7 @@ class FineTuned:
         """For JSON."""
         names = ("before", "after", "old_before", "old_after", "forgotten", "epoch")
         told: dict[str, object] = {name: getattr(self, name) for name in names} | {"curve": list(self.curve)}
+        told["said"] = list(self.said)
         return told | ({"cost": self.cost.to_dict()} if self.cost else {})
 
 
@@ -119,6 +133,7 @@ def finetune(
     replay: Replay | Literal["default"] | None = "default",
     gate: Gate | Literal["default"] | None = "default",
     anchor: Anchor | Literal["default"] | None = "default",
+    ends: Ends = "choose",
     old_test: Sequence[Sample] = (),
     validation: Sequence[Sample] = (),
     patience: int | None = None,
@@ -131,16 +146,22 @@ def finetune(
 
     samples: see `few`; test, old_test: of the new and of the old task; freeze: layers that keep their weights, by name, or
     "convolutions"; rates: layer -> factor of its rate; old: samples of the old task, of which the replay buffer keeps some; replay, gate,
-    anchor: see Continual, by default REPLAY, GATE and ANCHOR where there are old samples and none where not; validation: samples for
+    anchor: see Continual, by default REPLAY, GATE and ANCHOR where there are old samples and none where not; ends: of a network that ends
+    in spikes, whether its last map learns as the "readout", its "spikes" are counted and its last neurons learn as hidden ones, or finetune
+    is to "choose"; tp_lava.preparation also brings thresholds to about 1, as rates and surrogates want them, and scores to a size
+    at which a softmax teaches: `said` of the result tells it; validation: samples for
     early stopping, tested after each epoch; patience: epochs without improvement after which
     learning stops; keep_best: return the learner of the best epoch instead of the last; in_lava: learn in one run in Lava, with
-    constant rates (in the engine they follow a cosine) and without early stopping. Raises InvalidValueError.
+    constant rates (in the engine they follow a cosine) and without early stopping.
+    Warns (FineTuningWarning) of an end in spikes that cannot become a readout. Raises InvalidValueError.
     """
     _check(epochs, patience, keep_best, validation, in_lava)
-    rule = frozen(scaled(rule, network, rates or {}), network, freeze)
-    start = Learner(network, rule, precision, seed, schedule=None if in_lava else Cosine(epochs))
+    end = choose_end(network, precision, samples, old, ends)
+    prepared = prepare(end.network, _wished(rule, end, rates or {}, freeze), precision, samples, end)
+    start = Learner(prepared.network, prepared.rule, prepared.precision, seed, schedule=None if in_lava else Cosine(epochs))
     student = _student(start, old, replay, gate, anchor)
-    before, old_before = start.evaluate(test), _accuracy(start, old_test)
+    first = Learner(network, None, precision, seed) if end.removed else start
+    before, old_before = first.evaluate(test), _accuracy(first, old_test)
     if in_lava:
         student = _in_lava(student, samples, epochs, progress)
         curve, epoch = list[float](), epochs
@@ -150,7 +171,18 @@ def finetune(
         student.remember(samples)
     learner, continual = (student.learner, student) if isinstance(student, Continual) else (student, None)
     after, old_after = learner.evaluate(test), _accuracy(learner, old_test)
-    return FineTuned(learner, before, after, old_before, old_after, tuple(curve), epoch, continual)
+    return FineTuned(learner, before, after, old_before, old_after, tuple(curve), epoch, continual, prepared)
+
+
+def _wished(rule: BaseRule, end: End, rates: Mapping[str, float], freeze: Sequence[str] | str) -> BaseRule:
+    """The rule for a network's new end: wishes for its last neurons are for the readout that their map became."""
+    if end.removed:
+        if isinstance(rule.rate, tuple):
+            rule = replace(rule, rate=rule.rate[: len(end.network.populations)])
+        rates = {READOUT if name == end.removed else name: factor for name, factor in rates.items()}
+        named = [freeze] if isinstance(freeze, str) else freeze
+        freeze = [READOUT if name == end.removed else name for name in named]
+    return frozen(scaled(rule, end.network, rates), end.network, freeze)
 
 
 def _check(epochs: int, patience: int | None, keep_best: bool, validation: Sequence[Sample], in_lava: bool) -> None:

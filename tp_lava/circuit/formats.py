@@ -46,6 +46,7 @@ REAL: Formats = MappingProxyType({})  # no formats: a float network
 
 RULE_WEIGHTS: set[str] = set()  # names of the connections that rules bring along; each rule adds its own
 GROWTH = 2.0  # learned weights may grow to so many times their largest
+THIRD_FACTOR_RANGE = 16.0  # of psi * sum(P * trace); suits traces of decay 0.98
 KERNEL_GROWTH = 4.0  # those of kernels, of which few reach a unit
 _STOCK_SHIFTS = 10  # bits that the learning engine can shift a product with a trace to the right: 7, and 3 that it always does
 _RATE_HEADROOM_BITS = 3  # a rate may be raised eightfold while running
@@ -59,14 +60,15 @@ class FixedPoint:
 
     weight_bits: 2..8, sign included, for all connections or by name; weight_exponents: connection -> e, weight = mantissa *
     2**e; membrane_frac: bits behind the membrane's binary point, for all hidden layers or by name ("hidden0");
-    third_factor_range: psi * sum(P * trace) at which the 7-bit third factor saturates; stock: the weights into the first
+    third_factor_range: psi * sum(P * trace) at which the 7-bit third factor saturates, for all hidden layers or by name (the others 16),
+    see tp_lava.quantisation.measured_formats; stock: the weights into the first
     hidden layer are held as Lava's own learning engine holds them (see in_stock_engine). Raises InvalidValueError.
     """
 
     weight_bits: int | Mapping[str, int] = WEIGHT_BITS
     weight_exponents: Mapping[str, int] = field(default_factory=dict)
     membrane_frac: int | Mapping[str, int] | None = None
-    third_factor_range: float = 16.0
+    third_factor_range: float | Mapping[str, float] = THIRD_FACTOR_RANGE
     stock: bool = False
 
     def __post_init__(self) -> None:
@@ -79,7 +81,8 @@ class FixedPoint:
                 if not is_whole(number, -_FARTHEST_POINT, _FARTHEST_POINT + 1):
                     limit = f"integers in -{_FARTHEST_POINT}..{_FARTHEST_POINT}"
                     raise invalid("FixedPoint", attr, repr(number)[:60], limit, "leave it out, and it is chosen from the weights")
-        if not self.third_factor_range > 0:
+        ranges = self.third_factor_range
+        if not all(reach > 0 for reach in (ranges.values() if isinstance(ranges, Mapping) else [ranges])):
             raise invalid("FixedPoint", "third_factor_range", self.third_factor_range, "> 0", "16 suits traces of decay 0.98")
 
     def bits(self, name: str) -> int:
@@ -89,6 +92,11 @@ class FixedPoint:
     def frac(self, name: str) -> int | None:
         """The membrane's binary point in hidden layer `name`, if it was given."""
         return self.membrane_frac.get(name) if isinstance(self.membrane_frac, Mapping) else self.membrane_frac
+
+    def reach(self, name: str) -> float:
+        """Where the third factors of hidden layer `name` saturate, before their rate."""
+        ranges = self.third_factor_range
+        return ranges.get(name, THIRD_FACTOR_RANGE) if isinstance(ranges, Mapping) else ranges
 
     def resolved(self, network: Network, rule: LearningRule | None = None) -> FixedPoint:
         """These options with every weight exponent decided, so that they hold while the weights change."""
@@ -118,7 +126,12 @@ def weight_exponents(network: Network, rule: LearningRule | None, options: Fixed
     weights = _weights(network, rule)
     populations = [population.name for population in network.populations]
     own = [*weights, *RULE_WEIGHTS]
-    for attr, known in (("weight_exponents", own), ("weight_bits", own), ("membrane_frac", populations)):
+    for attr, known in (
+        ("weight_exponents", own),
+        ("weight_bits", own),
+        ("membrane_frac", populations),
+        ("third_factor_range", populations),
+    ):
         given = getattr(options, attr)
         unknown = sorted(set(given) - set(known)) if isinstance(given, Mapping) else []
         if unknown:
@@ -158,8 +171,9 @@ def plan(network: Network, rule: LearningRule | None, options: FixedPoint, batch
 
 def _rule_formats(network: Network, rule: LearningRule, options: FixedPoint, batch_size: int) -> dict[str, Format]:
     formats: dict[str, Format] = {}
+    owners = {third_factor_of(population, term): population.name for population in network.populations for term in rule.terms}
     for name, gain in rule.gains(network).items():
-        formats |= _third_factor_formats(name, gain, batch_size, options.third_factor_range)
+        formats |= _third_factor_formats(name, gain, batch_size, options.reach(owners.get(name, name)))
     for name, decay in rule.decays().items():
         quantise_decay(decay, f"{type(rule).__name__}.{name}")
     formats |= {name: _state_format(name, state) for name, state in rule.states(network).items()}

@@ -112,6 +112,8 @@ def finetune(
 
     def show() -> None:
         print_rows(title, rows)
+        for sentence in done.said:
+            print(sentence)
         if done.cost:
             print_rows("cost of learning", [_cost_row(done.cost)])
 

@@ -83,6 +83,17 @@ class FastSigmoid:
 Surrogate = ArcTan | Triangle | FastSigmoid
 
 
+def stretched(surrogate: Surrogate, factor: float) -> Surrogate:
+    """The surrogate with psi(d) -> psi(d / factor): as wide for a threshold of `factor` as the given one is for 1. factor: > 0."""
+    if factor == 1:
+        return surrogate
+    if isinstance(surrogate, ArcTan):
+        return ArcTan(surrogate.scale / factor)
+    if isinstance(surrogate, Triangle):
+        return Triangle(surrogate.height, surrogate.width * factor)
+    return FastSigmoid(surrogate.slope / factor)
+
+
 def peak(surrogate: Surrogate) -> float:
     """psi at the threshold, its largest value."""
     return float(surrogate.profile(np.zeros(1))[0])
