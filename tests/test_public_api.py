@@ -51,4 +51,4 @@ def test_signatures_are_those_that_python_sees():
         assert any(all(name in line for name in names) for line in lines), thing
     assert "    evaluate(samples: Sequence[Sample], progress: bool=False) -> float" in text
     assert "@dataclass(frozen=True) class TP(BaseRule)\n" in text
-    assert "    contrast: int | Literal['all'] = 4" in text
+    assert "    contrast: int | Literal['all'] = USUAL_ROWS" in text

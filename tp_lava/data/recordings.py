@@ -106,6 +106,8 @@ def from_nmnist(path: str | os.PathLike, n_steps: int = 300, step: int = 1000) -
         return _folder(Path(path), n_steps, step)
     held = read_arrays(path, ("dt_lo", "dt_hi", "addr_lo", "addr_hi", "count", "label", "split"))
     apart, unit = (_bytes(path, held, name) for name in ("dt", "addr"))
+    if held["split"].dtype == bool:  # 0 or not is what counts
+        held["split"] = held["split"].astype(np.uint8)
     counts, labels, splits = (_column(path, name, held[name], None) for name in ("count", "label", "split"))
     _same_length(path, {"count": counts, "label": labels, "split": splits})
     check_labels(path, labels)
