@@ -55,7 +55,7 @@ def options_from(settings: type) -> Callable[[Callable[..., None]], Callable[...
     """Decorator: the fields of the dataclass `settings` become options of the command, which gets an instance as its first argument."""
     hints = get_type_hints(settings, include_extras=True)
     options = [
-        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name])
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=_default(field), annotation=hints[field.name])
         for field in dataclasses.fields(settings)
     ]
 
@@ -71,3 +71,7 @@ def options_from(settings: type) -> Callable[[Callable[..., None]], Callable[...
         return called
 
     return decorated
+
+
+def _default(field: dataclasses.Field) -> Any:
+    return inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
