@@ -88,6 +88,8 @@ def options() -> dict[str, Option]:
         "delays, two layers": Option(temporal, hidden=(HIDDEN, HIDDEN)),
         "delays, K = 4": Option(temporal, tpl.TP(3e-3, 1e-3)),
         "delays, K = 4, fixed point": Option(temporal, tpl.TP(3e-3, 1e-3), precision="fixed"),
+        "delays, K = all": Option(temporal, tpl.TP(3e-3, 1e-3, contrast="all")),
+        "delays, K = all, fixed point": Option(temporal, tpl.TP(3e-3, 1e-3, contrast="all"), precision="fixed"),
         "delays, 1000 neurons": Option(temporal, hidden=(1000,)),
         "delays, 1000 neurons, fixed point": Option(temporal, precision="fixed", hidden=(1000,)),
         "delays, frozen hidden layer": Option(temporal, tpl.TP(0.0, 1e-3)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import typer
 
 from tp_lava.commands import configuration
 from tp_lava.errors import printable
-from tp_lava.tables import json_values, screen
+from tp_lava.tables import WIDTH, json_values, screen
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,7 +41,7 @@ def print_rows(title: str, rows: Sequence[Mapping[str, object]], left: int = 1) 
         table.add_column(column.replace("_", " "), justify="left" if number < left else "right")
     for row in rows:
         table.add_row(*map(_cell, row.values()))
-    console = screen()
+    console = screen() if sys.stdout.isatty() else screen(width=WIDTH)  # in a file nothing is cut off
     console.print(printable(title), style="italic", highlight=False, soft_wrap=True)
     console.print(table)
 
