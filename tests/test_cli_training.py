@@ -92,7 +92,7 @@ def test_delays_weights_and_recordings_that_vary_are_as_told(own, tmp_path):
     told("train", *SMALL, *options, "--out", tmp_path / "run")
     samples, _ = load_split(str(own), 0)
     network = tpl.Network.temporal((8, 6, 3), tpl.LIF(0.9), 0.9, 5, 3)
-    learner = tpl.Learner(network, tpl.TP(7e-4, 5e-4, contrast=3), schedule=tpl.Cosine(2))
+    learner = tpl.Learner(network, tpl.TP(3e-3, 1e-3, contrast=3), schedule=tpl.Cosine(2))
     learner.fit(samples, 2, augmentation=tpl.Augmentation(shift=1, drop=0.1))
     assert_same(learner, tmp_path / "run" / "learner.safetensors")
 

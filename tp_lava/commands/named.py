@@ -136,12 +136,15 @@ def fine_tuning_rule(name: RuleName, rate: float | None = None, readout_rate: fl
     return replace(_FINE_TUNING[name], **{field: value for field, value in given.items() if value is not None})
 
 
-def training_rule(name: RuleName, n_classes: int, options: Mapping[str, Any]) -> BaseRule:
-    """The rule with settings for many samples, or with the given options of `tp-lava train`. Raises InvalidValueError."""
-    rule = _training(name)
+def training_rule(name: RuleName, network: Network, options: Mapping[str, Any]) -> BaseRule:
+    """The rule with settings for many samples and such a network, or with the given options of `tp-lava train`.
+
+    Raises InvalidValueError.
+    """
+    rule = _training(name, "commands" if any(c.delays for c in network.connections) else "digits")
     given = {field: value for field, value in options.items() if value is not None}
     if hasattr(rule, "contrast"):
-        given["contrast"] = _contrast(given.get("contrast"), n_classes)
+        given["contrast"] = _contrast(given.get("contrast"), network.n_classes)
     return replace(rule, **given)
 
 
@@ -150,8 +153,8 @@ def rules_with(field: str) -> list[str]:
     return [name for name in _TRAINING if hasattr(_training(name), field)]
 
 
-def _training(name: str) -> BaseRule:
-    return variant_named(_TRAINING[name]).rule_for(BENCHMARKS["digits"])
+def _training(name: str, benchmark: str = "digits") -> BaseRule:
+    return variant_named(_TRAINING[name]).rule_for(BENCHMARKS[benchmark])
 
 
 def _contrast(text: str | None, n_classes: int) -> int | Literal["all"]:

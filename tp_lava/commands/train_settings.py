@@ -142,7 +142,7 @@ class TrainSettings:
         """The learner before its first epoch."""
         network = self._untrained(data) if self.model is None else self._model(data)
         of_rule = {name: getattr(self, name) for name in ("rate", "readout_rate", "update", *_OF_RULE)}
-        rule = training_rule(self.rule, network.n_classes, of_rule)
+        rule = training_rule(self.rule, network, of_rule)
         precision: FixedPoint | Literal["float"] = fixed_point(network, self.bits) if self.precision == "fixed" else "float"
         return Learner(network, frozen(rule, network, self.freeze or ()), precision, self.seed, schedule=self._schedule())
 

@@ -19,7 +19,7 @@ from tp_lava.errors import invalid
 PARTS = 10
 MATTERS = 0.03  # gain in accuracy from which on time is said to matter
 _MOST, _HELD, _RIDGE = 2000, 5, 0.1  # samples that are looked at; one in so many is held back; lambda
-LEAST = 2 * _HELD  # samples that can be compared
+LEAST = 100  # samples; a fifth of fewer tells chance
 
 
 class TimeInData(NamedTuple):
@@ -35,7 +35,10 @@ class TimeInData(NamedTuple):
 
 
 def time_in_data(samples: Sequence[Sample], seed: int = 0) -> TimeInData:
-    """Compare both on samples of one number of units, on at most 2000 drawn from the seed. Raises InvalidValueError for fewer than ten."""
+    """Compare both on samples of one number of units, at most 2000 drawn from the seed.
+
+    Raises InvalidValueError for fewer than a hundred.
+    """
     if len(samples) < LEAST:
         raise invalid("time_in_data", "samples", len(samples), f"at least {LEAST}", "give more, or say yourself whether time matters")
     chosen = [samples[i] for i in np.random.default_rng(seed).permutation(len(samples))[:_MOST]]
