@@ -1,4 +1,4 @@
-"""Incremental protocols: splits are exact, students do what Continual does, results add up, the command writes them."""
+"""Incremental protocols: splits are exact, learners do what Continual does, results add up, the command writes them."""
 
 import json
 from functools import partial
@@ -12,12 +12,12 @@ from tp_lava import incremental
 from tp_lava.cli import app
 from tp_lava.data.recordings import Recordings
 from tp_lava.errors import InvalidValueError
+from tp_lava.incremental.learners import ContinualLearner
 from tp_lava.incremental.methods import GATE, REPLAY, Method, methods_named
 from tp_lava.incremental.report import PROTOCOLS, protocol_named, save, spoken
 from tp_lava.incremental.results import NOTHING, Results
 from tp_lava.incremental.running import Settings, compare
 from tp_lava.incremental.splits import class_incremental, domain_incremental
-from tp_lava.incremental.students import ContinualStudent
 
 WORDS, SPEAKERS, TAKES, UNITS, STEPS = 8, 5, 4, 6, 24
 SMALL = {"base": 4, "sessions": 2, "words": 2, "shots": 2, "unseen": 2}
@@ -138,25 +138,25 @@ def test_costs_are_those_counted(results):
     assert no_gate.updates == no_gate.presentations * network.weights["readout"].size  # once a sample, by spike counts
 
 
-def test_a_student_is_continual_as_a_user_writes_it():
+def test_a_learner_is_continual_as_a_user_writes_it():
     split = class_incremental(RECORDINGS, 0, **SMALL)
     base = QUICK.base(split, 0)
-    student = ContinualStudent(Method("any", hidden=1.0, replay=REPLAY, gate=GATE), base, QUICK.rule, split.base, 2)
+    learner = ContinualLearner(Method("any", hidden=1.0, replay=REPLAY, gate=GATE), base, QUICK.rule, split.base, 2)
     own = tpl.Continual(tpl.Learner(base.network, QUICK.rule), REPLAY, GATE)
     own.remember(split.base.learned)
     for stage in split.sessions:
-        student.learn(stage)
+        learner.learn(stage)
         own.fit(stage.learned, 2)
         for name, weights in own.learner.network.weights.items():
-            np.testing.assert_array_equal(weights, student.continual.learner.network.weights[name])
+            np.testing.assert_array_equal(weights, learner.continual.learner.network.weights[name])
 
 
 def test_frozen_hidden_layers_stay(results):
     split = class_incremental(RECORDINGS, 0, **SMALL)
     base = QUICK.base(split, 0)
-    student = ContinualStudent(methods_named(["Continual"])[0], base, QUICK.rule, split.base, 1)
-    student.learn(split.sessions[0])
-    before, after = base.network.weights, student.continual.learner.network.weights
+    learner = ContinualLearner(methods_named(["Continual"])[0], base, QUICK.rule, split.base, 1)
+    learner.learn(split.sessions[0])
+    before, after = base.network.weights, learner.continual.learner.network.weights
     np.testing.assert_array_equal(before["hidden0"], after["hidden0"])
     assert (before["readout"] != after["readout"]).any()
 

@@ -25,9 +25,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import tp_lava as tpl
 from tp_lava.incremental import Settings, Split, class_incremental
+from tp_lava.incremental.learners import ContinualLearner
 from tp_lava.incremental.methods import METHODS
 from tp_lava.incremental.report import spoken
-from tp_lava.incremental.students import ContinualStudent
 from tp_lava.torch import SpikingNetwork, dense
 
 BATCH = 64
@@ -87,8 +87,8 @@ def loader(samples: Sequence[tpl.Sample]) -> DataLoader:
 
 def harnessed(split: Split, settings: Settings, seed: int = 0) -> list[dict[str, Any]]:
     """NeuroBench's results after the base and after each session."""
-    student = settings.student(METHODS[0], settings.base(split, seed), split.base)
-    assert isinstance(student, ContinualStudent)
+    student = settings.learner_for(METHODS[0], settings.base(split, seed), split.base)
+    assert isinstance(student, ContinualLearner)
     rows, queries = [], list(split.base.queries)
     for number, stage in enumerate(split.stages):
         if number:

@@ -159,17 +159,17 @@ def finetune(
     end = choose_end(network, precision, samples, old, ends)
     prepared = prepare(end.network, _wished(rule, end, rates or {}, freeze), precision, samples, end)
     start = Learner(prepared.network, prepared.rule, prepared.precision, seed, schedule=None if in_lava else Cosine(epochs))
-    student = _student(start, old, replay, gate, anchor)
+    trained = _learner_for(start, old, replay, gate, anchor)
     first = Learner(network, None, precision, seed) if end.removed else start
     before, old_before = first.evaluate(test), _accuracy(first, old_test)
     if in_lava:
-        student = _in_lava(student, samples, epochs, progress)
+        trained = _in_lava(trained, samples, epochs, progress)
         curve, epoch = list[float](), epochs
     else:
-        student, curve, epoch = _in_engine(student, samples, epochs, validation, patience, keep_best, progress)
-    if isinstance(student, Continual) and student.buffer is not None:
-        student.remember(samples)
-    learner, continual = (student.learner, student) if isinstance(student, Continual) else (student, None)
+        trained, curve, epoch = _in_engine(trained, samples, epochs, validation, patience, keep_best, progress)
+    if isinstance(trained, Continual) and trained.buffer is not None:
+        trained.remember(samples)
+    learner, continual = (trained.learner, trained) if isinstance(trained, Continual) else (trained, None)
     after, old_after = learner.evaluate(test), _accuracy(learner, old_test)
     return FineTuned(learner, before, after, old_before, old_after, tuple(curve), epoch, continual, prepared)
 
@@ -197,7 +197,7 @@ def _check(epochs: int, patience: int | None, keep_best: bool, validation: Seque
         raise invalid("finetune", "in_lava", "asked for with early stopping", "one of them", "a run in Lava has a fixed length")
 
 
-def _student(start: Learner, old: Sequence[Sample], *settings: object) -> Learner | Continual:
+def _learner_for(start: Learner, old: Sequence[Sample], *settings: object) -> Learner | Continual:
     """The learner itself, or a Continual that holds old samples. settings: replay, gate and anchor, or "default"."""
     defaults = (REPLAY, GATE, ANCHOR) if old else (None, None, None)
     chosen: list[Any] = [usual if given == "default" else given for given, usual in zip(settings, defaults, strict=True)]
@@ -206,24 +206,24 @@ def _student(start: Learner, old: Sequence[Sample], *settings: object) -> Learne
     if chosen[0] is not None and not old:
         remedy = "give some of what the network has learned, or replay=None"
         raise invalid("finetune", "old", "empty", "samples of the old task, to be replayed", remedy)
-    student = Continual(start, *chosen)
-    if student.buffer is not None:
-        student.remember(old)
-    return student
+    trained = Continual(start, *chosen)
+    if trained.buffer is not None:
+        trained.remember(old)
+    return trained
 
 
-def _in_lava(student: Learner | Continual, samples: Sequence[Sample], epochs: int, progress: bool) -> Learner | Continual:
+def _in_lava(trained: Learner | Continual, samples: Sequence[Sample], epochs: int, progress: bool) -> Learner | Continual:
     """Learn all epochs in one run in Lava."""
-    seed = student.learner.seed if isinstance(student, Continual) else student.seed
+    seed = trained.learner.seed if isinstance(trained, Continual) else trained.seed
     rounds = [Round([samples[i] for i in epoch_order(len(samples), seed, epoch)], learns=True, keep=False) for epoch in range(epochs)]
-    if isinstance(student, Continual):
-        play_in_lava(student, rounds, progress=progress)
-        return student
-    return run_in_lava(student, rounds, progress)[1].learner
+    if isinstance(trained, Continual):
+        play_in_lava(trained, rounds, progress=progress)
+        return trained
+    return run_in_lava(trained, rounds, progress)[1].learner
 
 
 def _in_engine(
-    student: Learner | Continual,
+    trained: Learner | Continual,
     samples: Sequence[Sample],
     epochs: int,
     validation: Sequence[Sample],
@@ -232,20 +232,20 @@ def _in_engine(
     progress: bool,
 ) -> tuple[Learner | Continual, list[float], int]:
     """-> what learned, accuracies on the validation samples, the learner's epoch."""
-    curve = [student.evaluate(validation)] if validation else []
-    best, kept, epoch = 0, student.copy() if keep_best else student, 0
+    curve = [trained.evaluate(validation)] if validation else []
+    best, kept, epoch = 0, trained.copy() if keep_best else trained, 0
     for epoch in range(1, epochs + 1):
-        if isinstance(student, Continual):
-            student.fit_epoch(samples, keep=False, progress=progress)
+        if isinstance(trained, Continual):
+            trained.fit_epoch(samples, keep=False, progress=progress)
         else:
-            student.fit(samples, progress=progress)
+            trained.fit(samples, progress=progress)
         if validation:
-            curve.append(student.evaluate(validation))
+            curve.append(trained.evaluate(validation))
             if curve[-1] > curve[best]:
-                best, kept = epoch, student.copy() if keep_best else student
+                best, kept = epoch, trained.copy() if keep_best else trained
             if patience and epoch - best >= patience:
                 break
-    return (kept, curve, best) if keep_best else (student, curve, epoch)
+    return (kept, curve, best) if keep_best else (trained, curve, epoch)
 
 
 def _accuracy(learner: Learner, samples: Sequence[Sample]) -> float:

@@ -13,10 +13,10 @@ from tp_lava.data.augmentation import Augmentation
 from tp_lava.data.recordings import Recordings
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
+from tp_lava.incremental.learners import ContinualLearner, OfflineLearner, PrototypeLearner, SessionLearner
 from tp_lava.incremental.methods import METHODS, Method
 from tp_lava.incremental.results import NOTHING, Results, Session
 from tp_lava.incremental.splits import Split, Stage
-from tp_lava.incremental.students import ContinualStudent, OfflineStudent, PrototypeStudent, Student
 from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine
 from tp_lava.progress import track
@@ -53,13 +53,13 @@ class Settings:
         learner.fit(stage.learned, self.epochs, augmentation=self.augmentation)
         return learner
 
-    def student(self, method: Method, base: Learner, stage: Stage) -> Student:
+    def learner_for(self, method: Method, base: Learner, stage: Stage) -> SessionLearner:
         """A method that goes on from the base."""
         if method.kind == "prototypes":
-            return PrototypeStudent(base, stage)
+            return PrototypeLearner(base, stage)
         if method.kind == "offline":
-            return OfflineStudent(method, base, self.rule, stage, self.offline, self.augmentation)
-        return ContinualStudent(method, base, self.rule, stage, self.session_epochs)
+            return OfflineLearner(method, base, self.rule, stage, self.offline, self.augmentation)
+        return ContinualLearner(method, base, self.rule, stage, self.session_epochs)
 
 
 Job = tuple[Recordings, Splitter, Settings, Sequence[Method], int]
@@ -72,19 +72,19 @@ def one_seed(job: Job) -> dict[str, list[Session]]:
     base = settings.base(split, seed)
     found = {}
     for method in methods:
-        student = settings.student(method, base, split.base)
-        rows = [NOTHING.of(_accuracies(student, split.stages[:1]))]
+        learner = settings.learner_for(method, base, split.base)
+        rows = [NOTHING.of(_accuracies(learner, split.stages[:1]))]
         for number, stage in enumerate(split.sessions, 1):
-            spent = student.learn(stage)
-            rows.append(spent.of(_accuracies(student, split.stages[: number + 1])))
+            spent = learner.learn(stage)
+            rows.append(spent.of(_accuracies(learner, split.stages[: number + 1])))
         found[method.name] = rows
     return found
 
 
-def _accuracies(student: Student, stages: Sequence[Stage]) -> tuple[float, float, float]:
+def _accuracies(learner: SessionLearner, stages: Sequence[Stage]) -> tuple[float, float, float]:
     """On all queries so far, on those of earlier stages, on those of the last."""
     counts = [len(stage.queries) for stage in stages]
-    each = [student.evaluate(stage.queries) for stage in stages]
+    each = [learner.evaluate(stage.queries) for stage in stages]
     old = float(np.average(each[:-1], weights=counts[:-1])) if len(each) > 1 else float("nan")
     return float(np.average(each, weights=counts)), old, each[-1]
 

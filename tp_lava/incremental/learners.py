@@ -23,7 +23,7 @@ _PARTS = 10  # of what the offline learner is presented, each at lower rates tha
 _STREAM = 0x6F66666C  # keeps what the offline learner draws apart from other uses of the seed
 
 
-class Student(Protocol):
+class SessionLearner(Protocol):
     """Learns a session; evaluates; what the last session cost."""
 
     def learn(self, stage: Stage) -> Session:
@@ -50,7 +50,7 @@ def messages_a_step(learner: Learner) -> int:
 
 
 class _Learning:
-    """What the students that learn by a rule share: a Continual, and its costs since the session before."""
+    """What the learners that learn by a rule share: a Continual, and its costs since the session before."""
 
     def __init__(self, continual: Continual, n_steps: int) -> None:
         self.continual, self._before = continual, Cost()
@@ -72,7 +72,7 @@ class _Learning:
         return replace(NOTHING, learned=learned, messages=messages, updates=updates, **spent, **held)
 
 
-class ContinualStudent(_Learning):
+class ContinualLearner(_Learning):
     """One Continual for all sessions; each is learned for some epochs at constant rates."""
 
     def __init__(self, method: Method, base: Learner, rule: BaseRule, stage: Stage, epochs: int) -> None:
@@ -88,7 +88,7 @@ class ContinualStudent(_Learning):
         return self._cost(len(stage.learned))
 
 
-class PrototypeStudent:
+class PrototypeLearner:
     """Class means on the base's hidden layer, which stays as it is."""
 
     def __init__(self, base: Learner, stage: Stage) -> None:
@@ -107,7 +107,7 @@ class PrototypeStudent:
         return self.prototypes.evaluate(samples)
 
 
-class OfflineStudent(_Learning):
+class OfflineLearner(_Learning):
     """At each session it forgets the earlier ones and learns all samples so far together, each class as often, from the base's network."""
 
     def __init__(
