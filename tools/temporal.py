@@ -27,6 +27,7 @@ from tp_lava.data import from_spike_lists
 
 UNSEEN, VALIDATED = 6, 4  # speakers, from the highest number downwards
 HIDDEN, EPOCHS, BATCH = 400, 12, 64
+MEASURED = 10  # samples by which third factors' ranges are chosen
 TP = tpl.TP(3e-3, 1e-3, contrast=8)
 VARIED = tpl.Augmentation(shift=3, units=2, drop=0.2)
 MIXED = tpl.LIF(tuple(1 - np.geomspace(0.03, 0.2, HIDDEN)))
@@ -50,7 +51,7 @@ class Option:
     make: Callable[..., tpl.Network]
     rule: tpl.rules.BaseRule | None = TP  # None: backpropagation through time, in PyTorch
     varied: tpl.Augmentation | None = VARIED
-    precision: str = "float"
+    precision: str = "float"  # "fixed", or "measured": fixed point with measured ranges of third factors
     options: tuple[tuple[str, object], ...] = ()
     hidden: tuple[int, ...] = (HIDDEN,)
 
@@ -90,6 +91,7 @@ def options() -> dict[str, Option]:
         "delays, K = 4, fixed point": Option(temporal, tpl.TP(3e-3, 1e-3), precision="fixed"),
         "delays, K = all": Option(temporal, tpl.TP(3e-3, 1e-3, contrast="all")),
         "delays, K = all, fixed point": Option(temporal, tpl.TP(3e-3, 1e-3, contrast="all"), precision="fixed"),
+        "delays, K = all, measured ranges": Option(temporal, tpl.TP(3e-3, 1e-3, contrast="all"), precision="measured"),
         "delays, 1000 neurons": Option(temporal, hidden=(1000,)),
         "delays, 1000 neurons, fixed point": Option(temporal, precision="fixed", hidden=(1000,)),
         "delays, frozen hidden layer": Option(temporal, tpl.TP(0.0, 1e-3)),
@@ -129,7 +131,8 @@ def measure(path: Path, validate: bool, name: str, seed: int, epochs: int) -> Me
     option, (train, test) = options()[name], recordings(path, validate)
     n_classes = 1 + max(sample.label for sample in train)
     network = option.network(train[0].events.n_units, n_classes, seed)
-    fit, evaluate = _in_torch(network, option, seed, epochs) if option.rule is None else _in_engine(network, option, seed, epochs)
+    made = _in_torch if option.rule is None else _in_engine
+    fit, evaluate = made(network, option, seed, epochs, train)
     accuracies, seconds = [], 0.0
     for _ in range(epochs):
         start = time.perf_counter()
@@ -140,14 +143,15 @@ def measure(path: Path, validate: bool, name: str, seed: int, epochs: int) -> Me
     return Measured(accuracies, sum(array.size for array in network.weights.values()), remembered, seconds / (epochs * len(train)))
 
 
-def _in_engine(network: tpl.Network, option: Option, seed: int, epochs: int):
-    learner = tpl.Learner(network, option.rule, option.precision, seed, schedule=tpl.Cosine(epochs))  # type: ignore[arg-type]
-    learner.learn(tpl.Events([], [], 1, network.n_inputs), 0)  # compile
-    learner = tpl.Learner(network, option.rule, option.precision, seed, schedule=tpl.Cosine(epochs))  # type: ignore[arg-type]
+def _in_engine(network: tpl.Network, option: Option, seed: int, epochs: int, train: list[tpl.Sample]):
+    assert option.rule is not None
+    precision = tpl.measured_formats(network, option.rule, train[:MEASURED]) if option.precision == "measured" else option.precision
+    tpl.Learner(network, option.rule, precision, seed).learn(tpl.Events([], [], 1, network.n_inputs), 0)  # type: ignore[arg-type] # compile
+    learner = tpl.Learner(network, option.rule, precision, seed, schedule=tpl.Cosine(epochs))  # type: ignore[arg-type]
     return lambda samples: learner.fit(samples, augmentation=option.varied), learner.evaluate
 
 
-def _in_torch(network: tpl.Network, option: Option, seed: int, epochs: int):
+def _in_torch(network: tpl.Network, option: Option, seed: int, epochs: int, train: list[tpl.Sample]):
     import torch
 
     from tp_lava.torch import BPTTTrainer, SpikingNetwork, evaluate, fit
