@@ -12,45 +12,19 @@ import platform
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from types import MappingProxyType
 
 from tp_lava.backends.code_folder import code_folder
-from tp_lava.backends.cpu_calls import Argument, unpacked
+from tp_lava.backends.cpu_operation import Source
 
-KEY, SLOTS_OF_OPERATION = "key", "slots"  # what an operation takes: uint32, address of int64
-OPERATION = (KEY, SLOTS_OF_OPERATION)
 _COMPILERS = ("numba", "llvmlite", "numpy")
 _PACKAGE = Path(__file__).resolve().parents[1]
 _OWN_SOURCES = (*sorted((_PACKAGE / "backends").glob("*.py")), _PACKAGE / "numbers.py")  # what the code of an operation depends on
 _CALLED = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_void_p)  # lets go of the GIL, so that the threads of Lava's channels go on
-
-
-@dataclass(frozen=True)
-class Source:
-    """The source of a function.
-
-    arguments: what it takes, KEY, SLOTS_OF_OPERATION or arrays; None: it is inlined where it is called. names: what it calls beside
-    cpu_numba.SCOPE; reassociate: its float sums may be taken in another order.
-    """
-
-    text: str
-    arguments: tuple[str | Argument, ...] | None = None
-    names: tuple[tuple[str, Source], ...] = ()
-    reassociate: bool = False
-
-
-def operation(
-    arguments: Sequence[Argument], body: Sequence[str], names: Mapping[str, Source] = MappingProxyType({}), *, reassociate: bool = False
-) -> Source:
-    """The source of an operation. names: what its body calls beside the scope of all."""
-    lines = ["def operation(key, slots):", *(f"    {line}" for line in unpacked(arguments)), *body]
-    return Source("\n".join(lines) + "\n", OPERATION, tuple(names.items()), reassociate)
 
 
 _addresses: dict[Source, int] = {}

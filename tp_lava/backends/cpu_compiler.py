@@ -9,7 +9,7 @@ import numpy as np
 
 from tp_lava.backends import cpu_calls, cpu_events, cpu_maps, cpu_pools
 from tp_lava.backends.cpu_calls import Argument
-from tp_lava.backends.cpu_code import Source
+from tp_lava.backends.cpu_operation import Source
 from tp_lava.backends.cpu_programs import NO_NAMES, Compiled, address_of, compiled_program, indented, row_program, scratch_arguments_of
 from tp_lava.backends.protocol import operation_entry
 from tp_lava.circuit import (

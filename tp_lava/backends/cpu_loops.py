@@ -8,6 +8,7 @@ import numpy as np
 
 from tp_lava.backends import cpu_code
 from tp_lava.backends.cpu_calls import Argument, slots_of, where
+from tp_lava.backends.cpu_operation import operation
 
 
 def _argument(name: str, dtype: type, dimensions: int) -> Argument:
@@ -21,9 +22,9 @@ _LISTS = _argument("active", np.int32, 2), _argument("count", np.int32, 1)
 _GRADED = _argument("graded", np.int32, 2), _argument("kept", np.int32, 1)
 _SPAN = _argument("span", np.int64, 1)  # begin, end, constant, advance
 _STEPS = (_SPAN, *_EVENTS, *_LISTS, *_GRADED, _CALLS, *_COUNTERS)
-_WITH_KEY = cpu_code.operation((_CALLS,), ["    with_key(calls, key)"])
-_ONCE = cpu_code.operation((_CALLS, *_COUNTERS), ["    once(calls, seed, step)"])
-_EACH_STEP = cpu_code.operation(
+_WITH_KEY = operation((_CALLS,), ["    with_key(calls, key)"])
+_ONCE = operation((_CALLS, *_COUNTERS), ["    once(calls, seed, step)"])
+_EACH_STEP = operation(
     _STEPS,
     ["    each_step(span[0], span[1], offsets, units, values, graded, kept, span[2], active, count, calls, seed, step, span[3])"],
 )

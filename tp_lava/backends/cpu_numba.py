@@ -14,8 +14,8 @@ from numba.extending import intrinsic
 
 from tp_lava.backends.code_folder import Code
 from tp_lava.backends.cpu_calls import CLOCK, FUNCTION, KINDS, LAST_STEPS, NO_KEY, RANDOM_STREAM, SLOTS, SWITCH
-from tp_lava.backends.cpu_code import KEY, OPERATION, SLOTS_OF_OPERATION, Source
 from tp_lava.backends.cpu_functions import exp2, inlined
+from tp_lava.backends.cpu_operation import KEY, OPERATION, SLOTS_OF_OPERATION, Source
 from tp_lava.backends.cpu_rows import add_parts, add_rows, add_scaled_parts, add_scaled_rows, transpose
 from tp_lava.numbers import draw, mix
 

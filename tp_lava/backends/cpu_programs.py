@@ -13,7 +13,7 @@ import numpy as np
 from tp_lava.alignment import aligned
 from tp_lava.backends import cpu_calls, cpu_code, cpu_loops
 from tp_lava.backends.cpu_calls import Argument
-from tp_lava.backends.cpu_code import KEY, Source
+from tp_lava.backends.cpu_operation import KEY, Source, operation
 from tp_lava.backends.cpu_source import program_body, program_source, table_names, table_source
 from tp_lava.backends.scalar import scratch_of
 from tp_lava.circuit.buffers import stored_weight_type
@@ -60,7 +60,7 @@ def address_of(
     arguments: Sequence[Argument], body: Sequence[str], names: Mapping[str, Source] = NO_NAMES, *, reassociate: bool = False
 ) -> int:
     """Compile an operation. -> where it begins."""
-    return cpu_code.address_of(cpu_code.operation(arguments, body, names, reassociate=reassociate))
+    return cpu_code.address_of(operation(arguments, body, names, reassociate=reassociate))
 
 
 def indented(template: str) -> list[str]:

@@ -20,6 +20,7 @@ from tp_lava.engine import COUNTERS
 from tp_lava.errors import invalid
 from tp_lava.lava.cleanup import all_or_none
 from tp_lava.lava.hardware import run_configuration
+from tp_lava.lava.running import link
 from tp_lava.lava.session import Session
 from tp_lava.lava.shim import make_importable
 from tp_lava.learner import Learner
@@ -96,13 +97,7 @@ def _connected(learner: Learner, presenter: Presenter, rounds: Sequence[Round], 
         timing = chip.timing() if layers else {}
         format = network.input_format
         source = FeedbackSource(presenter, rounds, network.n_inputs, network.n_classes, format=format, **timing)
-    if stepwise:
-        source.s_out.connect(chip.s_in)
-        source.sample_out.connect(chip.sample_in)
-        chip.sample_out.connect(source.sample_in)
-    else:
-        source.packet_out.connect(chip.packet_in)
-    chip.score_out.connect(source.score_in)
+    link(source, chip, source, stepwise)
     return source, chip
 
 

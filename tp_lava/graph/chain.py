@@ -9,12 +9,10 @@ from tp_lava.graph.network import Connection, Network, Population
 
 
 @dataclass(frozen=True)
-class ChainLayer:
-    """One hidden layer. forward: from the layer below; recurrent: from itself, one step later, None where it has none."""
+class _Reached:
+    """A population and what reaches it."""
 
     population: Population
-    forward: Connection
-    recurrent: Connection | None = None
 
     @property
     def name(self) -> str:
@@ -33,13 +31,26 @@ class ChainLayer:
 
     @property
     def connections(self) -> tuple[Connection, ...]:
-        """The forward connection and, where there is one, the recurrent one."""
-        return (self.forward, self.recurrent) if self.recurrent else (self.forward,)
+        """All that reach it, forward ones first."""
+        raise NotImplementedError
 
     @property
     def weight_names(self) -> tuple[str, ...]:
         """Names of its weights and biases; the biases are optional."""
         return (*(connection.name for connection in self.connections), self.population.bias)
+
+
+@dataclass(frozen=True)
+class ChainLayer(_Reached):
+    """One hidden layer. forward: from the layer below; recurrent: from itself, one step later, None where it has none."""
+
+    forward: Connection
+    recurrent: Connection | None = None
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """The forward connection and, where there is one, the recurrent one."""
+        return (self.forward, self.recurrent) if self.recurrent else (self.forward,)
 
 
 def chain_of(network: Network) -> tuple[ChainLayer, ...]:
@@ -50,29 +61,13 @@ def chain_of(network: Network) -> tuple[ChainLayer, ...]:
 
 
 @dataclass(frozen=True)
-class GraphLayer:
+class GraphLayer(_Reached):
     """One population of a graph. forward: from the input and populations computed before it; recurrent: from others and itself, one
     step later.
     """
 
-    population: Population
     forward: tuple[Connection, ...]
     recurrent: tuple[Connection, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Of its population."""
-        return self.population.name
-
-    @property
-    def size(self) -> int:
-        """Neurons."""
-        return self.population.size
-
-    @property
-    def neuron(self) -> LIF:
-        """Of its population."""
-        return self.population.neuron
 
     @property
     def connections(self) -> tuple[Connection, ...]:

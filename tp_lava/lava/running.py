@@ -108,6 +108,12 @@ def connected_processes(
         timing = chip.timing() if layers else {}
         source = EventSource(samples, labelled=learn if rule is not None else False, format=network.input_format, **timing)
         sink = ScoreSink(network.n_classes, len(samples))
+    link(source, chip, sink, stepwise)
+    return source, chip, sink
+
+
+def link(source: Any, chip: Any, sink: Any, stepwise: bool) -> None:
+    """Connect what plays samples, what learns them, and what hears the scores; the first and the last may be one Process."""
     if stepwise:
         source.s_out.connect(chip.s_in)
         source.sample_out.connect(chip.sample_in)
@@ -115,4 +121,3 @@ def connected_processes(
     else:
         source.packet_out.connect(chip.packet_in)
     chip.score_out.connect(sink.score_in)
-    return source, chip, sink

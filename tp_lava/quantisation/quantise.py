@@ -71,12 +71,7 @@ def quantise(
     Raises InvalidValueError, and NumberRangeError for what no exponent makes fit.
     """
     _check_options(network, rule, weight_bits, room_to_learn, accept, calibration)
-    if freeze and rule is None:
-        raise invalid("quantise", "freeze", repr(freeze)[:60], "left out without a rule", "give the rule by which it will learn on")
-    if freeze and rule is not None:
-        from tp_lava.finetuning import frozen  # here, for it stands above
-
-        rule = frozen(rule, network, freeze)
+    rule = _frozen(rule, network, freeze)
     events, labels = _checked_samples(network, samples)
     seed_key(seed)
     drawn = np.sort(np.random.default_rng(seed).permutation(len(events))[:calibration])
@@ -91,6 +86,17 @@ def quantise(
     own = rule.parameters(network) if rule else {}
     held = replace(network, weights=_held(network.weights, formats), rule_parameters={**network.rule_parameters, **_held(own, formats)})
     return Quantised(held, fixed, report)
+
+
+def _frozen(rule: BaseRule | None, network: Network, freeze: Sequence[str] | str) -> BaseRule | None:
+    """The rule that leaves these layers as they are."""
+    if not freeze:
+        return rule
+    if rule is None:
+        raise invalid("quantise", "freeze", repr(freeze)[:60], "left out without a rule", "give the rule by which it will learn on")
+    from tp_lava.finetuning import frozen  # here, for it stands above
+
+    return frozen(rule, network, freeze)
 
 
 def _held(arrays: Mapping[str, np.ndarray], formats: Formats) -> dict[str, np.ndarray]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
+_Kind = TypeVar("_Kind")
 _OWN = frozenset(("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "new_zeros", "new_ones", "new_empty", "new_full"))
 GIVEN = -1  # in place of a node's number: what the module was given
 
@@ -95,23 +96,19 @@ class Trace:
 
 def refs_in(given: Any) -> Iterator[Ref]:
     """All refs in nested lists, tuples and dicts."""
-    if isinstance(given, Ref):
-        yield given
-    elif isinstance(given, list | tuple):
-        for each in given:
-            yield from refs_in(each)
-    elif isinstance(given, dict):
-        yield from refs_in(list(given.values()))
+    return _all_of(Ref, given)
 
 
 def _tensors(given: Any) -> Iterator[Tensor]:
-    if isinstance(given, Tensor):
+    return _all_of(Tensor, given)
+
+
+def _all_of(kind: type[_Kind], given: Any) -> Iterator[_Kind]:
+    if isinstance(given, kind):
         yield given
-    elif isinstance(given, list | tuple):
-        for each in given:
-            yield from _tensors(each)
-    elif isinstance(given, dict):
-        yield from _tensors(list(given.values()))
+    elif isinstance(given, list | tuple | dict):
+        for each in given.values() if isinstance(given, dict) else given:
+            yield from _all_of(kind, each)
 
 
 def _mapped(given: Any, change: Callable[[Tensor], Any]) -> Any:
