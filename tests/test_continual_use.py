@@ -12,7 +12,8 @@ from tp_lava.cli import app
 from tp_lava.continual.updates import learned_arrays
 from tp_lava.deploy import map_network
 from tp_lava.deploy.loihi2 import count, estimate, microjoules_a_sample
-from tp_lava.finetuning import ANCHOR, GATE, REPLAY, RULE, finetune, scaled
+from tp_lava.finetuning import ANCHOR, GATE, REPLAY, RULE, finetune
+from tp_lava.rules.layer_rates import scaled
 
 OPTIONS = {"rule": tpl.TP(0.01, 0.01, contrast="all"), "epochs": 2}
 

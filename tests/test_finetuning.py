@@ -13,8 +13,9 @@ from tp_lava.commands.files import contents_of
 from tp_lava.commands.tasks import changed_sensor, new_class_data
 from tp_lava.data.events import Sample
 from tp_lava.data.sensors import SENSORS, half_dead, inverted, mirrored, noisy, rotated, through
-from tp_lava.finetuning import RULE, few, finetune, frozen
+from tp_lava.finetuning import RULE, few, finetune
 from tp_lava.pretrained import NAMES, pretrained
+from tp_lava.rules.layer_rates import frozen
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from tp_lava import lava
-from tp_lava.checks import is_number, is_whole
+from tp_lava.checks import is_whole
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.continual import Anchor, Continual, Cost, Gate, Replay
 from tp_lava.continual.in_lava import play_in_lava
@@ -17,16 +17,15 @@ from tp_lava.continual.presenter import Round
 from tp_lava.data.events import Sample
 from tp_lava.data.order import epoch_order
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import Convolution
-from tp_lava.graph.names import READOUT, RELAY
+from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine
 from tp_lava.preparation import End, Ends, Prepared, choose_end, prepare
 from tp_lava.rules import TP, BaseRule
+from tp_lava.rules.layer_rates import frozen, scaled
 
 RULE = TP(1e-3, 5e-4, contrast="all")
-CONVOLUTIONS = "convolutions"
 REPLAY = Replay(250, per_sample=5)  # where old samples are given, and nothing else is said; docs/continual.md has what was measured
 GATE: Gate | None = Gate("wrong", of="old")
 ANCHOR: Anchor | None = None
@@ -89,34 +88,6 @@ def few(samples: Sequence[Sample], shots: int, seed: int = 0) -> list[Sample]:
     for label in np.unique(labels):
         chosen += [samples[index] for index in rng.permutation(np.flatnonzero(labels == label))[:shots]]
     return chosen
-
-
-def frozen(rule: BaseRule, network: Network, layers: Sequence[str] | str) -> BaseRule:
-    """The rule with rate 0 for the named layers: "hidden0", ..., "readout", or "convolutions" for all that a convolution reaches.
-
-    A relay, which hands on the spikes of others (see `convert`), keeps its weights always. Raises InvalidValueError.
-    """
-    rest = {layers} if isinstance(layers, str) else set(layers)
-    known = [*(population.name for population in network.populations), READOUT, CONVOLUTIONS]
-    if unknown := sorted(rest - set(known)):
-        raise invalid("finetune", "freeze", ", ".join(unknown), f"among {', '.join(known)}", "correct the name")
-    if CONVOLUTIONS in rest:
-        rest |= {c.post for c in network.connections if isinstance(c.kind, Convolution)}
-    rest |= {RELAY}
-    rates = tuple(0.0 if name in rest else rate for name, rate in rule.rates(network).items())
-    return replace(rule, rate=rates, readout_rate=0.0 if READOUT in rest else rule.readout_rate)
-
-
-def scaled(rule: BaseRule, network: Network, rates: Mapping[str, float]) -> BaseRule:
-    """The rule with the rates of the named layers, "hidden0", ..., "readout", multiplied by these factors. Raises InvalidValueError."""
-    known = [*(population.name for population in network.populations), READOUT]
-    if unknown := sorted(set(rates) - set(known)):
-        raise invalid("finetune", "rates", ", ".join(unknown), f"among {', '.join(known)}", "correct the name")
-    for name, factor in rates.items():
-        if not is_number(factor, 0):
-            raise invalid("finetune", f"rates[{name!r}]", repr(factor), "a finite number >= 0", "it multiplies the rule's rate")
-    hidden = tuple(rate * rates.get(name, 1.0) for name, rate in rule.rates(network).items())
-    return replace(rule, rate=hidden, readout_rate=rule.readout_rate * rates.get(READOUT, 1.0)) if rates else rule
 
 
 def finetune(

@@ -17,13 +17,13 @@ from tp_lava.data.augmentation import Augmentation
 from tp_lava.data.events import Sample
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import invalid
-from tp_lava.finetuning import frozen
 from tp_lava.graph.delays import MOST_STEPS
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine, Plateau, Schedule
 from tp_lava.rules import TESS
 from tp_lava.rules.base import Update
+from tp_lava.rules.layer_rates import frozen
 
 _OF_NETWORK = ("hidden", "decay", "threshold", "trace_decay", "recurrent", "span", "copies")
 _AUGMENTATION = tuple(field.name for field in fields(Augmentation))

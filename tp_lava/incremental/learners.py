@@ -11,13 +11,13 @@ import numpy as np
 from tp_lava.continual import Continual, Cost, Prototypes
 from tp_lava.data.augmentation import Augmentation, augmented
 from tp_lava.data.events import Sample
-from tp_lava.finetuning import frozen, scaled
 from tp_lava.incremental.methods import Method
 from tp_lava.incremental.results import NOTHING, Session, trace_bytes
 from tp_lava.incremental.splits import Stage
 from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine
 from tp_lava.rules import BaseRule
+from tp_lava.rules.layer_rates import frozen, scaled
 
 _PARTS = 10  # of what the offline learner is presented, each at lower rates than the one before
 _STREAM = 0x6F66666C  # keeps what the offline learner draws apart from other uses of the seed

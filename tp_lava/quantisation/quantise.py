@@ -21,6 +21,7 @@ from tp_lava.quantisation.report import LayerReport, QuantisationReport, measure
 from tp_lava.quantisation.search import Search, SearchOptions
 from tp_lava.ranges.checking import check_ranges as prove
 from tp_lava.rules import BaseRule
+from tp_lava.rules.layer_rates import frozen
 
 
 class QuantisationWarning(UserWarning):
@@ -94,8 +95,6 @@ def _frozen(rule: BaseRule | None, network: Network, freeze: Sequence[str] | str
         return rule
     if rule is None:
         raise invalid("quantise", "freeze", repr(freeze)[:60], "left out without a rule", "give the rule by which it will learn on")
-    from tp_lava.finetuning import frozen  # here, for it stands above
-
     return frozen(rule, network, freeze)
 
 
