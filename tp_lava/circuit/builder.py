@@ -41,7 +41,6 @@ from tp_lava.dynamics.parameters import is_per_neuron, spread
 from tp_lava.dynamics.program import Port, Program
 from tp_lava.dynamics.standardisation import standardised_program
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.numbers import Format
@@ -216,16 +215,14 @@ class Builder:
         """Declare the weights of a connection. -> their name."""
         with self.owned(Owner("connection", connection.name)):
             name, kind = connection.name, connection.kind
-            if not isinstance(kind, Convolution):
-                copied = connection.delays is not None and connection.delays.n_seen == connection.delays.n_delayed
-                below = delayed_axis(name) if copied else self.axis(connection.pre)
-                axes = below, connection.post if connection.post in self.sizes else CLASSES
-                return self.buffer(name, axes, "weight", self.format(name), local="weights", outputs_last=True)
-            places = () if kind.shared else ("oy", "ox")
-            kernel_axes = tuple(f"{name}_{axis}" for axis in (*places, "in", "y", "x", "out"))
-            self.sizes |= dict(zip(kernel_axes, (*kind.weight_shape[1:], kind.channels), strict=True))
-            self.buffer(name, kernel_axes, "kernel", self.format(name), local="weights", outputs_last=True)
-            self.table(geometry_of(name), kind.geometry, None, self._owner, index=True, local="geometry")
+            copied = connection.delays is not None and connection.delays.n_seen == connection.delays.n_delayed
+            below = delayed_axis(name) if copied else self.axis(connection.pre)
+            axes = kind.weight_axes(name, below, connection.post if connection.post in self.sizes else CLASSES)
+            self.sizes |= dict(axes)
+            role: Role = "kernel" if kind.by_place else "weight"
+            self.buffer(name, tuple(axis for axis, _ in axes), role, self.format(name), local="weights", outputs_last=True)
+            if kind.by_place:
+                self.table(geometry_of(name), kind.by_place.geometry, None, self._owner, index=True, local="geometry")
             return name
 
     def delivered(self, connection: Connection) -> str:
@@ -252,7 +249,7 @@ class Builder:
         """Append the delivery of a connection: sums of the weights of active units into a buffer, which is the owner's."""
         weights, arrival = self.delivered(connection), arriving(self, connection, events)
         self.buffer(into, axes, "work", format, **local)
-        kind = connection.kind if isinstance(connection.kind, Convolution) else None
+        kind = connection.kind.by_place
         with self.owned(Owner("connection", connection.name), "deliver"):
             made = Accumulate(weights=weights, events=arrival.events, into=into, values=arrival.values, keeps=self._keeps(connection))
             self.append(replace(made, kind=kind, geometry=geometry_of(connection.name) if kind else "", **tables_of(connection)))

@@ -22,7 +22,6 @@ from tp_lava.circuit.terms import Gain, LearningRule, StateRange, third_factor_o
 from tp_lava.dynamics.parameters import Parameter, highest, is_per_neuron, lowest
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import NumberRangeError, invalid
-from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import READOUT, READOUT_BIAS, of_rule
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.numbers import (
@@ -260,7 +259,7 @@ def _range(name: str, weights: np.ndarray, network: Network, rule: LearningRule 
         return max(GROWTH * largest, high / 128)
     post = network.connection(name).post
     threshold = highest(network.population(post).neuron.threshold)
-    if isinstance(network.connection(name).kind, Convolution) and rule is not None and rule.rates(network)[post] > 0:
+    if network.connection(name).kind.by_place and rule is not None and rule.rates(network)[post] > 0:
         return max(KERNEL_GROWTH * largest, threshold * high / 128)
     return max(GROWTH * largest, threshold / 4 * high / 128)
 

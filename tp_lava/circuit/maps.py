@@ -15,7 +15,6 @@ from tp_lava.circuit.names import Path, delayed_axis, pooled_axis
 from tp_lava.circuit.operations import ListEvents, Pool, Unpool, events_of
 from tp_lava.circuit.payloads import SPIKE, Pooled, pooled_format, sent_format, unpooled_shares
 from tp_lava.dynamics.neuron import trace_program
-from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Population
 from tp_lava.graph.pooling import Pool2d, Shape
@@ -55,7 +54,7 @@ def _arriving(b: Builder, connection: Connection, events: str) -> Arrival:
     if connection.delays:
         events = delay(b, connection, events, format)
         values, units = b.values_of(events), delayed_axis(connection.name)
-    if not isinstance(kind, Convolution) or not kind.pooling:
+    if not kind.pooling:
         return Arrival(events, values, units, format, signed)
     rows = b.buffers[events_of(events)[1]].axes[0]
     with b.owned(Owner("connection", connection.name), "deliver"):

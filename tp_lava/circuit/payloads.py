@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Network
 from tp_lava.graph.pooling import Pool2d, Shape
@@ -75,7 +74,7 @@ def sent_format(network: Network, name: str) -> Format:
 def arriving_format(network: Network, connection: Connection) -> Format:
     """The format of what reaches a connection, after poolings of its own."""
     kind, format = connection.kind, sent_format(network, connection.pre)
-    return _after(kind.pooling, kind.shape, format) if isinstance(kind, Convolution) else format
+    return _after(kind.pooling, kind.shape, format)
 
 
 def _after(poolings: Sequence[Pool2d], shape: Shape, format: Format) -> Format:

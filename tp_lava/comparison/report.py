@@ -25,8 +25,8 @@ def chosen_benchmark(
     if benchmark.needs_recordings and (recordings is None or not recordings.is_file()):
         remedy = "give --recordings FILE" if recordings is None else "check the path"
         raise invalid("compare-rules", "recordings", recordings and str(recordings), f"the file of {name}", remedy)
-    sizes = {"epochs": epochs or benchmark.epochs, "hidden": hidden or benchmark.hidden}
-    return replace(benchmark, recordings=recordings, n_train=train, n_test=test, **sizes)
+    chosen = replace(benchmark, recordings=recordings, n_train=train, n_test=test)
+    return replace(chosen, epochs=epochs or benchmark.epochs, hidden=hidden or benchmark.hidden)
 
 
 def chosen_variants(texts: Sequence[str], every_part: bool = False) -> list[Variant]:

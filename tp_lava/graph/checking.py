@@ -13,7 +13,7 @@ import numpy as np
 from tp_lava.checks import is_whole
 from tp_lava.errors import invalid
 from tp_lava.graph import names
-from tp_lava.graph.connections import ConnectionKind, Convolution
+from tp_lava.graph.connections import ConnectionKind
 from tp_lava.graph.delays import AnyDelays, SynapticDelays
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _check_connection(connection: Connection, known: Mapping[str, int], size: in
     if connection.delays:
         below = _check_delays(obj, connection.delays, kind, below)
     if kind.n_inputs != below:
-        found = f"from {kind.shape}, {kind.n_inputs} units" if isinstance(kind, Convolution) else f"from {kind.n_inputs} units"
+        found = f"from {kind.shape}, {kind.n_inputs} units" if kind.by_place else f"from {kind.n_inputs} units"
         raise invalid(obj, "connection", found, f"from the {below} units below", "check its shape")
     if kind.size != size:
         raise invalid(obj, "connection", f"to {kind.size} units", f"to the {size} units of {connection.post}", "check its shape")
@@ -70,7 +70,7 @@ def _check_delays(obj: str, delays: AnyDelays, kind: ConnectionKind, below: int)
     """-> the units that weights are from."""
     if delays.n_units != below:
         raise invalid(obj, "delays", f"of {delays.n_units} units", f"of the {below} units below", "make them with Delays.of")
-    if isinstance(delays, SynapticDelays) and (isinstance(kind, Convolution) or len(delays.steps) != kind.synapse_count):
+    if isinstance(delays, SynapticDelays) and (kind.by_place or len(delays.steps) != kind.synapse_count):
         found, limit = f"of {len(delays.steps)} synapses", f"of an all-to-all connection's {kind.synapse_count}"
         raise invalid(obj, "delays", found, limit, "give one for each weight, or Delays, which convolutions take too")
     return delays.n_seen

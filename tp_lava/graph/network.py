@@ -22,7 +22,6 @@ from tp_lava.errors import InvalidValueError, invalid
 from tp_lava.graph import names
 from tp_lava.graph.blank import chain, draw_weights
 from tp_lava.graph.checking import check_classes, check_graph, check_size, checked_weights
-from tp_lava.graph.connections import Convolution
 from tp_lava.graph.delays import delays_of
 from tp_lava.graph.elements import Connection as Connection
 from tp_lava.graph.elements import Layer as Layer
@@ -287,8 +286,7 @@ class Network:
             found = f"reached from {', '.join(c.pre for c in self.into(population))}"
             remedy = "run it in the engine, in one Lava Process or in C, which take any graph"
             raise invalid(f"Network: {population.name}", "connections", found, f"reached from {below} alone, in a chain of layers", remedy)
-        kind = forward[0].kind
-        connection = kind if isinstance(kind, Convolution) else None
+        connection = forward[0].kind.by_place
         own = population.size, population.neuron, population.trace_decay
         return Layer(*own, bool(recurrent), connection, population.pooling, forward[0].delays)
 
