@@ -16,7 +16,7 @@ from tp_lava.circuit import names
 from tp_lava.circuit.buffers import CIRCUIT, SAMPLES, Buffer, Owner, Role, axes_of, reaching_axes
 from tp_lava.circuit.changes import Changes
 from tp_lava.circuit.circuit import Circuit
-from tp_lava.circuit.delays import tables_of
+from tp_lava.circuit.delays import reached_by, tables_of
 from tp_lava.circuit.formats import Formats
 from tp_lava.circuit.maps import Arrival, arriving, pool_path
 from tp_lava.circuit.names import Path, delayed_axis, pooled_axis
@@ -223,6 +223,8 @@ class Builder:
             self.buffer(name, tuple(axis for axis, _ in axes), role, self.format(name), local="weights", outputs_last=True)
             if kind.by_place:
                 self.table(geometry_of(name), kind.by_place.geometry, None, self._owner, index=True, local="geometry")
+            for local, values in reached_by(connection).items():
+                self.table(names.of(name, local), values, None, self._owner, index=True, local=local)
             return name
 
     def delivered(self, connection: Connection) -> str:

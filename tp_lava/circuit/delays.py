@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def reached_by(connection: Connection) -> dict[str, np.ndarray]:
-    """The tables of synaptic delays, by their local names; none where a connection has none."""
-    if not isinstance(connection.delays, SynapticDelays):
-        return {}
-    return dict(zip(("offsets", "targets"), connection.delays.reached, strict=True))
+    """The tables of what a unit reaches, by their local names: of synaptic delays, or of the kind; none where a connection has none."""
+    delays = connection.delays
+    tables = delays.reached if isinstance(delays, SynapticDelays) else connection.kind.reached
+    return dict(zip(("offsets", "targets"), tables, strict=True)) if tables else {}
 
 
 def tables_of(connection: Connection) -> dict[str, Any]:
@@ -40,8 +40,6 @@ def delay(b: Builder, connection: Connection, events: str, format: Format | None
         if table not in b.buffers:
             b.values[table] = delays.array
             b.buffer(table, (units,), "table", index=True, local="delays")
-            for reached, values in reached_by(connection).items():
-                b.table(of(name, reached), values, None, Owner("connection", name), index=True, local=reached)
         b.events(into, rows, units, f"{events}_delayed_")
         held: dict[str, Any] = {
             "pending": b.buffer(f"{into}_pending", (rows, slots, units), "state", index=True),

@@ -1,7 +1,8 @@
 """How spikes of one population reach another: all-to-all, convolved, or convolved with weights that are not shared.
 
 A kind of connection says all that a circuit and its analysis ask: what it is between (shape, arriving, output_shape), its weights
-(weight_shape, weight_axes, shares_weights), the poolings before it, and by_place, the kind by which back ends find what a unit reaches.
+(weight_shape, weight_axes, shares_weights), the poolings before it, and what a unit reaches: all units, those that back ends find by
+its place (by_place), or those of a table (reached).
 
 Units of a (channels, height, width) population are numbered in C order. What a unit reaches follows from its place, so there is no
 table of synapses; `synapses()` makes one for whoever asks, of small connections.
@@ -39,6 +40,11 @@ class AllToAll:
     @property
     def by_place(self) -> None:
         """What finds the units that one reaches: no one has to, since it reaches all."""
+
+    @property
+    def reached(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(offsets, targets), int32: unit i reaches targets[k] for k in offsets[i]..offsets[i+1]-1. None: it reaches all."""
+        return None
 
     @property
     def pooling(self) -> tuple[Pool2d, ...]:
@@ -129,6 +135,10 @@ class Convolution:
     def by_place(self) -> Convolution:
         """What finds the units that one reaches."""
         return self
+
+    @property
+    def reached(self) -> None:
+        """No table: see by_place."""
 
     @property
     def pooled_shape(self) -> Shape:
