@@ -15,13 +15,14 @@ import numpy as np
 from lava.magma.core.model.py.model import AbstractPyProcessModel
 
 from tp_lava.data.events import Events
+from tp_lava.lava.channels import WithoutThreads
 from tp_lava.lava.shared_state import SharedState, Simulator
 from tp_lava.processes.base import visible
 
 _LONGEST_CHUNK = 1000  # steps; a snapshot waits for no more than these
 
 
-class SimulatorModel(AbstractPyProcessModel):
+class SimulatorModel(WithoutThreads, AbstractPyProcessModel):
     """A model that computes with a simulator, which `make_simulator` makes before Lava forks.
 
     Every time step is computed in a `with self.step():`, so that snapshots and recorders see whole steps.
