@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import is_
 
 import numpy as np
 
 from tp_lava.backends import cpu_calls
 from tp_lava.backends.cpu_compiler import NAME, Compiler
-from tp_lava.backends.cpu_loops import EachStep, Once
+from tp_lava.backends.cpu_loops import EachStep, Once, load_loops
 from tp_lava.backends.cpu_programs import Compiled
 from tp_lava.backends.cpu_programs import carry_out as carry_out
 from tp_lava.backends.protocol import Memory
@@ -38,6 +37,7 @@ class CPU:
 
     def compile(self, circuit: Circuit, operations: Sequence[Operation] | None = None) -> CompiledOperations:
         """See BackEnd."""
+        load_loops()
         return CompiledOperations(circuit, operations)
 
 
@@ -55,7 +55,7 @@ class CompiledOperations:
         self._circuit, self._whole = circuit, whole
         self._compiled = [compiled for operation in operations for compiled in compiler.compiled(operation)]
         self._advance = int(circuit.learns)  # what a step adds to the step counter
-        self._rows: list[int] | None = None  # in use the last time, and the arrays of then
+        self._bound: tuple[object, ...] = ()  # the rows in use and the arrays, kept beside so that none takes another's place
         self._arrays: Sequence[np.ndarray] = ()
         self._memory: Mapping[str, np.ndarray] = {}
         self._kept: list[np.ndarray] = []  # what the calls point to, beside the memory
@@ -89,11 +89,10 @@ class CompiledOperations:
 
     def _bind(self, memory: Memory) -> None:
         """Make the calls for these arrays, unless they are those of the last time."""
-        arrays = list(map(memory.__getitem__, self.arguments))
-        rows = [int(memory[count][0]) for count in self._circuit.row_counts.values()]
-        if rows == self._rows and all(map(is_, arrays, self._arrays)):
+        arrays, used = [memory[name] for name in self.arguments], self._circuit.rows_used(memory)
+        which = (*used.items(), *map(id, arrays))
+        if which == self._bound:
             return
-        used = self._circuit.rows_used(memory)
         axes = (self._circuit.buffers[name].axes for name in self.arguments)
         views = [rows_in_use(array, names, used) for array, names in zip(arrays, axes, strict=True)]
         self._memory, self._kept = dict(zip(self.arguments, views, strict=True)), []
@@ -102,7 +101,7 @@ class CompiledOperations:
             self._each_step = self._loops(calls)
         else:
             self._once = Once(calls, self._counters())
-        self._rows, self._arrays = rows, arrays
+        self._bound, self._arrays = which, arrays
 
     def _loops(self, calls: np.ndarray) -> dict[bool, EachStep]:
         """The loops over steps, by whether the input is graded."""
