@@ -8,7 +8,7 @@ import numpy as np
 
 from tp_lava.backends import cpu_calls
 from tp_lava.backends.cpu_compiler import NAME, Compiler
-from tp_lava.backends.cpu_loops import EachStep, Once
+from tp_lava.backends.cpu_loops import EachStep, Once, load_loops
 from tp_lava.backends.cpu_programs import Compiled
 from tp_lava.backends.cpu_programs import carry_out as carry_out
 from tp_lava.backends.protocol import Memory
@@ -37,6 +37,7 @@ class CPU:
 
     def compile(self, circuit: Circuit, operations: Sequence[Operation] | None = None) -> CompiledOperations:
         """See BackEnd."""
+        load_loops()
         return CompiledOperations(circuit, operations)
 
 

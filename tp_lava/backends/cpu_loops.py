@@ -37,6 +37,11 @@ def with_key(calls: np.ndarray, key: int) -> None:
     cpu_code.called(_WITH_KEY)(key, where(slots))
 
 
+def load_loops() -> None:
+    """Have the code of the loops in this process, so that those forked from it, as Lava's are, need not load it in their first step."""
+    cpu_code.called(_ONCE), cpu_code.called(_EACH_STEP)
+
+
 class Once:
     """Carries out calls in order, with keys of a seed and a step. Arrays are used as they are, and kept."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +15,7 @@ from tp_lava.backends import cpu_calls, cpu_code, cpu_loops
 from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_operation import KEY, Source, operation
 from tp_lava.backends.cpu_source import program_body, program_source, table_names, table_source
-from tp_lava.backends.scalar import scratch_of
+from tp_lava.backends.scalar import Scratch, scratch_of
 from tp_lava.circuit.buffers import stored_weight_type
 from tp_lava.circuit.operations import STEPS_LEFT
 from tp_lava.dynamics.piecewise import Piecewise
@@ -46,13 +46,19 @@ class Compiled:
     maps: tuple[tuple[int, ...], ...] = ()  # of each bound array: (channels, positions) of its units, where it is seen so
     work: tuple[tuple[tuple[int, ...], Any], ...] = ()  # shape and type of further scratch arrays
 
+    def __post_init__(self) -> None:
+        _ = self._scratch  # here, so that a process forked later need not find it out in its first step
+
+    @cached_property
+    def _scratch(self) -> tuple[Scratch, ...]:
+        return scratch_of(self.program) if self.program else ()
+
     def arrays(self, memory: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Its arrays, scratch arrays made anew: a step is too short to make them."""
         found = [memory[buffer][0:1] if first else memory[buffer] for buffer, first in self.bound]
         found = [a.reshape(*a.shape[:-1], *maps) if maps else a for a, maps in zip(found, self.maps, strict=True)] if self.maps else found
         sizes = {axis: size for axes, array in zip(self.axes, found, strict=False) for axis, size in zip(axes, array.shape, strict=False)}
-        scratch = scratch_of(self.program) if self.program else ()
-        made = [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in scratch]
+        made = [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in self._scratch]
         return found + made + [aligned(shape, dtype) for shape, dtype in self.work]
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tp_lava.circuit.buffers import Owner
+from tp_lava.circuit.declarations import Declarations
 from tp_lava.circuit.names import delayed_axis, of
 from tp_lava.circuit.operations import Delay, events_of
 from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.network import Connection
 from tp_lava.numbers import Format
-
-if TYPE_CHECKING:
-    from tp_lava.circuit.builder import Builder
 
 
 def reached_by(connection: Connection) -> dict[str, np.ndarray]:
@@ -29,7 +27,7 @@ def tables_of(connection: Connection) -> dict[str, Any]:
     return {local: of(connection.name, local) for local in reached_by(connection)}
 
 
-def delay(b: Builder, connection: Connection, events: str, format: Format | None) -> str:
+def delay(b: Declarations, connection: Connection, events: str, format: Format | None) -> str:
     """Append the delays of a connection. events: of the population below; format: of their values. -> the events that arrive."""
     delays, units, name = connection.delays, delayed_axis(connection.name), connection.name
     assert delays is not None

@@ -23,6 +23,20 @@ _WIDEST = 16  # bits of an average: sums of many must fit a register
 _SHARE = Format(SHARE_BITS + 1, SHARE_BITS, signed=False)
 
 
+@dataclass(frozen=True)
+class Arrival:
+    """What reaches a connection: events, the buffer of their values ("" where they are 1), the axis of their units, their format.
+
+    signed: whether values may be negative.
+    """
+
+    events: str
+    values: str
+    axis: str
+    format: Format | None
+    signed: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Pooled:
     """What a pooling makes: shape and format of the result; shares of a unit in each window, None where they are 1, and their format;

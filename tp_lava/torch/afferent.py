@@ -16,9 +16,9 @@ from tp_lava.graph.network import Connection
 from tp_lava.rules import BaseRule
 from tp_lava.torch.delay import DelayLine
 from tp_lava.torch.delivery import Delivery
+from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.neuron import Neurons
 from tp_lava.torch.synapse_states import SynapseState
-from tp_lava.torch.trainer import Gradients
 
 MOST_STATES = 2**29  # numbers that the synapses of one connection may keep of a batch: 2 GiB of float32
 
