@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -10,16 +11,17 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tp_lava.backends.code_folder import Code
 from tp_lava.backends.cpu_calls import CLOCK, FUNCTION, KINDS, LAST_STEPS, NO_KEY, RANDOM_STREAM, SLOTS, SWITCH
-from tp_lava.backends.cpu_functions import exp2, inlined
+from tp_lava.backends.cpu_functions import inlined
+from tp_lava.backends.cpu_llvm import parsed
 from tp_lava.backends.cpu_operation import KEY, OPERATION, SLOTS_OF_OPERATION, Source
 from tp_lava.backends.cpu_rows import add_parts, add_rows, add_scaled_parts, add_scaled_rows, transpose
 from tp_lava.numbers import draw, mix
 
-_REASSOCIATE = {"reassoc", "nsz"}  # lets LLVM vectorise float sums; results stay the same on one machine
 _TYPES = {KEY: types.uint32, SLOTS_OF_OPERATION: types.CPointer(types.int64)}
 _mix = inlined(mix)
 
@@ -144,7 +146,6 @@ SCOPE: dict[str, Any] = {
     "select": _select,
     "seen": _seen,
     "as_flat": _as_flat,
-    "exp2": exp2,
     "add_parts": add_parts,
     "add_rows": add_rows,
     "add_scaled_parts": add_scaled_parts,
@@ -158,17 +159,46 @@ SCOPE: dict[str, Any] = {
 }
 
 
+def _linked(source: Source) -> Callable:
+    """A program of LLVM's text as Numba calls it: with its key, if it draws random bits, and its arrays."""
+    name = f"program_{hashlib.sha256(source.text.encode()).hexdigest()}"
+    text = source.text.replace("define internal void @program(", f"define void @{name}(").replace(") alwaysinline {", ") {")
+
+    @intrinsic
+    def program(typing, *taken):
+        def code(context, builder, signature, values):
+            passed = [] if isinstance(taken[0], types.Integer) else [ir.Constant(ir.IntType(32), 0)]
+            for type_, value in zip(taken, values, strict=True):
+                if isinstance(type_, types.Array):
+                    array = context.make_array(type_)(context, builder, value)
+                    passed += [builder.bitcast(array.data, ir.IntType(8).as_pointer()), *cgutils.unpack_tuple(builder, array.shape)]
+                else:
+                    passed.append(value)
+            function_type = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
+            builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), passed)
+            library = context.codegen().create_library(name)
+            library.add_llvm_module(parsed(text))
+            library.finalize()
+            context.active_code_library.add_linking_library(library)
+            return context.get_dummy_value()
+
+        return types.void(*taken), code
+
+    return program
+
+
 @cache
 def function_of(source: Source) -> Callable:
     """The function of a source; compiled, if it says what it takes."""
+    if source.language == "llvm":
+        return _linked(source)
     scope = {**SCOPE, **{name: function_of(called) for name, called in source.names}}
     exec(compile(source.text, "<tp_lava>", "exec"), scope)
     function = scope[source.text.split("(", 1)[0].removeprefix("def ")]
     if source.arguments is None:
         return inlined(function)
     signature = types.void(*(_type(argument) for argument in source.arguments))
-    fast = _REASSOCIATE if source.reassociate else False
-    options: dict[str, Any] = {"fastmath": fast, "error_model": "numpy", "no_cpython_wrapper": True}
+    options: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True}
     return numba.njit(signature, **options)(function)
 
 

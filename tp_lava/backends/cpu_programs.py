@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -13,12 +12,11 @@ import numpy as np
 from tp_lava.alignment import aligned
 from tp_lava.backends import cpu_calls, cpu_code, cpu_loops
 from tp_lava.backends.cpu_calls import Argument
-from tp_lava.backends.cpu_operation import KEY, Source, operation
-from tp_lava.backends.cpu_source import program_body, program_source, table_names, table_source
+from tp_lava.backends.cpu_operation import OPERATION, Source, operation
+from tp_lava.backends.cpu_vectors import Text, V, program_text
 from tp_lava.backends.scalar import scratch_of
 from tp_lava.circuit.buffers import stored_weight_type
 from tp_lava.circuit.operations import STEPS_LEFT
-from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Program
 
 NO_NAMES: Mapping[str, Source] = MappingProxyType({})
@@ -51,16 +49,14 @@ class Compiled:
         found = [memory[buffer][0:1] if first else memory[buffer] for buffer, first in self.bound]
         found = [a.reshape(*a.shape[:-1], *maps) if maps else a for a, maps in zip(found, self.maps, strict=True)] if self.maps else found
         sizes = {axis: size for axes, array in zip(self.axes, found, strict=False) for axis, size in zip(axes, array.shape, strict=False)}
-        scratch = scratch_of(self.program) if self.program else ()
+        scratch = scratch_of(self.program, vectors=True) if self.program else ()
         made = [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in scratch]
         return found + made + [aligned(shape, dtype) for shape, dtype in self.work]
 
 
-def address_of(
-    arguments: Sequence[Argument], body: Sequence[str], names: Mapping[str, Source] = NO_NAMES, *, reassociate: bool = False
-) -> int:
-    """Compile an operation. -> where it begins."""
-    return cpu_code.address_of(operation(arguments, body, names, reassociate=reassociate))
+def address_of(arguments: Sequence[Argument], body: Sequence[str], names: Mapping[str, Source] = NO_NAMES) -> int:
+    """Compile an operation in Python. -> where it begins."""
+    return cpu_code.address_of(operation(arguments, body, names))
 
 
 def indented(template: str) -> list[str]:
@@ -78,26 +74,39 @@ def arguments_of(program: Program) -> tuple[Argument, ...]:
 
 def scratch_arguments_of(program: Program) -> tuple[Argument, ...]:
     """The scratch arrays of a program."""
-    return tuple(Argument(s.name, np.dtype(s.dtype), len(s.axes)) for s in scratch_of(program))
-
-
-def _reassociates(program: Program) -> bool:
-    return program.reduces and not program.fixed
-
-
-def _tables(program: Program) -> dict[str, Source]:
-    return {name: _table(table) for table, name in table_names(program).items()}
-
-
-@lru_cache(maxsize=64)
-def _table(table: Piecewise) -> Source:
-    return Source(table_source(table))
+    return tuple(Argument(s.name, np.dtype(s.dtype), len(s.axes)) for s in scratch_of(program, vectors=True))
 
 
 def compiled_program(program: Program) -> tuple[int, tuple[Argument, ...]]:
     """A program as an operation. -> where it begins, and its arguments."""
     arguments = arguments_of(program)
-    return address_of(arguments, program_body(program), _tables(program), reassociate=_reassociates(program)), arguments
+    text = Text()
+    passed = [word for a in unpacked_in(text, arguments) for word in a]
+    text.line(f"call void @program({', '.join(['i32 %key', *map(str, passed)])})")
+    return operation_of(text, program, arguments), arguments
+
+
+def unpacked_in(text: Text, arguments: Sequence[Argument]) -> list[list[V]]:
+    """Append the loading of an operation's slots. -> of each array where it is, and its shape."""
+    place, found = 0, []
+    for a in arguments:
+        words = []
+        for k in range(1 + a.dimensions):
+            at = text.op(f"getelementptr inbounds i64, ptr %slots, i64 {place + k}", "ptr")
+            words.append(text.op(f"load {'i64' if k else 'ptr'}, {at}", "i64" if k else "ptr"))
+        place += len(words)
+        found.append(words)
+    return found
+
+
+def operation_of(text: Text, program: Program, arguments: Sequence[Argument]) -> int:
+    """Compile an operation that calls @program. arguments: of the program. -> where it begins."""
+    return address_of_text(text, program_text(program, arguments))
+
+
+def address_of_text(text: Text, before: str = "") -> int:
+    """Compile an operation in LLVM's text. before: what it calls. -> where it begins."""
+    return cpu_code.address_of(Source(before + text.function("void @operation(i32 %key, ptr %slots)"), OPERATION, language="llvm"))
 
 
 def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: int = 0) -> None:
@@ -114,7 +123,5 @@ def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: in
 
 
 def row_program(program: Program) -> Source:
-    """The program of one row of weights, as the operations that learn call it."""
-    key = (KEY,) if program.uses_random else ()
-    taken = (*key, *arguments_of(program))
-    return Source(program_source(program), taken, tuple(_tables(program).items()), _reassociates(program))
+    """The program of one row of weights, as operations in Python call it."""
+    return Source(program_text(program, arguments_of(program)), language="llvm")

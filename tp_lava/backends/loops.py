@@ -63,9 +63,9 @@ class LoopForm:
     begun: Mapping[int, Loop]
 
 
-def loop_form(program: Program) -> LoopForm:
-    """The loops of a program."""
-    body = _merged(_with_writes(program, _nests(program)), 0)
+def loop_form(program: Program, *, vectors: bool = False) -> LoopForm:
+    """The loops of a program. vectors: inside a loop, one over a further axis has nests of this axis alone or deeper loops, not both."""
+    body = _merged(_with_writes(program, _nests(program)), 0, vectors)
     defined, used = dict[int, tuple[Loop, ...]](), dict[int, list[tuple[Loop, ...]]]()
     reductions: dict[int, tuple[Loop, ...]] = {}
     for path, nest in nests_of(body):
@@ -97,19 +97,23 @@ def _common(paths: Sequence[tuple[Loop, ...]]) -> tuple[Loop, ...]:
     return first
 
 
-def _merged(nests: Sequence[Nest], depth: int) -> list[Nest | Loop]:
+def _merged(nests: Sequence[Nest], depth: int, vectors: bool) -> list[Nest | Loop]:
     """Nests in order, neighbours in a common loop over their axis at this depth wherever they may."""
     groups: list[list[Nest]] = []
     for nest in nests:
-        if groups and _may_join(groups[-1], nest, depth):
+        if groups and _may_join(groups[-1], nest, depth, vectors):
             groups[-1].append(nest)
         else:
             groups.append([nest])
-    return [Loop(group[0].domain[depth], _merged(group, depth + 1)) if len(group[0].domain) > depth else group[0] for group in groups]
+    return [
+        Loop(group[0].domain[depth], _merged(group, depth + 1, vectors)) if len(group[0].domain) > depth else group[0] for group in groups
+    ]
 
 
-def _may_join(group: Sequence[Nest], nest: Nest, depth: int) -> bool:
+def _may_join(group: Sequence[Nest], nest: Nest, depth: int, vectors: bool) -> bool:
     if min(len(nest.domain), len(group[0].domain)) <= depth or nest.domain[depth] != group[0].domain[depth]:
+        return False
+    if vectors and depth and (len(nest.domain) == depth + 1) != (len(group[0].domain) == depth + 1):
         return False
     if any(_sums_innermost(other, depth) for other in (nest, *group)):
         return False

@@ -1,0 +1,235 @@
+"""Dense connections in vectors, as text for LLVM: delivering by what spikes, listing what spikes, and learning row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from tp_lava.backends.cpu_calls import Argument
+from tp_lava.backends.cpu_programs import address_of_text, arguments_of, operation_of, unpacked_in
+from tp_lava.backends.cpu_vectors import LANES, Text, V, literal
+from tp_lava.dynamics.program import Program
+
+Row = Callable[["_Rows", str, V, V], list[V]]  # what a program takes of an array for row r and presynaptic unit i
+_ZERO = literal(0, "i64")
+_REGISTERS = (8, 4, 2, 1)  # sums side by side, as many as fit what is left of a row
+_MOST = 255  # rows of 8 bits whose sum fits 16
+
+
+class _Rows:
+    """Writes the loops. arrays: name -> address and shape."""
+
+    def __init__(self, text: Text, arrays: Mapping[str, list[V]], types: Mapping[str, str]) -> None:
+        self.t, self.arrays, self.types = text, arrays, types
+
+    def at(self, name: str, number: V) -> V:
+        """The address of an element."""
+        t = self.t
+        return t.op(f"getelementptr inbounds {self.types[name]}, {self.arrays[name][0]}, {number}", "ptr")
+
+    def load(self, name: str, number: V) -> V:
+        """An element."""
+        return self.t.op(f"load {self.types[name]}, {self.at(name, number)}", self.types[name])
+
+    def place(self, name: str, r: V, i: V) -> V:
+        """The number of element (r, i)."""
+        return self.t.binary("add", self.t.binary("mul", r, self.arrays[name][2]), i)
+
+
+def _rows_of(text: Text, arguments: Sequence[Argument]) -> _Rows:
+    arrays = dict(zip((a.name for a in arguments), unpacked_in(text, arguments), strict=True))
+    return _Rows(text, arrays, {a.name: "float" if a.dtype.kind == "f" else f"i{8 * a.dtype.itemsize}" for a in arguments})
+
+
+# Learning ----------------------------------------------------------------------------------------
+
+
+def whole(rows: _Rows, name: str, r: V, i: V) -> list[V]:
+    """All of an array of one dimension."""
+    return rows.arrays[name]
+
+
+def row_of_unit(rows: _Rows, name: str, r: V, i: V) -> list[V]:
+    """Row i."""
+    return [rows.at(name, rows.place(name, i, _ZERO)), rows.arrays[name][2]]
+
+
+def row_of_sample(rows: _Rows, name: str, r: V, i: V) -> list[V]:
+    """Row r."""
+    return [rows.at(name, rows.place(name, r, _ZERO)), rows.arrays[name][2]]
+
+
+def element(rows: _Rows, name: str, r: V, i: V) -> list[V]:
+    """Element (r, i)."""
+    return [rows.at(name, rows.place(name, r, i)), literal(1, "i64")]
+
+
+def learning(program: Program, taken: Sequence[tuple[Argument, Row]], arguments: Sequence[Argument], *, by: str) -> int:
+    """Compile the learning of dense weights. -> where it begins.
+
+    taken: the program's arguments, and what it sees of each; arguments: the operation's; by: "active", whose lists say which units are
+    active, "trace", of which those that are not zero are, or "" for all.
+    """
+    text = Text()
+    rows = _rows_of(text, arguments)
+    arrays = rows.arrays
+
+    def call(r: V, i: V) -> None:
+        passed = [word for argument, row in taken for word in row(rows, argument.name, r, i)]
+        key = V("%key", "i32")
+        if program.uses_random:
+            number = text.binary("add", text.binary("mul", r, arrays["weight"][1]), i)
+            key = text.mix(key, text.op(f"trunc {number} to i32", "i32"))
+        text.line(f"call void @program({', '.join(map(str, [key, *passed]))})")
+
+    with text.loop(_ZERO, arrays["y1"][1]) as r:
+        if by == "active":
+            count = rows.load("count", r)
+            with text.loop(_ZERO, text.op(f"sext {count} to i64", "i64")) as q:
+                unit = rows.load("active", rows.place("active", r, q))
+                call(r, text.op(f"sext {unit} to i64", "i64"))
+        else:
+            with text.loop(_ZERO, arrays["weight"][1]) as i:
+                if by:
+                    trace = rows.load("trace", rows.place("trace", r, i))
+                    compared = "fcmp une" if trace.kind == "float" else "icmp ne"
+                    with text.when(text.binary(compared, trace, literal(0, trace.kind), "i1")):
+                        call(r, i)
+                else:
+                    call(r, i)
+    return operation_of(text, program, arguments_of(program))
+
+
+# Delivering --------------------------------------------------------------------------------------
+
+
+def delivering(arguments: Sequence[Argument]) -> int:
+    """Compile into[r] = sum of the rows of `weights` that `active` lists, each times its element of `values`, if there are any.
+
+    Sums are held in registers, in the order of the list; those of 8 bits without values on 16, as long as they fit.
+    """
+    text = Text()
+    rows = _rows_of(text, arguments)
+    with text.loop(_ZERO, rows.arrays["into"][1]) as r:
+        _Delivery(rows, r).emit()
+    return address_of_text(text)
+
+
+class _Delivery:
+    """Writes the delivery of one row."""
+
+    def __init__(self, rows: _Rows, r: V) -> None:
+        self.rows, self.t, self.r = rows, rows.t, r
+        self.kept, self.stored = rows.types["into"], rows.types["weights"]
+        self.valued = "values" in rows.arrays
+        self.held = "i16" if self.stored == "i8" and not self.valued else self.kept
+        self.lanes = 2 * LANES if self.held == "i16" else LANES
+        self.size = rows.arrays["into"][2]
+        self.count = self.t.op(f"sext {rows.load('count', r)} to i64", "i64")
+
+    def _type(self, kind: str) -> str:
+        return f"<{self.lanes} x {kind}>"
+
+    def emit(self) -> None:
+        """All of it, from wide to narrow pieces."""
+        t, done = self.t, self.t.variable("i64")
+        t.line(f"store i64 0, ptr {done}")
+        for registers in _REGISTERS:
+            width = registers * self.lanes
+            end = t.op(f"sub {self.size}, {width - 1}", "i64")
+            with t.loop(t.op(f"load i64, ptr {done}", "i64"), end, width) as j:
+                self._piece(j, registers, None)
+                t.line(f"store {t.op(f'add {j}, {width}', 'i64')}, ptr {done}")
+        j = t.op(f"load i64, ptr {done}", "i64")
+        with t.when(t.binary("icmp slt", j, self.size, "i1")):
+            left = t.op(f"trunc {t.binary('sub', self.size, j)} to i32", "i32")
+            self._piece(j, 1, t.lanes_below(left, self.lanes))
+
+    def _piece(self, j: V, registers: int, mask: V | None) -> None:
+        t = self.t
+        sums = [t.place(self._type(self.held)) for _ in range(registers)]
+        whole = [t.place(self._type(self.kept)) for _ in range(registers)] if self.held != self.kept else sums
+        for place in whole:
+            t.line(f"store {self._type(self.kept)} zeroinitializer, ptr {place}")
+        if whole is sums:
+            with t.loop(_ZERO, self.count) as q:
+                self._add_row(j, q, sums, mask)
+        else:
+            with t.loop(_ZERO, self.count, _MOST) as first:
+                for place in sums:
+                    t.line(f"store {self._type(self.held)} zeroinitializer, ptr {place}")
+                end = t.call("llvm.smin.i64", "i64", False, self.count, t.op(f"add {first}, {_MOST}", "i64"))
+                with t.loop(first, end) as q:
+                    self._add_row(j, q, sums, mask)
+                for place, total in zip(sums, whole, strict=True):
+                    part = f"{self._type(self.held)} {t.load(self._type(self.held), place)}"
+                    wide = t.raw(f"sext {part} to {self._type(self.kept)}")
+                    self._add(total, wide)
+        for k, place in enumerate(whole):
+            at = self.rows.at("into", self.rows.place("into", self.r, t.op(f"add {j}, {k * self.lanes}", "i64")))
+            t.store_lanes(self._type(self.kept), t.load(self._type(self.kept), place), at, 4, mask)
+
+    def _add_row(self, j: V, q: V, sums: Sequence[str], mask: V | None) -> None:
+        t, rows = self.t, self.rows
+        unit = t.op(f"sext {rows.load('active', rows.place('active', self.r, q))} to i64", "i64")
+        value = rows.load("values", rows.place("values", self.r, unit)) if self.valued else None
+        first = rows.place("weights", unit, j)
+        size = {"i8": 1, "i16": 2}.get(self.stored, 4)
+        for k, place in enumerate(sums):
+            at = rows.at("weights", t.op(f"add {first}, {k * self.lanes}", "i64"))
+            row = t.load_lanes(self._type(self.stored), at, size, mask)
+            if self.stored != self.held:
+                row = t.raw(f"sext {self._type(self.stored)} {row} to {self._type(self.held)}")
+            if value:
+                how = "fmul" if self.held == "float" else "mul"
+                row = t.raw(f"{how} {t.splat(value)}, {row}")
+            self._add(place, row, self.held)
+
+    def _add(self, place: str, row: str, kind: str = "") -> None:
+        t, type_ = self.t, self._type(kind or self.kept)
+        how = "fadd" if (kind or self.kept) == "float" else "add"
+        t.line(f"store {type_} {t.raw(f'{how} {type_} {t.load(type_, place)}, {row}')}, ptr {place}")
+
+
+# Listing -----------------------------------------------------------------------------------------
+
+
+def listing(arguments: Sequence[Argument]) -> int:
+    """Compile the listing of what is not zero in rows of `spikes`: `active`, `count` and, if given, one more in `total`.
+
+    Without a branch: whether a neuron spikes is hard to predict.
+    """
+    text = Text()
+    rows = _rows_of(text, arguments)
+    with text.loop(_ZERO, rows.arrays["spikes"][1]) as r:
+        size, found = rows.arrays["spikes"][2], text.variable("i64")
+        text.line(f"store i64 0, ptr {found}")
+        whole_size = text.word("and", size, -LANES)
+        with text.loop(_ZERO, whole_size, LANES) as j:
+            _list(rows, r, j, found, None)
+        with text.when(text.binary("icmp slt", whole_size, size, "i1")):
+            left = text.op(f"trunc {text.binary('sub', size, whole_size)} to i32", "i32")
+            _list(rows, r, whole_size, found, text.lanes_below(left, LANES))
+        count = text.op(f"trunc i64 {text.load('i64', found)} to i32", "i32")
+        text.line(f"store {count}, {rows.at('count', r)}")
+    return address_of_text(text)
+
+
+def _list(rows: _Rows, r: V, j: V, found: str, mask: V | None) -> None:
+    """The spikes of some lanes."""
+    t, kind = rows.t, rows.types["spikes"]
+    type_, words = f"<{LANES} x {kind}>", f"<{LANES} x i32>"
+    spikes = t.load_lanes(type_, rows.at("spikes", rows.place("spikes", r, j)), 4, mask)
+    fired = V(t.raw(f"{'fcmp une' if kind == 'float' else 'icmp ne'} {type_} {spikes}, zeroinitializer"), "i1", True)
+    numbers = t.binary("add", t.op(f"trunc {j} to i32", "i32"), t.lanes())
+    packed = t.call(f"llvm.experimental.vector.compress.v{LANES}i32", "i32", True, numbers, fired, V("undef", "i32", True))
+    bits = t.op(f"bitcast {fired} to i{LANES}", f"i{LANES}")
+    several = t.call(f"llvm.ctpop.i{LANES}", f"i{LANES}", False, bits)
+    before = V(t.load("i64", found), "i64")
+    at = rows.at("active", rows.place("active", r, before))
+    t.store_lanes(words, packed.name, at, 4, t.lanes_below(t.op(f"zext {several} to i32", "i32"), LANES))
+    after = t.binary("add", before, t.op(f"zext {several} to i64", "i64"))
+    t.line(f"store {after}, ptr {found}")
+    if "total" in rows.arrays:
+        at = rows.at("total", rows.place("total", r, j))
+        total = V(t.load_lanes(words, at, 4, mask), "i32", True)
+        t.store_lanes(words, t.binary("add", total, t.op(f"zext {fired} to {words}", "i32", True)).name, at, 4, mask)
