@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tp_lava.backends.cpu_calls import Argument
-from tp_lava.backends.cpu_programs import address_of_text, arguments_of, operation_of, unpacked_in
+from tp_lava.backends.cpu_programs import address_of_text, operation_of, unpacked_in
 from tp_lava.backends.cpu_vectors import LANES, Text, V, literal
 from tp_lava.dynamics.program import Program
 
@@ -96,7 +96,7 @@ def learning(program: Program, taken: Sequence[tuple[Argument, Row]], arguments:
                         call(r, i)
                 else:
                     call(r, i)
-    return operation_of(text, program, arguments_of(program))
+    return operation_of(text, program)
 
 
 # Delivering --------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -14,6 +14,7 @@ from tp_lava.backends import cpu_calls, cpu_code, cpu_loops
 from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_operation import OPERATION, Source, operation
 from tp_lava.backends.cpu_vectors import Text, V, program_text
+from tp_lava.backends.loops import loop_form
 from tp_lava.backends.scalar import scratch_of
 from tp_lava.circuit.buffers import stored_weight_type
 from tp_lava.circuit.operations import STEPS_LEFT
@@ -79,11 +80,22 @@ def scratch_arguments_of(program: Program) -> tuple[Argument, ...]:
 
 def compiled_program(program: Program) -> tuple[int, tuple[Argument, ...]]:
     """A program as an operation. -> where it begins, and its arguments."""
-    arguments = arguments_of(program)
-    text = Text()
-    passed = [word for a in unpacked_in(text, arguments) for word in a]
-    text.line(f"call void @program({', '.join(['i32 %key', *map(str, passed)])})")
-    return operation_of(text, program, arguments), arguments
+    arguments, text = arguments_of(program), Text()
+    passed, flat = unpacked_in(text, arguments), flattened(program)
+    if flat:
+        passed = [[at, text.product(shape)] for at, *shape in passed]
+    text.line(f"call void @program({', '.join(['i32 %key', *(str(word) for words in passed for word in words)])})")
+    return operation_of(text, flat or program), arguments
+
+
+def flattened(program: Program) -> Program | None:
+    """The same over one axis, all elements of its arrays in a row; None where it may not be taken so."""
+    axes = program.axes
+    if len(axes) < 2 or program.reduces or program.uses_random or any(port.axes not in ((), axes) for port in program.ports):
+        return None
+    ports = tuple(replace(port, axes=port.axes[-1:]) for port in program.ports)
+    flat = replace(program, axes=axes[-1:], ports=ports, values=tuple(replace(value, axes=value.axes[-1:]) for value in program.values))
+    return None if loop_form(flat, vectors=True).kept else flat
 
 
 def unpacked_in(text: Text, arguments: Sequence[Argument]) -> list[list[V]]:
@@ -99,9 +111,9 @@ def unpacked_in(text: Text, arguments: Sequence[Argument]) -> list[list[V]]:
     return found
 
 
-def operation_of(text: Text, program: Program, arguments: Sequence[Argument]) -> int:
-    """Compile an operation that calls @program. arguments: of the program. -> where it begins."""
-    return address_of_text(text, program_text(program, arguments))
+def operation_of(text: Text, program: Program) -> int:
+    """Compile an operation that calls @program. -> where it begins."""
+    return address_of_text(text, program_text(program, arguments_of(program)))
 
 
 def address_of_text(text: Text, before: str = "") -> int:

@@ -141,6 +141,13 @@ class Text:
         a, b = self.alike(a, b)
         return self.op(f"{name} {a}, {b.name}", kind or a.kind, a.wide)
 
+    def product(self, numbers: Sequence[V]) -> V:
+        """Of whole numbers."""
+        made = numbers[0]
+        for number in numbers[1:]:
+            made = self.binary("mul", made, number)
+        return made
+
     def word(self, name: str, a: V, number: Any) -> V:
         """name a, number."""
         return self.binary(name, a, literal(number, a.kind))
@@ -574,16 +581,39 @@ class _Program:
         t = self.t
         if not self.program.fixed:
             return t.binary("fmul contract", *a)
-        shift, kind = i["shift"], "i64" if is_wide(self.program, i) else "i32"
-        product = t.binary("mul", *(self._in(kind, x) for x in a[:2]))
+        shift, wide = i["shift"], is_wide(self.program, i)
+        if wide and (split := self._split(i, a)):
+            high, low, sign = split
+            return t.binary("add", high, t.word("ashr", self._rounded(i, low, sign, a), shift))
+        product = t.binary("mul", *(self._in("i64" if wide else "i32", x) for x in a[:2]))
+        return self._in("i32", t.word("ashr", self._rounded(i, product, product, a), shift) if shift else product)
+
+    def _split(self, i: Instruction, a: list[V]) -> tuple[V, V, V] | None:
+        """x * y as high * 2**shift + low, both of 32 bits, and what has its sign; None where that is not so.
+
+        high = (x >> shift) * y, low = (x mod 2**shift) * y: exact for any x, and y >= 0 where the sign counts.
+        """
+        t, shift = self.t, i["shift"]
+        for x, y in ((0, 1), (1, 0)):
+            other = self.program.values[i.arguments[y]]
+            assert other.low is not None
+            assert other.high is not None
+            if shift and (max(-other.low, other.high) + 1) << shift <= LARGEST and (other.low >= 0 or i.op != "mul" or i["rounding"] != "zero"):
+                high, rest = t.word("ashr", a[x], shift), t.word("and", a[x], (1 << shift) - 1)
+                return t.binary("mul", high, a[y]), t.binary("mul", rest, a[y]), a[x]
+        return None
+
+    def _rounded(self, i: Instruction, product: V, sign: V, a: list[V]) -> V:
+        """A product with what its shift is to round by. sign: a number that is below zero where the product is, or the product is zero."""
+        t, shift = self.t, i["shift"]
         if i.op == "mul_random":
-            product = t.binary("add", product, self._in(kind, a[2]))
-        elif shift and i["rounding"] == "nearest":
-            product = t.word("add", product, 1 << shift >> 1)
-        elif shift and i["rounding"] == "zero":
-            sign = t.word("ashr", product, 63 if kind == "i64" else 31)
-            product = t.binary("add", product, t.word("and", sign, (1 << shift) - 1))
-        return self._in("i32", t.word("ashr", product, shift) if shift else product)
+            return t.binary("add", product, self._in(product.kind, a[2]))
+        if i["rounding"] == "nearest":
+            return t.word("add", product, 1 << shift >> 1)
+        if i["rounding"] == "zero":
+            below = t.word("ashr", sign, 63 if sign.kind == "i64" else 31)
+            return t.binary("add", product, t.word("and", below, (1 << shift) - 1))
+        return product
 
     def _in(self, kind: str, value: V) -> V:
         if value.kind == kind:
