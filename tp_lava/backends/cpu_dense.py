@@ -88,7 +88,7 @@ def learning(program: Program, taken: Sequence[tuple[Argument, Row]], arguments:
                 unit = rows.load("active", rows.place("active", r, q))
                 call(r, text.op(f"sext {unit} to i64", "i64"))
         else:
-            with text.loop(_ZERO, arrays["weight"][1]) as i:
+            with text.loop(_ZERO, arrays["weight"][1], unrolled=4) as i:
                 if by:
                     trace = rows.load("trace", rows.place("trace", r, i))
                     compared = "fcmp une" if trace.kind == "float" else "icmp ne"

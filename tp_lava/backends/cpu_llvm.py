@@ -33,7 +33,7 @@ def optimised(source: Source) -> Any:
     """The module of a source, as its machine code is made of it."""
     module = parsed(source.text)
     options = binding.create_pipeline_tuning_options(speed_level=_SPEED)
-    options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False  # it has the vectors that it is to have
+    options.loop_vectorization = options.slp_vectorization = False  # it has the vectors that it is to have
     builder = binding.create_pass_builder(_machine(), options)
     builder.getModulePassManager().run(module, builder)
     return module

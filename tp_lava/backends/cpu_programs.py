@@ -13,7 +13,7 @@ from tp_lava.alignment import aligned
 from tp_lava.backends import cpu_calls, cpu_code, cpu_loops
 from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_operation import OPERATION, Source, operation
-from tp_lava.backends.cpu_vectors import Text, V, program_text
+from tp_lava.backends.cpu_vectors import LOOPS, Text, V, program_text
 from tp_lava.backends.loops import loop_form
 from tp_lava.backends.scalar import scratch_of
 from tp_lava.circuit.buffers import stored_weight_type
@@ -118,7 +118,7 @@ def operation_of(text: Text, program: Program) -> int:
 
 def address_of_text(text: Text, before: str = "") -> int:
     """Compile an operation in LLVM's text. before: what it calls. -> where it begins."""
-    return cpu_code.address_of(Source(before + text.function("void @operation(i32 %key, ptr %slots)"), OPERATION, language="llvm"))
+    return cpu_code.address_of(Source(before + text.function("void @operation(i32 %key, ptr %slots)") + LOOPS, OPERATION, language="llvm"))
 
 
 def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: int = 0) -> None:
@@ -136,4 +136,4 @@ def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: in
 
 def row_program(program: Program) -> Source:
     """The program of one row of weights, as operations in Python call it."""
-    return Source(program_text(program, arguments_of(program)), language="llvm")
+    return Source(program_text(program, arguments_of(program)) + LOOPS, language="llvm")

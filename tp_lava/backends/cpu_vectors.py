@@ -25,12 +25,19 @@ from tp_lava.numbers import REGISTER_BITS
 
 LANES = 16  # numbers of 32 bits in the widest vectors there are
 MASKED_FROM = 60  # instructions of a body that is made once, with a mask, not once for whole vectors and once for the rest
+UNROLLED_BELOW = 12  # instructions of a body that is worth it
 _STORED = {"float32": "float", "int32": "i32", "int16": "i16", "int8": "i8", "bool": "i8", "uint32": "i32"}
 _GOLDEN, _M1, _M2 = (np.uint32(word).astype(np.int32) for word in (0x9E3779B9, 0x7FEB352D, 0x846CA68B))  # see numbers.mix
 # 2**x = 2**n * 2**f, n = floor(x): the exponent's bits, and a polynomial of least relative error on [0, 1] with 1 at 0.
 EXP2_REAL_ERROR = 2.0**-22
 _EXP2 = (0.6931470632553101, 0.2402293086051941, 0.055485278367996216, 0.00967545248568058, 0.0012467838823795319, 0.00021612938144244254)
 _ZERO_BELOW, _INFINITE_FROM, _BIAS, _FRACTION_BITS = -127.0, 128.0, 127, 23  # of a float32; what is not normal is zero
+
+_UNROLLED = {1: "disable", 2: 'count", i32 2', 4: 'count", i32 4'}  # rounds of a loop that are carried out without a jump
+LOOPS = "".join(
+    f'!{2 * n} = distinct !{{!{2 * n}, !{2 * n + 1}}}\n!{2 * n + 1} = !{{!"llvm.loop.unroll.{how}{chr(34) if n == 1 else ""}}}\n'
+    for n, how in _UNROLLED.items()
+)  # what stands at the end of every module
 
 
 @dataclass(frozen=True)
@@ -93,8 +100,8 @@ class Text:
         self.lines.append(f"{label}:")
 
     @contextmanager
-    def loop(self, first: V, end: V, step: int = 1) -> Iterator[V]:
-        """A loop over i64 numbers from `first` below `end`."""
+    def loop(self, first: V, end: V, step: int = 1, unrolled: int = 1) -> Iterator[V]:
+        """A loop over i64 numbers from `first` below `end`. unrolled: rounds that are carried out without a jump."""
         at, name = self.variable("i64"), self.fresh("loop")
         self.line(f"store {first}, ptr {at}")
         self.block(f"{name}.head")
@@ -104,7 +111,7 @@ class Text:
         self.block(f"{name}.body", jump=False)
         yield i
         self.line(f"store {self.op(f'add {i}, {step}', 'i64')}, ptr {at}")
-        self.line(f"br label %{name}.head")
+        self.line(f"br label %{name}.head, !llvm.loop !{2 * unrolled}")
         self.block(f"{name}.end", jump=False)
 
     @contextmanager
@@ -371,7 +378,7 @@ class _Program:
         t, size, zero = self.t, self._sizes[axis], literal(0, "i64")
         whole = t.word("and", size, -LANES)
         if length < MASKED_FROM:
-            with t.loop(zero, whole, LANES) as at:
+            with t.loop(zero, whole, LANES, unrolled=4 if length < UNROLLED_BELOW else 1) as at:
                 yield _Place({**place.numbers, axis: at}, axis)
             with t.when(t.binary("icmp slt", whole, size, "i1")):
                 yield _Place({**place.numbers, axis: whole}, axis, self._mask(whole, size))
