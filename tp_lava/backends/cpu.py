@@ -13,6 +13,7 @@ from tp_lava.backends.cpu_programs import Compiled
 from tp_lava.backends.cpu_programs import carry_out as carry_out
 from tp_lava.backends.protocol import Memory
 from tp_lava.circuit import (
+    Accumulate,
     Circuit,
     Operation,
 )
@@ -52,7 +53,9 @@ class CompiledOperations:
         names = dict.fromkeys([*touched(operations), *circuit.names("random"), *((*_INPUT, *graded) if whole else ())])
         self.arguments = tuple(names)
         self._circuit, self._whole = circuit, whole
-        self._compiled = [compiled for operation in operations for compiled in compiler.compiled(operation)]
+        alone, others = once_a_sample(operations) if whole else ((), operations)
+        self._compiled = [compiled for operation in (*alone, *others) for compiled in compiler.compiled(operation)]
+        self._alone = len(alone)
         self._advance = int(circuit.learns)  # what a step adds to the step counter
         self._bound: tuple[object, ...] = ()  # the rows in use and the arrays, kept beside so that none takes another's place
         self._arrays: Sequence[np.ndarray] = ()
@@ -109,7 +112,8 @@ class CompiledOperations:
         if INPUT_VALUES in memory:
             graded[True] = memory[INPUT_VALUES].view(np.int32), memory[INPUT_KEPT]
         lists = [memory[name] for name in _INPUT]
-        return {is_graded: EachStep(calls, self._counters(), lists, buffers, self._advance) for is_graded, buffers in graded.items()}
+        how = self._advance, self._alone
+        return {is_graded: EachStep(calls, self._counters(), lists, buffers, *how) for is_graded, buffers in graded.items()}
 
     def _call(self, compiled: Compiled) -> list[int]:
         memory = self._memory
@@ -119,3 +123,17 @@ class CompiledOperations:
         switch = memory[compiled.switch] if compiled.switch else None
         clock = memory[compiled.clock] if compiled.last_steps else None
         return cpu_calls.call_of(compiled.address, slots, compiled.random_stream, switch, clock, compiled.last_steps)
+
+
+# What can be known before the first step ---------------------------------------------------------
+
+
+def once_a_sample(operations: Sequence[Operation]) -> tuple[list[Operation], list[Operation]]:
+    """-> (the operations whose result is the same at every step, the others): what they read changes between samples alone."""
+    changed = {name for operation in operations for name in operation.writes} | {*_INPUT, INPUT_VALUES, INPUT_KEPT}
+    alone, others = list[Operation](), list[Operation]()
+    for operation in operations:
+        own = sum(name in other.writes for name in operation.writes for other in operations) == len(operation.writes)
+        steady = isinstance(operation, Accumulate) and own and changed.isdisjoint(operation.reads)
+        (alone if steady else others).append(operation)
+    return alone, others

@@ -5,60 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from tp_lava.backends.cpu_calls import Argument
-from tp_lava.backends.cpu_programs import address_of_text, operation_of, unpacked_in
-from tp_lava.backends.cpu_vectors import LANES, Text, V, literal
+from tp_lava.backends.cpu_code import address_of
+from tp_lava.backends.cpu_programs import operation_of
+from tp_lava.backends.cpu_vectors import LANES, Loops, Text, V, literal, operation_text
 from tp_lava.dynamics.program import Program
 
-Row = Callable[["_Rows", str, V, V], list[V]]  # what a program takes of an array for row r and presynaptic unit i
+Row = Callable[[Loops, str, V, V], list[V]]  # what a program takes of an array for row r and presynaptic unit i
 _ZERO = literal(0, "i64")
 _REGISTERS = (8, 4, 2, 1)  # sums side by side, as many as fit what is left of a row
 _MOST = 255  # rows of 8 bits whose sum fits 16
 
 
-class _Rows:
-    """Writes the loops. arrays: name -> address and shape."""
-
-    def __init__(self, text: Text, arrays: Mapping[str, list[V]], types: Mapping[str, str]) -> None:
-        self.t, self.arrays, self.types = text, arrays, types
-
-    def at(self, name: str, number: V) -> V:
-        """The address of an element."""
-        t = self.t
-        return t.op(f"getelementptr inbounds {self.types[name]}, {self.arrays[name][0]}, {number}", "ptr")
-
-    def load(self, name: str, number: V) -> V:
-        """An element."""
-        return self.t.op(f"load {self.types[name]}, {self.at(name, number)}", self.types[name])
-
-    def place(self, name: str, r: V, i: V) -> V:
-        """The number of element (r, i)."""
-        return self.t.binary("add", self.t.binary("mul", r, self.arrays[name][2]), i)
-
-
-def _rows_of(text: Text, arguments: Sequence[Argument]) -> _Rows:
-    arrays = dict(zip((a.name for a in arguments), unpacked_in(text, arguments), strict=True))
-    return _Rows(text, arrays, {a.name: "float" if a.dtype.kind == "f" else f"i{8 * a.dtype.itemsize}" for a in arguments})
-
-
 # Learning ----------------------------------------------------------------------------------------
 
 
-def whole(rows: _Rows, name: str, r: V, i: V) -> list[V]:
+def whole(rows: Loops, name: str, r: V, i: V) -> list[V]:
     """All of an array of one dimension."""
     return rows.arrays[name]
 
 
-def row_of_unit(rows: _Rows, name: str, r: V, i: V) -> list[V]:
+def row_of_unit(rows: Loops, name: str, r: V, i: V) -> list[V]:
     """Row i."""
     return [rows.at(name, rows.place(name, i, _ZERO)), rows.arrays[name][2]]
 
 
-def row_of_sample(rows: _Rows, name: str, r: V, i: V) -> list[V]:
+def row_of_sample(rows: Loops, name: str, r: V, i: V) -> list[V]:
     """Row r."""
     return [rows.at(name, rows.place(name, r, _ZERO)), rows.arrays[name][2]]
 
 
-def element(rows: _Rows, name: str, r: V, i: V) -> list[V]:
+def element(rows: Loops, name: str, r: V, i: V) -> list[V]:
     """Element (r, i)."""
     return [rows.at(name, rows.place(name, r, i)), literal(1, "i64")]
 
@@ -70,7 +46,7 @@ def learning(program: Program, taken: Sequence[tuple[Argument, Row]], arguments:
     active, "trace", of which those that are not zero are, or "" for all.
     """
     text = Text()
-    rows = _rows_of(text, arguments)
+    rows = Loops(text, arguments)
     arrays = rows.arrays
 
     def call(r: V, i: V) -> None:
@@ -108,16 +84,16 @@ def delivering(arguments: Sequence[Argument]) -> int:
     Sums are held in registers, in the order of the list; those of 8 bits without values on 16, as long as they fit.
     """
     text = Text()
-    rows = _rows_of(text, arguments)
+    rows = Loops(text, arguments)
     with text.loop(_ZERO, rows.arrays["into"][1]) as r:
         _Delivery(rows, r).emit()
-    return address_of_text(text)
+    return address_of(operation_text(text))
 
 
 class _Delivery:
     """Writes the delivery of one row."""
 
-    def __init__(self, rows: _Rows, r: V) -> None:
+    def __init__(self, rows: Loops, r: V) -> None:
         self.rows, self.t, self.r = rows, rows.t, r
         self.kept, self.stored = rows.types["into"], rows.types["weights"]
         self.valued = "values" in rows.arrays
@@ -199,7 +175,7 @@ def listing(arguments: Sequence[Argument]) -> int:
     Without a branch: whether a neuron spikes is hard to predict.
     """
     text = Text()
-    rows = _rows_of(text, arguments)
+    rows = Loops(text, arguments)
     with text.loop(_ZERO, rows.arrays["spikes"][1]) as r:
         size, found = rows.arrays["spikes"][2], text.variable("i64")
         text.line(f"store i64 0, ptr {found}")
@@ -211,10 +187,10 @@ def listing(arguments: Sequence[Argument]) -> int:
             _list(rows, r, whole_size, found, text.lanes_below(left, LANES))
         count = text.op(f"trunc i64 {text.load('i64', found)} to i32", "i32")
         text.line(f"store {count}, {rows.at('count', r)}")
-    return address_of_text(text)
+    return address_of(operation_text(text))
 
 
-def _list(rows: _Rows, r: V, j: V, found: str, mask: V | None) -> None:
+def _list(rows: Loops, r: V, j: V, found: str, mask: V | None) -> None:
     """The spikes of some lanes."""
     t, kind = rows.t, rows.types["spikes"]
     type_, words = f"<{LANES} x {kind}>", f"<{LANES} x i32>"

@@ -15,7 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tp_lava.backends.code_folder import Code
-from tp_lava.backends.cpu_calls import CLOCK, FUNCTION, KINDS, LAST_STEPS, NO_KEY, RANDOM_STREAM, SLOTS, SWITCH
+from tp_lava.backends.cpu_calls import KINDS
 from tp_lava.backends.cpu_functions import inlined
 from tp_lava.backends.cpu_llvm import parsed
 from tp_lava.backends.cpu_operation import KEY, OPERATION, SLOTS_OF_OPERATION, Source
@@ -23,7 +23,6 @@ from tp_lava.backends.cpu_rows import add_parts, add_rows, add_scaled_parts, add
 from tp_lava.numbers import draw, mix
 
 _TYPES = {KEY: types.uint32, SLOTS_OF_OPERATION: types.CPointer(types.int64)}
-_mix = inlined(mix)
 
 
 def _pointer_to(dtype: type) -> Callable:
@@ -40,70 +39,6 @@ def _pointer_to(dtype: type) -> Callable:
 
 
 _POINTERS = {f"{kind}_at": _pointer_to(dtype.type) for dtype, kind in KINDS.items()}
-_int32_at = _POINTERS["int32_at"]
-
-
-# Calls -------------------------------------------------------------------------------------------
-
-
-@intrinsic
-def _call(typing, function, key, slots):
-    def code(context, builder, signature, values):
-        type_ = ir.FunctionType(context.get_value_type(types.void), [context.get_value_type(t) for t in _TYPES.values()])
-        pointers = builder.inttoptr(values[2], type_.args[1])
-        builder.call(builder.inttoptr(values[0], type_.as_pointer()), [values[1], pointers])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.uint32, types.int64), code
-
-
-@inlined
-def _held(address):
-    return numba.carray(_int32_at(address), (1,))[0]
-
-
-@inlined
-def _carry_out(calls, base):
-    for c in range(calls.shape[0]):
-        call = calls[c]
-        if call[SWITCH] != 0 and _held(call[SWITCH]) == 0:
-            continue
-        if call[LAST_STEPS] != 0 and not 0 <= _held(call[CLOCK]) < call[LAST_STEPS]:
-            continue
-        key = _mix(base, np.uint32(call[RANDOM_STREAM])) if call[RANDOM_STREAM] != NO_KEY else np.uint32(0)
-        _call(call[FUNCTION], key, call[SLOTS])  # type: ignore[call-arg]
-
-
-@inlined
-def _with_key(calls, key):
-    for c in range(calls.shape[0]):
-        _call(calls[c, FUNCTION], key, calls[c, SLOTS])  # type: ignore[call-arg]
-
-
-@inlined
-def _once(calls, seed, step):
-    _carry_out(calls, _mix(seed[0], step[0]))
-
-
-@inlined
-def _each_step(begin, end, offsets, units, values, graded, kept, constant, active, count, calls, seed, step, advance):
-    for t in range(begin, end):
-        kept[0] = 1 if constant != 0 and t > 0 else 0
-        for r in range(offsets.shape[0]):
-            if graded.shape[0] != 0:
-                for q in range(count[r]):  # of the step before
-                    graded[r, active[r, q]] = 0
-            first = offsets[r, t]
-            count[r] = offsets[r, t + 1] - first
-            for q in range(count[r]):
-                active[r, q] = units[first + q]
-            if graded.shape[0] != 0:
-                for q in range(count[r]):
-                    graded[r, active[r, q]] = values[first + q]
-        base = _mix(seed[0], step[0])
-        step[0] += np.uint32(advance)
-        _carry_out(calls, base)
-    kept[0] = 0
 
 
 # Functions ---------------------------------------------------------------------------------------
@@ -151,9 +86,6 @@ SCOPE: dict[str, Any] = {
     "add_scaled_parts": add_scaled_parts,
     "add_scaled_rows": add_scaled_rows,
     "transpose": transpose,
-    "with_key": _with_key,
-    "once": _once,
-    "each_step": _each_step,
     "carray": numba.carray,
     **_POINTERS,
 }

@@ -12,8 +12,8 @@ import numpy as np
 from tp_lava.alignment import aligned
 from tp_lava.backends import cpu_calls, cpu_code, cpu_loops
 from tp_lava.backends.cpu_calls import Argument
-from tp_lava.backends.cpu_operation import OPERATION, Source, operation
-from tp_lava.backends.cpu_vectors import LOOPS, Text, V, program_text
+from tp_lava.backends.cpu_operation import Source, operation
+from tp_lava.backends.cpu_vectors import LOOPS, Text, operation_text, program_text, unpacked_in
 from tp_lava.backends.loops import loop_form
 from tp_lava.backends.scalar import scratch_of
 from tp_lava.circuit.buffers import stored_weight_type
@@ -98,27 +98,9 @@ def flattened(program: Program) -> Program | None:
     return None if loop_form(flat, vectors=True).kept else flat
 
 
-def unpacked_in(text: Text, arguments: Sequence[Argument]) -> list[list[V]]:
-    """Append the loading of an operation's slots. -> of each array where it is, and its shape."""
-    place, found = 0, []
-    for a in arguments:
-        words = []
-        for k in range(1 + a.dimensions):
-            at = text.op(f"getelementptr inbounds i64, ptr %slots, i64 {place + k}", "ptr")
-            words.append(text.op(f"load {'i64' if k else 'ptr'}, {at}", "i64" if k else "ptr"))
-        place += len(words)
-        found.append(words)
-    return found
-
-
 def operation_of(text: Text, program: Program) -> int:
     """Compile an operation that calls @program. -> where it begins."""
-    return address_of_text(text, program_text(program, arguments_of(program)))
-
-
-def address_of_text(text: Text, before: str = "") -> int:
-    """Compile an operation in LLVM's text. before: what it calls. -> where it begins."""
-    return cpu_code.address_of(Source(before + text.function("void @operation(i32 %key, ptr %slots)") + LOOPS, OPERATION, language="llvm"))
+    return cpu_code.address_of(operation_text(text, program_text(program, arguments_of(program))))
 
 
 def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: int = 0) -> None:

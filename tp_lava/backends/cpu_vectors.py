@@ -7,6 +7,7 @@ done there. Both orders are the same on every machine. Other float operations ar
 
 from __future__ import annotations
 
+import platform
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tp_lava.backends.cpu_calls import Argument
+from tp_lava.backends.cpu_operation import OPERATION, Source
 from tp_lava.backends.loops import Loop, Nest, loop_form, nests_of
 from tp_lava.backends.protocol import entry
 from tp_lava.backends.scalar import LARGEST, is_wide
@@ -23,6 +25,8 @@ from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program, Value
 from tp_lava.numbers import REGISTER_BITS
 
+_PROCESSOR = platform.machine()
+_FLUSHED = 0x8040  # bits of MXCSR: denormal results, and operands, are zero
 LANES = 16  # numbers of 32 bits in the widest vectors there are
 MASKED_FROM = 60  # instructions of a body that is made once, with a mask, not once for whole vectors and once for the rest
 UNROLLED_BELOW = 12  # instructions of a body that is worth it
@@ -123,6 +127,21 @@ class Text:
         yield
         self.block(f"{name}.end")
 
+    @contextmanager
+    def without_denormals(self) -> Iterator[None]:
+        """Float numbers below the smallest normal one are zero, as it is set for this thread; then again as before."""
+        if _PROCESSOR not in ("x86_64", "AMD64"):
+            yield
+            return
+        before, now = self.place("i32"), self.place("i32")
+        for name in ("stmxcsr", "ldmxcsr"):
+            self.declared[f"declare void @llvm.x86.sse.{name}(ptr)"] = None
+        self.line(f"call void @llvm.x86.sse.stmxcsr(ptr {before})")
+        self.line(f"store {self.word('or', V(self.load('i32', before), 'i32'), _FLUSHED)}, ptr {now}")
+        self.line(f"call void @llvm.x86.sse.ldmxcsr(ptr {now})")
+        yield
+        self.line(f"call void @llvm.x86.sse.ldmxcsr(ptr {before})")
+
     def call(self, name: str, kind: str, wide: bool, *operands: V, result: str = "") -> V:
         """Append a call of one of LLVM's functions."""
         type_ = result or V("", kind, wide).type
@@ -157,7 +176,7 @@ class Text:
 
     def word(self, name: str, a: V, number: Any) -> V:
         """name a, number."""
-        return self.binary(name, a, literal(number, a.kind))
+        return self.binary(name, a, literal(number, a.kind), "i1" if name.startswith("icmp") else "")
 
     def select(self, condition: V, a: V, b: V) -> V:
         """a where condition, else b."""
@@ -245,6 +264,45 @@ def parameters_of(arguments: Sequence[Argument]) -> str:
     """What the function of a program takes: its key, and for each array where it is and its shape."""
     taken = [f"ptr %{a.name}" + "".join(f", i64 %{a.name}.{k}" for k in range(a.dimensions)) for a in arguments]
     return ", ".join(["i32 %key", *taken])
+
+
+def unpacked_in(text: Text, arguments: Sequence[Argument]) -> list[list[V]]:
+    """Append the loading of an operation's slots. -> of each array where it is, and its shape."""
+    place, found = 0, []
+    for a in arguments:
+        words = []
+        for k in range(1 + a.dimensions):
+            at = text.op(f"getelementptr inbounds i64, ptr %slots, i64 {place + k}", "ptr")
+            words.append(text.op(f"load {'i64' if k else 'ptr'}, {at}", "i64" if k else "ptr"))
+        place += len(words)
+        found.append(words)
+    return found
+
+
+class Loops:
+    """Writes the loops of an operation over its arguments. arrays: name -> address and shape."""
+
+    def __init__(self, text: Text, arguments: Sequence[Argument]) -> None:
+        self.t = text
+        self.arrays = dict(zip((a.name for a in arguments), unpacked_in(text, arguments), strict=True))
+        self.types = {a.name: "float" if a.dtype.kind == "f" else f"i{8 * a.dtype.itemsize}" for a in arguments}
+
+    def at(self, name: str, number: V) -> V:
+        """The address of an element."""
+        return self.t.op(f"getelementptr inbounds {self.types[name]}, {self.arrays[name][0]}, {number}", "ptr")
+
+    def load(self, name: str, number: V) -> V:
+        """An element."""
+        return self.t.op(f"load {self.types[name]}, {self.at(name, number)}", self.types[name])
+
+    def place(self, name: str, r: V, i: V) -> V:
+        """The number of element (r, i)."""
+        return self.t.binary("add", self.t.binary("mul", r, self.arrays[name][2]), i)
+
+
+def operation_text(text: Text, before: str = "") -> Source:
+    """The source of an operation. before: what it calls."""
+    return Source(before + text.function("void @operation(i32 %key, ptr %slots)") + LOOPS, OPERATION, language="llvm")
 
 
 def program_text(program: Program, arguments: Sequence[Argument]) -> str:
