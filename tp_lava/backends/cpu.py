@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import is_, itemgetter
 
 import numpy as np
 
@@ -57,7 +58,8 @@ class CompiledOperations:
         self._compiled = [compiled for operation in (*alone, *others) for compiled in compiler.compiled(operation)]
         self._alone = len(alone)
         self._advance = int(circuit.learns)  # what a step adds to the step counter
-        self._bound: tuple[object, ...] = ()  # the rows in use and the arrays, kept beside so that none takes another's place
+        self._held = itemgetter(*self.arguments, self.arguments[0])  # the first again, so that one array comes as a tuple too
+        self._used: dict[str, int] | None = None  # rows in use, and the arrays, of the last time
         self._arrays: Sequence[np.ndarray] = ()
         self._memory: Mapping[str, np.ndarray] = {}
         self._kept: list[np.ndarray] = []  # what the calls point to, beside the memory
@@ -91,19 +93,18 @@ class CompiledOperations:
 
     def _bind(self, memory: Memory) -> None:
         """Make the calls for these arrays, unless they are those of the last time."""
-        arrays, used = [memory[name] for name in self.arguments], self._circuit.rows_used(memory)
-        which = (*used.items(), *map(id, arrays))
-        if which == self._bound:
+        arrays, used = self._held(memory), self._circuit.rows_used(memory)
+        if used == self._used and all(map(is_, arrays, self._arrays)):
             return
         axes = (self._circuit.buffers[name].axes for name in self.arguments)
-        views = [rows_in_use(array, names, used) for array, names in zip(arrays, axes, strict=True)]
+        views = [rows_in_use(array, names, used) for array, names in zip(arrays, axes, strict=False)]
         self._memory, self._kept = dict(zip(self.arguments, views, strict=True)), []
         calls = np.array([self._call(compiled) for compiled in self._compiled], np.int64).reshape(-1, cpu_calls.CALL_WIDTH)
         if self._whole:
             self._each_step = self._loops(calls)
         else:
             self._once = Once(calls, self._counters())
-        self._bound, self._arrays = which, arrays
+        self._used, self._arrays = used, arrays
 
     def _loops(self, calls: np.ndarray) -> dict[bool, EachStep]:
         """The loops over steps, by whether the input is graded."""

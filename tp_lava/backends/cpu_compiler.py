@@ -144,13 +144,17 @@ class Compiler:
         named = dict(bound)
         active = self._lists(o.events) if o.events else {"trace": o.trace} if o.trace else {}
         named |= {name: buffer for name, buffer in active.items() if (name, buffer) not in bound}
-        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch)
+        by = next(iter(active), "")
+        work = (((self.circuit.shape(o.weights)[0],), np.int32),) if by == "trace" else ()
+        listed = tuple(Argument("listed", np.dtype(dtype), len(shape)) for shape, dtype in work)
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch, *listed)
         taken = [(argument, self._row(o, argument.name)) for argument in arguments[: len(bound)]]
         taken += [(argument, cpu_dense.whole) for argument in scratch]
-        address = cpu_dense.learning(program, taken, arguments, by=next(iter(active), ""))
+        address = cpu_dense.learning(program, taken, arguments, by=by)
         axes = tuple(("", "n") if port == "weight" else () for port in named)  # scratch is as long as a row of the weights
         held = tuple((buffer, False) for buffer in named.values())
-        return [Compiled(address, arguments, held, axes, program, self._stream(program, o.random_stream), o.switch, o.last_steps)]
+        stream = self._stream(program, o.random_stream)
+        return [Compiled(address, arguments, held, axes, program, stream, o.switch, o.last_steps, work=work)]
 
     def _row(self, o: UpdateWeights, port: str) -> cpu_dense.Row:
         """What the program sees of a port's buffer."""

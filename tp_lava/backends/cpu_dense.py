@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_code import address_of
@@ -43,7 +43,7 @@ def learning(program: Program, taken: Sequence[tuple[Argument, Row]], arguments:
     """Compile the learning of dense weights. -> where it begins.
 
     taken: the program's arguments, and what it sees of each; arguments: the operation's; by: "active", whose lists say which units are
-    active, "trace", of which those that are not zero are, or "" for all.
+    active, "trace", of which those that are not zero are, which are listed in `listed`, or "" for all.
     """
     text = Text()
     rows = Loops(text, arguments)
@@ -57,22 +57,35 @@ def learning(program: Program, taken: Sequence[tuple[Argument, Row]], arguments:
             key = text.mix(key, text.op(f"trunc {number} to i32", "i32"))
         text.line(f"call void @program({', '.join(map(str, [key, *passed]))})")
 
-    with text.loop(_ZERO, arrays["y1"][1]) as r:
+    def each(name: str, number: V, count: V) -> None:
+        with text.loop(_ZERO, text.op(f"sext {count} to i64", "i64")) as q:
+            call(r, text.op(f"sext {rows.load(name, text.binary('add', number, q))} to i64", "i64"))
+
+    with text.loop(_ZERO, arrays["y1"][1]) as r, text.when(_acts(rows, r) if changes_by_products(program) else literal(1, "i1")):
         if by == "active":
-            count = rows.load("count", r)
-            with text.loop(_ZERO, text.op(f"sext {count} to i64", "i64")) as q:
-                unit = rows.load("active", rows.place("active", r, q))
-                call(r, text.op(f"sext {unit} to i64", "i64"))
+            each("active", rows.place("active", r, _ZERO), rows.load("count", r))
+        elif by:
+            each("listed", _ZERO, _Listing(rows, by, r).into("listed", _ZERO))
         else:
-            with text.loop(_ZERO, arrays["weight"][1], unrolled=4) as i:
-                if by:
-                    trace = rows.load("trace", rows.place("trace", r, i))
-                    compared = "fcmp une" if trace.kind == "float" else "icmp ne"
-                    with text.when(text.binary(compared, trace, literal(0, trace.kind), "i1")):
-                        call(r, i)
-                else:
-                    call(r, i)
+            with text.loop(_ZERO, arrays["weight"][1]) as i:
+                call(r, i)
     return operation_of(text, program)
+
+
+def changes_by_products(program: Program) -> bool:
+    """Whether a program changes nothing where its third factor is zero: it adds x1 * y1 to a weight, and keeps nothing else."""
+    return {port.name for port in program.ports} <= {"weight", "x1", "y1"}
+
+
+def _acts(rows: Loops, r: V) -> V:
+    """Whether any third factor of a row is not zero."""
+    t, listing_ = rows.t, _Listing(rows, "y1", r)
+    found = t.variable("i1", True)
+    t.line(f"store {literal(0, 'i1', True)}, ptr {found}")
+    for _, fired, _ in listing_.chunks():
+        t.line(f"store {t.binary('or', V(t.load(fired.type, found), 'i1', True), fired)}, ptr {found}")
+    bits = t.op(f"bitcast {V('', 'i1', True).type} {t.load(V('', 'i1', True).type, found)} to i{LANES}", f"i{LANES}")
+    return t.word("icmp ne", bits, 0)
 
 
 # Delivering --------------------------------------------------------------------------------------
@@ -170,42 +183,56 @@ class _Delivery:
 
 
 def listing(arguments: Sequence[Argument]) -> int:
-    """Compile the listing of what is not zero in rows of `spikes`: `active`, `count` and, if given, one more in `total`.
-
-    Without a branch: whether a neuron spikes is hard to predict.
-    """
+    """Compile the listing of what is not zero in rows of `spikes`: `active`, `count` and, if given, one more in `total`."""
     text = Text()
     rows = Loops(text, arguments)
     with text.loop(_ZERO, rows.arrays["spikes"][1]) as r:
-        size, found = rows.arrays["spikes"][2], text.variable("i64")
-        text.line(f"store i64 0, ptr {found}")
-        whole_size = text.word("and", size, -LANES)
-        with text.loop(_ZERO, whole_size, LANES) as j:
-            _list(rows, r, j, found, None)
-        with text.when(text.binary("icmp slt", whole_size, size, "i1")):
-            left = text.op(f"trunc {text.binary('sub', size, whole_size)} to i32", "i32")
-            _list(rows, r, whole_size, found, text.lanes_below(left, LANES))
-        count = text.op(f"trunc i64 {text.load('i64', found)} to i32", "i32")
+        count = _Listing(rows, "spikes", r).into("active", rows.place("active", r, _ZERO))
         text.line(f"store {count}, {rows.at('count', r)}")
     return address_of(operation_text(text))
 
 
-def _list(rows: Loops, r: V, j: V, found: str, mask: V | None) -> None:
-    """The spikes of some lanes."""
-    t, kind = rows.t, rows.types["spikes"]
-    type_, words = f"<{LANES} x {kind}>", f"<{LANES} x i32>"
-    spikes = t.load_lanes(type_, rows.at("spikes", rows.place("spikes", r, j)), 4, mask)
-    fired = V(t.raw(f"{'fcmp une' if kind == 'float' else 'icmp ne'} {type_} {spikes}, zeroinitializer"), "i1", True)
-    numbers = t.binary("add", t.op(f"trunc {j} to i32", "i32"), t.lanes())
-    packed = t.call(f"llvm.experimental.vector.compress.v{LANES}i32", "i32", True, numbers, fired, V("undef", "i32", True))
-    bits = t.op(f"bitcast {fired} to i{LANES}", f"i{LANES}")
-    several = t.call(f"llvm.ctpop.i{LANES}", f"i{LANES}", False, bits)
-    before = V(t.load("i64", found), "i64")
-    at = rows.at("active", rows.place("active", r, before))
-    t.store_lanes(words, packed.name, at, 4, t.lanes_below(t.op(f"zext {several} to i32", "i32"), LANES))
-    after = t.binary("add", before, t.op(f"zext {several} to i64", "i64"))
-    t.line(f"store {after}, ptr {found}")
-    if "total" in rows.arrays:
-        at = rows.at("total", rows.place("total", r, j))
+class _Listing:
+    """Writes the listing of what is not zero in a row of an array, without a branch: whether a neuron spikes is hard to predict."""
+
+    def __init__(self, rows: Loops, name: str, r: V) -> None:
+        self.rows, self.t, self.name, self.r = rows, rows.t, name, r
+
+    def chunks(self) -> Iterator[tuple[V, V, V | None]]:
+        """-> number of the first element, which are not zero, which take part, of the lanes."""
+        t, rows, kind = self.t, self.rows, self.rows.types[self.name]
+        type_, compared = f"<{LANES} x {kind}>", "fcmp une" if kind == "float" else "icmp ne"
+
+        def chunk(j: V, mask: V | None) -> tuple[V, V, V | None]:
+            held = t.load_lanes(type_, rows.at(self.name, rows.place(self.name, self.r, j)), 4, mask)
+            return j, V(t.raw(f"{compared} {type_} {held}, zeroinitializer"), "i1", True), mask
+
+        size = rows.arrays[self.name][2]
+        whole = t.word("and", size, -LANES)
+        with t.loop(_ZERO, whole, LANES) as j:
+            yield chunk(j, None)
+        with t.when(t.binary("icmp slt", whole, size, "i1")):
+            left = t.op(f"trunc {t.binary('sub', size, whole)} to i32", "i32")
+            yield chunk(whole, t.lanes_below(left, LANES))
+
+    def into(self, name: str, first: V) -> V:
+        """Write the list into an array from element `first` on. -> its length, i32."""
+        t, words = self.t, f"<{LANES} x i32>"
+        found = t.variable("i64")
+        t.line(f"store i64 0, ptr {found}")
+        for j, fired, mask in self.chunks():
+            numbers = t.binary("add", t.op(f"trunc {j} to i32", "i32"), t.lanes())
+            packed = t.call(f"llvm.experimental.vector.compress.v{LANES}i32", "i32", True, numbers, fired, V("undef", "i32", True))
+            several = t.call(f"llvm.ctpop.i{LANES}", f"i{LANES}", False, t.op(f"bitcast {fired} to i{LANES}", f"i{LANES}"))
+            before, word = V(t.load("i64", found), "i64"), t.op(f"zext {several} to i32", "i32")
+            t.store_lanes(words, packed.name, self.rows.at(name, t.binary("add", first, before)), 4, t.lanes_below(word, LANES))
+            t.line(f"store {t.binary('add', before, t.op(f'zext {several} to i64', 'i64'))}, ptr {found}")
+            if "total" in self.rows.arrays:
+                self._count(j, fired, mask)
+        return t.op(f"trunc i64 {t.load('i64', found)} to i32", "i32")
+
+    def _count(self, j: V, fired: V, mask: V | None) -> None:
+        t, rows, words = self.t, self.rows, f"<{LANES} x i32>"
+        at = rows.at("total", rows.place("total", self.r, j))
         total = V(t.load_lanes(words, at, 4, mask), "i32", True)
         t.store_lanes(words, t.binary("add", total, t.op(f"zext {fired} to {words}", "i32", True)).name, at, 4, mask)

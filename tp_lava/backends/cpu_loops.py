@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from typing import Any
 
@@ -125,7 +126,7 @@ def _list_events(loops: _Calls, graded: V, r: V, step: V) -> None:
 
 
 _WITH_KEY, _ONCE, _EACH_STEP = _with_key_source(), _once_source(), _each_step_source()
-_NO_VALUES = np.zeros(0, np.int32)
+_NO_VALUES, _INT32 = np.zeros(0, np.int32), np.dtype(np.int32)
 
 
 def with_key(calls: np.ndarray, key: int) -> None:
@@ -168,13 +169,25 @@ class EachStep:
         nothing = np.zeros((1, 1), np.int32), np.zeros(0, np.int32), _NO_VALUES
         self._arrays: tuple[np.ndarray, ...] = (self._span, *nothing, *lists, *graded, calls, *counters)
         self._slots = slots_of(_STEPS, self._arrays)
+        self._words, self._numbers = _words(self._slots), _words(self._span)
         self._first = 1 + _SPAN.dimensions  # of the events' slots
-        self._end = self._first + sum(1 + a.dimensions for a in _EVENTS)
+        self._nothing = where(_NO_VALUES)
         self._at, self._call = where(self._slots), cpu_code.called(_EACH_STEP)
 
     def __call__(self, begin: int, end: int, offsets: np.ndarray, units: np.ndarray, values: np.ndarray | None, constant: bool) -> None:
         """Steps begin..end-1. units: the active inputs of all rows; offsets (rows, T + 1): where in units each step begins; values: of
         units, as words, where the input is graded; constant: the events of all steps are those of the first."""
-        self._slots[self._first : self._end] = slots_of(_EVENTS, (offsets, units, _NO_VALUES if values is None else values))
-        self._span[:3] = begin, end, constant
+        if not (offsets.dtype == units.dtype == _INT32 and offsets.flags.c_contiguous and units.flags.c_contiguous):
+            slots_of(_EVENTS, (offsets, units, _NO_VALUES if values is None else values))  # raises the error
+        words, k = self._words, self._first  # written one by one: that is faster than an array
+        words[k], words[k + 1], words[k + 2] = where(offsets), *offsets.shape
+        words[k + 3], words[k + 4] = where(units), units.shape[0]
+        words[k + 5], words[k + 6] = (self._nothing, 0) if values is None else (where(values), values.shape[0])
+        numbers = self._numbers
+        numbers[_BEGIN], numbers[_END], numbers[_CONSTANT] = begin, end, constant
         self._call(0, self._at)
+
+
+def _words(array: np.ndarray) -> Any:
+    """An array of int64 as one of ctypes, whose elements are set faster."""
+    return (ctypes.c_int64 * array.size).from_buffer(array)

@@ -196,9 +196,11 @@ class Text:
         x = self.word("mul", x, _M2)
         return self.binary("xor", x, self.word("lshr", x, 16))
 
-    def draw(self, key: V, index: V, drop: int) -> V:
-        """numbers.draw."""
+    def draw(self, key: V, index: V, drop: int, *, lanes: bool) -> V:
+        """numbers.draw. index: of the first lane, where `lanes` take part."""
         x = self.binary("add", key, self.word("mul", index, _GOLDEN))
+        if lanes:
+            x = self.binary("add", x, self.word("mul", self.lanes(), _GOLDEN))
         x = self.binary("xor", x, self.word("lshr", x, 15))
         return self.word("lshr", self.word("mul", x, _M1), drop)
 
@@ -302,7 +304,10 @@ class Loops:
 
 def operation_text(text: Text, before: str = "") -> Source:
     """The source of an operation. before: what it calls."""
-    return Source(before + text.function("void @operation(i32 %key, ptr %slots)") + LOOPS, OPERATION, language="llvm")
+    lines = (before + text.function("void @operation(i32 %key, ptr %slots)")).splitlines()
+    needed = dict.fromkeys(line for line in lines if line.startswith("declare "))
+    others = [line for line in lines if line not in needed]
+    return Source("\n".join([*others, *needed, LOOPS]), OPERATION, language="llvm")
 
 
 def program_text(program: Program, arguments: Sequence[Argument]) -> str:
@@ -705,9 +710,7 @@ class _Program:
         axes = self.program.values[i.result].axes
         key = self._keys[i["salt"], max(0, len(axes) - 1)]
         index = self._word(place.numbers[axes[-1]]) if axes else literal(0, "i32")
-        if axes and axes[-1] == place.vector:
-            index = self.t.binary("add", index, self.t.lanes())
-        return self.t.draw(key, index, REGISTER_BITS - i["bits"])
+        return self.t.draw(key, index, REGISTER_BITS - i["bits"], lanes=bool(axes) and axes[-1] == place.vector)
 
     def _piecewise(self, i: Instruction, a: list[V], place: _Place) -> V:
         """What "piecewise" gives: segments are chosen in pairs."""
