@@ -340,6 +340,8 @@ class _Program:
             if owner:
                 self._sizes[axis] = V(f"%{owner.name}.{owner.axes.index(axis)}", "i64")
         self._keys: dict[tuple[int, int], V] = {}
+        self._short: tuple[str, ...] = ()  # axes of which one vector has all
+        self._registers: dict[int, str] = {}  # values over such an axis, in the place of scratch arrays
         self._known: dict[int, V] = {}  # values, where they have names
 
     def render(self) -> None:
@@ -347,7 +349,21 @@ class _Program:
         for i in self.program.instructions:
             if i.op == "random":
                 self._keys[i["salt"], 0] = self.t.mix(V("%key", "i32"), literal(i["salt"], "i32"))
-        self._body(self.form.body, _Place({}))
+        reduced = {i["axis"] for i in self.program.instructions if i.op in REDUCTIONS}
+        short = tuple(axis for axis in self.program.axes if axis in reduced and (axis,) in self.form.kept.values())
+        if not short:
+            self._body(self.form.body, _Place({}))
+            return
+        fits = literal(1, "i1")
+        for axis in short:
+            fits = self.t.binary("and", fits, self.t.word("icmp sle", self._sizes[axis], LANES))
+        keys = dict(self._keys)
+        for axes, condition in ((short, fits), ((), self.t.word("xor", fits, 1))):
+            self._short, self._keys, self._known = axes, dict(keys), {}
+            held = (index for index, kept in self.form.kept.items() if len(kept) == 1 and kept[0] in axes)
+            self._registers = {index: self.t.variable(self._kind(index), True) for index in held}
+            with self.t.when(condition):
+                self._body(self.form.body, _Place({}))
 
     # Structure --------------------------------------------------------------------------------
     def _body(self, body: Sequence[Nest | Loop], place: _Place) -> None:
@@ -439,6 +455,9 @@ class _Program:
     def _chunks(self, axis: str, place: _Place, length: int) -> Iterator[_Place]:
         """The places of the vectors along an axis. length: of what is done there."""
         t, size, zero = self.t, self._sizes[axis], literal(0, "i64")
+        if axis in self._short:
+            yield _Place({**place.numbers, axis: zero}, axis, self._mask(zero, size))
+            return
         whole = t.word("and", size, -LANES)
         if length < MASKED_FROM:
             with t.loop(zero, whole, LANES, unrolled=4 if length < UNROLLED_BELOW else 1) as at:
@@ -543,16 +562,27 @@ class _Program:
         return self._known[index]
 
     def _loaded(self, index: int, place: _Place) -> V:
-        value = self.program.values[index]
         if index in self._reads:
             name = self._reads[index]
             return self._load(name, self.program.port(name).axes, self._kind(index), place)
-        axes = self.form.kept[index]
-        return self._load(f"s{index}", axes, self._kind(index), place) if value else self._known[index]
+        axes, kind = self.form.kept[index], self._kind(index)
+        if index not in self._registers:
+            return self._load(f"s{index}", axes, kind, place)
+        held = V(self.t.load(f"<{LANES} x {kind}>", self._registers[index]), kind, True)
+        return held if axes[0] == place.vector else self.t.op(f"extractelement {held}, {place.numbers[axes[0]]}", kind)
 
     def _keep(self, index: int, place: _Place, value: V | None = None) -> None:
-        if index in self.form.kept:
-            self._store(f"s{index}", self.form.kept[index], value or self._value(index), place)
+        if index not in self.form.kept:
+            return
+        axes, value = self.form.kept[index], value or self._value(index)
+        if index not in self._registers:
+            self._store(f"s{index}", axes, value, place)
+            return
+        at = self._registers[index]
+        if axes[0] != place.vector:
+            held = V(self.t.load(f"<{LANES} x {value.kind}>", at), value.kind, True)
+            value = self.t.op(f"insertelement {held}, {value}, {place.numbers[axes[0]]}", value.kind, True)
+        self.t.line(f"store {self.t.splat(value)}, ptr {at}")
 
     def _stored(self, name: str) -> str:
         return _STORED[self.arguments[name].dtype.name]
@@ -604,7 +634,11 @@ class _Program:
         if step is None:
             self.t.line(f"store {value}, ptr {self._pointer(name, number)}, align {size}")
         elif step.name != "1":
-            self._scatter(value, size, self._pointers(name, number, step), place)
+            together = self.t.word("icmp eq", step, 1)  # lanes lie side by side, as where there is one row
+            with self.t.when(together):
+                self.t.store_lanes(value.type, value.name, V(self._pointer(name, number), "ptr"), size, place.mask)
+            with self.t.when(self.t.word("xor", together, 1)):
+                self._scatter(value, size, self._pointers(name, number, step), place)
         else:
             self.t.store_lanes(value.type, value.name, V(self._pointer(name, number), "ptr"), size, place.mask)
 
