@@ -55,8 +55,10 @@ class CompiledOperations:
         self.arguments = tuple(names)
         self._circuit, self._whole = circuit, whole
         alone, others = once_a_sample(operations) if whole else ((), operations)
-        self._compiled = [compiled for operation in (*alone, *others) for compiled in compiler.compiled(operation)]
+        made = [(operation, compiled) for operation in (*alone, *others) for compiled in compiler.compiled(operation)]
+        self.operations, self._compiled = [operation for operation, _ in made], [compiled for _, compiled in made]
         self._alone = len(alone)
+        self._ticks: np.ndarray | None = None
         self._advance = int(circuit.learns)  # what a step adds to the step counter
         self._held = itemgetter(*self.arguments, self.arguments[0])  # the first again, so that one array comes as a tuple too
         self._used: dict[str, int] | None = None  # rows in use, and the arrays, of the last time
@@ -87,6 +89,11 @@ class CompiledOperations:
         words = None if values is None else values.view(np.int32)
         self._each_step[values is not None](begin, end, offsets, units, words, constant)
 
+    def timed(self) -> np.ndarray:
+        """Count the ticks of the processor's counter from now on. -> those that each of `operations` has taken so far, live."""
+        self._ticks, self._used = np.zeros(len(self._compiled), np.int64), None
+        return self._ticks
+
     def _counters(self) -> tuple[np.ndarray, np.ndarray]:
         """Seed and step; a circuit that draws nothing has neither."""
         return self._memory.get("random_seed", _NOT_DRAWN), self._memory.get("random_step", _NOT_DRAWN)
@@ -113,7 +120,7 @@ class CompiledOperations:
         if INPUT_VALUES in memory:
             graded[True] = memory[INPUT_VALUES].view(np.int32), memory[INPUT_KEPT]
         lists = [memory[name] for name in _INPUT]
-        how = self._advance, self._alone
+        how = self._advance, self._alone, self._ticks
         return {is_graded: EachStep(calls, self._counters(), lists, buffers, *how) for is_graded, buffers in graded.items()}
 
     def _call(self, compiled: Compiled) -> list[int]:

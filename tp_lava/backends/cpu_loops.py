@@ -23,7 +23,7 @@ _COUNTERS = _argument("seed", np.uint32, 1), _argument("step", np.uint32, 1)
 _EVENTS = _argument("offsets", np.int32, 2), _argument("units", np.int32, 1), _argument("values", np.int32, 1)
 _LISTS = _argument("active", np.int32, 2), _argument("count", np.int32, 1)
 _GRADED = _argument("graded", np.int32, 2), _argument("kept", np.int32, 1)
-_SPAN = _argument("span", np.int64, 1)
+_SPAN, _TICKS = _argument("span", np.int64, 1), _argument("ticks", np.int64, 1)
 _BEGIN, _END, _CONSTANT, _ADVANCE, _ALONE = range(5)  # of span
 _STEPS = (_SPAN, *_EVENTS, *_LISTS, *_GRADED, _CALLS, *_COUNTERS)
 _ZERO = literal(0, "i64")
@@ -49,8 +49,15 @@ class _Calls(Loops):
                 steps = t.op(f"trunc {last} to i32", "i32")
                 near = t.binary("or", t.word("icmp eq", last, 0), self._held(clock, "icmp ult", steps), "i1")
                 with t.when(t.binary("and", on, near)):
-                    stream = self.column(call, RANDOM_STREAM)
-                    self._make(call, t.mix(base, t.op(f"trunc {stream} to i32", "i32")))
+                    key = t.mix(base, t.op(f"trunc {self.column(call, RANDOM_STREAM)} to i32", "i32"))
+                    before = self._counter() if "ticks" in self.arrays else None
+                    self._make(call, key)
+                    if before:
+                        taken = t.binary("sub", self._counter(), before)
+                        t.line(f"store {t.binary('add', self.load('ticks', c), taken)}, {self.at('ticks', c)}")
+
+    def _counter(self) -> V:
+        return self.t.call("llvm.readcyclecounter", "i64", False)
 
     def _held(self, address: V, compared: str, number: V) -> V:
         """Whether the number at an address, if it is one, compares so; without a jump: no address reads the calls themselves."""
@@ -80,9 +87,9 @@ def _once_source() -> Source:
     return operation_text(text)
 
 
-def _each_step_source() -> Source:
+def _each_step_source(*, timed: bool = False) -> Source:
     t = Text()
-    loops = _Calls(t, _STEPS)
+    loops = _Calls(t, (*_STEPS, _TICKS) if timed else _STEPS)
     begin, end, constant, advance, alone = (loops.load("span", literal(k, "i64")) for k in (_BEGIN, _END, _CONSTANT, _ADVANCE, _ALONE))
     graded = t.word("icmp ne", loops.arrays["graded"][1], 0)
     with t.without_denormals():
@@ -153,7 +160,7 @@ class EachStep:
 
     calls: the first `alone` of them are made once each time, before the first step: what they do depends on nothing that a step changes;
     lists: active (rows, n) and count (rows,), where events are listed; graded (rows, inputs): where their values are put; kept: 1 in steps
-    whose events are those before.
+    whose events are those before; ticks: what the time-stamp counter counts during each call is added to its element, if given.
     """
 
     def __init__(
@@ -164,15 +171,18 @@ class EachStep:
         graded: Sequence[np.ndarray],
         advance: int,
         alone: int = 0,
+        ticks: np.ndarray | None = None,
     ) -> None:
         self._span = np.array([0, 0, 0, advance, alone], np.int64)
         nothing = np.zeros((1, 1), np.int32), np.zeros(0, np.int32), _NO_VALUES
-        self._arrays: tuple[np.ndarray, ...] = (self._span, *nothing, *lists, *graded, calls, *counters)
-        self._slots = slots_of(_STEPS, self._arrays)
+        timed = () if ticks is None else (ticks,)
+        self._arrays: tuple[np.ndarray, ...] = (self._span, *nothing, *lists, *graded, calls, *counters, *timed)
+        self._slots = slots_of((*_STEPS, _TICKS) if timed else _STEPS, self._arrays)
         self._words, self._numbers = _words(self._slots), _words(self._span)
         self._first = 1 + _SPAN.dimensions  # of the events' slots
         self._nothing = where(_NO_VALUES)
-        self._at, self._call = where(self._slots), cpu_code.called(_EACH_STEP)
+        source = _each_step_source(timed=True) if timed else _EACH_STEP
+        self._at, self._call = where(self._slots), cpu_code.called(source)
 
     def __call__(self, begin: int, end: int, offsets: np.ndarray, units: np.ndarray, values: np.ndarray | None, constant: bool) -> None:
         """Steps begin..end-1. units: the active inputs of all rows; offsets (rows, T + 1): where in units each step begins; values: of

@@ -525,13 +525,16 @@ class _Program:
     def _total(self, i: Instruction, at: str, wide: bool) -> V:
         """What the lanes of a reduction give together, in pairs."""
         held = self._held(i, at, wide)
-        width = LANES // 2 if wide else 0
+        if not wide:
+            return held
+        if held.kind != "float":
+            return self.t.call(f"llvm.vector.reduce.{'smax' if i.op == 'max' else 'add'}.v{LANES}i32", "i32", False, held)
+        width = LANES // 2
         while width:
-            order = [lane + width if lane < width else lane for lane in range(LANES)]
-            order_text = ", ".join(f"i32 {lane}" for lane in order)
-            other = self.t.op(f"shufflevector {held}, {held.type} poison, <{LANES} x i32> <{order_text}>", held.kind, True)
+            order = ", ".join(f"i32 {lane + width}" if lane < width else "i32 poison" for lane in range(LANES))
+            other = self.t.op(f"shufflevector {held}, {held.type} poison, <{LANES} x i32> <{order}>", "float", True)
             held, width = self._combined(i, held, other), width // 2
-        return self.t.op(f"extractelement {held}, i32 0", held.kind) if wide else held
+        return self.t.op(f"extractelement {held}, i32 0", "float")
 
     def _neutral(self, i: Instruction, wide: bool) -> V:
         kind = self._kind(i.result)
