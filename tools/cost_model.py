@@ -11,7 +11,7 @@ the least of several passes over the same recordings, less those of nothing at a
 
 from __future__ import annotations
 
-import os
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,9 +85,9 @@ def _works(fixed: bool) -> Program:
 
 def machine() -> Machine:
     """This machine, measured on one core."""
-    sizes = [os.sysconf(f"SC_LEVEL{level}_{kind}CACHE_SIZE") for level, kind in ((1, "D"), (2, ""), (3, ""))]
     caches = []
-    for name, size in zip(("L1", "L2", "L3"), sizes, strict=True):
+    for name, key in (("L1", "LEVEL1_DCACHE"), ("L2", "LEVEL2_CACHE"), ("L3", "LEVEL3_CACHE")):
+        size = int(subprocess.run(["getconf", f"{key}_SIZE"], capture_output=True, text=True, check=True).stdout)
         held = min(size // 2, 8 << 20)
         arrays = {"x": aligned((held // 4,), np.float32)}
         speed = 2 * held / _seconds(_moves(False), arrays, max(1, (CALLS << 12) // held)) / 1e9
@@ -183,14 +183,12 @@ def reached(learner: tpl.Learner, samples: Sequence) -> np.ndarray:
     assert engine is not None
     ticks = engine.compiled.timed()
     best: list[np.ndarray | None] = [None] * len(samples)
-    start, counted = time.perf_counter_ns(), 0
     for _ in range(PASSES):
         for number, sample in enumerate(samples):
             ticks[:] = 0
             learner.learn(*sample)
             if best[number] is None or ticks.sum() < best[number].sum():
                 best[number] = ticks.copy()
-    del start, counted
     steps = sum(events.n_steps for events, _ in samples)
     return np.sum(best, axis=0) / steps / _ticks_a_nanosecond(engine, learner, samples[0])
 

@@ -11,6 +11,7 @@ from tp_lava.backends import cpu_calls, cpu_dense, cpu_events, cpu_maps, cpu_poo
 from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_operation import Source
 from tp_lava.backends.cpu_programs import NO_NAMES, Compiled, address_of, compiled_program, indented, row_program, scratch_arguments_of
+from tp_lava.backends.cpu_vectors import LANES
 from tp_lava.backends.protocol import operation_entry
 from tp_lava.circuit import (
     Accumulate,
@@ -145,7 +146,7 @@ class Compiler:
         active = self._lists(o.events) if o.events else {"trace": o.trace} if o.trace else {}
         named |= {name: buffer for name, buffer in active.items() if (name, buffer) not in bound}
         by = next(iter(active), "")
-        work = (((self.circuit.shape(o.weights)[0],), np.int32),) if by == "trace" else ()
+        work = (((self.circuit.shape(o.weights)[0] + LANES,), np.int32),) if by == "trace" else ()
         listed = tuple(Argument("listed", np.dtype(dtype), len(shape)) for shape, dtype in work)
         arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch, *listed)
         taken = [(argument, self._row(o, argument.name)) for argument in arguments[: len(bound)]]

@@ -65,7 +65,7 @@ def learning(program: Program, taken: Sequence[tuple[Argument, Row]], arguments:
         if by == "active":
             each("active", rows.place("active", r, _ZERO), rows.load("count", r))
         elif by:
-            each("listed", _ZERO, _Listing(rows, by, r).into("listed", _ZERO))
+            each("listed", _ZERO, _Listing(rows, by, r).into("listed", _ZERO, spare=True))
         else:
             with text.loop(_ZERO, arrays["weight"][1]) as i:
                 call(r, i)
@@ -215,8 +215,8 @@ class _Listing:
             left = t.op(f"trunc {t.binary('sub', size, whole)} to i32", "i32")
             yield chunk(whole, t.lanes_below(left, LANES))
 
-    def into(self, name: str, first: V) -> V:
-        """Write the list into an array from element `first` on. -> its length, i32."""
+    def into(self, name: str, first: V, *, spare: bool = False) -> V:
+        """Write the list into an array from element `first` on; spare: it has LANES more elements. -> its length, i32."""
         t, words = self.t, f"<{LANES} x i32>"
         found = t.variable("i64")
         t.line(f"store i64 0, ptr {found}")
@@ -225,7 +225,8 @@ class _Listing:
             packed = t.call(f"llvm.experimental.vector.compress.v{LANES}i32", "i32", True, numbers, fired, V("undef", "i32", True))
             several = t.call(f"llvm.ctpop.i{LANES}", f"i{LANES}", False, t.op(f"bitcast {fired} to i{LANES}", f"i{LANES}"))
             before, word = V(t.load("i64", found), "i64"), t.op(f"zext {several} to i32", "i32")
-            t.store_lanes(words, packed.name, self.rows.at(name, t.binary("add", first, before)), 4, t.lanes_below(word, LANES))
+            taken = None if spare else t.lanes_below(word, LANES)
+            t.store_lanes(words, packed.name, self.rows.at(name, t.binary("add", first, before)), 4, taken)
             t.line(f"store {t.binary('add', before, t.op(f'zext {several} to i64', 'i64'))}, ptr {found}")
             if "total" in self.rows.arrays:
                 self._count(j, fired, mask)

@@ -65,7 +65,7 @@ class LoopForm:
 
 def loop_form(program: Program, *, vectors: bool = False) -> LoopForm:
     """The loops of a program. vectors: inside a loop, one over a further axis has nests of this axis alone or deeper loops, not both."""
-    body = _merged(_with_writes(program, _nests(program)), 0, vectors)
+    body = _merged(_with_writes(program, _nests(program, _sunk(program) if vectors else {})), 0, vectors)
     defined, used = dict[int, tuple[Loop, ...]](), dict[int, list[tuple[Loop, ...]]]()
     reductions: dict[int, tuple[Loop, ...]] = {}
     for path, nest in nests_of(body):
@@ -147,17 +147,34 @@ def _with_writes(program: Program, nests: list[Nest]) -> list[Nest]:
     return nests
 
 
-def _nests(program: Program) -> list[Nest]:
+def _sunk(program: Program) -> dict[int, tuple[str, ...]]:
+    """Negatives of what is read, and the axes of the one instruction that uses each: there they cost less than their way through memory."""
+    reads, users = {index for _, index in program.reads}, dict[int, list[Instruction]]()
+    for user in program.instructions:
+        for argument in user.arguments:
+            users.setdefault(argument, []).append(user)
+    written = {value for _, value in program.writes}
+    found = {}
+    for i in program.instructions:
+        if i.op == "neg" and set(i.arguments) <= reads and i.result not in written and len(users.get(i.result, ())) == 1:
+            axes, wider = domain_of(program, i), domain_of(program, users[i.result][0])
+            if axes and set(axes) < set(wider) and axes[-1] == wider[-1]:
+                found[i.result] = wider
+    return found
+
+
+def _nests(program: Program, sunk: Mapping[int, tuple[str, ...]]) -> list[Nest]:
     constants = {i.result for i in program.instructions if i.op == "constant"}
     pending = [i for i in program.instructions if i.op != "constant"]
     done = {index for _, index in program.reads} | constants
     nests: list[Nest] = []
     while pending:
         computable = (i for i in pending if done.issuperset(i.arguments))
-        nest = Nest(min((domain_of(program, i) for i in computable), key=len))
+        nest = Nest(min((sunk.get(i.result) or domain_of(program, i) for i in computable), key=len))
         ready, waiting = set(done), []
         for instruction in pending:
-            if domain_of(program, instruction) == nest.domain and ready.issuperset(instruction.arguments):
+            domain = sunk.get(instruction.result) or domain_of(program, instruction)
+            if domain == nest.domain and ready.issuperset(instruction.arguments):
                 nest.instructions.append(instruction)
                 done.add(instruction.result)
                 if instruction.op not in REDUCTIONS:
