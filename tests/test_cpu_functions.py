@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from tp_lava.backends.cpu_instructions import EXP2_REAL_ERROR
 from tp_lava.backends.cpu_programs import carry_out
-from tp_lava.backends.cpu_vectors import EXP2_REAL_ERROR
 from tp_lava.dynamics.symbols import Tracer, apply
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import tp_lava as tpl
 from tp_lava.alignment import aligned
 from tp_lava.backends import cpu_calls, cpu_loops
+from tp_lava.backends.cpu import once_a_sample
 from tp_lava.backends.cpu_programs import Compiled, compiled_program
 from tp_lava.backends.loops import domain_of
 from tp_lava.backends.scalar import is_wide
@@ -37,7 +38,7 @@ _SOURCES, _ROUNDS = 8, 16  # of the program that measures the rate of operations
 
 @dataclass(frozen=True)
 class Machine:
-    """caches: (name, bytes, bytes a nanosecond), from the nearest on; rate: operations a nanosecond on numbers of 32 bits, float and whole."""
+    """caches: (name, bytes, bytes a nanosecond), from the nearest on; rate: operations a nanosecond, by whether numbers are whole."""
 
     caches: tuple[tuple[str, int, float], ...]
     rate: Mapping[bool, float]
@@ -130,7 +131,10 @@ def _counted(program: Program, sizes: Mapping[str, int]) -> float:
 
 
 def work_of(circuit: Circuit, o: Operation, memory: Mapping[str, np.ndarray], active: Mapping[str, float]) -> Work:
-    """What an operation does in a step. active: events of a population, or elements of a buffer that are not zero, in all rows."""
+    """What an operation does in a step. active: events of a population, elements of a trace that are not zero, or the share of
+    steps in which any of a third factor is not: see _active.
+    """
+
     def sized(names: Sequence[str]) -> dict[str, float]:
         return {name: float(memory[name].nbytes) for name in names}
 
@@ -146,24 +150,27 @@ def work_of(circuit: Circuit, o: Operation, memory: Mapping[str, np.ndarray], ac
     if isinstance(o, UpdateWeights):
         row, met = memory[o.weights][0], active[events_of(o.events)[0] if o.events else o.trace]
         looked = sized([o.trace]) if o.trace else {}
-        return Work({o.weights: 2 * met * row.nbytes, o.third_factor: met * 4 * row.size, **looked}, met * _counted(o.program, {"n": row.size}))
+        met *= active.get(o.third_factor, 1.0)
+        moved = {o.weights: 2 * met * row.nbytes, o.third_factor: met * 4 * row.size, **looked}
+        return Work(moved, met * _counted(o.program, {"n": row.size}))
     if isinstance(o, ListEvents):
         return Work(sized([name for name in (o.spikes, o.total) if name]), 2 * memory[o.spikes].size)
     return Work(sized([name for name in o.touches if not name.endswith("_active")]), 0)
 
 
 def _active(learner: tpl.Learner, circuit: Circuit, samples: Sequence) -> dict[str, float]:
-    """Mean over all steps of the events of every list, and of the elements of every trace that are not zero."""
+    """Mean over all steps: events of every list, elements of every trace that are not zero, and whether any third factor is not."""
+    thirds = {o.third_factor for o in circuit.step if isinstance(o, UpdateWeights)}
     traces = [o.trace for o in circuit.step if isinstance(o, UpdateWeights) and o.trace]
     lists = [name for name in circuit.buffers if name.endswith("_active")]
-    found = {name: [] for name in (*traces, *lists)}
+    found: dict[str, list[float]] = {name: [] for name in (*traces, *lists, *thirds)}
     for events, label in samples:
         learner.begin(label, events.n_steps)
         for t in range(events.n_steps):
             learner.step(events.units[events.offsets[t] : events.offsets[t + 1]])
             for name in found:
                 held = memory_of(learner, name)
-                found[name].append(held)
+                found[name].append(float(held > 0) if name in thirds else held)
     return {name: float(np.mean(counts)) for name, counts in found.items()}
 
 
@@ -217,11 +224,12 @@ def table(precision: str, network: tpl.Network, samples: Sequence, on: Machine) 
     matrices = {name for name, buffer in circuit.buffers.items() if buffer.role in ("weight", "kernel")}
     states = sum(memory[name].nbytes for name in circuit.buffers if name not in matrices)
     lines = [f"{f'{precision}, operation':44} {'bytes':>8} {'operations':>10} {'bound ns':>9} {'reached':>8} {'bound/reached':>13}"]
-    bounds = []
+    bounds, (once, _) = list[float](), once_a_sample(circuit.step)
     for operation, nanoseconds in zip(engine.compiled.operations, taken, strict=True):
         work = work_of(circuit, operation, memory, active)
         moved = sum(size / on.bandwidth(memory[n].nbytes if n in matrices else states) for n, size in work.bytes.items())
-        bounds.append(max(moved, work.operations / on.rate[circuit.fixed]))
+        bound = max(moved, work.operations / on.rate[circuit.fixed])
+        bounds.append(bound / samples[0][0].n_steps if operation in once else bound)
         name = f"{type(operation).__name__} {operation.owner.name} {operation.stage}"
         lines.append(_line(name, sum(work.bytes.values()), work.operations, bounds[-1], nanoseconds))
     return [*lines, _line("all", 0, 0, sum(bounds), float(np.sum(taken)))]

@@ -11,7 +11,7 @@ from tp_lava.backends import cpu_calls, cpu_dense, cpu_events, cpu_maps, cpu_poo
 from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_operation import Source
 from tp_lava.backends.cpu_programs import NO_NAMES, Compiled, address_of, compiled_program, indented, row_program, scratch_arguments_of
-from tp_lava.backends.cpu_vectors import LANES
+from tp_lava.backends.cpu_text import LANES
 from tp_lava.backends.protocol import operation_entry
 from tp_lava.circuit import (
     Accumulate,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_code import address_of
 from tp_lava.backends.cpu_programs import operation_of
-from tp_lava.backends.cpu_vectors import LANES, Loops, Text, V, literal, operation_text
+from tp_lava.backends.cpu_text import LANES, Loops, Text, V, literal, operation_text
 from tp_lava.dynamics.program import Program
 
 Row = Callable[[Loops, str, V, V], list[V]]  # what a program takes of an array for row r and presynaptic unit i

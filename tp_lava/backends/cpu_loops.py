@@ -11,7 +11,7 @@ import numpy as np
 from tp_lava.backends import cpu_code
 from tp_lava.backends.cpu_calls import CALL_WIDTH, CLOCK, FUNCTION, LAST_STEPS, RANDOM_STREAM, SLOTS, SWITCH, Argument, slots_of, where
 from tp_lava.backends.cpu_operation import Source
-from tp_lava.backends.cpu_vectors import Loops, Text, V, literal, operation_text
+from tp_lava.backends.cpu_text import Loops, Text, V, literal, operation_text
 
 
 def _argument(name: str, dtype: type, dimensions: int) -> Argument:

@@ -13,7 +13,8 @@ from tp_lava.alignment import aligned
 from tp_lava.backends import cpu_calls, cpu_code, cpu_loops
 from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_operation import Source, operation
-from tp_lava.backends.cpu_vectors import LOOPS, Text, operation_text, program_text, unpacked_in
+from tp_lava.backends.cpu_text import LOOPS, Text, operation_text, unpacked_in
+from tp_lava.backends.cpu_vectors import program_text
 from tp_lava.backends.loops import loop_form
 from tp_lava.backends.scalar import scratch_of
 from tp_lava.circuit.buffers import stored_weight_type
