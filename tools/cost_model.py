@@ -22,7 +22,7 @@ import numpy as np
 import tp_lava as tpl
 from tp_lava.alignment import aligned
 from tp_lava.backends import cpu_calls, cpu_loops
-from tp_lava.backends.cpu import once_a_sample
+from tp_lava.backends.cpu import CompiledOperations, once_a_sample
 from tp_lava.backends.cpu_programs import Compiled, compiled_program
 from tp_lava.backends.loops import domain_of
 from tp_lava.backends.scalar import is_wide
@@ -50,17 +50,24 @@ class Machine:
 
 def _seconds(program: Program, arrays: Mapping[str, np.ndarray], calls: int) -> float:
     """Of one call: least of several rounds."""
-    address, arguments = compiled_program(program)
-    ports = tuple((port.name, False) for port in program.ports)
-    bound = Compiled(address, arguments, ports, tuple(port.axes for port in program.ports), program).arrays(arrays)
-    slots = cpu_calls.slots_of(arguments, bound)
-    many = np.array([cpu_calls.call_of(address, slots)] * calls, np.int64)
+    call, kept = _call(program, arrays)
+    many = np.array([call] * calls, np.int64)
     rounds = []
     for _ in range(PASSES):
         start = time.perf_counter()
         cpu_loops.with_key(many, 0)
         rounds.append(time.perf_counter() - start)
+    del kept
     return min(rounds) / calls
+
+
+def _call(program: Program, arrays: Mapping[str, np.ndarray]) -> tuple[list[int], object]:
+    """-> a call of a program, and what must be kept as long as it is made."""
+    address, arguments = compiled_program(program)
+    ports = tuple((port.name, False) for port in program.ports)
+    bound = Compiled(address, arguments, ports, tuple(port.axes for port in program.ports), program).arrays(arrays)
+    slots = cpu_calls.slots_of(arguments, bound)
+    return cpu_calls.call_of(address, slots), (bound, slots)
 
 
 def _moves(fixed: bool) -> Program:
@@ -184,31 +191,42 @@ def memory_of(learner: tpl.Learner, name: str) -> float:
 # The table ---------------------------------------------------------------------------------------
 
 
-def reached(learner: tpl.Learner, samples: Sequence) -> np.ndarray:
-    """Nanoseconds a step of every operation: of each recording the pass that took least."""
-    engine = learner._engines.learning  # what Learner.learn drives
+def compiled_of(learner: tpl.Learner) -> CompiledOperations:
+    """The code that Learner.learn drives."""
+    engine = learner._engines.learning
     assert engine is not None
-    ticks = engine.compiled.timed()
-    best: list[np.ndarray | None] = [None] * len(samples)
+    assert isinstance(engine.compiled, CompiledOperations)
+    return engine.compiled
+
+
+def reached(learner: tpl.Learner, samples: Sequence) -> np.ndarray:
+    """Nanoseconds a step of every operation: of each recording the pass that took least. Every pass begins where the learner is."""
+    best = np.full((len(samples), len(compiled_of(learner).operations)), 1 << 50)
     for _ in range(PASSES):
+        again = learner.copy()
+        ticks = compiled_of(again).timed()
         for number, sample in enumerate(samples):
             ticks[:] = 0
-            learner.learn(*sample)
-            if best[number] is None or ticks.sum() < best[number].sum():
-                best[number] = ticks.copy()
-    steps = sum(events.n_steps for events, _ in samples)
-    return np.sum(best, axis=0) / steps / _ticks_a_nanosecond(engine, learner, samples[0])
+            again.learn(*sample)
+            if ticks.sum() < best[number].sum():
+                best[number] = ticks
+    return best.sum(axis=0) / sum(events.n_steps for events, _ in samples) / _ticks_a_nanosecond()
 
 
-def _ticks_a_nanosecond(engine, learner: tpl.Learner, sample) -> float:
-    """The speed of the processor's counter: of two recordings of one operation each, by the clock."""
-    ratios = []
+def _ticks_a_nanosecond() -> float:
+    """The speed of the processor's counter, by the clock."""
+    ratios, ticks = [], np.zeros(1, np.int64)
+    program, arrays = _works(False), {port.name: aligned((1 << 20,), np.float32) for port in _works(False).ports}
+    call, kept = _call(program, arrays)
+    lists = np.zeros((1, 1), np.int32), np.zeros(1, np.int32)
+    none = np.zeros((0, 0), np.int32), np.zeros(1, np.int32)
+    counters = np.zeros(1, np.uint32), np.zeros(1, np.uint32)
+    step = cpu_loops.EachStep(np.array([call], np.int64), counters, lists, none, 0, 0, ticks)
     for _ in range(PASSES):
-        ticks = engine.compiled.timed()
-        learner.begin(sample[1], sample[0].n_steps)
-        start = time.perf_counter_ns()
-        learner.advance(sample[0])
-        ratios.append(ticks.sum() / (time.perf_counter_ns() - start))
+        ticks[:], start = 0, time.perf_counter_ns()
+        step(0, 1, np.zeros((1, 2), np.int32), np.zeros(0, np.int32), None, False)
+        ratios.append(ticks[0] / (time.perf_counter_ns() - start))
+    del kept
     return max(ratios)
 
 
@@ -217,15 +235,14 @@ def table(precision: str, network: tpl.Network, samples: Sequence, on: Machine) 
     learner = tpl.Learner(network, tpl.TP(), precision)  # type: ignore[arg-type]
     for sample in samples:
         learner.learn(*sample)
-    engine = learner._engines.learning
-    assert engine is not None
-    circuit, memory = engine.circuit, learner.memory
-    active, taken = _active(learner, circuit, samples[:3]), reached(learner, samples)
+    (_, circuit), memory, compiled = learner.circuits, learner.memory, compiled_of(learner)
+    assert circuit is not None
+    taken, active = reached(learner, samples), _active(learner.copy(), circuit, samples)
     matrices = {name for name, buffer in circuit.buffers.items() if buffer.role in ("weight", "kernel")}
     states = sum(memory[name].nbytes for name in circuit.buffers if name not in matrices)
     lines = [f"{f'{precision}, operation':44} {'bytes':>8} {'operations':>10} {'bound ns':>9} {'reached':>8} {'bound/reached':>13}"]
     bounds, (once, _) = list[float](), once_a_sample(circuit.step)
-    for operation, nanoseconds in zip(engine.compiled.operations, taken, strict=True):
+    for operation, nanoseconds in zip(compiled.operations, taken, strict=True):
         work = work_of(circuit, operation, memory, active)
         moved = sum(size / on.bandwidth(memory[n].nbytes if n in matrices else states) for n, size in work.bytes.items())
         bound = max(moved, work.operations / on.rate[circuit.fixed])

@@ -129,7 +129,7 @@ class _Delivery:
                 self._piece(j, registers, None)
                 t.line(f"store {t.op(f'add {j}, {width}', 'i64')}, ptr {done}")
         j = t.op(f"load i64, ptr {done}", "i64")
-        with t.when(t.binary("icmp slt", j, self.size, "i1")):
+        with t.when(t.binary("icmp slt", j, self.size)):
             left = t.op(f"trunc {t.binary('sub', self.size, j)} to i32", "i32")
             self._piece(j, 1, t.lanes_below(left, self.lanes))
 
@@ -211,7 +211,7 @@ class _Listing:
         whole = t.word("and", size, -LANES)
         with t.loop(_ZERO, whole, LANES) as j:
             yield chunk(j, None)
-        with t.when(t.binary("icmp slt", whole, size, "i1")):
+        with t.when(t.binary("icmp slt", whole, size)):
             left = t.op(f"trunc {t.binary('sub', size, whole)} to i32", "i32")
             yield chunk(whole, t.lanes_below(left, LANES))
 

@@ -58,7 +58,7 @@ class Instructions:
         t = self.t
         a, b = t.alike(a, b)
         if a.kind == "float":
-            return t.select(t.binary(f"fcmp {real}", b, a, "i1"), b, a)
+            return t.select(t.binary(f"fcmp {real}", b, a), b, a)
         return t.call(f"llvm.{whole}.{'v16' if a.wide else ''}i32", "i32", a.wide, a, b)
 
     def _add(self, i: Instruction, a: list[V], place: Place) -> V:
@@ -122,7 +122,7 @@ class Instructions:
 
     def _compare(self, i: Instruction, a: list[V], place: Place) -> V:
         real, whole = {"lt": ("olt", "slt"), "ge": ("oge", "sge"), "eq": ("oeq", "eq")}[i.op]
-        return self.t.binary(f"fcmp {real}" if a[0].kind == "float" else f"icmp {whole}", *a, kind="i1")
+        return self.t.binary(f"fcmp {real}" if a[0].kind == "float" else f"icmp {whole}", *a)
 
     def _spike(self, i: Instruction, a: list[V], place: Place) -> V:
         kind = self.kind(i.result)
@@ -152,7 +152,7 @@ class Instructions:
         return t.word("ashr", t.binary("add", t.binary("mul", a[0], slope), offset), table.shift)
 
     def _past(self, table: Piecewise, x: V, start: int) -> V:
-        return self.t.binary("icmp sge", x, literal(start, "i32"), "i1")
+        return self.t.binary("icmp sge", x, literal(start, "i32"))
 
     def _apply(self, i: Instruction, a: list[V], place: Place) -> V:
         x = a[0]

@@ -45,9 +45,9 @@ class _Calls(Loops):
                 self._make(call, V("%key", "i32"))
             else:
                 switch, clock, last = (self.column(call, column) for column in (SWITCH, CLOCK, LAST_STEPS))
-                on = t.binary("or", t.word("icmp eq", switch, 0), self._held(switch, "icmp ne", literal(0, "i32")), "i1")
+                on = t.binary("or", t.word("icmp eq", switch, 0), self._held(switch, "icmp ne", literal(0, "i32")))
                 steps = t.op(f"trunc {last} to i32", "i32")
-                near = t.binary("or", t.word("icmp eq", last, 0), self._held(clock, "icmp ult", steps), "i1")
+                near = t.binary("or", t.word("icmp eq", last, 0), self._held(clock, "icmp ult", steps))
                 with t.when(t.binary("and", on, near)):
                     key = t.mix(base, t.op(f"trunc {self.column(call, RANDOM_STREAM)} to i32", "i32"))
                     before = self._counter() if "ticks" in self.arrays else None
@@ -64,7 +64,7 @@ class _Calls(Loops):
         t = self.t
         own = t.op(f"ptrtoint {self.arrays['calls'][0]} to i64", "i64")
         at = t.op(f"inttoptr {t.select(t.word('icmp eq', address, 0), own, address)} to ptr", "ptr")
-        return t.binary(compared, V(t.load("i32", at.name), "i32"), number, "i1")
+        return t.binary(compared, V(t.load("i32", at.name), "i32"), number)
 
     def _make(self, call: V, key: V) -> None:
         t = self.t
@@ -93,7 +93,7 @@ def _each_step_source(*, timed: bool = False) -> Source:
     begin, end, constant, advance, alone = (loops.load("span", literal(k, "i64")) for k in (_BEGIN, _END, _CONSTANT, _ADVANCE, _ALONE))
     graded = t.word("icmp ne", loops.arrays["graded"][1], 0)
     with t.without_denormals():
-        with t.when(t.binary("icmp slt", begin, end, "i1")):
+        with t.when(t.binary("icmp slt", begin, end)):
             loops.each(_ZERO, alone, literal(0, "i32"))
         with t.loop(begin, end) as step:
             again = t.binary("and", t.word("icmp ne", constant, 0), t.word("icmp sgt", step, 0))
@@ -198,6 +198,6 @@ class EachStep:
         self._call(0, self._at)
 
 
-def _words(array: np.ndarray) -> Any:
+def _words(array: Any) -> Any:
     """An array of int64 as one of ctypes, whose elements are set faster."""
     return (ctypes.c_int64 * array.size).from_buffer(array)

@@ -143,10 +143,10 @@ class Text:
         """All wide, if one is."""
         return [self.splat(v) for v in values] if any(v.wide for v in values) else list(values)
 
-    def binary(self, name: str, a: V, b: V, kind: str = "") -> V:
+    def binary(self, name: str, a: V, b: V) -> V:
         """name a, b."""
         a, b = self.alike(a, b)
-        return self.op(f"{name} {a}, {b.name}", kind or a.kind, a.wide)
+        return self.op(f"{name} {a}, {b.name}", "i1" if name.startswith(("icmp", "fcmp")) else a.kind, a.wide)
 
     def product(self, numbers: Sequence[V]) -> V:
         """Of whole numbers."""
@@ -157,7 +157,7 @@ class Text:
 
     def word(self, name: str, a: V, number: Any) -> V:
         """name a, number."""
-        return self.binary(name, a, literal(number, a.kind), "i1" if name.startswith("icmp") else "")
+        return self.binary(name, a, literal(number, a.kind))
 
     def select(self, condition: V, a: V, b: V) -> V:
         """a where condition, else b."""

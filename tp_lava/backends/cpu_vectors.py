@@ -166,7 +166,7 @@ class _Program(Instructions):
         if length < MASKED_FROM:
             with t.loop(zero, whole, LANES, unrolled=4 if length < UNROLLED_BELOW else 1) as at:
                 yield Place({**place.numbers, axis: at}, axis)
-            with t.when(t.binary("icmp slt", whole, size, "i1")):
+            with t.when(t.binary("icmp slt", whole, size)):
                 yield Place({**place.numbers, axis: whole}, axis, self._mask(whole, size))
         else:
             with t.loop(zero, size, LANES) as at:
