@@ -12,7 +12,7 @@ from tp_lava.dynamics.program import Program
 
 Row = Callable[[Loops, str, V, V], list[V]]  # what a program takes of an array for row r and presynaptic unit i
 _ZERO = literal(0, "i64")
-_REGISTERS = (8, 4, 2, 1)  # sums side by side, as many as fit what is left of a row
+_REGISTERS = (12, 6, 4, 2, 1)  # sums side by side, as many as fit what is left of a row
 _MOST = 255  # rows of 8 bits whose sum fits 16
 
 

@@ -96,8 +96,7 @@ def _linked(source: Source) -> Callable:
     name = f"program_{hashlib.sha256(source.text.encode()).hexdigest()}"
     text = source.text.replace("define internal void @program(", f"define void @{name}(").replace(") alwaysinline {", ") {")
 
-    @intrinsic
-    def program(typing, *taken):
+    def typed(*taken):
         def code(context, builder, signature, values):
             passed = [] if isinstance(taken[0], types.Integer) else [ir.Constant(ir.IntType(32), 0)]
             for type_, value in zip(taken, values, strict=True):
@@ -116,7 +115,10 @@ def _linked(source: Source) -> Callable:
 
         return types.void(*taken), code
 
-    return program
+    assert source.arguments is not None
+    names, scope = ", ".join(f"a{k}" for k in range(len(source.arguments))), {"typed": typed}
+    exec(f"def program(typing, {names}): return typed({names})", scope)  # Numba asks for names
+    return intrinsic(scope["program"])
 
 
 @cache

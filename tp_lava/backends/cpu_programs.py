@@ -12,7 +12,7 @@ import numpy as np
 from tp_lava.alignment import aligned
 from tp_lava.backends import cpu_calls, cpu_code, cpu_loops
 from tp_lava.backends.cpu_calls import Argument
-from tp_lava.backends.cpu_operation import Source, operation
+from tp_lava.backends.cpu_operation import KEY, Source, operation
 from tp_lava.backends.cpu_text import LOOPS, Text, operation_text, unpacked_in
 from tp_lava.backends.cpu_vectors import program_text
 from tp_lava.backends.loops import loop_form
@@ -119,4 +119,5 @@ def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: in
 
 def row_program(program: Program) -> Source:
     """The program of one row of weights, as operations in Python call it."""
-    return Source(program_text(program, arguments_of(program)) + LOOPS, language="llvm")
+    key, arguments = ((KEY,) if program.uses_random else ()), arguments_of(program)
+    return Source(program_text(program, arguments) + LOOPS, (*key, *arguments), language="llvm")
