@@ -28,11 +28,7 @@ for r in range(into.shape[0]):
 """
 GATHER = """
 for r in range(spikes.shape[0]):
-    found = 0
-    for j in range(spikes.shape[1]):  # without a branch: whether a neuron spikes is hard to predict
-        active[r, found] = j
-        found += 1 if spikes[r, j] != 0 else 0
-    count[r] = found
+    count[r] = list_ones(spikes[r], 0, spikes.shape[1], active[r], 0)
 """
 COUNT = """
 for r in range(count.shape[0]):

@@ -16,7 +16,9 @@ from tp_lava.backends.code_folder import Code
 from tp_lava.backends.cpu_calls import CLOCK, FUNCTION, KINDS, LAST_STEPS, NO_KEY, RANDOM_STREAM, SLOTS, SWITCH
 from tp_lava.backends.cpu_functions import exp2, inlined
 from tp_lava.backends.cpu_operation import KEY, OPERATION, SLOTS_OF_OPERATION, Source
+from tp_lava.backends.cpu_lists import list_numbers, list_ones
 from tp_lava.backends.cpu_rows import add_parts, add_rows, add_scaled_parts, add_scaled_rows, transpose
+from tp_lava.backends.cpu_windows import hand_to_first, pool_windows
 from tp_lava.numbers import draw, mix
 
 _REASSOCIATE = {"reassoc", "nsz"}  # lets LLVM vectorise float sums; results stay the same on one machine
@@ -149,6 +151,10 @@ SCOPE: dict[str, Any] = {
     "add_rows": add_rows,
     "add_scaled_parts": add_scaled_parts,
     "add_scaled_rows": add_scaled_rows,
+    "hand_to_first": hand_to_first,
+    "list_numbers": list_numbers,
+    "list_ones": list_ones,
+    "pool_windows": pool_windows,
     "transpose": transpose,
     "with_key": _with_key,
     "once": _once,
