@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tp_lava.backends import cpu_calls, cpu_events, cpu_maps, cpu_pools
+from tp_lava.backends import cpu_calls, cpu_events, cpu_maps, cpu_patches, cpu_pools
 from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_operation import Source
 from tp_lava.backends.cpu_programs import NO_NAMES, Compiled, address_of, compiled_program, indented, row_program, scratch_arguments_of
@@ -203,8 +203,13 @@ class Compiler:
         """See AccumulateProducts."""
         change = self.circuit.buffers[o.change]
         named = {"change": o.change, "third": o.third_factor, **(self._lists(o.events) if o.events else {"trace": o.trace})}
+        number = np.int32 if self.circuit.fixed else np.float32
+        if cpu_maps.takes(o.kind) and cpu_patches.pays(o.kind) and not o.events:
+            patches = np.int8 if o.events and self.circuit.fixed else cpu_maps.narrowest(self.circuit.buffers[o.trace].format)
+            source = cpu_patches.learn(o.kind, bool(o.events), change.format)
+            made = self._placed(source, {**named, "geometry": o.geometry}, cpu_patches.work(o.kind, patches, number))
+            return [replace(made, switch=o.switch, last_steps=o.last_steps)]
         if cpu_maps.takes(o.kind):
-            number = np.int32 if self.circuit.fixed else np.float32
             work = cpu_maps.work(o.kind, cpu_maps.narrowest(self.circuit.buffers[o.third_factor].format), number)
             made = self._placed(cpu_maps.learn(o.kind, bool(o.events), change.format), {**named, "geometry": o.geometry}, work)
             return [replace(made, switch=o.switch, last_steps=o.last_steps)]

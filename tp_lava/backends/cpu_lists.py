@@ -72,7 +72,10 @@ _places, _both = _listed(1), _listed(2)
 
 @inlined
 def list_ones(source, start, length, places, found):
-    """Append to places[:found] each j in 0..length-1 with source[start + j] != 0; flat arrays, places has room for found + length. -> found."""
+    """Append to places[:found] each j in 0..length-1 with source[start + j] != 0. -> found.
+
+    All arrays are flat; there is room for found + length places.
+    """
     done, found = _places(source, start, length, places, source, found)  # type: ignore[call-arg]
     for j in range(done, length):  # without a branch: whether a neuron spikes is hard to predict
         places[found] = j

@@ -15,8 +15,9 @@ from numba.extending import intrinsic
 from tp_lava.backends.code_folder import Code
 from tp_lava.backends.cpu_calls import CLOCK, FUNCTION, KINDS, LAST_STEPS, NO_KEY, RANDOM_STREAM, SLOTS, SWITCH
 from tp_lava.backends.cpu_functions import exp2, inlined
-from tp_lava.backends.cpu_operation import KEY, OPERATION, SLOTS_OF_OPERATION, Source
 from tp_lava.backends.cpu_lists import list_numbers, list_ones
+from tp_lava.backends.cpu_operation import KEY, OPERATION, SLOTS_OF_OPERATION, Source
+from tp_lava.backends.cpu_patches import add_patches
 from tp_lava.backends.cpu_rows import add_parts, add_rows, add_scaled_parts, add_scaled_rows, transpose
 from tp_lava.backends.cpu_windows import hand_to_first, pool_windows
 from tp_lava.numbers import draw, mix
@@ -148,6 +149,7 @@ SCOPE: dict[str, Any] = {
     "as_flat": _as_flat,
     "exp2": exp2,
     "add_parts": add_parts,
+    "add_patches": add_patches,
     "add_rows": add_rows,
     "add_scaled_parts": add_scaled_parts,
     "add_scaled_rows": add_scaled_rows,

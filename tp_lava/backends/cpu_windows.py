@@ -1,4 +1,7 @@
-"""Windows that lie side by side in a row, eight or four at a time, for Numba: the compiler leaves rows of maps, which are short, to scalars."""
+"""Windows that lie side by side in a row, eight or four at a time, for Numba.
+
+The compiler by itself makes vectors of long rows alone, and maps are narrow.
+"""
 
 from __future__ import annotations
 
