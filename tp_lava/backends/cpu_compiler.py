@@ -30,6 +30,7 @@ from tp_lava.circuit import (
 from tp_lava.circuit.operations import INPUT_KEPT, STEPS_LEFT, events_of
 from tp_lava.dynamics.program import Program
 from tp_lava.graph.connections import GEOMETRY, Convolution
+from tp_lava.numbers import Format
 
 NAME = "CPU"
 
@@ -203,21 +204,28 @@ class Compiler:
         """See AccumulateProducts."""
         change = self.circuit.buffers[o.change]
         named = {"change": o.change, "third": o.third_factor, **(self._lists(o.events) if o.events else {"trace": o.trace})}
-        number = np.int32 if self.circuit.fixed else np.float32
-        if cpu_maps.takes(o.kind) and cpu_patches.pays(o.kind) and not o.events:
-            patches = np.int8 if o.events and self.circuit.fixed else cpu_maps.narrowest(self.circuit.buffers[o.trace].format)
-            source = cpu_patches.learn(o.kind, bool(o.events), change.format)
-            made = self._placed(source, {**named, "geometry": o.geometry}, cpu_patches.work(o.kind, patches, number))
-            return [replace(made, switch=o.switch, last_steps=o.last_steps)]
         if cpu_maps.takes(o.kind):
-            work = cpu_maps.work(o.kind, cpu_maps.narrowest(self.circuit.buffers[o.third_factor].format), number)
-            made = self._placed(cpu_maps.learn(o.kind, bool(o.events), change.format), {**named, "geometry": o.geometry}, work)
+            text, work = self._learn_maps(o, change.format)
+            made = self._placed(text, {**named, "geometry": o.geometry}, work)
             return [replace(made, switch=o.switch, last_steps=o.last_steps)]
         active = cpu_events.ACTIVE_EVENTS if o.events else cpu_events.ACTIVE_TRACE
         inner = cpu_events.INNER_PRODUCTS.format(value="" if o.events else "x1 * ", **_seen(o.kind))
         clip = cpu_events.CLIP.format(high=change.format.high) if change.format else ""
         made = self._maps(cpu_events.LEARN_MAPS + clip, active, inner, o.kind, {**named, "geometry": o.geometry}, "change")
         return [replace(made, switch=o.switch, last_steps=o.last_steps)]
+
+    def _learn_maps(self, o: AccumulateProducts, format: Format | None) -> tuple[str, cpu_maps.Work]:
+        """Source and scratch arrays: by third factors, by what is below, or by either."""
+        number, narrowest, buffers = np.int32 if self.circuit.fixed else np.float32, cpu_maps.narrowest, self.circuit.buffers
+        rows, work = (
+            cpu_maps.learn(o.kind, bool(o.events), format),
+            cpu_maps.work(o.kind, narrowest(buffers[o.third_factor].format), number),
+        )
+        if not cpu_patches.pays(o.kind):
+            return rows, work
+        below = number if not self.circuit.fixed else np.int8 if o.events else narrowest(buffers[o.trace].format)
+        patches, own = cpu_patches.learn(o.kind, bool(o.events), format), cpu_patches.work(o.kind, below, number)
+        return (cpu_patches.either(patches, rows), {**work, **own}) if o.events else (patches, own)
 
     @staticmethod
     def _lists(population: str) -> dict[str, str]:

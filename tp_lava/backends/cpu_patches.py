@@ -7,6 +7,7 @@ has a third factor, and outside a surrogate's width none.
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -21,40 +22,63 @@ from tp_lava.numbers import Format
 
 _LANES, _REGISTERS, _FEW = 16, 12, 6  # of 32 bits; sums at a time; with fewer, two third factors at a time keep the processor busy
 _LEARN = """
-flat = as_flat(change)
-wide = w + 2 * px
-for oy in range(oh):
-    for ox in range(ow):
-        place_of[oy * ow + ox] = (oy * wide + ox) * c
+sums_to = as_flat(change)
+across = w + 2 * px
 chunk = {pieces} * {lanes}
 chunks = (kx * c + chunk - 1) // chunk
-row = chunks * chunk
-size = ky * row
+line = chunks * chunk
+patch = ky * line
+if patch_of[0] == 0:  # the first time
+    for oy in range(oh):
+        for ox in range(ow):
+            patch_of[oy * ow + ox] = (oy * across + ox) * c + 1  # not 0
+    for y in range(h):
+        for x in range(w):
+            pixel_of[y * w + x] = ((y + py) * across + px + x) * c
 sums[...] = 0
 for r in range(third.shape[0]):
     {fill}
     for o in range(oc):
-        found = list_numbers(third[r], o * oh * ow, oh * ow, places, factors, 0)
+        found = list_numbers(third[r], o * oh * ow, oh * ow, spots, thirds, 0)
         for q in range(found):
-            places[u64(q)] = place_of[u64(places[u64(q)])]
-        places[found], factors[found] = 0, 0  # where two are taken at a time
-        add_patches(sums, o * size, patches, places, factors, found, dy * wide * c, chunks, {rows}, {pieces})
-    {clear}
-transpose(turned, 0, oc, sums, 0, size, oc, size)
+            spots[u64(q)] = patch_of[u64(spots[u64(q)])] - 1
+        spots[found], thirds[found] = 0, 0  # where two are taken at a time
+        add_patches(sums, o * patch, patches, spots, thirds, found, dy * across * c, chunks, {rows}, {pieces})
+transpose(turned, 0, oc, sums, 0, patch, oc, patch)
 for channel in range(c):
     for a in range(ky):
         for b in range(kx):
-            at, start = ((channel * ky + a) * kx + b) * oc, (a * row + b * c + channel) * oc
+            to, start = ((channel * ky + a) * kx + b) * oc, (a * line + b * c + channel) * oc
             for o in range(oc):
-                flat[u64(at + o)] = {sum}
+                sums_to[u64(to + o)] = {sum}
 """
 _TRACES = """for y in range(h):
-        transpose(patches, ((y + py) * wide + px) * c, c, trace[r], y * w, h * w, c, w)"""
-_EVENTS = """for q in range(count[r]):
-        i = i64(active[r, q])
-        channel = i // (h * w)
-        y = i // w - channel * h
-        patches[u64(((y + py) * wide + px + i % w) * c + channel)] = {number}"""
+        transpose(patches, ((y + py) * across + px) * c, c, trace[r], y * w, h * w, c, w)"""
+_EVENTS = """patches[...] = 0
+    channel, start = 0, 0
+    for q in range(count[r]):
+        i = i64(active[r, u64(q)])
+        if i < start or i >= start + h * w:
+            channel = i // (h * w)
+            start = channel * (h * w)
+        patches[u64(pixel_of[u64(i - start)] + channel)] = 1"""
+# To look at what is not zero costs little; then that way is taken which adds fewer vectors.
+_EITHER = """
+events, nonzero = 0, 0
+for r in range(third.shape[0]):
+    events += i64(count[r])
+    signals = third[r]
+    ones = i32(0)
+    for j in range(signals.shape[0]):
+        ones += i32(1) if signals[u64(j)] != 0 else i32(0)
+    nonzero += i64(ones)
+by_events = events * (ky * kx * oc // {lanes} + {sorting}) + third.shape[0] * oc * oh * ow // {turning}
+if nonzero * (ky * ((kx * c + {lanes} - 1) // {lanes}) + {listing}) < by_events:
+{patches}
+elif events > 0:
+{rows}
+"""
+_COST = {"lanes": 16, "sorting": 12, "turning": 8, "listing": 3}  # in vectors: of an event, of a third factor turned around, of one listed
 Work = dict[str, tuple[tuple[int, ...], type]]
 
 
@@ -65,15 +89,19 @@ def pays(kind: Convolution) -> bool:
 
 def learn(kind: Convolution, events: bool, format: Format | None) -> str:
     """Source that sums up changes by spikes, or by traces. format: of the sums, to which they are clipped."""
-    sum_ = "flat[u64(at + o)] + turned[u64(start + o)]"
+    sum_ = "sums_to[u64(to + o)] + turned[u64(start + o)]"
     return _LEARN.format(
         rows=kind.kernel[0],
         pieces=_pieces(kind),
         lanes=_LANES,
-        fill=_EVENTS.format(number=1) if events else _TRACES,
-        clear=_EVENTS.format(number=0) if events else "pass",
+        fill=_EVENTS if events else _TRACES,
         sum=f"min(max({sum_}, i32(-{format.high})), i32({format.high}))" if format else sum_,
     )
+
+
+def either(patches: str, rows: str) -> str:
+    """Source that takes, for the spikes of this step, the better one of two ways to learn."""
+    return _EITHER.format(patches=indent(patches, "    "), rows=indent(rows, "    "), **_COST)
 
 
 def work(kind: Convolution, patches: type, number: type) -> Work:
@@ -84,9 +112,10 @@ def work(kind: Convolution, patches: type, number: type) -> Work:
     turned = oc * kind.kernel[0] * row
     return {
         "patches": (((h + 2 * kind.padding[0]) * (w + 2 * kind.padding[1]) * c + row,), patches),
-        "place_of": ((oh * ow,), np.int32),
-        "places": ((oh * ow + 1,), np.int32),
-        "factors": ((oh * ow + 1,), number),
+        "patch_of": ((oh * ow,), np.int32),
+        "pixel_of": ((h * w,), np.int32),
+        "spots": ((oh * ow + 1,), np.int32),
+        "thirds": ((oh * ow + 1,), number),
         "sums": ((turned,), number),
         "turned": ((turned,), number),
     }
