@@ -221,8 +221,9 @@ class Compiler:
             cpu_maps.learn(o.kind, bool(o.events), format),
             cpu_maps.work(o.kind, narrowest(buffers[o.third_factor].format), number),
         )
-        if not cpu_patches.pays(o.kind):
-            return rows, work
+        streams = self.circuit.shape(o.third_factor)[0]
+        if not cpu_patches.pays(o.kind) or (o.events and streams == 1):
+            return rows, work  # spikes of one stream are few
         below = number if not self.circuit.fixed else np.int8 if o.events else narrowest(buffers[o.trace].format)
         patches, own = cpu_patches.learn(o.kind, bool(o.events), format), cpu_patches.work(o.kind, below, number)
         return (cpu_patches.either(patches, rows), {**work, **own}) if o.events else (patches, own)
