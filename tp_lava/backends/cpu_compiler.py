@@ -54,12 +54,9 @@ class Compiler:
         elif o.kind is None:
             made = self._template(cpu_events.DELIVER_VALUES if o.values else cpu_events.DELIVER, named)
         elif cpu_maps.takes(o.kind):
-            number = np.int32 if self.circuit.fixed else np.float32
-            made = self._placed(
-                cpu_maps.deliver(bool(o.values)),
-                {**named, "geometry": o.geometry},
-                cpu_maps.work(o.kind, number, number, self.circuit.buffers[o.weights].dtype),
-            )
+            number, weights = np.int32 if self.circuit.fixed else np.float32, self.circuit.buffers[o.weights].dtype
+            text, work = cpu_maps.deliver(o.kind, bool(o.values), weights), cpu_maps.work(o.kind, number, number, weights)
+            made = self._placed(text, {**named, "geometry": o.geometry}, work)
         else:
             inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
             geometry = {**named, "geometry": o.geometry}

@@ -16,6 +16,8 @@ from tp_lava.numbers import Format
 
 _BLOCK = 32  # channels of a block of maps of real numbers
 _STRIP = 6144  # real numbers in a strip of pixels of a block, so that it stays in the nearest cache
+_LANES, _PIECES, _SUMS = 16, (5, 3, 2, 1), 25  # of a vector; vectors of a kernel's row that are summed at a time; sums at a time
+_NEAR, _MOST = 2**15, 255  # bytes of a kernel that stays in the nearest cache; rows of 8 bits whose sum fits 16
 _PLACES = """
 left, top = max(0, kx - 1 - px), max(0, (ky - 1) * dy - py)
 wide, tall, pixels, row = ow + 2 * left, oh + 2 * top, h * w, ky * kx * oc
@@ -57,7 +59,13 @@ for r in range(into.shape[0]):
         pixel[u64(occupied)] = p
         occupied += 1 if ends[u64(p)] < ends[u64(p + 1)] else 0
     maps[...] = 0
-    for a in range(ky):
+    {sums}
+    touched[...] = 0
+    for o in range(0, oc, 8):
+        for y in range(oh):
+            transpose(into[r], (o * oh + y) * ow, oh * ow, maps, origin + y * wide * oc + o, -oc, ow, min(8, oc - o))
+"""
+_ROW_BY_ROW = """for a in range(ky):
         for channel in range(c):  # what lies close together, from a cache line's beginning on, stays in a cache
             if touched[channel] != 0:
                 for o in range(n):
@@ -65,12 +73,11 @@ for r in range(into.shape[0]):
         for q in range(occupied):
             p = u64(pixel[u64(q)])
             first, end = i64(ends[p]), i64(ends[p + u64(1)])
-            {add}
-    touched[...] = 0
-    for o in range(0, oc, 8):
-        for y in range(oh):
-            transpose(into[r], (o * oh + y) * ow, oh * ow, maps, origin + y * wide * oc + o, -oc, ow, min(8, oc - o))
-"""
+            {add}"""
+_AT_ONCE = """for q in range(occupied):
+        p = u64(pixel[u64(q)])
+        first, end = i64(ends[p]), i64(ends[p + u64(1)])
+        add_taps(maps, i64(place_of[p]), -below, flat, n, places, first, end, {chunks}, {rows}, {pieces}, {lanes})"""
 _LEARN = """
 flat = as_flat(change)
 rows = {rows}  # of pixels, in a strip
@@ -122,12 +129,24 @@ def takes(kind: Convolution) -> bool:
     return kind.shared and kind.stride == (1, 1) and kind.groups == 1 and kind.dilation[1] == 1
 
 
-def deliver(values: bool) -> str:
-    """Source that delivers spikes, or values."""
-    put = "places[at], touched[u64(channel)] = channel * n, 1" + ("; factors[at] = values[r, u64(i)]" if values else "")
+def deliver(kind: Convolution, values: bool, weights: type) -> str:
+    """Source that delivers spikes, or values. weights: their type."""
+    at_once = None if values else _at_once(kind, np.dtype(weights).itemsize)
+    put = f"places[at], touched[u64(channel)] = channel * {'row' if at_once else 'n'}, 1"
+    put += "; factors[at] = values[r, u64(i)]" if values else ""
     sort = _SORT.format(unit=_UNIT, key="i - start", put=put)
-    add = _add(values, "maps", "place_of[p] - a * below", "held", "0")
-    return _PLACES.format(size="oc") + _DELIVER.format(sort=sort, add=add)
+    sums = _AT_ONCE.format(**at_once) if at_once else _ROW_BY_ROW.format(add=_add(values, "maps", "place_of[p] - a * below", "held", "0"))
+    return _PLACES.format(size="oc") + _DELIVER.format(sort=sort, sums=sums)
+
+
+def _at_once(kind: Convolution, bytes_: int) -> dict[str, int] | None:
+    """How a kernel's rows are summed, if it is so small that all of it stays in the nearest cache, and its rows fill vectors."""
+    n, channels, rows = kind.kernel[1] * kind.channels, kind.pooled_shape[0], kind.kernel[0]
+    if n % _LANES or channels * rows * n * bytes_ > _NEAR or channels > _MOST or rows > _SUMS:
+        return None
+    lanes = 2 * _LANES if bytes_ == 1 and n % (2 * _LANES) == 0 else _LANES
+    pieces = next(k for k in _PIECES if n // lanes % k == 0 and (rows * k <= _SUMS or k == 1))
+    return {"rows": rows, "pieces": pieces, "lanes": lanes, "chunks": n // lanes // pieces}
 
 
 def learn(kind: Convolution, events: bool, format: Format | None) -> str:

@@ -17,8 +17,8 @@ from tp_lava.backends.cpu_calls import CLOCK, FUNCTION, KINDS, LAST_STEPS, NO_KE
 from tp_lava.backends.cpu_functions import exp2, inlined
 from tp_lava.backends.cpu_lists import list_numbers, list_ones
 from tp_lava.backends.cpu_operation import KEY, OPERATION, SLOTS_OF_OPERATION, Source
-from tp_lava.backends.cpu_patches import add_patches
 from tp_lava.backends.cpu_rows import add_parts, add_rows, add_scaled_parts, add_scaled_rows, transpose
+from tp_lava.backends.cpu_taps import add_patches, add_taps
 from tp_lava.backends.cpu_windows import hand_to_first, pool_windows
 from tp_lava.numbers import draw, mix
 
@@ -153,6 +153,7 @@ SCOPE: dict[str, Any] = {
     "add_rows": add_rows,
     "add_scaled_parts": add_scaled_parts,
     "add_scaled_rows": add_scaled_rows,
+    "add_taps": add_taps,
     "hand_to_first": hand_to_first,
     "list_numbers": list_numbers,
     "list_ones": list_ones,
