@@ -69,7 +69,7 @@ def list_numbers(source, start, length, places, numbers, found):
 
     All arrays are flat; there is room for found + length.
     """
-    done, found = _vectors(source, start, length, places, numbers, found)
+    done, found = _vectors(source, start, length, places, numbers, found)  # type: ignore
     for j in range(done, length):  # without a branch: whether a neuron spikes is hard to predict
         places[found], numbers[found] = j, source[start + j]
         found += 1 if source[start + j] != 0 else 0
