@@ -1,9 +1,14 @@
 """Sweeps: what the trials are, that their table does not depend on who carries them out and when, and what a file is refused for."""
 
+import contextlib
 import csv
 import json
 import os
+import random
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -72,7 +77,8 @@ def test_a_trial_is_what_the_command_does(own, swept, tmp_path):
     for name in ("test_accuracy", "validation_accuracy", "best_epoch", "memory", "updates"):
         assert float(rows[3][name]) == alone[name]
     assert json.loads((folder / "trials" / f"{rows[3]['trial']}.json").read_text())["settings"] == alone["config"]["train"]
-    assert results.failed == {} and all(row["error"] == "" for row in rows)
+    assert results.failed == {}
+    assert all(row["error"] == "" for row in rows)
     assert (folder / "results.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -148,8 +154,10 @@ def test_what_cannot_be_run_stands_in_the_table(own, tmp_path):
     assert done.exit_code == 0, done.exception
     assert "1 of 2 trials cannot be run; the first: train: contrast is given with --rule tess" in done.stderr
     first, second = rows_of(tmp_path / "out")
-    assert "contrast is given" in first["error"] and first["test_accuracy"] == ""
-    assert second["error"] == "" and second["test_accuracy"]
+    assert "contrast is given" in first["error"]
+    assert first["test_accuracy"] == ""
+    assert second["error"] == ""
+    assert second["test_accuracy"]
 
 
 def test_what_failed_is_tried_again(own, tmp_path, monkeypatch):
@@ -194,8 +202,14 @@ def as_toml(plan):
         ({"grid": {}, "search": {"rate": [0.1]}}, "[search] is given alone, but must be used with a number of settings to try"),
         ({"sweep": {"search": 2}, "search": {"rate": {"low": 2}}}, "[search] rate is {'low': 2}, but must be a list of choices, or {low"),
         ({"sweep": {"search": 2}, "search": {"rate": {"low": 2, "high": 1}}}, "[search] rate is {'low': 2, 'high': 1}"),
-        ({"sweep": {"search": 2}, "search": {"rate": {"low": 0, "high": 1, "log": True}}}, "[search] rate is from 0 on a logarithmic scale"),
-        ({"sweep": {"search": 2}, "search": {"epochs": {"low": 0, "high": 3}}}, "[search] epochs is 0, but must be as tp-lava train takes it"),
+        (
+            {"sweep": {"search": 2}, "search": {"rate": {"low": 0, "high": 1, "log": True}}},
+            "[search] rate is from 0 on a logarithmic scale",
+        ),
+        (
+            {"sweep": {"search": 2}, "search": {"epochs": {"low": 0, "high": 3}}},
+            "[search] epochs is 0, but must be as tp-lava train takes it",
+        ),
     ],
 )
 def test_what_a_file_is_refused_for(own, tmp_path, sections, message):
@@ -206,7 +220,8 @@ def test_what_a_file_is_refused_for(own, tmp_path, sections, message):
         return
     (tmp_path / "plan.toml").write_text(as_toml(plan_of(own, **sections)))
     found = refused("sweep", tmp_path / "plan.toml", "--out", tmp_path / "out")
-    assert str(tmp_path / "plan.toml") in found and message in found
+    assert str(tmp_path / "plan.toml") in found
+    assert message in found
     assert not (tmp_path / "out").exists()
 
 
@@ -260,3 +275,153 @@ def test_a_trial_that_no_worker_survives_has_failed(own, tmp_path):
     outcomes = {trial.key: outcome for trial, outcome in running.finished(trials, Deadly())}
     assert [("failed" in outcomes[trial.key]) for trial in trials] == [trial.settings["rate"] == RATES[1] for trial in trials]
     assert "its worker died 5 times" in next(outcome["failed"] for outcome in outcomes.values() if "failed" in outcome)
+
+
+@pytest.fixture
+def scheduler():
+    """A scheduler with two workers, which are started again when they die, in processes of their own. -> (address, its process)"""
+    pytest.importorskip("distributed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    options = (
+        ("dask_scheduler", "--host", address, "--no-dashboard"),
+        ("dask_worker", address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard"),
+    )
+    forked = {**os.environ, "DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD": "forkserver"}  # they start sooner
+    started = []
+    for name, *arguments in options:
+        command = [sys.executable, "-m", f"distributed.cli.{name}", *arguments]
+        started.append(subprocess.Popen(command, stderr=subprocess.DEVNULL, env=forked))
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(address.split(":")):
+            break
+        time.sleep(0.05)
+    yield f"tcp://{address}", started[0]
+    for process in reversed(started):
+        process.terminate()
+        process.wait()
+
+
+def test_a_cluster_gives_the_same_table_though_workers_and_scheduler_are_killed(own, swept, tmp_path, scheduler, monkeypatch):
+    from distributed import Client
+
+    address, process = scheduler
+    chance, killed, original = random.Random(1), [], Store.add
+
+    def add(store, *trial):
+        original(store, *trial)
+        if len(list(tmp_path.glob("trials/*.json"))) == 3:
+            process.kill()
+        elif not killed:
+            with Client(address, set_as_default=False) as client:
+                killed.append(chance.choice(sorted(client.run(os.getpid).values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+    with monkeypatch.context() as killing:
+        killing.setattr(Store, "add", add)
+        killing.setattr(running.Cluster, "most", 2)  # else all may be done before any worker is killed
+        killing.setattr(running, "_RECONNECT_SECONDS", 0.5)
+        with pytest.raises(ConnectionError, match="has ended; what is finished is kept"):
+            tpl.sweep(plan_of(own), tmp_path, scheduler=address)
+    kept = {file: file.stat().st_mtime_ns for file in tmp_path.glob("trials/*.json")}
+    assert killed
+    assert 3 <= len(kept) < len(RATES) * SEEDS
+    tpl.sweep(plan_of(own), tmp_path, workers=1)
+    assert table(tmp_path) == table(swept[0])
+    assert {file: file.stat().st_mtime_ns for file in kept} == kept
+
+
+def test_what_a_scheduler_is_refused_for(own, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(
+        tpl.InvalidValueError, match=r"sweep: scheduler is tcp://here, but Dask is not installed, but must be used with Dask; pip"
+    ):
+        tpl.sweep(plan_of(own), tmp_path, scheduler="tcp://here")
+    monkeypatch.undo()
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(running, "_CONNECT_SECONDS", 0.1)
+    for address in ("tcp://127.0.0.1:9", "no address"):
+        with pytest.raises(tpl.InvalidValueError, match="must be the address of a running Dask scheduler; start one with dask scheduler"):
+            tpl.sweep(plan_of(own), tmp_path, scheduler=address)
+
+
+# Search --------------------------------------------------------------------------------------------
+
+
+SEARCH = {"rate": {"low": 0.001, "high": 0.1, "log": True}, "hidden": [[6], [6, 5]], "contrast": ["2", "3"]}
+
+
+def test_a_search_that_is_interrupted_or_prolonged_proposes_the_same(own, tmp_path, monkeypatch):
+    optuna = pytest.importorskip("optuna")
+    plan = plan_of(own, search=SEARCH, sweep={"generation": 3})
+    whole = tpl.sweep(plan, tmp_path / "whole", search=7, workers=1)
+    assert len(whole.rows) == 7
+    kept, original = [], Store.add
+
+    def add(store, *trial):
+        original(store, *trial)
+        kept.append(trial)
+        if len(kept) == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupting:
+        interrupting.setattr(Store, "add", add)
+        with pytest.raises(KeyboardInterrupt):
+            tpl.sweep(plan, tmp_path / "parts", search=5, workers=1)
+    tpl.sweep(plan, tmp_path / "parts", search=5, workers=1)
+    assert rows_of(tmp_path / "parts") == rows_of(tmp_path / "whole")[:5]
+    tpl.sweep(plan, tmp_path / "parts", search=7, workers=1)
+    assert table(tmp_path / "parts") == table(tmp_path / "whole")
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "parts" / "search.log"))
+    study = optuna.load_study(study_name="train", storage=optuna.storages.JournalStorage(backend))
+    assert [one.value for one in study.trials] == [row["validation_accuracy"] for row in whole.rows]
+    assert study.best_value == max(row["validation_accuracy"] for row in whole.rows)
+
+
+def test_a_search_needs_what_counts_and_optuna(own, tmp_path, monkeypatch):
+    plan = plan_of(own, search=SEARCH)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(tpl.InvalidValueError, match="sweep: search is given without Optuna, but must be used with it; pip"):
+        tpl.sweep(plan, tmp_path, search=1, workers=1)
+    monkeypatch.undo()
+    pytest.importorskip("optuna")
+    plan["train"]["validation"] = 0.0
+    message = "measure is validation_accuracy, but must be one of .*test_accuracy.*; hold samples back with validation = 0.2"
+    with pytest.raises(tpl.InvalidValueError, match=message):
+        tpl.sweep(plan, tmp_path, search=1, workers=1)
+
+
+# Tune ----------------------------------------------------------------------------------------------
+
+
+def test_tune_asks_what_is_held_out_and_tests_once(own, tmp_path):
+    pytest.importorskip("optuna")
+    options = ("--data", own, "--hidden", 6, "--epochs", 2, "--span", 0, "--seed", 3)
+    done = told("tune", *options, "--trials", 3, "--seeds", 2, "--workers", 1, "--out", tmp_path, "--json")
+    rows, trials = rows_of(tmp_path), [json.loads(file.read_text()) for file in tmp_path.glob("trials/*.json")]
+    searched = [trial for trial in trials if trial["settings"]["skip-test"]]
+    assert (len(rows), len(searched), len(trials)) == (6, 6, 7)  # and one with the test samples
+    assert all(trial["result"]["samples"] == {"learned": 20, "held_back": 4, "test": 0} for trial in searched)
+    assert all(trial["result"]["test_accuracy"] is None and trial["settings"]["split-seed"] == 3 for trial in searched)
+    default = told("train", *options, "--validation", 0.2, "--skip-test", "--no-plot", "--json", "--out", tmp_path / "default")
+    assert float(rows[0]["validation_accuracy"]) == default["validation_accuracy"]
+    assert done["tuned"]["validation_accuracy"] >= done["default"]["validation_accuracy"]
+    assert done["default"] | {"threshold-scale": 1.0, "surrogate-width": 1.0, "trace-decay": 0.95} == done["default"]
+    again = told("train", "--config", tmp_path / "tuned.toml", "--no-plot", "--json", "--out", tmp_path / "again")
+    assert again["test_accuracy"] == done["test_accuracy"]
+    assert again["samples"] == {"learned": 24, "held_back": 0, "test": 6}
+    assert again["config"]["train"] == done["train"]
+
+
+def test_tune_leaves_alone_what_is_given(own, tmp_path):
+    pytest.importorskip("optuna")
+    given = ("--rate", 0.01, "--trace-decay", 0.9, "--threshold-scale", 1, "--surrogate-width", 2, "--readout-rate", 0.01)
+    options = ("tune", "--data", own, "--hidden", 6, "--epochs", 1, "--workers", 1, "--out", tmp_path)
+    message = "tune: options is given for all of rate, readout-rate, trace-decay, threshold-scale, surrogate-width"
+    assert message in refused(*options, *given)
+    done = run(*options, "--trials", 1, *given[:-2])
+    assert done.exit_code == 0, done.exception
+    assert "1 settings, 1 seeds: accuracy on samples held out" in done.stdout
+    assert "test samples, looked at once" in done.stdout
+    assert list(rows_of(tmp_path)[0])[:4] == ["trial", "readout-rate", "seed", "samples.learned"]

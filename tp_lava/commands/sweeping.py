@@ -48,7 +48,10 @@ def sweep(
     else:
         shown = sorted((row for row in results.means if row["seeds"]), key=lambda row: -row[results.measure])[:_SHOWN]
         if shown:
-            rows = [{name: f"{value:g}" if name in plan.varied and isinstance(value, float) else value for name, value in row.items()} for row in shown]
+            rows = [
+                {name: f"{value:g}" if name in plan.varied and isinstance(value, float) else value for name, value in row.items()}
+                for row in shown
+            ]
             print_rows(f"{len(results.rows)} trials of {plan.command}; the best of {len(results.means)} settings", rows)
         print_files(results.files)
     _end(results)

@@ -16,6 +16,7 @@ from tp_lava.comparison.benchmarks import hold_back
 from tp_lava.data.augmentation import Augmentation
 from tp_lava.data.events import Sample
 from tp_lava.dynamics.neuron import LIF
+from tp_lava.dynamics.parameters import mean
 from tp_lava.dynamics.surrogate import stretched
 from tp_lava.errors import invalid
 from tp_lava.graph.delays import MOST_STEPS
@@ -84,7 +85,9 @@ class TrainSettings:
         Literal["cosine", "plateau", "none"] | None, typer.Option(help="Schedule of the learning rates (cosine; in Lava none).")
     ] = None
     validation: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the samples held back for validation after each epoch.")] = 0.0
-    split_seed: Annotated[int | None, typer.Option(min=0, help="Seed of what is held back for test and validation (that of --seed).")] = None
+    split_seed: Annotated[int | None, typer.Option(min=0, help="Seed of what is held back for test and validation (that of --seed).")] = (
+        None
+    )
     skip_test: Annotated[bool, typer.Option("--skip-test", help="Do not look at the test samples: for a choice of settings.")] = False
     patience: options.Patience = None
     keep_best: Annotated[bool, typer.Option("--keep-best", help="Keep the learner of the best epoch too, and test that one.")] = False
@@ -190,8 +193,8 @@ class TrainSettings:
 
 
 def _with_thresholds(network: Network, factor: float) -> Network:
-    """With every threshold, a number in an untrained network, times a factor."""
-    scaled = [replace(p, neuron=replace(p.neuron, threshold=p.neuron.threshold * factor)) for p in network.populations]
+    """With every threshold, one number a layer in an untrained network, times a factor."""
+    scaled = [replace(p, neuron=replace(p.neuron, threshold=mean(p.neuron.threshold) * factor)) for p in network.populations]
     return replace(network, populations=tuple(scaled))
 
 

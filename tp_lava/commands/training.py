@@ -93,7 +93,7 @@ def _learned(run: runs.Run, data: TrainingData, settings: TrainSettings, progres
 
 
 def _cost(learner: Learner, data: TrainingData, settings: TrainSettings) -> dict[str, float]:
-    """memory: numbers kept to learn a sample; updates: weights that a sample changes, mean of the first ones, NaN where no chip learns so."""
+    """memory: numbers kept to learn a sample; updates: weights that a sample changes, mean of the first, NaN where no chip learns so."""
     from tp_lava.deploy.loihi2 import count
 
     assert learner.rule is not None

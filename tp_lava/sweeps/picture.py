@@ -1,4 +1,4 @@
-"""The picture of a sweep: the settings by mean and deviation over seeds, and which of them nothing beats at less memory or fewer updates."""
+"""The picture of a sweep: the settings by mean and deviation over seeds, and which of them nothing beats at less memory or updates."""
 
 from __future__ import annotations
 
@@ -52,8 +52,10 @@ def _draw_settings(axes: Axes, rows: Sequence[Mapping[str, Any]], measure: str) 
 def _draw_front(axes: Axes, rows: Sequence[Mapping[str, Any]], measure: str, cost: str) -> None:
     kept = [row for row in rows if row[cost] is not None]
     points = [(row[cost], row[measure]) for row in kept]
-    axes.errorbar(*zip(*points, strict=True), yerr=[row["deviation"] for row in kept], fmt="o", markersize=4, alpha=0.6, color=BLUE)
-    axes.step(*zip(*(points[index] for index in front(points)), strict=True), where="post", color=VERMILION, label="Pareto front")
+    costs, values = np.array(points).T
+    axes.errorbar(costs, values, yerr=[row["deviation"] for row in kept], fmt="o", markersize=4, alpha=0.6, color=BLUE)
+    best = front(points)
+    axes.step(costs[best], values[best], where="post", color=VERMILION, label="Pareto front")
     finished(axes, xlabel=f"{cost} to learn a sample", ylabel=measure, legend=True, grid=True)
 
 

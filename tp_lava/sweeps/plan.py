@@ -27,8 +27,10 @@ from tp_lava.commands.training import train
 from tp_lava.errors import TpLavaError, invalid
 
 _app = typer.Typer()
-for _name, _command in {"train": train, "finetune": finetune, "quantise": quantise, "compare-rules": compare_rules}.items():
-    _app.command(_name)(_command)
+_app.command("train")(train)
+_app.command("finetune")(finetune)
+_app.command("quantise")(quantise)
+_app.command("compare-rules")(compare_rules)
 COMMANDS: Mapping[str, Any] = typer.main.get_command(_app).commands  # type: ignore[attr-defined]
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]  # click's, which some versions of typer vendor
 _OWN = ("sweep", "grid", "search")  # sections beside the command's
@@ -133,8 +135,8 @@ class Plan:
             context = command.make_context(self.command, [], default_map=given)
         except USAGE_ERROR as error:
             name = getattr(getattr(error, "param", None), "name", None)
-            key = next((key for key, param in configuration.keys_of(command).items() if param.name == name), None)
-            place, value = (section, values[key]) if key in values else (self.command, self.fixed.get(key or "", "left out"))
+            key = next((key for key, param in configuration.keys_of(command).items() if param.name == name), "")
+            place, value = (section, values[key]) if key in values else (self.command, self.fixed.get(key, "left out"))
             said = error.message if error.message else "it is required"
             raise self.invalid(f"[{place}] {key}", repr(value), f"as tp-lava {self.command} takes it", said.rstrip(".")) from None
         return Trial(self.command, configuration.effective(context)[self.command])
@@ -204,7 +206,10 @@ def _keyed(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _grid(name: str, values: Any) -> dict[str, list[Any]]:
-    grid = {key: list(value) if isinstance(value, list | tuple | range) else [value] for key, value in _keyed(_table(name, "grid", values)).items()}
+    grid = {
+        key: list(value) if isinstance(value, list | tuple | range) else [value]
+        for key, value in _keyed(_table(name, "grid", values)).items()
+    }
     for key, listed in grid.items():
         if not listed:
             raise invalid(name, f"[grid] {key}", "empty", "a list of at least one value", "or leave it out")
@@ -214,14 +219,15 @@ def _grid(name: str, values: Any) -> dict[str, list[Any]]:
 def _range(name: str, key: str, value: Any) -> Range:
     if isinstance(value, list) and value:
         return Range(choices=tuple(value))
-    ends = [value.get(end) for end in ("low", "high")] if isinstance(value, Mapping) else []
-    known = isinstance(value, Mapping) and value.keys() <= {"low", "high", "log"} and isinstance(value.get("log", False), bool)
-    if not known or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends) or not ends[0] < ends[1]:
+    given = {"low": None, "high": None, "log": False, **value} if isinstance(value, Mapping) else {}
+    low, high, log = (given.get(end) for end in ("low", "high", "log"))
+    numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in (low, high))
+    if len(given) != 3 or not isinstance(log, bool) or not numbers or not low < high:  # type: ignore[operator]
         limit = "a list of choices, or {low = 1e-4, high = 1e-2, log = true} with low < high"
         raise invalid(name, f"[search] {key}", repr(value), limit, "log is left out for an even scale")
-    if value.get("log") and ends[0] <= 0:
-        raise invalid(name, f"[search] {key}", f"from {ends[0]} on a logarithmic scale", "of a low above 0", "or leave log out")
-    return Range((), *ends, log=value.get("log", False))
+    if log and low <= 0:  # type: ignore[operator]
+        raise invalid(name, f"[search] {key}", f"from {low} on a logarithmic scale", "of a low above 0", "or leave log out")
+    return Range((), low, high, log)  # type: ignore[arg-type]
 
 
 def _seeds(name: str, value: Any) -> tuple[int, ...]:

@@ -57,7 +57,9 @@ def measures(result: Any, name: str = "") -> Iterator[tuple[str, float]]:
         for key, value in result.items():
             if key not in _NO_RESULTS:
                 yield from measures(value, f"{name}.{key}" if name else key)
-    elif isinstance(result, list) and len(result) == 1 and isinstance(result[0], Mapping) and isinstance(next(iter(result[0].values())), str):
+    elif (
+        isinstance(result, list) and len(result) == 1 and isinstance(result[0], Mapping) and isinstance(next(iter(result[0].values())), str)
+    ):
         yield from measures(result[0], name)
 
 

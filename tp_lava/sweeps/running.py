@@ -31,7 +31,7 @@ from tp_lava.sweeps.plan import COMMANDS, USAGE_ERROR, Trial
 
 Outcome = dict[str, Any]  # settings, and result; or error, which another try would give again; or failed, which it may not
 _MOST_LOSSES = 5  # of a trial, with nothing finished in between
-_CONNECT_SECONDS = 30  # also those for which a scheduler that was lost is looked for
+_CONNECT_SECONDS, _RECONNECT_SECONDS = 30, 30
 _POLL_SECONDS = 0.1
 
 
@@ -160,10 +160,13 @@ class Cluster(Workers):
 
     def check(self) -> None:
         """A scheduler that was started again in the meantime is waited for."""
-        while self._client.status == "connecting":
+        end = time.monotonic() + _RECONNECT_SECONDS
+        while self._client.status == "connecting" and time.monotonic() < end:
             time.sleep(_POLL_SECONDS)
         if self._client.status != "running":
-            raise ConnectionError(f"the scheduler {self._address} has ended; what is finished is kept: start one, and give the command again")
+            raise ConnectionError(
+                f"the scheduler {self._address} has ended; what is finished is kept: start one, and give the command again"
+            )
 
     def close(self) -> None:
         """See Workers."""

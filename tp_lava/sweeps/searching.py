@@ -27,13 +27,14 @@ def searched(plan: Plan, evaluate: Evaluate, out: Path) -> list[Trial]:
     """Propose and evaluate. -> all trials, in the order in which they were proposed. Raises InvalidValueError without Optuna."""
     try:
         import optuna
+        from optuna.storages.journal import JournalFileBackend
     except ImportError:
         raise invalid("sweep", "search", "given without Optuna", "used with it", 'pip install "tp-lava[sweep]"') from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with contextlib.suppress(FileNotFoundError):
         (out / LOG).unlink()
-    log = optuna.storages.journal.JournalFileBackend(str(out / LOG))
-    study = optuna.create_study(storage=optuna.storages.JournalStorage(log), study_name=plan.command, direction="maximize")
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(out / LOG)))
+    study = optuna.create_study(storage=storage, study_name=plan.command, direction="maximize")
     if plan.first:
         study.enqueue_trial(dict(plan.first))
     found: list[Trial] = []

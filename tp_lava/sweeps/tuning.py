@@ -56,7 +56,7 @@ def tuned(
 
     Raises InvalidValueError where nothing is left to search.
     """
-    fixed = {key: value for key, value in given.items() if key in configuration.keys_of(COMMANDS["train"])}
+    fixed = {key: value for key, value in given.items() if key in configuration.keys_of(COMMANDS["train"]) and key != "seed"}
     usual, ranges = _ranges(settings, fixed)
     plan = Plan(
         "tune",
@@ -73,7 +73,7 @@ def tuned(
         why = next((row["error"] for row in results.rows if row["error"]), "none has a result")
         raise invalid("tune", "trials", f"{len(results.rows)}, of which none has a result", "some that can be run", str(why).rstrip("."))
     found = {key: results.best.settings[key] for key in ranges}
-    final = Plan("tune", "train", fixed | found)
+    final = Plan("tune", "train", fixed | found | {"seed": settings.seed})
     (trial,) = final.trials()
     (out / TUNED).unlink(missing_ok=True)
     told = _once(trial, Store(out))
@@ -104,5 +104,7 @@ def _once(trial: Trial, store: Store) -> Mapping[str, Any]:
     outcome = store.of(trial) or carry_out(trial)
     store.add(trial, outcome)
     if "result" not in outcome:
-        raise invalid("tune", "settings", f"trained to no result ({outcome.get('error') or outcome['failed']})", "those of a run", "see above")
+        raise invalid(
+            "tune", "settings", f"trained to no result ({outcome.get('error') or outcome['failed']})", "those of a run", "see above"
+        )
     return outcome["result"]
