@@ -349,7 +349,7 @@ def test_what_a_scheduler_is_refused_for(own, tmp_path, monkeypatch):
 # Search --------------------------------------------------------------------------------------------
 
 
-SEARCH = {"rate": {"low": 0.001, "high": 0.1, "log": True}, "hidden": [[6], [6, 5]], "contrast": ["2", "3"]}
+SEARCH = {"rate": {"low": 0.001, "high": 0.1, "log": True}, "epochs": {"low": 1, "high": 3}, "hidden": [[6], [7]]}
 
 
 def test_a_search_that_is_interrupted_or_prolonged_proposes_the_same(own, tmp_path, monkeypatch):
