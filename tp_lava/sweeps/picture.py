@@ -56,7 +56,7 @@ def _draw_front(axes: Axes, rows: Sequence[Mapping[str, Any]], measure: str, cos
     axes.errorbar(costs, values, yerr=[row["deviation"] for row in kept], fmt="o", markersize=4, alpha=0.6, color=BLUE)
     best = front(points)
     axes.step(costs[best], values[best], where="post", color=VERMILION, label="Pareto front")
-    finished(axes, xlabel=f"{cost} to learn a sample", ylabel=measure, legend=True, grid=True)
+    finished(axes, xlabel=cost, ylabel=measure, legend=True, grid=True)
 
 
 def _short(value: Any) -> str:
