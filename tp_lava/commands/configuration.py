@@ -24,7 +24,7 @@ else:
     import tomli as tomllib
 
 NAME = "config.toml"  # beside the results
-_NOT_WRITTEN = {"out", "plot", "json", "progress", "processes", "cost"}  # they do not affect results
+_NOT_WRITTEN = {"out", "plot", "json", "progress", "processes", "workers", "scheduler", "cost"}  # they do not affect results
 _NOT_IN_FILES = {"config", "resume", "help"}  # they say where a configuration is
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,13 +49,15 @@ def sweep(
     else:
         shown = sorted((row for row in results.means if row["seeds"]), key=lambda row: -row[results.measure])[:_SHOWN]
         if shown:
-            rows = [
-                {name: f"{value:g}" if name in plan.varied and isinstance(value, float) else value for name, value in row.items()}
-                for row in shown
-            ]
-            print_rows(f"{len(results.rows)} trials of {plan.command}; the best of {len(results.means)} settings", rows)
+            title = f"{len(results.rows)} trials of {plan.command}; the best of {len(results.means)} settings"
+            print_rows(title, [_readable(row, plan.varied) for row in shown])
         print_files(results.files)
     _end(results)
+
+
+def _readable(row: Mapping[str, Any], settings: Collection[str]) -> dict[str, Any]:
+    """A row with its settings, which may be small, by their leading figures."""
+    return {name: f"{value:.3g}" if name in settings and isinstance(value, float) else value for name, value in row.items()}
 
 
 def _end(results: Results) -> None:
@@ -89,7 +92,7 @@ def tune(
     make_folder(out)
     given = configuration.effective(context)[str(context.info_name)]
     done = tuned(settings, given, trials, seeds, out, workers, scheduler, progress)
-    rows = [{"": name, **{key.replace(".", " "): value for key, value in row.items()}} for name, row in done.rows.items()]
+    rows = [{"": name, **_readable(row, list(row)[: list(row).index("seeds")])} for name, row in done.rows.items()]
     test = "no test samples" if done.test_accuracy is None else f"test samples, looked at once: accuracy {done.test_accuracy:.3f}"
 
     def show() -> None:

@@ -23,6 +23,7 @@ from typing import Any
 import typer
 from threadpoolctl import threadpool_limits
 
+from tp_lava.checks import is_whole
 from tp_lava.commands import configuration
 from tp_lava.commands.options import INTERRUPTED
 from tp_lava.commands.printing import told
@@ -178,6 +179,8 @@ def workers_for(count: int | None, scheduler: str | None) -> Iterator[Workers]:
     """scheduler: address of Dask's; else `count` processes of this machine, None: one a core that may be used; 1: this process."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     chosen = usable if count is None else count
+    if not is_whole(chosen, 1):
+        raise invalid("sweep", "workers", repr(count), "a number of processes, at least 1", "leave it out for one a core")
     workers = Cluster(scheduler) if scheduler else Workers() if chosen == 1 else Processes(chosen)
     try:
         yield workers

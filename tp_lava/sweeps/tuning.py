@@ -57,11 +57,12 @@ def tuned(
     Raises InvalidValueError where nothing is left to search.
     """
     fixed = {key: value for key, value in given.items() if key in configuration.keys_of(COMMANDS["train"]) and key != "seed"}
+    split = settings.seed if settings.split_seed is None else settings.split_seed
     usual, ranges = _ranges(settings, fixed)
     plan = Plan(
         "tune",
         "train",
-        fixed | {"validation": settings.validation or _HELD_OUT, "skip-test": True} | {"split-seed": settings.split_seed or settings.seed},
+        fixed | {"validation": settings.validation or _HELD_OUT, "skip-test": True, "split-seed": split},
         ranges=ranges,
         seeds=tuple(range(settings.seed, settings.seed + seeds)),
         search=trials,
@@ -75,7 +76,6 @@ def tuned(
     found = {key: results.best.settings[key] for key in ranges}
     final = Plan("tune", "train", fixed | found | {"seed": settings.seed})
     (trial,) = final.trials()
-    (out / TUNED).unlink(missing_ok=True)
     told = _once(trial, Store(out))
     write_whole(out / TUNED, f"# tp-lava train --config {TUNED}\n\n{configuration.to_toml({'train': trial.settings})}".encode())
     best = max(results.means, key=lambda row: row[_MEASURE] if row["seeds"] else -np.inf)
