@@ -55,7 +55,7 @@ def _draw_front(axes: Axes, rows: Sequence[Mapping[str, Any]], measure: str, cos
     costs, values = np.array(points).T
     axes.errorbar(costs, values, yerr=[row["deviation"] for row in kept], fmt="o", markersize=4, alpha=0.6, color=BLUE)
     best = front(points)
-    axes.step(costs[best], values[best], where="post", color=VERMILION, label="Pareto front")
+    axes.step(costs[best], values[best], where="post", marker="o", markersize=4, color=VERMILION, label="Pareto front")
     finished(axes, xlabel=cost, ylabel=measure, legend=True, grid=True)
 
 
