@@ -99,6 +99,14 @@ def test_means_and_the_best_are_over_seeds(swept, tmp_path):
     assert again["test_accuracy"] == float(rows[SEEDS * best]["test_accuracy"])
 
 
+def test_the_table_in_parquet_is_the_same(swept):
+    pytest.importorskip("pyarrow", exc_type=ImportError)
+    from pyarrow import parquet
+
+    folder, results = swept
+    assert parquet.read_table(folder / "results.parquet").to_pylist() == results.rows
+
+
 def test_several_grids_and_lists_of_layers(own):
     grids = [{"rule": "tp", "rate": [0.1, 0.2]}, {"rule": "tess", "hidden": [[6, 5], 7]}, {"rule": ["tp"], "rate": 0.2}]
     trials = list(read_plan(plan_of(own, grid=grids, sweep={}), {}).trials())

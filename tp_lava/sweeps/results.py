@@ -6,7 +6,6 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +126,7 @@ class Results:
         table.writeheader()
         table.writerows(self.rows)
         write_whole(self.out / TABLE, text.getvalue().encode())
-        files = [self.out / TABLE]
-        if find_spec("pyarrow"):
-            files.append(_parquet(self.out / PARQUET, self.rows))
+        files = [self.out / TABLE, *_parquet(self.out / PARQUET, self.rows)]
         if self.best is not None:
             about = f"# the highest {self.measure} of the sweep; tp-lava {self.best.command} --config {BEST}\n\n"
             write_whole(self.out / BEST, (about + to_toml({self.best.command: self.best.settings})).encode())
@@ -142,11 +139,14 @@ def _cell(value: Any) -> Any:
     return json.dumps(value) if isinstance(value, list) else value
 
 
-def _parquet(file: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
-    import pyarrow
-    from pyarrow import parquet
-
+def _parquet(file: Path, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
+    """-> the file; none without pyarrow, or with one that does not go with this NumPy."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        return []
     drawn = io.BytesIO()
     parquet.write_table(pyarrow.Table.from_pylist(list(rows)), drawn)
     write_whole(file, drawn.getvalue())
-    return file
+    return [file]
