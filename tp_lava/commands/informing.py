@@ -34,6 +34,8 @@ OPTIONAL = (
     Package("torch", "tp_lava.torch, converting modules and .pt files, all of compare-rules", 'pip install "tp-lava[torch]"'),
     Package("nir", "converting NIR graphs and .nir files, tpl.to_nir", 'pip install "tp-lava[nir]"'),
     Package("h5py", "SHD's .h5 files, SLAYER's .net files, tpl.lava.Recorder(path=...)", 'pip install "tp-lava[hdf5]"'),
+    Package("distributed", "tp-lava sweep --scheduler", 'pip install "tp-lava[sweep]"'),
+    Package("optuna", "tp-lava sweep --search, tp-lava tune", 'pip install "tp-lava[sweep]"'),
     Package("tonic", "tonic's data sets, by tpl.data.from_tonic", "pip install tonic"),
 )
 _COMPILER = Package("C compiler", "building what tp-lava export writes", "gcc or clang, by your system's package manager")
