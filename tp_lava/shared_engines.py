@@ -10,6 +10,8 @@ from tp_lava.alignment import aligned_copy
 from tp_lava.circuit import Buffer
 from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan, start_weights
+from tp_lava.circuit.labels import present_labels
+from tp_lava.circuit.names import SCORE
 from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory, weight_buffer
 from tp_lava.graph.network import Network
 from tp_lava.optimisers import Optimiser
@@ -49,6 +51,19 @@ class SharedEngines:
         memory["labelled"][0] = 0
         self._batches: dict[int, Engine] = {}
         self.scale_rates(self._factor)
+
+    def relabel(self, label: int | None) -> None:
+        """The sample begun last goes on with another label, or without one (None), from its next step on: see Learner.relabel."""
+        engine, memory = (self.inference if label is None else self.learning), self.memory
+        assert engine is not None
+        zeroed = [SCORE] if self._network.readout_decay == 1 or (self.rule and self.rule.matches) else []
+        if label is not None and not memory["labelled"][0]:
+            zeroed += set(engine.circuit.names("state")) - set(self.inference.circuit.names("state"))
+        for name in zeroed:
+            memory[name].fill(0)
+        present_labels(engine.circuit, memory, [] if label is None else [label])
+        memory["labelled"][0] = label is not None
+        memory["samples_seen"] += label is not None
 
     def batch(self, size: int) -> Engine:
         """The engine that learns `size` samples together, made when it is first asked for."""
