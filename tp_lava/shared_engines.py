@@ -48,6 +48,8 @@ class SharedEngines:
         learning = self._engine(memory, rule, formats) if rule is not None else None
         self.inference = self._engine(memory, rule.to_infer() if rule is not None else None, formats)
         self.rule, self.learning, self.memory, self.buffers = rule, learning, memory, buffers
+        states = [set(engine.circuit.names("state")) for engine in (self.inference, learning or self.inference)]
+        self._of_learning = tuple(states[1] - states[0])  # states that learning alone has
         memory["labelled"][0] = 0
         self._batches: dict[int, Engine] = {}
         self.scale_rates(self._factor)
@@ -58,7 +60,7 @@ class SharedEngines:
         assert engine is not None
         zeroed = [SCORE] if self._network.readout_decay == 1 or (self.rule and self.rule.matches) else []
         if label is not None and not memory["labelled"][0]:
-            zeroed += set(engine.circuit.names("state")) - set(self.inference.circuit.names("state"))
+            zeroed += self._of_learning
         for name in zeroed:
             memory[name].fill(0)
         present_labels(engine.circuit, memory, [] if label is None else [label])
