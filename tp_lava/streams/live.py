@@ -37,14 +37,15 @@ def shown(stream: BaseStream, chunks: Iterable[Chunk], seconds: float = _REFRESH
             yield report
 
 
-def as_table(stream: BaseStream, report: Report, speed: float) -> Table:
+def as_table(stream: BaseStream, report: Report, speed: float | None = None) -> Table:
     """A report as a table. speed: steps a second."""
     from rich.table import Table
 
-    table = Table(show_header=False)
+    table = Table("stream", "")
+    fast = "" if speed is None else f" ({speed:,.0f} a second)"
     label = "none" if report.label is None else str(report.label)
     accuracy = "-" if report.accuracy is None else f"{report.accuracy:.3f} (labelled stretches so far: {report.stretches:,})"
-    table.add_row("steps", f"{report.steps:,} ({speed:,.0f} a second)")
+    table.add_row("steps", f"{report.steps:,}{fast}")
     table.add_row("label, prediction", f"{label}, {report.prediction}")
     table.add_row("accuracy", accuracy)
     for name, rate in report.rates.items():
