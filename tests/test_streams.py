@@ -20,6 +20,7 @@ from tp_lava.streams import shown
 SIZES = (10, 8, 6, 4)
 RULES = {
     "TP": tpl.TP(0.02, 0.02, 3),
+    "TP matching": tpl.TP(0.02, contrast=3, readout=tpl.Match()),
     "TESS": tpl.TESS(0.1, 0.02, basis="walsh", update="step"),
     "e-prop": tpl.EProp(0.05, 0.02),
 }
@@ -41,15 +42,18 @@ def assert_same(a, b):
             np.testing.assert_array_equal(b.memory[name], array, err_msg=name)
 
 
-def presented(learner, stretches):
-    """The oracle: samples begun one after another, whose start is not allowed to zero the states."""
+def presented(learner, stretches, reset):
+    """The oracle: samples begun one after another, whose start is not allowed to zero what goes on."""
     infers, learns = (circuit.names("state") for circuit in learner.circuits)
+    untouched = tpl.Learner(NETWORK, None, learner.precision).circuits[0].names("state")
+    goes_on = {"none": {*infers, *learns}, "traces": {name for name in untouched if not name.endswith("_trace")}, "all": ()}[reset]
     before = None
     learner.begin()
     for events, label in stretches:
         kept = {name: learner.memory[name].copy() for name in {*infers, *learns}}
         learner.begin(label, events.n_steps)
-        for name in kept if label is None or before is not None else infers:
+        stale = label is not None and before is None
+        for name in () if reset == "all" else kept if label is None else set(goes_on) & set(infers) if stale else goes_on:
             if name != SCORE:
                 learner.memory[name][...] = kept[name]
         learner.advance(events)
@@ -79,13 +83,17 @@ def test_chunks_equal_one_sample(name, precision, cuts, seed):
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", RULES)
 @settings(max_examples=5)
-@given(labels=st.lists(st.none() | st.integers(0, SIZES[-1] - 1), min_size=2, max_size=6), seed=st.integers(0, 99))
-def test_labels_equal_presentations_without_reset(name, precision, labels, seed):
+@given(
+    reset=st.sampled_from(["none", "traces", "all"]),
+    labels=st.lists(st.none() | st.integers(0, SIZES[-1] - 1), min_size=2, max_size=6),
+    seed=st.integers(0, 99),
+)
+def test_labels_equal_presentations_without_reset(name, precision, reset, labels, seed):
     rng = np.random.default_rng(seed)
     stretches = [(random_events(rng, SIZES[0], int(rng.integers(2, 15)), 0.3), label) for label in labels]
-    oracle = presented(tpl.Learner(NETWORK, RULES[name], precision, seed=3), stretches)
+    oracle = presented(tpl.Learner(NETWORK, RULES[name], precision, seed=3), stretches, reset)
     learner = tpl.Learner(NETWORK, RULES[name], precision, seed=3)
-    stream = tpl.Stream(learner)
+    stream = tpl.Stream(learner, reset)
     for events, label in stretches:
         stream.label(label)
         for report in stream.run(pieces(events, [events.n_steps // 2])):
@@ -181,6 +189,7 @@ def test_bad_input(rng):
     learner, events = tpl.Learner(NETWORK, RULES["TP"]), random_events(rng, SIZES[0], 5)
     for make, message in (
         (lambda: tpl.Stream(NETWORK), "Stream: learner is Network.*a Learner"),
+        (lambda: tpl.Stream(learner, "some"), "reset is 'some'.*'none', 'traces', 'all'"),
         (lambda: tpl.Stream(learner, longest=0), "longest is 0.*None ends a stretch by labels alone"),
         (lambda: tpl.Stream(learner, recent=None), "recent is None.*100 is usual"),
         (lambda: tpl.Stream(learner).label(4), r"label is 4.*\[0, 4\)"),

@@ -37,8 +37,9 @@ def in_engine(chunks, precision="fixed", **options):
 def test_a_stream_equals_the_engines(tag, stepwise, chunks):
     if stepwise:
         chunks = [chunk for chunk in chunks if chunk[0].n_steps < 100][:12]
-    learner, told = in_engine(chunks, PRECISION[tag], longest=50)
-    with tpl.lava.stream(NETWORK, RULE, tag, 3, stepwise=stepwise, longest=50, capacity=2) as stream:
+    reset = {"floating_pt": "all", "fixed_pt": "none"}[tag] if stepwise else "traces"
+    learner, told = in_engine(chunks, PRECISION[tag], reset=reset, longest=50)
+    with tpl.lava.stream(NETWORK, RULE, tag, 3, stepwise=stepwise, reset=reset, longest=50, capacity=2) as stream:
         for _ in stream.run(chunks):
             assert stream.steps <= stream._pushed
         stream.flush()

@@ -153,18 +153,18 @@ class Learner:
         self._engines.memory["labelled"][0] = 1
         self._engines.memory["samples_seen"] += 1
 
-    def relabel(self, label: int | None) -> None:
-        """The sample begun last goes on with another label, or, with None, without one, from its next step on; nothing else ends.
+    def relabel(self, label: int | None, *, anew: bool = True) -> None:
+        """The sample begun last goes on with another label, or, with None, without one, from its next step on: spikes do not notice.
 
-        The label is presented, and counted, as at a sample's start, but membranes and traces go on. Zero become the scores, unless
-        they leak, and, where there was no label before, what learning alone has: presynaptic traces, target rows, the readout's potential.
-        Raises InvalidValueError, also for a rule that needs a sample's end or length.
+        The label is presented, and counted, as at a sample's start. Zero become the scores, unless they leak, and, with a label, what
+        learning reads and spikes do not depend on: traces, target rows, the readout's potential; anew=False: of these only what stood
+        still because there was no label before. Raises InvalidValueError, also for a rule that needs a sample's end or length.
         """
         own = None if label is None else check_label(label, self._start.n_classes)
         if own is not None:
             self._learning()
             check_endless("relabel", self._start, self.rule)
-        self._engines.relabel(own)
+        self._engines.relabel(own, anew=anew)
 
     def step(self, units: Sequence[int] | np.ndarray, checked: bool = False, values: np.ndarray | None = None) -> None:
         """One time step of the sample begun last. units: the inputs that spike now, each once; values: theirs, of graded input.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from tp_lava.alignment import aligned_copy
-from tp_lava.circuit import Buffer
+from tp_lava.circuit import Buffer, Circuit
 from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan, start_weights
 from tp_lava.circuit.labels import present_labels
@@ -48,19 +48,18 @@ class SharedEngines:
         learning = self._engine(memory, rule, formats) if rule is not None else None
         self.inference = self._engine(memory, rule.to_infer() if rule is not None else None, formats)
         self.rule, self.learning, self.memory, self.buffers = rule, learning, memory, buffers
-        states = [set(engine.circuit.names("state")) for engine in (self.inference, learning or self.inference)]
-        self._of_learning = tuple(states[1] - states[0])  # states that learning alone has
+        self._stale, self._taught = _of_learning(self.inference.circuit, learning.circuit if learning else self.inference.circuit)
         memory["labelled"][0] = 0
         self._batches: dict[int, Engine] = {}
         self.scale_rates(self._factor)
 
-    def relabel(self, label: int | None) -> None:
+    def relabel(self, label: int | None, *, anew: bool) -> None:
         """The sample begun last goes on with another label, or without one (None), from its next step on: see Learner.relabel."""
         engine, memory = (self.inference if label is None else self.learning), self.memory
         assert engine is not None
         zeroed = [SCORE] if self._network.readout_decay == 1 or (self.rule and self.rule.matches) else []
-        if label is not None and not memory["labelled"][0]:
-            zeroed += self._of_learning
+        if label is not None:
+            zeroed += self._taught if anew else () if memory["labelled"][0] else self._stale
         for name in zeroed:
             memory[name].fill(0)
         present_labels(engine.circuit, memory, [] if label is None else [label])
@@ -136,3 +135,13 @@ class SharedEngines:
         circuit = build_circuit(self._network, rule, formats, batch_size, self._optimiser)
         add_memory(memory, circuit)
         return Engine(circuit, memory)
+
+
+def _of_learning(infers: Circuit, learns: Circuit) -> tuple[list[str], list[str]]:
+    """The states that stand still without a label, and all that learning reads and spikes do not depend on: also traces and rows of a
+    rule's own that are kept without one.
+    """
+    stale = sorted(set(learns.names("state")) - set(infers.names("state")))
+    buffers = [learns.buffers[name] for name in learns.names("state") if name not in stale]
+    kept = [b.name for b in buffers if b.prefix or b.owner.kind == "rule" or (b.owner.kind == "population" and b.local == "trace")]
+    return stale, stale + kept

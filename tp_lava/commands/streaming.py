@@ -16,7 +16,7 @@ from tp_lava.commands.printing import make_folder, print_files, print_json, prin
 from tp_lava.data.events import Events, Sample, steps_of
 from tp_lava.streams import Stream, shown
 from tp_lava.streams.live import as_table
-from tp_lava.streams.stream import BaseStream
+from tp_lava.streams.stream import BaseStream, Reset
 
 
 def stream(
@@ -25,6 +25,7 @@ def stream(
     rule: Annotated[RuleName | None, typer.Option(help="Learning rule of a model (tp).")] = None,
     rate: options.Rate = None,
     readout_rate: options.ReadoutRate = None,
+    reset: Annotated[Reset, typer.Option(help="What begins at zero with each recording: traces (learning), all, or none.")] = "traces",
     steps: Annotated[int, typer.Option(min=1, help="Time steps after which it ends; Ctrl-C ends it before.")] = 1_000_000,
     chunk: Annotated[int, typer.Option(min=1, help="Steps of a chunk.")] = 20,
     out: Annotated[Path | None, typer.Option(help="File for the learner, in the end.")] = None,
@@ -32,13 +33,13 @@ def stream(
     as_json: options.AsJson = False,
     progress: options.Progress = True,
 ) -> None:
-    """Play recordings, drawn from the data again and again, as one stream: no state is reset. Accuracy is that while it learns."""
+    """Play recordings, drawn from the data again and again, as one stream. Accuracy is that while it learns."""
     learner = learner_named("stream", model, seed, rule or (None if is_learner(model) else "tp"), rate, readout_rate)
     samples, _ = load_split(data, seed)
     check_fits("stream", samples, learner.network)
     if out:
         make_folder(out.parent)
-    running = Stream(learner)
+    running = Stream(learner, reset)
     chunks = _chunks(running, samples, steps, chunk, seed)
     for report in shown(running, chunks) if progress else running.run(chunks):
         last = report

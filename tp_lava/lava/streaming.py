@@ -23,11 +23,12 @@ from tp_lava.lava.session import Session
 from tp_lava.lava.shim import make_importable
 from tp_lava.lava.snapshot import TIMEOUT
 from tp_lava.learner import Learner
-from tp_lava.parts.messages import BEGINS, GOES_ON, NO_LABEL
+from tp_lava.parts.messages import BEGINS, GOES_ON, NO_LABEL, RELABELLED
 from tp_lava.rules import BaseRule
-from tp_lava.streams.stream import RECENT, BaseStream
+from tp_lava.streams.stream import RECENT, BaseStream, Reset
 
 _WAIT_SECONDS = 0.02
+_STARTS = {"none": GOES_ON, "traces": RELABELLED, "all": BEGINS}
 
 
 class LavaStream(BaseStream):
@@ -40,9 +41,17 @@ class LavaStream(BaseStream):
     obj = "lava.stream"
 
     def __init__(
-        self, chip: Any, source: Any, configuration: Any, stepwise: bool, timeout: float | None, longest: int | None, recent: int
+        self,
+        chip: Any,
+        source: Any,
+        configuration: Any,
+        stepwise: bool,
+        timeout: float | None,
+        reset: Reset,
+        longest: int | None,
+        recent: int,
     ) -> None:
-        super().__init__(chip.proc_params["network"], chip.proc_params["rule"], longest, recent)
+        super().__init__(chip.proc_params["network"], chip.proc_params["rule"], reset, longest, recent)
         self._chip, self._source, self._stepwise, self._timeout = chip, source, stepwise, timeout
         self._session = Session(chip, configuration, (source, chip))
         self._runs, self._start = False, BEGINS
@@ -94,8 +103,9 @@ class LavaStream(BaseStream):
     def _play(self, events: Events, renewed: bool) -> None:
         from tp_lava.processes.protocol import packet_size, packets
 
-        start, self._start = (GOES_ON if renewed and self._start == 0 else self._start), 0
-        self._ends += start == GOES_ON
+        start = _STARTS[self._reset] if renewed and not self._start else self._start
+        self._ends += bool(start) and not self._start
+        self._start = 0
         label = NO_LABEL if self._label is None else self._label
         for packet in packets(events, label, packet_size(self._inputs, self._format), self._format, start, ends=False):
             self._put(packet)
@@ -156,6 +166,7 @@ def stream(
     *,
     fixed: FixedPoint | None = None,
     stepwise: bool = False,
+    reset: Reset = "traces",
     longest: int | None = None,
     recent: int = RECENT,
     capacity: int = 16,
@@ -168,9 +179,10 @@ def stream(
                 print(report.steps, report.accuracy)
         stream.learner.save("learned.safetensors")
 
-    network to fixed, stepwise: as for lava.run; longest, recent: as for tp_lava.Stream; capacity: packets of at least 8192 integers that
-    wait for the chip, beside 64 in Lava's channel, before push waits; timeout: seconds without a step after which the run is given up
-    while push or flush waits. The same seed, chunks and labels give the same weights as tp_lava.Stream, bit for bit in fixed point.
+    network to fixed, stepwise: as for lava.run; reset, longest, recent: as for tp_lava.Stream; capacity: packets, of at least 8192
+    integers, that wait for the chip, beside 64 in Lava's channel, before push waits; timeout: seconds without a step after which the run
+    is given up while push or flush waits. The same seed, chunks and labels give the same weights as tp_lava.Stream, bit for bit in fixed
+    point.
     Raises InvalidValueError, LavaUnavailableError; inside the block LavaRunError.
     """
     if tag not in TAGS:
@@ -185,4 +197,4 @@ def stream(
         source = StreamSource(network.n_inputs, network.n_classes, capacity, network.input_format)
         link(source, chip, source, stepwise)
         configuration = run_configuration("cpu", tag if stepwise else f"{tag}_async")
-        return LavaStream(chip, source, configuration, stepwise, timeout, longest, recent)
+        return LavaStream(chip, source, configuration, stepwise, timeout, reset, longest, recent)

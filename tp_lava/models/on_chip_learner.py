@@ -14,7 +14,7 @@ from tp_lava.circuit.operations import STEPS_LEFT
 from tp_lava.learner import Learner
 from tp_lava.models.base import SimulatorModel
 from tp_lava.models.register import TypesOnDemand, register_model
-from tp_lava.parts.messages import GOES_ON, LABEL, LEFT, NO_LABEL, START, UNKNOWN, is_active, steps_left
+from tp_lava.parts.messages import BEGINS, GOES_ON, LABEL, LEFT, NO_LABEL, START, UNKNOWN, is_active, steps_left
 from tp_lava.processes.base import VARS
 from tp_lava.processes.on_chip_learner import OnChipLearner
 from tp_lava.processes.protocol import unpack
@@ -50,10 +50,10 @@ class _LearnerModel(SimulatorModel, metaclass=_VarsOfNetwork):
     def _begin(self, start: int, label: int, left: int) -> None:
         """A sample begins, or goes on with another label."""
         own = None if label == NO_LABEL or not self.learning[0] else label
-        if start == GOES_ON:
-            self.simulator.relabel(own)
-        else:
+        if start == BEGINS:
             self.simulator.begin(own, n_steps=steps_left(left))
+        else:
+            self.simulator.relabel(own, anew=start != GOES_ON)
 
     def _before_steps(self, left: int) -> None:
         """Whether the next steps learn, and how many the sample has left, these among them: also after a pause in learning."""
@@ -88,11 +88,12 @@ class _Asynchronous(_LearnerModel, PyAsyncProcessModel):
 
     def run_async(self) -> None:
         """Lava calls this once a run."""
-        n_inputs, format = self.s_in.shape[0], self.proc_params["network"].input_format
+        n_inputs, format, ends = self.s_in.shape[0], self.proc_params["network"].input_format, True
         while (packet := unpack(self.packet_in.recv(), n_inputs, format)) is not None:
             start, left = packet.start, packet.left
-            if start == GOES_ON:
+            if start and not ends:  # of a sample that did not say where it ends: it ends here
                 self._send_scores()
+            ends = left != UNKNOWN
             for events in self.chunks(packet.events):
                 with self.step(events.n_steps):
                     if start:

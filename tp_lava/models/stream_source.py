@@ -13,7 +13,7 @@ from lava.magma.core.model.py.type import LavaPyType
 from tp_lava.data.events import values_of
 from tp_lava.lava.hardware import TAGS
 from tp_lava.models.register import register_model
-from tp_lava.parts.messages import ALL_ROWS, GOES_ON, NO_SAMPLE, START, UNKNOWN, is_active
+from tp_lava.parts.messages import ALL_ROWS, NO_SAMPLE, START, UNKNOWN, is_active
 from tp_lava.processes.protocol import Packet, end_packet, start_of, unpack
 from tp_lava.processes.stream_source import StreamSource
 
@@ -55,7 +55,7 @@ class PyStreamSource(_Stream, PyLoihiProcessModel):
         self.s_out.send(spikes)
         self.sample_out.send(message)
         scores, told = self.score_in.recv(), self.sample_in.recv()
-        if told[START] == GOES_ON:
+        if told[START] and self._scores.size:
             self._keep(self._scores)
         if is_active(told):
             self._scores = scores
@@ -83,7 +83,7 @@ class PyStreamSourceAsync(_Stream, PyAsyncProcessModel):
 
     def run_async(self) -> None:
         """Lava calls this once a run."""
-        end, stretches = end_packet(self.packet_out.shape[0]), 0
+        end, stretches = end_packet(self.packet_out.shape[0]), -1  # of the first one's start no end is told
         while True:
             self._hear()
             packet = self.proc_params["queue"].get(_WAIT_SECONDS)
@@ -91,7 +91,7 @@ class PyStreamSourceAsync(_Stream, PyAsyncProcessModel):
                 continue
             packet = end if packet is None else packet
             self.packet_out.send(packet)
-            stretches += start_of(packet) == GOES_ON
+            stretches += bool(start_of(packet))
             if not packet.any():
                 break
         while self.proc_params["state"][_STRETCHES] < stretches and not self._is_over():

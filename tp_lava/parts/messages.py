@@ -8,7 +8,8 @@ from tp_lava.circuit.operations import NO_END
 
 NO_LABEL = -1
 START, LABEL, LEFT, ROWS = range(4)  # places in a sample message
-BEGINS, GOES_ON = 1, 2  # what START is in the first step of a sample, and in a later one from which on it has another label, or none
+BEGINS, RELABELLED, GOES_ON = 1, 2, 3  # what START is in the first step of a sample; where it has another label, or none, from then on, and
+# learning begins anew, or goes on with the traces that there are (see Learner.relabel)
 SAMPLE_SIZE = 4
 LAST_STEP, UNKNOWN = 1, 0  # steps left of a sample, this one among them: the last; unknown, or there is no sample
 ALL_ROWS, IDLE = 0, -1  # rows of a rule's own in use: all there are; nothing happens in this step, all states stay

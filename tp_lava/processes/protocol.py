@@ -21,8 +21,8 @@ PACKET_SIZE = 8192  # integers; about two packets for an N-MNIST recording
 
 
 class Packet(NamedTuple):
-    """Consecutive steps of a sample. start: BEGINS, GOES_ON (see parts/messages.py) or 0; left: steps of the sample that are left,
-    these among them, or UNKNOWN.
+    """Consecutive steps of a sample. start: BEGINS, RELABELLED, GOES_ON (see parts/messages.py) or 0; left: steps of the sample that are
+    left, these among them, or UNKNOWN.
     """
 
     start: int

@@ -1,8 +1,9 @@
 """A stream: one sample that never ends, divided into stretches by the labels that come.
 
-A stretch begins where a label begins, changes or ends. States go on from chunk to chunk and from stretch to stretch, so that chunks of any
-length give the same bits as one long sample; memory does not grow. What a stream counts is in Python's integers. The engine counts
-spikes in 32 bits, of which differences are taken, and learning steps in 32 bits, after which its random bits come again.
+A stretch begins where a label begins, changes or ends. States go on from chunk to chunk, so that chunks of any length give the same bits as
+one long sample; what goes on from stretch to stretch is chosen by `reset`. Memory does not grow. What a stream counts is in Python's
+integers. The engine counts spikes in 32 bits, of which differences are taken, and learning steps in 32 bits, after which its random bits
+come again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -26,6 +27,7 @@ from tp_lava.rules import BaseRule
 from tp_lava.streams.report import Report, WeightSize, weight_sizes
 
 RECENT = 100  # labelled stretches that accuracy is of
+Reset = Literal["none", "traces", "all"]
 Chunk = Events | tuple[Events, int | None]
 
 
@@ -34,13 +36,17 @@ class BaseStream(ABC):
 
     obj = "Stream"
 
-    def __init__(self, network: Network, rule: BaseRule | None, longest: int | None, recent: int) -> None:
+    def __init__(self, network: Network, rule: BaseRule | None, reset: Reset, longest: int | None, recent: int) -> None:
         check_endless(self.obj, network, rule)
+        if reset not in get_args(Reset):
+            remedy = '"traces" lets the neurons go on and learning begin anew'
+            raise invalid(self.obj, "reset", repr(reset), f"one of {', '.join(map(repr, get_args(Reset)))}", remedy)
         for attr, value, remedy in (("longest", longest, "None ends a stretch by labels alone"), ("recent", recent, f"{RECENT} is usual")):
             if not (is_whole(value, 1) or (value is None and attr == "longest")):
                 raise invalid(self.obj, attr, repr(value), "an integer of at least 1", remedy)
         self._inputs, self._format, self._classes, self._rule = network.n_inputs, network.input_format, network.n_classes, rule
         self._populations = [population.name for population in network.populations]
+        self._reset = reset
         self._pushed, self._since, self._longest = 0, 0, longest  # steps: so far, of the present stretch
         self._label: int | None = None
         self._renewed = False  # whether a stretch begins with the next step
@@ -52,7 +58,7 @@ class BaseStream(ABC):
     def label(self, label: int | None) -> None:
         """End the present stretch; with the next step begins one with this label, in which each step learns, or without one (None).
 
-        The same label again is another stretch. What changes: see Learner.relabel. Raises InvalidValueError.
+        The same label again is another stretch. Raises InvalidValueError.
         """
         own = None if label is None else check_label(label, self._classes)
         if own is not None and self._rule is None:
@@ -154,18 +160,19 @@ class Stream(BaseStream):
         for report in stream.run(camera):  # Events, or (Events, label), a chunk at a time
             print(report.steps, report.accuracy)
 
-    learner: which the stream has to itself until its next sample begins; longest: steps after which a stretch ends, and one with
-    the same label, or without one, begins: TP draws other target rows then, and scores begin at zero; None: only labels end one; recent:
-    labelled stretches that accuracy is of.
-    States begin at zero, and go on from then on. A stretch without a label infers; what learning alone has (presynaptic traces,
-    target rows, the readout's potential) then stands still, and begins at zero with the next label.
+    learner: which the stream has to itself until its next sample begins; reset: what begins at zero with a stretch, beside its scores
+    (unless they leak): "traces", where it has a label, all that learning reads and spikes do not depend on (traces, target rows, the
+    readout's potential), "none" nothing, so that traces hold what came before the label too, "all" every state, as at a sample's start;
+    longest: steps after which a stretch ends, and one with the same label, or without one, begins: TP draws other target rows then; None:
+    only labels end one; recent: labelled stretches that accuracy is of.
+    A stretch without a label infers; what learning alone has then stands still, and begins at zero with the next label, whatever `reset`.
     Raises InvalidValueError for a rule that needs a sample's end or length, by name.
     """
 
-    def __init__(self, learner: Learner, longest: int | None = None, recent: int = RECENT) -> None:
+    def __init__(self, learner: Learner, reset: Reset = "traces", longest: int | None = None, recent: int = RECENT) -> None:
         if not isinstance(learner, Learner):
             raise invalid(self.obj, "learner", repr(learner)[:60], "a Learner", "make one with tpl.Learner(network, tpl.TP(...))")
-        super().__init__(learner.network, learner.rule, longest, recent)
+        super().__init__(learner.network, learner.rule, reset, longest, recent)
         self._learner = learner
         learner.begin()
         self._begun = learner.begun
@@ -181,8 +188,11 @@ class Stream(BaseStream):
             raise invalid(self.obj, "learner", "used for another sample, or given another rule", "left to the stream", remedy)
 
     def _play(self, events: Events, renewed: bool) -> None:
-        if renewed:
-            self._learner.relabel(self._label)
+        if renewed and self._reset == "all":
+            self._learner.begin(self._label)
+            self._begun = self._learner.begun
+        elif renewed:
+            self._learner.relabel(self._label, anew=self._reset == "traces")
         self._learner.advance(events)
 
     def _end(self, label: int | None) -> None:
