@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +11,12 @@ from conftest import lively, random_events
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
+from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava.backends.interpreter import Interpreter
 from tp_lava.circuit.names import SCORE
+from tp_lava.cli import app
 from tp_lava.data.events import steps_of
 from tp_lava.streams import shown
 
@@ -218,6 +221,23 @@ def test_the_view_in_the_terminal(rng):
         assert [report.steps for report in reports] == [5, 10, 15]
         assert not terminal or all(part in text for part in ("15 (", "label, prediction", "hidden0: norm, clipped", "input: spikes"))
         assert terminal or not text
+
+
+def test_the_command_plays_recordings_saves_the_learner_and_can_be_repeated(rng, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tpl.data.save_samples("own.npz", [tpl.Sample(random_events(rng, SIZES[0], 12, 0.3), n % SIZES[-1]) for n in range(20)])
+    tpl.Learner(NETWORK, RULES["TP"], "fixed").save("start.safetensors")
+    asked = ["stream", "start.safetensors", "--data", "own.npz", "--steps", "100", "--chunk", "5", "--json"]
+    done = CliRunner().invoke(app, [*asked, "--out", "learned.safetensors"])
+    told = json.loads(done.stdout)
+    assert (told["steps"], told["stretches"], told["files"]) == (100, 8, ["learned.safetensors", "learned.toml"]), done.output
+    assert told["rates"].keys() == {"input", "hidden0", "hidden1"}
+    assert told["weights"]["hidden0"]["norm"] == pytest.approx(np.linalg.norm(tpl.Learner.load("learned.safetensors").weights["hidden0"]))
+    again = json.loads(CliRunner().invoke(app, [*asked, "--config", "learned.toml"]).stdout)
+    assert {**again, "files": [], "config": 0} == {**told, "files": [], "config": 0}
+    shown = CliRunner().invoke(app, asked[:-1])
+    assert "accuracy" in shown.stdout
+    assert "hidden1: norm, clipped" in shown.stdout
 
 
 # Events that arrive ------------------------------------------------------------------------------

@@ -9,10 +9,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from tp_lava.commands import options
+from tp_lava.commands import configuration, options
+from tp_lava.commands.configuration import Config
 from tp_lava.commands.named import check_fits, is_learner, learner_named, load_split
 from tp_lava.commands.options import RuleName
-from tp_lava.commands.printing import make_folder, print_files, print_json, print_table
+from tp_lava.commands.printing import make_folder, print_result, print_table
 from tp_lava.data.events import Events, Sample, steps_of
 from tp_lava.streams import Stream, shown
 from tp_lava.streams.live import as_table
@@ -20,6 +21,7 @@ from tp_lava.streams.stream import BaseStream, Reset
 
 
 def stream(
+    context: typer.Context,
     model: options.LearnerOrModel = "digits",
     data: options.Data = "digits",
     rule: Annotated[RuleName | None, typer.Option(help="Learning rule of a model (tp).")] = None,
@@ -30,6 +32,7 @@ def stream(
     chunk: Annotated[int, typer.Option(min=1, help="Steps of a chunk.")] = 20,
     out: Annotated[Path | None, typer.Option(help="File for the learner, in the end.")] = None,
     seed: options.Seed = 0,
+    config: Config = None,
     as_json: options.AsJson = False,
     progress: options.Progress = True,
 ) -> None:
@@ -43,16 +46,13 @@ def stream(
     chunks = _chunks(running, samples, steps, chunk, seed)
     for report in shown(running, chunks) if progress else running.run(chunks):
         last = report
+    files = list[Path]()
     if out:
         learner.save(out)
-    if as_json:
-        sizes = {name: size._asdict() for name, size in running.weights().items()}
-        print_json(
-            {"steps": last.steps, "accuracy": last.accuracy, "stretches": last.stretches, "rates": dict(last.rates), "weights": sizes}
-        )
-        return
-    print_table(as_table(running, last))
-    print_files([out] if out else [])
+        files = [out, configuration.save(context, configuration.beside(out))]
+    sizes = {name: size._asdict() for name, size in running.weights().items()}
+    told = {"steps": last.steps, "accuracy": last.accuracy, "stretches": last.stretches, "rates": dict(last.rates), "weights": sizes}
+    print_result(context, as_json, {**told, "files": [str(file) for file in files]}, lambda: print_table(as_table(running, last)), files)
 
 
 def _chunks(running: BaseStream, samples: Sequence[Sample], steps: int, size: int, seed: int) -> Iterator[Events]:
