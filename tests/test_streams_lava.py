@@ -40,8 +40,9 @@ def test_a_stream_equals_the_engines(tag, stepwise, chunks):
     reset = {"floating_pt": "all", "fixed_pt": "none"}[tag] if stepwise else "traces"
     learner, told = in_engine(chunks, PRECISION[tag], reset=reset, longest=50)
     with tpl.lava.stream(NETWORK, RULE, tag, 3, stepwise=stepwise, reset=reset, longest=50, capacity=2) as stream:
-        for _ in stream.run(chunks):
-            assert stream.steps <= stream._pushed
+        for (events, _), now in zip(chunks, stream.run(chunks), strict=True):
+            assert now.steps <= stream._pushed
+            assert now.rates["input"] == pytest.approx(len(events) / (SIZES[0] * events.n_steps))
         stream.flush()
         report = stream.report()
     compare = np.testing.assert_array_equal if tag == "fixed_pt" else lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)

@@ -17,6 +17,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +25,7 @@ import tp_lava as tpl
 from tp_lava.deploy import map_network
 from tp_lava.deploy.loihi2 import Costs, count
 from tp_lava.deploy.loihi2.mapping import Mapping
+from tp_lava.graph.sequential import LayerSpec
 
 NETWORKS = {"2312-200-10": 14, "100000-200-10": 14, "100000-200-10, 224 events": 224, "2312-4096-10": 14}  # -> input spikes a step
 STEPS, SAMPLES = 300, 10
@@ -33,7 +35,7 @@ TRACE_DECAY = 0.95  # at 0.98 the products of 499,200 traces leave a 32-bit regi
 
 
 # Measured -----------------------------------------------------------------------------------------
-def measured_alone(name: str, precision: str) -> str:
+def measured_alone(name: str, precision: Literal["float", "fixed"]) -> str:
     """A row of the table, of this process."""
     sizes, active = tuple(map(int, name.split(",")[0].split("-"))), NETWORKS[name]
     rng = np.random.default_rng(0)
@@ -75,7 +77,7 @@ def layouts(rate: float, target_rate: float) -> Iterator[str]:
     cost = Costs().processor_time
     for (rule_name, rule), (size, groups) in itertools.product(RULES.items(), GROUPS.items()):
         maps = MAPS * groups
-        layers = [tpl.LocalConv2d(maps, 5, padding=2), tpl.LocalConv2d(maps, 3, padding=1, groups=groups), tpl.Flatten()]
+        layers: list[LayerSpec] = [tpl.LocalConv2d(maps, 5, padding=2), tpl.LocalConv2d(maps, 3, padding=1, groups=groups), tpl.Flatten()]
         mapping = map_network(tpl.Network.sequential((2, SIDE, SIDE), layers, 10, trace_decay=TRACE_DECAY), rule)
         synapses = sum(sum(core.synapses.values()) for core in mapping.cores)
         chips, board = len(mapping.chips), mapping.board.name if mapping.board else "none"
@@ -90,7 +92,7 @@ def layouts(rate: float, target_rate: float) -> Iterator[str]:
 def rates() -> Iterator[str]:
     """Spikes a step of a neuron, and of each of its target rows, in each layer of the smallest network, with livelier weights."""
     rng = np.random.default_rng(0)
-    layers = [tpl.LocalConv2d(MAPS, 5, padding=2, gain=3.0), tpl.LocalConv2d(MAPS, 3, padding=1, gain=6.0), tpl.Flatten()]
+    layers: list[LayerSpec] = [tpl.LocalConv2d(MAPS, 5, padding=2, gain=3.0), tpl.LocalConv2d(MAPS, 3, padding=1, gain=6.0), tpl.Flatten()]
     network = tpl.Network.sequential((2, SIDE, SIDE), layers, 10, trace_decay=TRACE_DECAY)
     samples = [tpl.Sample(tpl.Events.from_dense(rng.random((40, network.n_inputs)) < 0.03), label) for label in range(2)]
     counts = count(tpl.Learner(network, RULES["TP, K = 4"], "fixed"), samples)

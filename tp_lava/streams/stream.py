@@ -51,7 +51,7 @@ class BaseStream(ABC):
         self._label: int | None = None
         self._renewed = False  # whether a stretch begins with the next step
         self._right: deque[bool] = deque(maxlen=recent)
-        self._stretches = self._events = self._told_at = 0
+        self._stretches = self._events = self._told_at = self._pushed_told = 0
         self._totals: list[Any] = [0] * len(network.populations)
 
     # What goes in -----------------------------------------------------------------------------
@@ -97,10 +97,10 @@ class BaseStream(ABC):
         """How it stands now; rates are of the steps since the last report."""
         scores, totals, steps = self.scores, self._spike_totals(), self.steps
         passed = max(1, steps - self._told_at)
-        rates = {"input": self._events / (self._inputs * passed)}
+        rates = {"input": self._events / (self._inputs * max(1, self._pushed - self._pushed_told))}
         for name, now, before in zip(self._populations, totals, self._totals, strict=True):
             rates[name] = float((now - before).mean()) / passed
-        self._totals, self._told_at, self._events = totals, steps, 0
+        self._totals, self._told_at, self._pushed_told, self._events = totals, steps, self._pushed, 0
         accuracy = sum(self._right) / len(self._right) if self._right else None
         return Report(steps, self._label, scores, int(np.argmax(scores)), rates, accuracy, self._stretches)
 
