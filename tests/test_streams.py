@@ -56,7 +56,8 @@ def presented(learner, stretches, reset):
         kept = {name: learner.memory[name].copy() for name in {*infers, *learns}}
         learner.begin(label, events.n_steps)
         stale = label is not None and before is None
-        for name in () if reset == "all" else kept if label is None else set(goes_on) & set(infers) if stale else goes_on:
+        totals = [name for name in kept if name.endswith("_total")]
+        for name in totals if reset == "all" else kept if label is None else set(goes_on) & set(infers) if stale else goes_on:
             if name != SCORE:
                 learner.memory[name][...] = kept[name]
         learner.advance(events)
@@ -101,6 +102,7 @@ def test_labels_equal_presentations_without_reset(name, precision, reset, labels
         stream.label(label)
         for report in stream.run(pieces(events, [events.n_steps // 2])):
             assert report.label == label
+            assert all(0 <= rate <= 1 for rate in report.rates.values())
     assert_same(oracle, learner)
     assert learner.samples_seen == sum(label is not None for label in labels)
 

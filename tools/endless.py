@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 import tp_lava as tpl
+from tp_lava.circuit.labels import Reset
 from tp_lava.streams import Report
-from tp_lava.streams.stream import BaseStream, Reset
+from tp_lava.streams.stream import BaseStream
 
 SIZES, CHUNK, DRAWN, LASTS = (64, 32, 4), 1000, 16, 5
 

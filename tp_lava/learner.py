@@ -19,7 +19,7 @@ from tp_lava.checks import is_whole
 from tp_lava.circuit import Buffer, Circuit
 from tp_lava.circuit import names as buffer_names
 from tp_lava.circuit.formats import FixedPoint, own_fixed_point
-from tp_lava.circuit.labels import check_label
+from tp_lava.circuit.labels import Reset, check_label
 from tp_lava.data.augmentation import Augmentation, augmented
 from tp_lava.data.events import Events, Sample, check_events, side_by_side, values_of
 from tp_lava.data.order import epoch_order
@@ -153,18 +153,19 @@ class Learner:
         self._engines.memory["labelled"][0] = 1
         self._engines.memory["samples_seen"] += 1
 
-    def relabel(self, label: int | None, *, anew: bool = True) -> None:
-        """The sample begun last goes on with another label, or, with None, without one, from its next step on: spikes do not notice.
+    def relabel(self, label: int | None, reset: Reset = "traces") -> None:
+        """The sample begun last goes on with another label, or, with None, without one, from its next step on.
 
-        The label is presented, and counted, as at a sample's start. Zero become the scores, unless they leak, and, with a label, what
-        learning reads and spikes do not depend on: traces, target rows, the readout's potential; anew=False: of these only what stood
-        still because there was no label before. Raises InvalidValueError, also for a rule that needs a sample's end or length.
+        The label is presented, and counted, as at a sample's start. Scores become zero, unless they leak; and, with a label, all that
+        learning reads and spikes do not depend on: traces, target rows, the readout's potential. reset="none": of that only what stood
+        still since there was no label before; "all": every state, with a label or without. Counts of spikes go on.
+        Raises InvalidValueError, also for a rule that needs a sample's end or length.
         """
         own = None if label is None else check_label(label, self._start.n_classes)
         if own is not None:
             self._learning()
             check_endless("relabel", self._start, self.rule)
-        self._engines.relabel(own, anew=anew)
+        self._engines.relabel(own, reset)
 
     def step(self, units: Sequence[int] | np.ndarray, checked: bool = False, values: np.ndarray | None = None) -> None:
         """One time step of the sample begun last. units: the inputs that spike now, each once; values: theirs, of graded input.

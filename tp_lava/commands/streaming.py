@@ -9,6 +9,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from tp_lava.circuit.labels import Reset
 from tp_lava.commands import configuration, options
 from tp_lava.commands.configuration import Config
 from tp_lava.commands.named import check_fits, is_learner, learner_named, load_split
@@ -17,7 +18,7 @@ from tp_lava.commands.printing import make_folder, print_result, print_table
 from tp_lava.data.events import Events, Sample, steps_of
 from tp_lava.streams import Stream, shown
 from tp_lava.streams.live import as_table
-from tp_lava.streams.stream import BaseStream, Reset
+from tp_lava.streams.stream import BaseStream
 
 
 def stream(

@@ -12,6 +12,7 @@ import numpy as np
 
 from tp_lava.checks import is_whole
 from tp_lava.circuit.formats import FixedPoint
+from tp_lava.circuit.labels import Reset
 from tp_lava.circuit.names import SCORE
 from tp_lava.data.events import Events
 from tp_lava.errors import LavaRunError, invalid
@@ -23,12 +24,12 @@ from tp_lava.lava.session import Session
 from tp_lava.lava.shim import make_importable
 from tp_lava.lava.snapshot import TIMEOUT
 from tp_lava.learner import Learner
-from tp_lava.parts.messages import BEGINS, GOES_ON, NO_LABEL, RELABELLED
+from tp_lava.parts.messages import BEGINS, GOES_ON, NO_LABEL
 from tp_lava.rules import BaseRule
-from tp_lava.streams.stream import RECENT, BaseStream, Reset
+from tp_lava.streams.stream import RECENT, BaseStream
 
 _WAIT_SECONDS = 0.02
-_STARTS = {"none": GOES_ON, "traces": RELABELLED, "all": BEGINS}
+_STARTS = {reset: start for start, reset in GOES_ON.items()}
 
 
 class LavaStream(BaseStream):

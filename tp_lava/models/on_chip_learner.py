@@ -53,7 +53,7 @@ class _LearnerModel(SimulatorModel, metaclass=_VarsOfNetwork):
         if start == BEGINS:
             self.simulator.begin(own, n_steps=steps_left(left))
         else:
-            self.simulator.relabel(own, anew=start != GOES_ON)
+            self.simulator.relabel(own, GOES_ON[start])
 
     def _before_steps(self, left: int) -> None:
         """Whether the next steps learn, and how many the sample has left, these among them: also after a pause in learning."""

@@ -21,7 +21,7 @@ PACKET_SIZE = 8192  # integers; about two packets for an N-MNIST recording
 
 
 class Packet(NamedTuple):
-    """Consecutive steps of a sample. start: BEGINS, RELABELLED, GOES_ON (see parts/messages.py) or 0; left: steps of the sample that are
+    """Consecutive steps of a sample. start: BEGINS, one of GOES_ON (see parts/messages.py), or 0; left: steps of the sample that are
     left, these among them, or UNKNOWN.
     """
 

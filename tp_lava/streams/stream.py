@@ -11,13 +11,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 
 from tp_lava.checks import is_whole
 from tp_lava.circuit import names
-from tp_lava.circuit.labels import check_label
+from tp_lava.circuit.labels import Reset, check_label
 from tp_lava.data.events import Events, check_events, steps_of
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
@@ -27,7 +27,6 @@ from tp_lava.rules import BaseRule
 from tp_lava.streams.report import Report, WeightSize, weight_sizes
 
 RECENT = 100  # labelled stretches that accuracy is of
-Reset = Literal["none", "traces", "all"]
 Chunk = Events | tuple[Events, int | None]
 
 
@@ -188,11 +187,8 @@ class Stream(BaseStream):
             raise invalid(self.obj, "learner", "used for another sample, or given another rule", "left to the stream", remedy)
 
     def _play(self, events: Events, renewed: bool) -> None:
-        if renewed and self._reset == "all":
-            self._learner.begin(self._label)
-            self._begun = self._learner.begun
-        elif renewed:
-            self._learner.relabel(self._label, anew=self._reset == "traces")
+        if renewed:
+            self._learner.relabel(self._label, self._reset)
         self._learner.advance(events)
 
     def _end(self, label: int | None) -> None:
