@@ -158,14 +158,13 @@ class Learner:
 
         The label is presented, and counted, as at a sample's start. Scores become zero, unless they leak; and, with a label, all that
         learning reads and spikes do not depend on: traces, target rows, the readout's potential. reset="none": of that only what stood
-        still since there was no label before; "all": every state, with a label or without. Counts of spikes go on.
-        Raises InvalidValueError, also for a rule that needs a sample's end or length.
+        still since there was no label before; "all": every state, with a label or without. Counts of spikes go on. Raises
+        InvalidValueError, also for a rule that needs a sample's end or length.
         """
-        own = None if label is None else check_label(label, self._start.n_classes)
-        if own is not None:
-            self._learning()
+        if label is not None:
+            label, _ = check_label(label, self._start.n_classes), self._learning()
             check_endless("relabel", self._start, self.rule)
-        self._engines.relabel(own, reset)
+        self._engines.relabel(label, reset)
 
     def step(self, units: Sequence[int] | np.ndarray, checked: bool = False, values: np.ndarray | None = None) -> None:
         """One time step of the sample begun last. units: the inputs that spike now, each once; values: theirs, of graded input.
@@ -389,7 +388,7 @@ class Learner:
         memory, score = engine.memory, engine.circuit.buffers[buffer_names.SCORE]
         counts = tuple(memory[name][row].copy() for name in self._totals)
         scores = score.decode(memory[score.name][row])
-        return Outcome(scores, int(np.argmax(memory[score.name][row])), counts)
+        return Outcome(scores, int(memory[score.name][row].argmax()), counts)
 
 
 def _made_again(made: tuple, description: Mapping, saved: Mapping[str, np.ndarray], learning: bool) -> Learner:

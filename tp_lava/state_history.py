@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +16,8 @@ from tp_lava.circuit.buffers import SAMPLES
 from tp_lava.circuit.operations import events_of
 from tp_lava.data.events import Events, check_events
 from tp_lava.errors import invalid
+from tp_lava.learner_view import LearnerView
 from tp_lava.outcome import Arrays, Outcome
-
-if TYPE_CHECKING:
-    from tp_lava.learner import Learner
 
 _RECORDED = {"spikes": "spike", "membranes": "membrane", "traces": "trace"}  # attribute of an Outcome -> a population's own name
 
@@ -43,7 +41,7 @@ class StateHistory(Arrays):
 
 
 def watch(
-    learner: Learner,
+    learner: LearnerView,
     events: Events,
     label: int | None = None,
     names: Sequence[str] | None = None,
@@ -78,7 +76,7 @@ def watch(
     )
 
 
-def recorded(learner: Learner, events: Events) -> Outcome:
+def recorded(learner: LearnerView, events: Events) -> Outcome:
     """What inferring a sample gives, with every step's spikes, membranes and traces of each population."""
     circuit, owners = learner.circuits[0], [Owner("population", population.name) for population in learner.network.populations]
     names = {kept: [circuit.buffer(owner, local).name for owner in owners] for kept, local in _RECORDED.items()}

@@ -11,6 +11,7 @@ from lava.magma.core.model.py.ports import PyInPort, PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 
 from tp_lava.data.events import values_of
+from tp_lava.lava.channels import WithoutThreads
 from tp_lava.lava.hardware import TAGS
 from tp_lava.models.register import register_model
 from tp_lava.parts.messages import ALL_ROWS, NO_SAMPLE, START, UNKNOWN, is_active
@@ -22,7 +23,7 @@ _WAIT_SECONDS = 0.02  # for a packet, before it is looked whether there is somet
 _POLL_SECONDS = 0.0005
 
 
-class _Stream:
+class _Stream(WithoutThreads):
     """What both models share."""
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)

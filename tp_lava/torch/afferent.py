@@ -11,15 +11,14 @@ from tp_lava.circuit.terms import Pre, Term
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import invalid
 from tp_lava.graph.chain import ChainLayer
-from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.network import Connection
 from tp_lava.rules import BaseRule
 from tp_lava.torch.delay import DelayLine
 from tp_lava.torch.delivery import Delivery
+from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.neuron import Neurons
 from tp_lava.torch.synapse_states import SynapseState
-from tp_lava.torch.trainer import Gradients
 
 MOST_STATES = 2**29  # numbers that the synapses of one connection may keep of a batch: 2 GiB of float32
 
@@ -29,7 +28,7 @@ def check_states(connection: Connection, neuron: LIF, terms: Sequence[Term], row
     if not any(term.has_state(neuron) for term in terms):
         return
     kind, remedy = connection.kind, "use a term without"
-    if not isinstance(kind, AllToAll) or connection.standardisation or isinstance(connection.delays, SynapticDelays):
+    if kind.by_place or connection.standardisation or isinstance(connection.delays, SynapticDelays):
         found = "with a state per synapse, of a convolution, standardised weights or synaptic delays"
         raise invalid(connection.name, "term", found, "where each synapse has one", remedy)
     if rows * kind.synapse_count > MOST_STATES:

@@ -9,9 +9,10 @@ from torch.nn.functional import one_hot
 from tp_lava.dynamics.readout import Readout
 from tp_lava.graph.names import READOUT, READOUT_BIAS
 from tp_lava.torch.delivery import Delivery
+from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.neuron import constant
-from tp_lava.torch.trainer import Gradients, within_last
+from tp_lava.torch.trainer import within_last
 
 
 class DeltaRule:

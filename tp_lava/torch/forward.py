@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from tp_lava.graph.chain import ChainLayer
-from tp_lava.graph.connections import AllToAll
 from tp_lava.torch.delay import DelayLine
 from tp_lava.torch.delivery import Delivery
 from tp_lava.torch.neuron import Neurons
@@ -26,7 +25,7 @@ class ForwardLayer:
         self._feedback = Delivery.of(layer.recurrent, weights[layer.recurrent.name]) if layer.recurrent else None
         self._arriving, self._coming_back = DelayLine(layer.forward), DelayLine(layer.recurrent)
         self._pooling = Pooling(layer.population.pooling, layer.population.shape)
-        self._at_once = isinstance(layer.forward.kind, AllToAll)
+        self._at_once = layer.forward.kind.by_place is None
         self._values = self._forward.values()
         self._feedback_values = self._feedback.values() if self._feedback else None
         self._silent = True

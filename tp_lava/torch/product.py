@@ -17,10 +17,10 @@ from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.rules import BaseRule
 from tp_lava.torch.credits import CREDITS, BatchCredit
 from tp_lava.torch.delta_rule import DeltaRule
+from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.product_layer import ProductLayer, check_layer
 from tp_lava.torch.rule_trainer import RuleTrainer, Steps
-from tp_lava.torch.trainer import Gradients
 
 
 class ProductTrainer(RuleTrainer[BaseRule]):

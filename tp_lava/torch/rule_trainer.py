@@ -16,8 +16,9 @@ from tp_lava.graph.standardisation import Standardisation
 from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.rules import BaseRule
 from tp_lava.torch.delta_rule import DeltaRule
+from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.module import SpikingNetwork
-from tp_lava.torch.trainer import Gradients, Trainer, within_last
+from tp_lava.torch.trainer import Trainer, within_last
 
 R = TypeVar("R", bound=BaseRule)
 

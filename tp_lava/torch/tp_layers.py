@@ -19,11 +19,11 @@ from torch.nn.functional import linear
 from tp_lava.dynamics.parameters import mean
 from tp_lava.torch.delay import DelayLine
 from tp_lava.torch.delivery import Delivery
+from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.neuron import constant
 from tp_lava.torch.pooling import Pooling
 from tp_lava.torch.target_rows import TargetRows
-from tp_lava.torch.trainer import Gradients
 
 
 class ContrastLayer(ABC):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tp_lava.convert.builder import Wire
 from tp_lava.convert.captured import append, captured, label
 from tp_lava.convert.captured.expressions import Expression, NotUnderstoodError
+from tp_lava.convert.module_reader import ModuleReader
 from tp_lava.convert.stages import Reading, ReadLayer, Source, Spiking
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import ConversionError, InvalidValueError
-
-if TYPE_CHECKING:
-    from tp_lava.convert.torch_modules import ModuleReader
 
 _OF_THE_SHAPE = frozenset(("input", "layer", "reshape"))
 
