@@ -12,7 +12,7 @@ import tp_lava as tpl
 from tp_lava.cli import app
 
 DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
-PAGES = [*sorted(path.relative_to(DOCS).as_posix() for path in (DOCS / "howto").glob("*.md")), "continual.md"]
+PAGES = [*sorted(path.relative_to(DOCS).as_posix() for path in (DOCS / "howto").glob("*.md")), "continual.md", "streams.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
