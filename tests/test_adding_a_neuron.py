@@ -3,10 +3,12 @@
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
+import recovering_neuron
 from both_back_ends import BothBackEnds
 from conftest import lively, random_events, random_samples
 from opened import assert_fused_is_the_engine, assert_layers_are_the_engine
@@ -43,6 +45,11 @@ def by_hand(drive, neuron):
         spiked = pre >= neuron.threshold
         v, w = pre - spiked * neuron.threshold, neuron.recovery_decay * w + spiked * neuron.rise
         yield spiked
+
+
+def test_it_is_the_one_of_the_recipe():
+    page = Path(__file__).resolve().parents[1] / "docs" / "recipes.md"
+    assert Path(recovering_neuron.__file__).read_text() in page.read_text()
 
 
 def test_it_spikes_as_its_equations_say(rng):

@@ -13,7 +13,7 @@ import tp_lava as tpl
 from tp_lava.cli import app
 
 DOCS = pathlib.Path(__file__).resolve().parents[1] / "docs"
-PAGES = [*sorted(path.relative_to(DOCS).as_posix() for path in (DOCS / "howto").glob("*.md")), "continual.md"]
+PAGES = [*sorted(path.relative_to(DOCS).as_posix() for path in (DOCS / "howto").glob("*.md")), "continual.md", "recipes.md"]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -23,6 +23,7 @@ def test_a_page_runs(page, tmp_path, monkeypatch):
     if "import torch" in text:
         pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tpl.LIF, "types", {})  # a page may define a neuron that a test has defined
     names = {"__name__": page}
     for block in BLOCK.finditer(text):
         line = text[: block.start()].count("\n") + 1

@@ -1,4 +1,4 @@
-"""Docstrings as Markdown, for mkdocs: parameters in a table; what means something else in Markdown is escaped, all but the indented equations.
+"""Docstrings as Markdown, for mkdocs: parameters in a table, and marks of Markdown escaped, but for the indented equations.
 
 Docstrings say what a parameter is as `name: what it is; other, another: what they are.`, up to the end of the sentence.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from enum import EnumMeta
 from pathlib import Path
@@ -70,7 +71,7 @@ def _values(parameter: Any) -> str:
 
 def _cell(text: str) -> str:
     """Text for a cell of a table: on one line, and nothing taken for markup."""
-    return " ".join(text.split()).translate(str.maketrans({"|": r"\|", "<": "&lt;", "*": r"\*", "[": r"\["}))
+    return re.sub(r"([|*\[])", r"\\\1", " ".join(text.split())).replace("<", "&lt;")
 
 
 # Notebooks ---------------------------------------------------------------------------------------
