@@ -33,11 +33,7 @@ class Package(NamedTuple):
 
 OPTIONAL = (
     Package("lava-nc", "Processes, tpl.lava.run, tp-lava demo, --in-lava", _LAVA if sys.version_info < (3, 11) else _LAVA_LATER),
-    Package(
-        "torch",
-        "tp_lava.torch, converting modules and .pt files, all of compare-rules",
-        f'pip install "tp-lava[torch]" (6 GB; without a GPU first: {TORCH_CPU_BUILD})',
-    ),
+    Package("torch", "tp_lava.torch, converting modules and .pt files, all of compare-rules", _TORCH),
     Package("nir", "converting NIR graphs and .nir files, tpl.to_nir", 'pip install "tp-lava[nir]"'),
     Package("h5py", "SHD's .h5 files, SLAYER's .net files, tpl.lava.Recorder(path=...)", 'pip install "tp-lava[hdf5]"'),
     Package("tonic", "tonic's data sets, by tpl.data.from_tonic", "pip install tonic"),
