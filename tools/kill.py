@@ -68,8 +68,9 @@ class Killer:
         child = os.fork()
         if not child:
             os.close(told)
-            cold = self.by == signal.SIGINT and not calls
-            _work(work, tell, lambda: cold and _forget_code(), lambda: place >= 0 and _die_at(place, after, self.by))
+            if self.by == signal.SIGINT and not calls:
+                _forget_code()
+            _work(work, tell, place, after, self.by)
         os.close(tell)
         if seconds:
             _wait(child, at, self.by)
@@ -103,7 +104,7 @@ def _forget_code() -> None:
     cpu_code.called.cache_clear()
 
 
-def _work(work: Callable[[Tell], None], tell: int, *prepare: Callable[[], object]) -> None:
+def _work(work: Callable[[Tell], None], tell: int, place: int, after: bool, by: signal.Signals) -> None:
     """The other process; does not return."""
     status = 1
     signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it would be ignored
@@ -111,8 +112,8 @@ def _work(work: Callable[[Tell], None], tell: int, *prepare: Callable[[], object
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)
         telling = os.fdopen(tell, "w")
-        for each in prepare:
-            each()
+        if place >= 0:
+            _die_at(place, after, by)
         work(lambda number: print(number, file=telling, flush=True))
         status = 0
     except KeyboardInterrupt:
