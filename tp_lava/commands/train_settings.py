@@ -11,7 +11,7 @@ import typer
 from tp_lava.blank_networks import COPIES, DECAY, DELAYED_DECAY, network_for, suitable_span
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.commands import options
-from tp_lava.commands.named import fixed_point, is_learner, load, load_split, model_named, rules_with, training_rule
+from tp_lava.commands.named import fixed_point, is_learner, load, load_split, model_named, named_classes, rules_with, training_rule
 from tp_lava.comparison.benchmarks import hold_back
 from tp_lava.data.augmentation import Augmentation
 from tp_lava.data.events import Sample
@@ -151,7 +151,7 @@ class TrainSettings:
 
     def new_learner(self, data: TrainingData) -> Learner:
         """The learner before its first epoch."""
-        network = self._untrained(data) if self.model is None else self._model(data)
+        network = named_classes(self._untrained(data) if self.model is None else self._model(data), self.data)
         of_rule = {name: getattr(self, name) for name in ("rate", "readout_rate", "update", *_OF_RULE)}
         rule = training_rule(self.rule, network, of_rule)
         precision: FixedPoint | Literal["float"] = fixed_point(network, self.bits) if self.precision == "fixed" else "float"
