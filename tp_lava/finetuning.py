@@ -133,7 +133,7 @@ def finetune(
     trained = _learner_for(start, old, replay, gate, anchor)
     before, old_before = _accuracies(Learner(network, None, precision, seed) if end.removed else start, test, old_test)
     if in_lava:
-        trained, curve, epoch = _in_lava(trained, samples, epochs, progress), [], epochs
+        trained, curve, epoch = _in_lava(trained, samples, epochs, progress), list[float](), epochs
     else:
         trained, curve, epoch = _in_engine(trained, samples, epochs, validation, patience, keep_best, progress)
     learner, continual = _remembering(trained, samples)

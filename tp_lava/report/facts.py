@@ -101,7 +101,7 @@ def gather(
         rule=learner.rule,
         fixed=mapping.fixed,
         mapping=mapping,
-        quantised=measure(network, plan(network, None, mapping.fixed), *zip(*samples, strict=True)),
+        quantised=measure(network, plan(network, None, mapping.fixed), [s[0] for s in samples], [s[1] for s in samples]),
         accuracy=(Learner(network, learner.rule, "float", seed).evaluate(samples), learner.evaluate(samples)),
         tested=len(samples),
         inference=inference,
