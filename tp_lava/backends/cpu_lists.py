@@ -76,7 +76,7 @@ def list_ones(source, start, length, places, found):
 
     All arrays are flat; there is room for found + length places.
     """
-    done, found = _places(source, start, length, places, source, found)  # type: ignore[call-arg]
+    done, found = _places(source, start, length, places, source, found)
     for j in range(done, length):  # without a branch: whether a neuron spikes is hard to predict
         places[found] = j
         found += 1 if source[start + j] != 0 else 0
@@ -86,7 +86,7 @@ def list_ones(source, start, length, places, found):
 @inlined
 def list_numbers(source, start, length, places, numbers, found):
     """The same, and append source[start + j] to numbers[:found]."""
-    done, found = _both(source, start, length, places, numbers, found)  # type: ignore[call-arg]
+    done, found = _both(source, start, length, places, numbers, found)
     for j in range(done, length):
         places[found], numbers[found] = j, source[start + j]
         found += 1 if source[start + j] != 0 else 0
