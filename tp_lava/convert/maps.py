@@ -26,11 +26,6 @@ class Connection:
     shape: Shape
     spatial: connections.Convolution | None = None
 
-    @property
-    def is_map(self) -> bool:
-        """Whether it reaches maps, whose parameters may be one a channel."""
-        return self.spatial is not None
-
     def times(self, factor: np.ndarray) -> np.ndarray:
         """The weights, float32, each unit's times its factor (n_out,). Raises ValueError where a kernel cannot have that."""
         if self.spatial is None:
@@ -44,13 +39,14 @@ class Connection:
         """Whether its weights can have a factor for each unit, (n_out,): a kernel can where those of a channel are the same."""
         return self.spatial is None or not np.ptp(factor.reshape(self.shape[0], -1), axis=1).any()
 
-    def dense(self, source: Source, path: str) -> Connection:
-        """The same, all-to-all."""
+    def dense(self, source: Source | None, path: str) -> Connection:
+        """The same, all-to-all. source: takes the record of that."""
         if self.spatial is None:
             return self
         size, n_inputs = self.spatial.size, self.spatial.n_inputs
         check_size(path, "maps", size, n_inputs, "put neurons between them")
-        source.record(path, "maps", "folded", f"convolution or pooling before a dense map: one {size} x {n_inputs} matrix")
+        if source is not None:
+            source.record(path, "maps", "folded", f"convolution or pooling before a dense map: one {size} x {n_inputs} matrix")
         return Connection(self.spatial.matrix(self.weight), self.bias, self.shape)
 
 
