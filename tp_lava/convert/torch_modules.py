@@ -11,27 +11,19 @@ modules is read, and verification, which runs the module, finds what forward doe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tp_lava.checks import is_number
 from tp_lava.convert.builder import SourceBuilder
-from tp_lava.convert.foreign_neurons import BASES, FOREIGN, append_foreign
-from tp_lava.convert.layers import LayerReader, Tensors
-from tp_lava.convert.module_parts import is_step, keeps_input, performed_reset, used_weights
-from tp_lava.convert.module_tables import DECLARE, FOLDED, LAYERS, LISTS, REFUSED, REQUIRED, STEPPING, WEIGHTED
-from tp_lava.convert.snntorch_neurons import append_lapicque
-from tp_lava.convert.stages import Reading, ReadLayer, Source, Spiking, stage_of
+from tp_lava.convert.module_reader import ModuleReader, Neurons, names_of
+from tp_lava.convert.stages import Source
 from tp_lava.convert.standardised import Standardised
-from tp_lava.convert.values import array_of, integers_of, pair, refuse
+from tp_lava.convert.values import integers_of, refuse
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import ConversionError, InvalidValueError
 
 if TYPE_CHECKING:
     from torch import nn
-
-Neurons = LIF | Mapping[str, LIF | Spiking]
 
 
 def read_module(
@@ -73,9 +65,10 @@ def read_module(
         read, problem = _read_forward(ModuleReader(module, _begun(input_shape), *given))
         if read is not None:
             return read
+    from tp_lava.convert.captured.reading import read_chain
+
     try:
-        chain.read(order)
-        return chain.builder.finish()
+        return read_chain(chain, chain.leaves(order))
     except InvalidValueError as error:
         if problem is None or error.attr == "type":
             raise
@@ -94,8 +87,8 @@ def _begun(input_shape: Any) -> SourceBuilder:
 
 def _first_size(module: nn.Module) -> int:
     """The inputs of the first layer with weights, which must be a Linear."""
-    first = next((part for _, part in module.named_modules() if _names(part) & {"torch.Linear", "torch._ConvNd"}), None)
-    if first is None or "torch.Linear" not in _names(first):
+    first = next((part for _, part in module.named_modules() if names_of(part) & {"torch.Linear", "torch._ConvNd"}), None)
+    if first is None or "torch.Linear" not in names_of(first):
         found = "no layer with weights" if first is None else f"a {type(first).__name__} first"
         remedy = "pass input_shape=(n,) or (channels, height, width)"
         raise refuse("model", "input_shape", f"None, with {found}", "given where the first layer is no Linear", remedy)
@@ -125,260 +118,3 @@ def _by_path(standardised: Mapping[str, Standardised] | Iterable[str]) -> dict[s
         if not isinstance(value, Standardised):
             raise refuse(path, "standardised", repr(value)[:60], "a Standardised", "use for example Standardised(eps=1e-5)")
     return table
-
-
-class ModuleReader:
-    """Reads the submodules that compute ("leaves") in the order of use, each as a described layer with its tensors."""
-
-    def __init__(
-        self,
-        root: nn.Module,
-        builder: SourceBuilder,
-        neurons: Neurons | None,
-        standardised: dict[str, Standardised],
-        factors: dict[str, float],
-        inexact: bool,
-    ) -> None:
-        self.factors = factors
-        self.populations: dict[int, str] = {}
-        self.root, self.builder, self.neurons, self.standardised, self.inexact = root, builder, neurons, standardised, inexact
-
-    def read(self, order: Iterable[str] | None) -> None:
-        """Append all stages of the chain of submodules."""
-        leaves = list(self.leaves()) if order is None else list(self._ordered(order))
-        neurons = self._declared_neurons(leaves)
-        layers = [self.append(path, leaf, tuple(neurons.get(number, ()))) for number, (path, leaf) in enumerate(leaves)]
-        self.builder.source.reading = Reading(self.root, tuple(layers))
-
-    def append(self, path: str, leaf: Any, declared: tuple[Spiking, ...]) -> ReadLayer:
-        """Append the stages of a leaf and of the neurons behind it, or in its place."""
-        self._scale(path)
-        kind, replaced = self.kind(path, leaf), self.is_neuron(leaf) and self.has_declared(path)
-        if id(leaf) in self.populations and not replaced:
-            raise refuse(path, "state", f"that of {self.populations[id(leaf)]}", "its own", "make a layer for each population")
-        if self.is_neuron(leaf):
-            self.populations[id(leaf)] = path
-        if kind is None or replaced:
-            self.builder.record(path, type(leaf).__name__, "ignored", "the declared neurons take its place")
-        else:
-            self._read(kind, path, leaf)
-        if kind in WEIGHTED:
-            self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), "into the weight as it is used"), "folded")
-        else:
-            self.builder.record_others(path, dict.fromkeys(leaf.state_dict(), ""), "ignored")
-        for stage in declared:
-            self.builder.neurons(stage)
-            self.builder.record(stage.path, "neuron", "added", "as declared")
-        return self._read_layer(kind, path, leaf, declared)
-
-    def _scale(self, path: str) -> None:
-        """Take the factor of what arrives at a layer into the weights that come."""
-        if path not in self.factors:
-            return
-        factor = self.factors[path]
-        if not is_number(factor):
-            raise refuse(path, "factor", repr(factor)[:60], "one finite number", "fold several into the weights of the next layer")
-        self.builder.record(path, "factor", "folded", f"{factor:.6g}, of forward")
-        self.builder.scale_by(path, "factor", float(factor))
-
-    def _read_layer(self, kind: str | None, path: str, leaf: Any, declared: tuple[Spiking, ...]) -> ReadLayer:
-        """What verification asks of a leaf."""
-        replaced = kind is None or (_is_neuron(leaf) and self.has_declared(path))
-        spikes = path if _is_neuron(leaf) and not replaced else None
-        return ReadLayer(
-            path,
-            leaf,
-            spikes,
-            declared,
-            replaced,
-            kind is None or LAYERS[kind][0] not in ("dropout", "flatten"),
-            self.factors.get(path, 1.0),
-        )
-
-    def _read(self, kind: str, path: str, leaf: Any) -> None:
-        """Append the stages of a leaf. kind: its class, a key of LAYERS."""
-        if kind in FOREIGN:
-            append_foreign(self.builder, kind, path, leaf)
-            return
-        if kind == "snntorch.Lapicque":
-            names = ("R", "C", "time_step", "threshold", "graded_spikes_factor")
-            arrays = {name: array_of(path, name, getattr(leaf, name), integers=True) for name in names if hasattr(leaf, name)}
-            append_lapicque(self.builder, path, arrays, self._snntorch_options(path, leaf)["reset"])
-            return
-        layer, attributes = LAYERS[kind]
-        for (which, name), (needed, remedy) in REQUIRED.items():
-            if layer == which and getattr(leaf, name) != needed:
-                raise refuse(path, name, repr(getattr(leaf, name)), repr(needed), remedy)
-        options = {option: getattr(leaf, attribute) for option, attribute in attributes.items()}
-        used: dict[str, Any] = {}
-        if kind in WEIGHTED:
-            used, options["standardised"] = used_weights(path, leaf), self.standardised.get(path)
-        elif kind == "torch.AvgPool2d" and leaf.divisor_override:
-            options["scale"] = 1 / leaf.divisor_override
-        elif kind == "torch.AvgPool2d" and any(pair(path, "padding", leaf.padding, 0)) and not leaf.count_include_pad:
-            raise refuse(path, "count_include_pad", False, "True where there is padding", "do not pad: edges would have another factor")
-        elif kind == "torch.Flatten" and (leaf.start_dim != 1 or leaf.end_dim not in (-1, len(self.builder.shape))):
-            raise refuse(path, "start_dim, end_dim", (leaf.start_dim, leaf.end_dim), "(1, -1)", "flatten all but the samples")
-        elif kind.startswith("snntorch."):
-            options |= self._snntorch_options(path, leaf)
-        state = leaf.state_dict() | used
-        tensors = Tensors({f"{path}.{name}": tensor for name, tensor in state.items() if tensor is not None})
-        LayerReader(self.builder, tensors, self.inexact).read(layer, path, **options)
-        for name, tensor in used.items():
-            if tensor is not None and name not in leaf._parameters:
-                self.builder.update_record(path, name, "rescaled", "as it is used, parametrised")
-
-    def _snntorch_options(self, path: str, leaf: Any) -> dict[str, Any]:
-        """The reset; refused is what makes other spikes of a membrane than its threshold does."""
-        if leaf.inhibition:
-            raise refuse(path, "inhibition", True, "False", "inhibit by recurrent weights, RLeaky")
-        if leaf.state_quant:
-            raise refuse(path, "state_quant", "given", "False", "train without it: the conversion to fixed point brings its own")
-        if not is_step(leaf.spike_grad):
-            limit = "1 above the threshold and else 0 in its forward pass"
-            raise refuse(path, "spike_grad", "another function", limit, "use for example snntorch.surrogate.atan()")
-        reset, delay = performed_reset(path, leaf), bool(getattr(leaf, "reset_delay", True))
-        if type(leaf).__name__ == "Leaky" and reset == "zero" and delay and not keeps_input(leaf, self.builder.shape):
-            limit = "that of snnTorch 0.8 or newer, which keeps the input of that step"
-            raise refuse(path, "reset_mechanism", "'zero'", limit, "update snnTorch, or set reset_delay=False, and train on")
-        self.builder.record(path, "spike_grad, init_hidden, output", "ignored", "of training and of what forward returns")
-        return {"reset": reset, "reset_delay": delay}
-
-    # Which leaves -----------------------------------------------------------------------------
-    def leaves(self) -> Iterator[tuple[str, nn.Module]]:
-        """The submodules that compute, in the order in which they were made."""
-        return self._leaves("", self.root)
-
-    def is_neuron(self, leaf: Any) -> bool:
-        """Whether it has spikes of its own."""
-        return _is_neuron(leaf)
-
-    def is_weighted(self, path: str, leaf: Any) -> bool:
-        """Whether it is a map with weights."""
-        return self.kind(path, leaf) in WEIGHTED
-
-    def is_folded(self, path: str, leaf: Any) -> bool:
-        """Whether it belongs to the map before it."""
-        return self.kind(path, leaf) in FOLDED
-
-    def is_needed(self, path: str, leaf: Any) -> bool:
-        """Whether it does anything where forward calls it."""
-        kind = self.kind(path, leaf)
-        return kind is None or self.has_declared(path) or LAYERS[kind][0] not in ("dropout", "flatten")
-
-    def is_refused(self, module: Any) -> bool:
-        """Whether no part of it has an equal."""
-        return bool(_names(module) & set(REFUSED) - LISTS)
-
-    def _leaves(self, path: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-        """The submodules that compute, in order."""
-        found = type(module).__name__
-        name = path or found
-        replaced = self.has_declared(name) and not module._modules
-        if self.kind(name, module):
-            yield name, module
-            return
-        for known, remedy in REFUSED.items():
-            if known in _names(module) and not (replaced and not known.startswith("torch.")):
-                raise refuse(name, "type", found, "a layer that can be converted", remedy)
-        if replaced:
-            yield name, module
-            return
-        if type(module).__module__ == "torch.nn.modules.activation":
-            raise refuse(name, "type", found, "no activation but spikes", f"train with spiking neurons, or {DECLARE}")
-        children = [(key, child) for key, child in module._modules.items() if child is not None]
-        if not children:
-            raise refuse(name, "type", found, "a layer that is known here", f"leave it out by order=[names], or {DECLARE}")
-        for own in (*module._parameters, *module._buffers):
-            limit = "in a layer, for its use in forward is not seen"
-            raise refuse(name, own, "a parameter of the container", limit, "move what uses it into a layer, or use read_state_dict")
-        for key, child in children:
-            yield from self._leaves(f"{path}.{key}" if path else key, child)
-
-    def _ordered(self, order: Iterable[str]) -> Iterator[tuple[str, nn.Module]]:
-        """The leaves of submodules in the caller's order; those with parameters or neurons may not be left out."""
-        listed: set[int] = set()
-        for name in [order] if isinstance(order, str) else order:
-            try:
-                module = self.root.get_submodule(name)
-            except (AttributeError, TypeError):
-                known = ", ".join(key for key, _ in self.root.named_modules() if key)[:120]
-                raise refuse("model", "order", repr(name)[:60], f"among {known}", "take names of named_modules()") from None
-            for path, leaf in self._leaves(name, module):
-                listed.update(id(part) for part in leaf.modules())
-                yield path, leaf
-        for path, module in self.root.named_modules():
-            if (_is_neuron(module) or module._parameters) and id(module) not in listed:
-                limit = "with every layer that has parameters"
-                raise refuse(path or "model", "order", "without it", limit, "add it, or remove it from the model")
-
-    def kind(self, path: str, module: nn.Module) -> str | None:
-        """The class as which it is read, a key of LAYERS, or None. Raises where its forward is another one."""
-        cls = next((cls for cls in type(module).__mro__ if _name(cls) in LAYERS), None)
-        if cls is None:
-            return None
-        kind = _name(cls)
-        if LAYERS[kind][0] == "dropout" or path in self.standardised or self.has_declared(path):
-            return kind
-        if type(module).__module__.startswith(STEPPING):
-            return kind
-        if _is_neuron(module):
-            changed = type(module) is not cls
-        else:
-            changed = any(getattr(type(module), f, None) is not getattr(cls, f, None) for f in ("forward", "_conv_forward"))
-        if changed or "forward" in vars(module):
-            remedy = f"give standardised=({path!r},) if that is all it does, or use {cls.__name__} itself"
-            raise refuse(path, "forward", f"of {type(module).__name__}", f"that of {cls.__name__}", remedy)
-        return kind
-
-    # Declared neurons -------------------------------------------------------------------------
-    @staticmethod
-    def declared(path: str, neuron: LIF | Spiking) -> Spiking:
-        """The stage of declared neurons."""
-        if isinstance(neuron, LIF):
-            return stage_of(path, neuron)
-        if isinstance(neuron, Spiking):
-            return neuron if neuron.path else replace(neuron, path=path)
-        raise refuse(path, "neurons", repr(neuron)[:60], "a LIF or a Spiking", "use for example tpl.LIF(0.9, 1.0)")
-
-    def has_declared(self, path: str) -> bool:
-        """Whether neurons are declared for a layer by its path."""
-        return isinstance(self.neurons, Mapping) and path in self.neurons
-
-    def _declared_neurons(self, leaves: list[tuple[str, nn.Module]]) -> dict[int, list[Spiking]]:
-        """Number of a leaf -> the declared neurons after it or in its place; those of a map come after its batch normalisation."""
-        paths = [path for path, _ in leaves]
-        given = self.neurons if isinstance(self.neurons, Mapping) else {}
-        for name, table in (("neurons", given), ("standardised", self.standardised), ("factors", self.factors)):
-            for path in set(table) - set(paths):
-                limit = f"a layer among {', '.join(sorted(paths))[:120]}"
-                raise refuse("model", name, repr(path)[:60], limit, "take names of named_modules()")
-        chosen = {number: given[path] for number, path in enumerate(paths) if path in given}
-        kinds = [self.kind(*leaf) for leaf in leaves]
-        if isinstance(self.neurons, LIF):
-            for path, leaf in leaves:
-                if _is_neuron(leaf):
-                    raise refuse(path, "neurons", "one LIF for all layers", "None where layers have their own", "leave neurons out")
-            weighted = [number for number, kind in enumerate(kinds) if kind in WEIGHTED]
-            chosen = dict.fromkeys(weighted[:-1], self.neurons)
-        placed: dict[int, list[Spiking]] = {}
-        for number, neuron in chosen.items():
-            path, leaf = leaves[number]
-            last, in_its_place = number, kinds[number] is None or _is_neuron(leaf)
-            while not in_its_place and last + 1 < len(leaves) and kinds[last + 1] in FOLDED:
-                last += 1
-            placed.setdefault(last, []).append(self.declared(path if in_its_place else f"{path}.neurons", neuron))
-        return placed
-
-
-def _name(cls: type) -> str:
-    return f"{cls.__module__.partition('.')[0]}.{cls.__name__}"
-
-
-def _names(module: nn.Module) -> set[str]:
-    """The names of its classes: so that snnTorch need not be imported."""
-    return {_name(cls) for cls in type(module).__mro__}
-
-
-def _is_neuron(module: nn.Module) -> bool:
-    return bool(_names(module) & BASES)
