@@ -6,6 +6,7 @@ The readers of modules and of state dicts use it; the types and options are in t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,32 +60,23 @@ class LayerReader:
 
     def _append(self, kind: str, path: str, options: dict[str, Any]) -> None:
         builder = self.builder
-        if kind == "linear":
-            self._weighted(builder.dense, path, **options)
-        elif kind == "conv2d":
-            self._weighted(builder.convolution, path, **options)
-        elif kind == "conv1d":
-            self._weighted(self._convolution_of_lines, path, **options)
-        elif kind == "batchnorm":
-            self._batch_norm(path, **options)
-        elif kind == "avgpool":
-            builder.pool(path, **options)
-        elif kind == "sumpool":
-            builder.pool(path, **options, scale=1.0)
-        elif kind == "maxpool":
-            builder.pool(path, **options, maximum=True)
-        elif kind in ("adaptiveavgpool", "adaptivemaxpool"):
-            builder.pool_to(path, **options, maximum=kind == "adaptivemaxpool")
-        elif kind == "flatten":
-            builder.flatten(path)
-        elif kind == "dropout":
-            builder.record(path, "dropout", "ignored", "without effect when it runs")
-        elif kind == "lif":
-            builder.neurons(Spiking(path, **({"threshold": 1.0} | self._numbers(path, options))))
-        elif kind == "li":
-            builder.neurons(Integrating(path, **self._numbers(path, options)))
-        else:
-            self._snntorch(path, kind, **options)
+        appends: dict[str, Callable[..., None]] = {
+            "linear": partial(self._weighted, builder.dense),
+            "conv2d": partial(self._weighted, builder.convolution),
+            "conv1d": partial(self._weighted, self._convolution_of_lines),
+            "batchnorm": self._batch_norm,
+            "avgpool": builder.pool,
+            "sumpool": partial(builder.pool, scale=1.0),
+            "maxpool": partial(builder.pool, maximum=True),
+            "adaptiveavgpool": builder.pool_to,
+            "adaptivemaxpool": partial(builder.pool_to, maximum=True),
+            "flatten": builder.flatten,
+            "dropout": lambda path: builder.record(path, "dropout", "ignored", "without effect when it runs"),
+            "lif": lambda path, **given: builder.neurons(Spiking(path, **({"threshold": 1.0} | self._numbers(path, given)))),
+            "li": lambda path, **given: builder.neurons(Integrating(path, **self._numbers(path, given))),
+            **{name: partial(self._snntorch, name) for name in SNNTORCH},
+        }
+        appends[kind](path, **options)
 
     def _weighted(self, append: Callable[..., None], path: str, standardised: Any = None, **options: Any) -> None:
         weight, bias = self.tensors.take(f"{path}.weight"), self.tensors.optional(f"{path}.bias")
@@ -123,7 +115,7 @@ class LayerReader:
         return numbers
 
     # snnTorch's neurons -------------------------------------------------------------------------
-    def _snntorch(self, path: str, kind: str, reset: Any = None, reset_delay: Any = True) -> None:
+    def _snntorch(self, kind: str, path: str, reset: Any = None, reset_delay: Any = True) -> None:
         if not isinstance(reset_delay, bool):
             raise refuse(path, "reset_delay", repr(reset_delay)[:60], "true or false", "take that of the layer")
         is_recurrent, is_one_to_one = kind.startswith("r"), f"{path}.V" in self.tensors.state

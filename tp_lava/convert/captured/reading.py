@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from tp_lava.convert.builder import Wire
-from tp_lava.convert.captured import append, captured, label
-from tp_lava.convert.captured.expressions import Expression, NotUnderstoodError
+from tp_lava.convert.captured.expressions import Expression, NotUnderstoodError, Steps, in_order
+from tp_lava.convert.captured.functions import append, label
 from tp_lava.convert.module_reader import ModuleReader, is_neuron, names_of
 from tp_lava.convert.module_tables import LISTS, REFUSED
 from tp_lava.convert.stages import Reading, ReadLayer, Source, Spiking
-from tp_lava.convert.values import refuse
+from tp_lava.convert.values import Shape, refuse
+from tp_lava.convert.verification.recording import CannotRunError, record
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import ConversionError, InvalidValueError
 
+STEPS = 7  # of the run that is traced: a prime, which few layers have as a size
+_RATE = 0.3
 _OF_THE_SHAPE = frozenset(("input", "layer", "reshape"))
 
 
@@ -174,3 +179,23 @@ class ForwardReader(GraphReader):
                 raise NotUnderstoodError(path, "a layer that is left over")
             if used.count(number) > 1 and (self.layers[number].declared or self.layers[number].spikes):
                 raise NotUnderstoodError(path, "neurons in more than one place")
+
+
+def captured(module: Any, layers: Sequence[ReadLayer], input_shape: Shape, frame_shape: Shape | None = None) -> list[Expression]:
+    """The expressions of one step of forward, in order. layers: all that may be called, each once; `key` of an expression is the place
+    among them; frame_shape: of a step as the module takes it. Raises NotUnderstoodError, CannotRunError.
+    """
+    reading = Reading(module, tuple(layers))
+    spikes = np.random.default_rng(0).random((STEPS, *(frame_shape or input_shape))) < _RATE
+    trace = record(reading, {}, spikes.astype(np.float32), traced=True).trace
+    if trace is None:
+        raise CannotRunError("its run was not traced")
+    ordered = in_order(Steps(trace, input_shape).output())
+    numbers = {id(part): number for number, part in enumerate(module.modules())}
+    places = {numbers[id(layer.leaf)]: place for place, layer in enumerate(layers)}
+    for expression in ordered:
+        if expression.name == "layer":
+            expression.key = places[expression.key]
+    if ordered[0].name != "input":
+        raise NotUnderstoodError("forward", "its result does not come from its input")
+    return ordered

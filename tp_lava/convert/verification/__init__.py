@@ -20,8 +20,7 @@ from tp_lava.convert.verification.libraries import reading_of
 from tp_lava.convert.verification.recording import CannotRunError, Recording, Use, record
 from tp_lava.convert.verification.spikes import SpikeCheck
 from tp_lava.convert.verification.substitutes import Substitute, substitutes_of
-from tp_lava.data.events import Events, check_events
-from tp_lava.errors import invalid
+from tp_lava.data.events import Events, recordings_of
 from tp_lava.graph.network import Network
 
 RATES = (0.1, 0.3, 0.6)  # of random input: a sample each
@@ -36,7 +35,7 @@ def verify(source: Source, network: Network, samples: Sequence[Any] | None = Non
     cannot be run, in words. Raises ConversionError where they part, InvalidValueError for samples or a module that do not fit.
     """
     reading = source.reading or reading_of(module)
-    recordings = [*_random(network, seed)] if samples is None else _given(samples, network)
+    recordings = _random(network, seed) if samples is None else recordings_of("convert", samples, network.n_inputs, network.input_format)
     frames = [events.to_dense().astype(np.float32).reshape(-1, *(source.frame_shape or source.input_shape)) for events in recordings]
     try:
         recorded, stand_in = _recorded(reading, source, frames)
@@ -117,12 +116,3 @@ def _random(network: Network, seed: int) -> list[Events]:
             )
         found.append(Events.from_dense(frames, graded=format is not None))
     return found
-
-
-def _given(samples: Sequence[Any], network: Network) -> list[Events]:
-    recordings = [sample[0] if isinstance(sample, tuple) and sample else sample for sample in samples]
-    if not recordings:
-        raise invalid("convert", "samples", "empty", "at least one recording, or None", "leave it out for random ones")
-    for events in recordings:
-        check_events(events, network.n_inputs, network.input_format)
-    return recordings
