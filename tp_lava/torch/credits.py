@@ -55,7 +55,6 @@ class _Feedback(BatchCredit):
         self._feedback = _Coefficients(random_matrix(network, p, credit.matrix, credit.seed) for p in network.populations)
 
     def deltas(self, layers: Sequence[ProductLayer], labels: Tensor, readout: DeltaRule) -> Taught:
-        """See BatchCredit."""
         error = readout.error()
         return ((layer, layer.back(error @ self._feedback.of(layer))) for layer in layers if layer.learns)
 
@@ -67,7 +66,6 @@ class _Projection(BatchCredit):
         self._projection = _Coefficients(random_matrix(network, p, credit.matrix, credit.seed) for p in network.populations)
 
     def deltas(self, layers: Sequence[ProductLayer], labels: Tensor, readout: DeltaRule) -> Taught:
-        """See BatchCredit."""
         told = -labels / len(labels)
         return ((layer, layer.back(told @ self._projection.of(layer))) for layer in layers if layer.learns)
 
@@ -81,7 +79,6 @@ class _Classified(BatchCredit):
         self._grids = [Pooling(credit.averages(p), p.output_shape) for p in network.populations]
 
     def deltas(self, layers: Sequence[ProductLayer], labels: Tensor, readout: DeltaRule) -> Taught:
-        """See BatchCredit."""
         return ((layer, layer.back(self._signal(layer, labels))) for layer in layers if layer.learns)
 
     def _signal(self, layer: ProductLayer, labels: Tensor) -> Tensor:
@@ -101,7 +98,6 @@ class _Backward(BatchCredit):
         pass
 
     def deltas(self, layers: Sequence[ProductLayer], labels: Tensor, readout: DeltaRule) -> Taught:
-        """See BatchCredit."""
         lowest = min((layer.number for layer in layers if layer.learns), default=len(layers))
         above, values, error = readout.delivery, readout.values, readout.error()
         for layer in reversed(layers[lowest:]):

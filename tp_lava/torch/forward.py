@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from tp_lava.graph.chain import ChainLayer
 from tp_lava.graph.connections import AllToAll
-from tp_lava.torch.delay import DelayLine
-from tp_lava.torch.delivery import Delivery
+from tp_lava.torch.delivery import DelayLine, Delivery
 from tp_lava.torch.neuron import Neurons
 from tp_lava.torch.pooling import Pooling
 

@@ -167,7 +167,6 @@ class _Counter(StepByStep):
         self._readout, self._credit = Counter[str](), 0
 
     def once(self, memory: Memory) -> None:
-        """See Compiled."""
         for o, code in self._operations:
             if type(o) in _COUNTED and (not isinstance(o, Conditional) or self._happens(o)):
                 _COUNTED[type(o)](self, o)
