@@ -12,8 +12,7 @@ from tp_lava import incremental
 from tp_lava.cli import app
 from tp_lava.data.recordings import Recordings
 from tp_lava.errors import InvalidValueError
-from tp_lava.incremental.learners import ContinualLearner
-from tp_lava.incremental.methods import GATE, REPLAY, Method, methods_named
+from tp_lava.incremental.learners import GATE, REPLAY, ContinualLearner, Method, methods_named
 from tp_lava.incremental.report import PROTOCOLS, protocol_named, save, spoken
 from tp_lava.incremental.results import NOTHING, Results
 from tp_lava.incremental.running import Settings, compare

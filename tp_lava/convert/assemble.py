@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tp_lava.convert.delays import Delaying, stage_of_delays
 from tp_lava.convert.joins import Added, Joined, Scaled
 from tp_lava.convert.maps import Connection as Mapped
-from tp_lava.convert.maps import check_size, combined, identity, leading_poolings
+from tp_lava.convert.maps import Delaying, check_size, combined, identity, leading_poolings, stage_of_delays
 from tp_lava.convert.populations import (
     TRACE_DECAY,
     Reaching,

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from tp_lava.checks import is_number
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.foreign_neurons import BASES, FOREIGN, append_foreign
-from tp_lava.convert.layers import LayerReader, Tensors
+from tp_lava.convert.layers import LayerReader, Standardised, Tensors
 from tp_lava.convert.module_parts import is_step, keeps_input, performed_reset, used_weights
 from tp_lava.convert.module_tables import DECLARE, FOLDED, LAYERS, REFUSED, REQUIRED, STEPPING, WEIGHTED
 from tp_lava.convert.snntorch_neurons import append_lapicque
 from tp_lava.convert.stages import ReadLayer, Spiking, stage_of
-from tp_lava.convert.standardised import Standardised
 from tp_lava.convert.values import array_of, pair, refuse
 from tp_lava.dynamics.neuron import LIF
 

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tp_lava.convert.builder import SourceBuilder
+from tp_lava.convert.layers import Standardised
 from tp_lava.convert.module_reader import ModuleReader, Neurons, names_of
 from tp_lava.convert.stages import Source
-from tp_lava.convert.standardised import Standardised
 from tp_lava.convert.values import integers_of, refuse
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import ConversionError, InvalidValueError

@@ -13,8 +13,7 @@ from tp_lava.data.augmentation import Augmentation
 from tp_lava.data.recordings import Recordings
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
-from tp_lava.incremental.learners import ContinualLearner, OfflineLearner, PrototypeLearner, SessionLearner
-from tp_lava.incremental.methods import METHODS, Method
+from tp_lava.incremental.learners import METHODS, ContinualLearner, Method, OfflineLearner, PrototypeLearner, SessionLearner
 from tp_lava.incremental.results import NOTHING, Results, Session
 from tp_lava.incremental.splits import Split, Stage
 from tp_lava.learner import Learner
