@@ -1,4 +1,4 @@
-"""Inline SVG: matplotlib pictures as elements of a page, and the elements of drawings.
+"""Inline SVG: matplotlib pictures as elements of a page.
 
 Text stays text, identifiers are unique on the page, and the same picture gives the same bytes every time.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -52,19 +52,3 @@ def drawn(name: str, label: str, draw: Callable[[Axes], object], size: tuple[flo
     width, height = (f"{inches * 72:g}" for inches in size)
     opening = f'<svg class="plot" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}"'
     return re.sub(r"<svg[^>]*>", f'{opening} xmlns:xlink="http://www.w3.org/1999/xlink">', text, count=1).strip()
-
-
-def element(tag: str, content: str = "", **attributes: object) -> str:
-    """An element. content: other elements, or escaped text; attributes: named with _ in place of -, a trailing _ is removed."""
-    written = "".join(f' {name.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for name, value in attributes.items())
-    return f"<{tag}{written}>{content}</{tag}>"
-
-
-def text(x: float, y: float, words: object, **attributes: object) -> str:
-    """A text at a position, escaped."""
-    return element("text", escape(str(words)), x=f"{x:g}", y=f"{y:g}", **attributes)
-
-
-def picture(width: float, height: float, label: str, parts: Sequence[str], kind: str = "drawing") -> str:
-    """An <svg> element of other elements. label: text for screen readers; kind: its class."""
-    return element("svg", "".join(parts), class_=kind, viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=label)
