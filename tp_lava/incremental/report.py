@@ -13,6 +13,7 @@ from tp_lava.errors import invalid
 from tp_lava.incremental.results import Results
 from tp_lava.incremental.running import Splitter
 from tp_lava.incremental.splits import class_incremental, domain_incremental
+from tp_lava.tables import json_values, markdown
 
 PROTOCOLS: Mapping[str, Splitter] = {"classes": class_incremental, "speakers": domain_incremental}
 _UNITS, _STEPS, _MERGED = 64, 200, 4  # of spike lists: 200 steps of 5 ms, four of them made one
@@ -46,21 +47,10 @@ def save(out: Path, results: Results) -> list[Path]:
     from tp_lava.plots.style import figure_file
 
     files = [out / f"{results.protocol}.{kind}" for kind in ("json", "md", "png")]
-    files[0].write_text(json.dumps(_without_nan(results.to_dict()), indent=1) + "\n")
-    rows = results.table()
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    files[1].write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
+    files[0].write_text(json.dumps(json_values(results.to_dict()), indent=1) + "\n")
+    files[1].write_text(markdown(results.table()))
     with figure_file(files[2], (11, 4.2), columns=2) as axes:
         for place, name in enumerate(("old", "new")):
             curves: dict[str, Sequence[float]] = {method: results.curve(method, name)[1:].tolist() for method in results.runs}
             plots.accuracy_over_sessions(axes[place], curves, title=f"{results.protocol}: what is {name}", legend=place == 1)
     return files
-
-
-def _without_nan(value: object) -> object:
-    """NaN as null."""
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and value != value else value
