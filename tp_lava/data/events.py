@@ -187,12 +187,9 @@ def _integers(name: str, values: object) -> np.ndarray:
         return array.astype(np.int64)
     if array.dtype.kind == "f" and (np.abs(array) < LARGEST_WHOLE).all() and (array == np.floor(array)).all():
         return array.astype(np.int64)
-    wrong = next((v for v in array.tolist() if not isinstance(v, int) and not (isinstance(v, float) and _is_exact(v))), array.dtype)
+    exact = (isinstance(v, int) or (isinstance(v, float) and v.is_integer() and abs(v) < LARGEST_WHOLE) for v in array.tolist())
+    wrong = next((v for v, whole in zip(array.tolist(), exact, strict=True) if not whole), array.dtype)
     raise invalid("Events", name, repr(wrong), "whole numbers", "bin them into steps first, for example with np.floor(t / dt)")
-
-
-def _is_exact(value: float) -> bool:
-    return value.is_integer() and abs(value) < LARGEST_WHOLE
 
 
 def _numbers(values: object, count: int) -> np.ndarray:

@@ -175,7 +175,7 @@ class HDF5File:
         if text and item.dtype.kind == "O":
             self._check_lengths(item, path)
         if item.chunks is not None:
-            raw = self._unpacked(item, path)  # also where h5py reads: chunks that are too large do not come through
+            raw = unpacked(self.path, self.content, item, path)  # also where h5py reads: chunks that are too large do not come through
             if not text and raw.dtype.itemsize == item.dtype.itemsize and self._is_plain(item):
                 return raw.view(item.dtype)
         value = item[()]
@@ -208,14 +208,10 @@ class HDF5File:
         if self.elements > limits.LARGEST_FILE:
             raise damaged(self.path, f"{path} is beyond the {limits.LARGEST_FILE} elements of a file that are read", "split the file")
 
-    def _unpacked(self, item: Any, path: str) -> np.ndarray:
-        """See chunks.unpacked. The fill value stands where no chunk is."""
-        return unpacked(self.path, self.content, item, path)
-
     def _references(self, item: Any, path: str) -> np.ndarray:
         """Where the texts or arrays of a dataset of variable length lie: REFERENCE, in the dataset's shape."""
         if item.chunks is not None:
-            return self._unpacked(item, path).view(REFERENCE)
+            return unpacked(self.path, self.content, item, path).view(REFERENCE)
         offset, size = item.id.get_offset(), int(item.size or 0)
         if offset is None:
             if item.id.get_storage_size():

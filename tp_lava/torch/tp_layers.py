@@ -180,7 +180,8 @@ class AutogradLayer(ContrastLayer):
         """See ContrastLayer."""
         below, below_trace = self._below(below, below_trace)
         with torch.set_grad_enabled(self.learns):
-            values = {name: _leaf(value) for name, value in self._values().items()}
+            # Standardised weights are differentiated by without their past.
+            values = {name: value if value.is_leaf else value.detach().requires_grad_() for name, value in self._values().items()}
             spikes = self.pooling(self._fire(below, values))
             trace = self.trace * self.trace_decay + spikes
             if self.learns:
@@ -195,8 +196,3 @@ class AutogradLayer(ContrastLayer):
         learned = {name: value for name, value in values.items() if name in self.gradients}
         for name, gradient in zip(learned, torch.autograd.grad(loss, list(learned.values())), strict=True):
             self.gradients.add(name, gradient)
-
-
-def _leaf(value: Tensor) -> Tensor:
-    """What is delivered, to be differentiated by: the parameter itself, or standardised weights without their past."""
-    return value if value.is_leaf else value.detach().requires_grad_()

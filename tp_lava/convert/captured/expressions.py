@@ -133,7 +133,11 @@ class Steps:
             return self._layer(node, ref)
         if node.name in KEEPING or node.name in MOVING:
             return self._moved(node, ref)
-        if node.name in ("stack", "cat", "concat") and len(given := list(node.refs())) == self.steps > 1 and _are_steps(self, given):
+        if (
+            node.name in ("stack", "cat", "concat")
+            and len(given := list(node.refs())) == self.steps > 1
+            and [*map(self._fronts, given)] == [{step} for step in range(self.steps)]
+        ):
             return _Value(self._value(given[-1]).expression, self.steps)
         values = [self._value(each) for each in node.refs()]
         folds = {value.fold for value in values}
@@ -186,11 +190,6 @@ class Steps:
         if isinstance(given, dict):
             return {name: self._with_expressions(each) for name, each in given.items()}
         return given
-
-
-def _are_steps(steps: Steps, given: list[Ref]) -> bool:
-    """Whether values are those of one layer, or of the input, in each step."""
-    return [*map(steps._fronts, given)] == [{step} for step in range(len(given))]
 
 
 def _units(positions: np.ndarray, n: int, fold: int) -> tuple[np.ndarray | None, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -84,10 +85,6 @@ def _add(builder: SourceBuilder, expression: Expression, wires: Wires, sign: flo
     if sign != 1 and value is b:
         builder.scale_by(label(expression), "factor", sign)
     _shift(builder, expression, constant, sign if value is a else 1.0)
-
-
-def _subtract(builder: SourceBuilder, expression: Expression, wires: Wires) -> None:
-    _add(builder, expression, wires, -1.0)
 
 
 def _subtract_from(builder: SourceBuilder, expression: Expression, wires: Wires) -> None:
@@ -291,7 +288,7 @@ def _never_negative(builder: SourceBuilder) -> bool:
 
 _FUNCTIONS: Mapping[str, Callable[[SourceBuilder, Expression, Wires], None]] = {
     **dict.fromkeys(("add", "add_", "__add__", "__radd__", "__iadd__"), _add),
-    **dict.fromkeys(("sub", "sub_", "subtract"), _subtract),
+    **dict.fromkeys(("sub", "sub_", "subtract"), partial(_add, sign=-1.0)),
     **dict.fromkeys(("__rsub__", "rsub"), _subtract_from),
     **dict.fromkeys(("mul", "mul_", "multiply", "__rmul__"), _multiply),
     **dict.fromkeys(("div", "div_", "divide", "true_divide"), _divide),

@@ -99,13 +99,12 @@ class GraphReader:
         for key, neuron in chosen.items():
             path, leaf = self.leaves[expressions[key].key]
             in_its_place, last = reader.kind(path, leaf) is None or is_neuron(leaf), expressions[key]
-            while not in_its_place and len(self.users[id(last)]) == 1 and self._is_folded(self.users[id(last)][0]):
-                (last,) = self.users[id(last)]
+            while not in_its_place and len(users := self.users[id(last)]) == 1 and users[0].name == "layer":
+                if not reader.is_folded(*self.leaves[users[0].key]):
+                    break
+                (last,) = users
             placed.setdefault(id(last), []).append(reader.declared(path if in_its_place else f"{path}.neurons", neuron))
         return placed
-
-    def _is_folded(self, expression: Expression) -> bool:
-        return expression.name == "layer" and self.reader.is_folded(*self.leaves[expression.key])
 
     def _leads_to(self, key: int, others: set[int]) -> bool:
         """Whether what a layer gives reaches another one of these."""

@@ -67,7 +67,9 @@ def _summary(check: SpikeCheck, count: int, random: bool) -> str:
 def _recorded(reading: Reading, source: Source, frames: list[np.ndarray]) -> tuple[list[Recording], dict[str, Substitute]]:
     """The module on all samples, and what stands in: declared neurons take the place of what gives no spikes."""
     substitutes = substitutes_of(source)
-    chosen = {layer.path: layer for layer in reading.layers if layer.declared and not (layer.replaced and _may_spike(layer.leaf))}
+    # What stands in place of a layer of others than PyTorch may be neurons itself, unless what the layer gives is graded.
+    own = [layer for layer in reading.layers if not layer.replaced or type(layer.leaf).__module__.startswith("torch.")]
+    chosen = {layer.path: layer for layer in own if layer.declared}
     while True:
         stand_in = {path: substitutes[layer.declared[-1].path] for path, layer in chosen.items()}
         recorded = [record(reading, stand_in, each) for each in frames]
@@ -92,11 +94,6 @@ def recorded_on(source: Source, frames: np.ndarray) -> dict[str, np.ndarray]:
         if use is not None:
             made |= dict.fromkeys([layer.spikes] if layer.spikes else [stage.path for stage in layer.declared], use.left != 0)
     return made
-
-
-def _may_spike(leaf: Any) -> bool:
-    """Whether a layer in whose place neurons are declared may be neurons itself: those of others than PyTorch."""
-    return not type(leaf).__module__.startswith("torch.")
 
 
 def _is_graded(use: Use | None) -> bool:

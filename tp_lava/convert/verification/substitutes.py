@@ -36,7 +36,8 @@ class Substitute:
     def rest(self) -> None:
         """Go back to the state before the first step."""
         silence = torch.zeros((1, *self.shape))
-        decay, threshold = (_tensor(spread(getattr(self.neuron, name), self.shape)) for name in ("decay", "threshold"))
+        constants = (spread(getattr(self.neuron, name), self.shape) for name in ("decay", "threshold"))
+        decay, threshold = (torch.as_tensor(each, dtype=torch.float32) if isinstance(each, np.ndarray) else each for each in constants)
         self._neurons, self._spikes = Neurons(self.neuron, decay, threshold, silence), silence
 
     def __call__(self, given: Tensor) -> Tensor:
@@ -68,7 +69,3 @@ def _spread(bias: np.ndarray, shape: Shape) -> np.ndarray:
     """A bias as one number a unit, float64, (n,)."""
     each = bias.reshape(shape) if bias.size == math.prod(shape) else bias.reshape(-1, *[1] * (len(shape) - 1))
     return np.broadcast_to(each, shape).astype(np.float64).ravel()
-
-
-def _tensor(value: Any) -> Any:
-    return torch.as_tensor(value, dtype=torch.float32) if isinstance(value, np.ndarray) else value

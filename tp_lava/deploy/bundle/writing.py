@@ -67,7 +67,8 @@ def export_loihi2(
     tests = _packed(vectors(learner, given))
     _check_size(tests)
     written = _write(folder, _files(learner, name, graph, tests, proved=check_ranges))
-    written += [_saved(learner, folder / "learner.safetensors")]
+    written.append(folder / "learner.safetensors")
+    learner.save(written[-1])
     written += export_c(learner, folder / "embedded", name, samples=given, check_ranges=False)
     return written
 
@@ -170,8 +171,3 @@ def _write(folder: Path, files: dict[str, bytes]) -> list[Path]:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes(data)
     return [folder / file for file in files]
-
-
-def _saved(learner: Learner, file: Path) -> Path:
-    learner.save(file)
-    return file
