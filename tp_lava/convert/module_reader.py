@@ -1,4 +1,8 @@
-"""Submodules of a PyTorch module, each read as the stages that do the same as after eval()."""
+"""Submodules of a PyTorch module, each read as the stages that do the same as after eval().
+
+Tables say which classes of PyTorch and of its spiking libraries are read, as what, and which are refused, with a remedy. What layers do
+behind what their classes say is asked of them: weights as they are used, the reset that is performed.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,6 @@ from tp_lava.checks import is_number
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.foreign_neurons import BASES, FOREIGN, append_foreign
 from tp_lava.convert.layers import LayerReader, Standardised, Tensors
-from tp_lava.convert.module_parts import is_step, keeps_input, performed_reset, used_weights
-from tp_lava.convert.module_tables import DECLARE, FOLDED, LAYERS, REFUSED, REQUIRED, STEPPING, WEIGHTED
 from tp_lava.convert.snntorch_neurons import append_lapicque
 from tp_lava.convert.stages import ReadLayer, Spiking, stage_of
 from tp_lava.convert.values import array_of, pair, refuse
@@ -19,6 +21,118 @@ from tp_lava.dynamics.neuron import LIF
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+import copy
+
+from tp_lava.convert.layers import SNNTORCH
+
+_RESETS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}  # method of snnTorch -> reset
+
+
+def used_weights(path: str, leaf: Any) -> dict[str, Any]:
+    """A layer's weight and bias as forward uses them, behind parametrizations and the older hooks."""
+    from torch.nn.utils.parametrize import is_parametrized
+
+    # a copy, which hooks may change; evaluated, for spectral_norm goes on iterating where it trains
+    leaf = copy.deepcopy(leaf).eval() if is_parametrized(leaf) else copy.copy(leaf)
+    leaf.training = False
+    for hook in leaf._forward_pre_hooks.values():
+        if not type(hook).__module__.startswith("torch.nn.utils."):
+            found = getattr(hook, "__name__", type(hook).__name__)
+            raise refuse(path, "forward_pre_hook", found, "none but those of torch.nn.utils", "remove it: its handle has remove()")
+        hook(leaf, ())
+    return {"weight": leaf.weight, "bias": leaf.bias}
+
+
+def performed_reset(path: str, leaf: Any) -> str:
+    """The reset that forward performs, which was chosen when the layer was made."""
+    performed = _RESETS.get(getattr(getattr(leaf, "state_function", None), "__name__", ""), leaf.reset_mechanism)
+    stored = getattr(leaf, "reset_mechanism_val", None)
+    if leaf.reset_mechanism != performed or (stored is not None and int(stored) != tuple(_RESETS.values()).index(performed)):
+        limit = f"{performed!r}, with which it was made"
+        raise refuse(path, "reset_mechanism", "set or loaded after the layer was made", limit, "make the layer with that reset")
+    return performed
+
+
+def is_step(spike_grad: Any) -> bool:
+    """Whether its forward pass is 1 above 0 and else 0, each time."""
+    import torch
+
+    excess = torch.tensor([-2.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 2.0]).repeat(1, 16)
+    try:
+        with torch.no_grad():
+            return bool((spike_grad(excess) == (excess > 0)).all())
+    except Exception:  # the caller's own function
+        return False
+
+
+def keeps_input(leaf: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a Leaky's delayed reset to zero keeps the step's input; before snnTorch 0.8 it did not."""
+    import torch
+
+    probe = copy.copy(leaf)
+    probe._buffers = dict(leaf._buffers)  # so that the layer's own state stays
+    try:
+        with torch.no_grad():
+            drive = torch.ones((1, *shape), device=leaf.threshold.device)
+            probe.mem, probe.reset = 3 * drive, drive
+            return bool((type(leaf)._base_zero(probe, drive) == 1).all())
+    except Exception:  # older still, with other arguments
+        return False
+
+
+DECLARE = "declare neurons in its place: neurons={path: tpl.LIF(...)}"
+REFUSED = {
+    "torch.LayerNorm": "train with BatchNorm, which does not depend on the sample",
+    "torch.GroupNorm": "train with BatchNorm, which does not depend on the sample",
+    "torch.ModuleList": "pass order=[names], for a list does not say in which order it is used",
+    "torch.ModuleDict": "pass order=[names], for a dict does not say in which order it is used",
+    "snntorch.Alpha": f"its membrane is the difference of two currents, one beside the other; use Synaptic, or {DECLARE}",
+    "snntorch.SLSTM": "its gates multiply what arrives with what it holds, which no integrate-and-fire neuron does; use RSynaptic",
+    "snntorch.SConv2dLSTM": "its gates multiply what arrives with what it holds, which no integrate-and-fire neuron does; use RLeaky",
+    "snntorch.SpikingNeuron": f"use Leaky, RLeaky, Synaptic, RSynaptic or Lapicque, or {DECLARE}",
+    "sinabs.StatefulLayer": f"use LIF or IAF, or {DECLARE}",
+    "spikingjelly.BaseNode": f"use IFNode, LIFNode or ParametricLIFNode, or {DECLARE}",
+    "norse.SNNCell": f"use LIFBoxCell, LIFCell or IAFCell, or {DECLARE}",
+    "norse.SNNRecurrentCell": f"use LIFBoxCell, LIFCell or IAFCell, or {DECLARE}",
+    "snntorch.LeakyParallel": f"use Leaky, or {DECLARE}",
+}
+LISTS = {"torch.ModuleList", "torch.ModuleDict"}  # which forward may use in any order
+STEPPING = "spikingjelly.activation_based.layer"  # PyTorch's layers, which there take all steps or one
+_CONVOLUTION = {name: name for name in ("stride", "padding", "dilation", "groups")}
+_POOLING = {"kernel": "kernel_size", "stride": "stride", "ceil": "ceil_mode"}
+LAYERS: dict[str, tuple[str, dict[str, str]]] = {  # class -> (type of layer for a LayerReader, its options: attributes of the class)
+    "torch.Linear": ("linear", {}),
+    "torch.Conv2d": ("conv2d", _CONVOLUTION),
+    "torch.Conv1d": ("conv1d", _CONVOLUTION),
+    "torch.BatchNorm1d": ("batchnorm", {"eps": "eps"}),
+    "torch.BatchNorm2d": ("batchnorm", {"eps": "eps"}),
+    "torch.AvgPool2d": ("avgpool", _POOLING | {"padding": "padding"}),
+    "torch.AdaptiveAvgPool2d": ("adaptiveavgpool", {"output": "output_size"}),
+    "torch.LPPool2d": ("sumpool", _POOLING),
+    "torch.MaxPool2d": ("maxpool", _POOLING | {"padding": "padding"}),
+    "torch.AdaptiveMaxPool2d": ("adaptivemaxpool", {"output": "output_size"}),
+    "torch.Flatten": ("flatten", {}),
+    "torch.Identity": ("dropout", {}),
+    "torch._DropoutNd": ("dropout", {}),
+    "torch._Loss": ("dropout", {}),
+    **{f"snntorch.{name}": (kind, {}) for kind, name in SNNTORCH.items()},
+    **{name: ("foreign", {}) for name in FOREIGN},
+    "snntorch.Lapicque": ("foreign", {}),
+}
+REQUIRED = {  # (type of layer, attribute) -> (its value, remedy)
+    ("conv2d", "padding_mode"): ("zeros", "train with zeros"),
+    ("conv1d", "padding_mode"): ("zeros", "train with zeros"),
+    ("batchnorm", "track_running_stats"): (True, "train with it on, for statistics become part of the weights"),
+    ("maxpool", "dilation"): (1, "train without dilation"),
+    ("maxpool", "return_indices"): (False, "leave the indices out, which nothing here can use"),
+    ("adaptivemaxpool", "return_indices"): (False, "leave the indices out, which nothing here can use"),
+    ("sumpool", "norm_type"): (1, "train with AvgPool2d, or norm 1, which sums spikes"),
+}
+WEIGHTED = ("torch.Linear", "torch.Conv2d", "torch.Conv1d")
+FOLDED = ("torch.BatchNorm1d", "torch.BatchNorm2d", "torch.Identity", "torch._DropoutNd")  # before declared neurons
+
 
 Neurons = LIF | Mapping[str, LIF | Spiking]
 

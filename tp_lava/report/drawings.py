@@ -9,7 +9,7 @@ from tp_lava.deploy.loihi2.demand import LayerDemand
 from tp_lava.dynamics.parameters import in_words
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Layer, Network
-from tp_lava.report.svg import COLOURS
+from tp_lava.report.figures import COLOURS
 from tp_lava.rules import BaseRule
 
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from tp_lava.deploy.loihi2.counting import Counts
 from tp_lava.ranges.report import FITS
-from tp_lava.report import drawings, figures, svg
+from tp_lava.report import drawings, figures
 from tp_lava.report.facts import Facts
 
 _MOST_CHIPS = 8  # that are drawn
@@ -30,7 +30,7 @@ def render(facts: Facts) -> str:
         style=Markup(environment.loader.get_source(environment, "style.css")[0]),  # type: ignore[union-attr]
         sources=Sources(),
         architecture=drawings.Architecture.of(facts.network, facts.rule, facts.mapping),
-        colours=(svg.INK, svg.MUTED, svg.RULE, svg.PALE),
+        colours=(figures.INK, figures.MUTED, figures.RULE, figures.PALE),
         pictures=_pictures(facts),
         operations=list(_operations(facts)),
         ranges=[entry for entry in facts.ranges.entries if not entry.program or entry.verdict != FITS],
@@ -89,7 +89,7 @@ def _pictures(facts: Facts) -> dict[str, Any]:
     from tp_lava import plots
 
     def drawn(name: str, title: str, draw: Callable[[Axes], object], size: tuple[float, float]) -> Markup:
-        return Markup(svg.drawn(name, title, draw, size))
+        return Markup(figures.drawn(name, title, draw, size))
 
     counts, estimate, shown = facts.learning or facts.inference, facts.estimates[-1], facts.shown
     layers = [population.name for population in facts.network.populations]

@@ -19,9 +19,9 @@ from tp_lava.graph.network import Network
 from tp_lava.rules import BackwardError, BasisError, Credit, LocalClassifier, OutputFeedback, TargetProjection
 from tp_lava.rules.credits.classifier import Classifying
 from tp_lava.rules.credits.random_matrix import random_matrix
-from tp_lava.torch.delta_rule import DeltaRule
 from tp_lava.torch.pooling import Pooling
 from tp_lava.torch.product_layer import ProductLayer
+from tp_lava.torch.rule_trainer import DeltaRule
 
 Taught = Iterable[tuple[ProductLayer, Tensor]]  # layers that learn, and delta of their neurons, (B, n)
 

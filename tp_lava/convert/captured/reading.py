@@ -10,8 +10,7 @@ import numpy as np
 from tp_lava.convert.builder import Wire
 from tp_lava.convert.captured.expressions import Expression, NotUnderstoodError, Steps, in_order
 from tp_lava.convert.captured.functions import append, label
-from tp_lava.convert.module_reader import ModuleReader, is_neuron, names_of
-from tp_lava.convert.module_tables import LISTS, REFUSED
+from tp_lava.convert.module_reader import LISTS, REFUSED, ModuleReader, is_neuron, names_of
 from tp_lava.convert.stages import Reading, ReadLayer, Source, Spiking
 from tp_lava.convert.values import Shape, refuse
 from tp_lava.convert.verification.recording import CannotRunError, record
