@@ -66,7 +66,7 @@ def combined(source: Source, maps: Sequence[Map], shape: Shape) -> Connection:
     """
     for stage in maps:
         if isinstance(stage, Pooling) and stage.mode == "max":
-            limit = "right after spiking neurons that a convolution reaches without pooling in between, and that have no feedback"
+            limit = "right after spiking neurons of maps that have no feedback"
             remedy = "put it after the neurons and train again, or use average pooling, which is linear"
             raise refuse(stage.path, "max pooling", "of the input, of currents, or of other neurons", limit, remedy)
     count = len(list(takewhile(lambda stage: isinstance(stage, Pooling) and stage.is_sum, maps)))

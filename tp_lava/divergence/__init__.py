@@ -12,9 +12,8 @@ import numpy as np
 from tp_lava.circuit.names import SCORE
 from tp_lava.data.events import Events, Sample, recordings_of
 from tp_lava.divergence.causes import why, why_scores
+from tp_lava.divergence.forms import FormPair, NetworkForm, Trial, form_of, is_foreign, resolutions
 from tp_lava.divergence.forms import InLava as InLava
-from tp_lava.divergence.forms import NetworkForm, Trial, form_of, is_foreign
-from tp_lava.divergence.pair import FormPair, resolutions
 from tp_lava.divergence.replay import arriving, delayed, later, sent
 from tp_lava.errors import invalid
 from tp_lava.graph.names import INPUT, READOUT, READOUT_BIAS

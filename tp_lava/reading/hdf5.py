@@ -19,8 +19,7 @@ import numpy as np
 
 from tp_lava.errors import ArchiveError, FormatUnavailableError
 from tp_lava.reading import limits
-from tp_lava.reading.chunks import unpacked
-from tp_lava.reading.heaps import REFERENCE, Heaps
+from tp_lava.reading.chunks import REFERENCE, Heaps, unpacked
 from tp_lava.reading.limits import damaged, first_line
 from tp_lava.reading.structure import Structure
 

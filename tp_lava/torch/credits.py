@@ -48,26 +48,16 @@ class _Coefficients:
         return array
 
 
-class _Feedback(BatchCredit):
-    """Of OutputFeedback: the readout's error, through fixed random numbers."""
+class _Projected(BatchCredit):
+    """Of OutputFeedback: the readout's error, and of TargetProjection: the label, each through fixed random numbers."""
 
-    def __init__(self, credit: OutputFeedback, network: Network) -> None:
-        self._feedback = _Coefficients(random_matrix(network, p, credit.matrix, credit.seed) for p in network.populations)
-
-    def deltas(self, layers: Sequence[ProductLayer], labels: Tensor, readout: DeltaRule) -> Taught:
-        error = readout.error()
-        return ((layer, layer.back(error @ self._feedback.of(layer))) for layer in layers if layer.learns)
-
-
-class _Projection(BatchCredit):
-    """Of TargetProjection: the label, through fixed random numbers."""
-
-    def __init__(self, credit: TargetProjection, network: Network) -> None:
-        self._projection = _Coefficients(random_matrix(network, p, credit.matrix, credit.seed) for p in network.populations)
+    def __init__(self, credit: OutputFeedback | TargetProjection, network: Network) -> None:
+        self._label = isinstance(credit, TargetProjection)
+        self._matrix = _Coefficients(random_matrix(network, p, credit.matrix, credit.seed) for p in network.populations)
 
     def deltas(self, layers: Sequence[ProductLayer], labels: Tensor, readout: DeltaRule) -> Taught:
-        told = -labels / len(labels)
-        return ((layer, layer.back(told @ self._projection.of(layer))) for layer in layers if layer.learns)
+        told = -labels / len(labels) if self._label else readout.error()
+        return ((layer, layer.back(told @ self._matrix.of(layer))) for layer in layers if layer.learns)
 
 
 class _Classified(BatchCredit):
@@ -110,7 +100,7 @@ class _Backward(BatchCredit):
 CREDITS: dict[type[Credit], Callable[[Any, Network], BatchCredit]] = {
     BasisError: _Classified,
     LocalClassifier: _Classified,
-    OutputFeedback: _Feedback,
-    TargetProjection: _Projection,
+    OutputFeedback: _Projected,
+    TargetProjection: _Projected,
     BackwardError: _Backward,
 }

@@ -17,9 +17,8 @@ from tp_lava.circuit.formats import FixedPoint
 from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.description import NO_DECAY, arrays, circuit_of, described
 from tp_lava.deploy.bundle.graph import EMBEDDED, Bundled, graph_of, in_engine, why_not_in_engine
-from tp_lava.deploy.bundle.vectors import CHANGE, SPIKES, first_steps, learned_names, vectors
 from tp_lava.deploy.c import check_name, export_c, fixed_learner, out_folder
-from tp_lava.deploy.samples import checked_samples, random_samples
+from tp_lava.deploy.samples import CHANGE, SPIKES, checked_samples, first_steps, learned_names, random_samples, vectors
 from tp_lava.errors import NumberRangeError, invalid
 from tp_lava.graph.network import Network
 from tp_lava.lava.learning import engine_terms, learning_rule_string

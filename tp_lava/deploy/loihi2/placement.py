@@ -44,13 +44,9 @@ class Core:
         held = {"compartments": (self.compartments, limits.neurons_per_core), "memory": (self.memory, limits.core_memory)}
         return {name: (used, limit.value, limit.unit) for name, (used, limit) in held.items()}
 
-    def share(self, limits: Limits) -> float:
-        """Of its fullest resource."""
-        return max(used / maximum for used, maximum, _ in self.usage(limits).values())
-
     def fits(self, limits: Limits) -> bool:
         """Whether nothing is over its maximum."""
-        return self.share(limits) <= 1
+        return all(used <= maximum for used, maximum, _ in self.usage(limits).values())
 
 
 def place_layers(demands: Sequence[LayerDemand], limits: Limits) -> tuple[Core, ...]:
