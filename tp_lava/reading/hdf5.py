@@ -175,19 +175,13 @@ class HDF5File:
             self._check_lengths(item, path)
         if item.chunks is not None:
             raw = unpacked(self.path, self.content, item, path)  # also where h5py reads: chunks that are too large do not come through
-            if not text and raw.dtype.itemsize == item.dtype.itemsize and self._is_plain(item):
+            plain = not text and h5py.h5t.py_create(item.dtype).equal(item.id.get_type())  # the bytes are those of the NumPy type
+            if plain and raw.dtype.itemsize == item.dtype.itemsize:
                 return raw.view(item.dtype)
         value = item[()]
         if not text:
             return np.asarray(value)
         return _text(value) if np.ndim(value) == 0 else [_text(v) for v in np.ravel(value)]
-
-    @staticmethod
-    def _is_plain(item: Any) -> bool:
-        """Whether the bytes in the file are those of the NumPy type."""
-        import h5py
-
-        return h5py.h5t.py_create(item.dtype).equal(item.id.get_type())
 
     def check_size(self, item: Any, path: str) -> None:
         """Refuse what claims more elements than are read, or than the bytes in the file can become."""

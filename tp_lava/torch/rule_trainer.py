@@ -47,14 +47,11 @@ class DeltaRule:
         arriving = self.delivery.drive(spikes, self.values, self._bias)
         self.scores = self.scores + arriving
         self._potential = self.scores if readout.decay == 1 else self._potential * readout.decay + arriving
-        self._features = spikes + self._features * self._feature_decay(spikes)
+        kept = self._readout.features  # traces, counts, or the spikes alone
+        self._features = spikes + self._features * (constant(self._trace_decay, spikes) if kept == "trace" else float(kept == "count"))
         self._elapsed += 1
         if READOUT in self._gradients and within_last(readout.learn_last, self._elapsed - 1, self._steps):
             self._learn(self._features)
-
-    def _feature_decay(self, spikes: Tensor) -> Tensor | float:
-        """Of what learns: traces, counts, or the spikes alone."""
-        return constant(self._trace_decay, spikes) if self._readout.features == "trace" else float(self._readout.features == "count")
 
     def error(self) -> Tensor:
         """(softmax(potential / scale) - label) / B of this step, (B, n_classes)."""

@@ -48,17 +48,12 @@ def _resume(builder: SourceBuilder, given: Any, wires: Wires, expression: Expres
     builder.resume(wires[id(given)])
 
 
-def _number(value: Any) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    return float(value) if isinstance(value, torch.Tensor) and value.numel() == 1 else None
-
-
 def _by_unit(builder: SourceBuilder, expression: Expression, value: Any) -> float | np.ndarray:
     """A factor or a constant of forward, as it broadcasts over what arrives."""
-    number = _number(value)
-    if number is not None:
-        return number
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return float(value)
     if not isinstance(value, torch.Tensor):
         raise NotUnderstoodError(label(expression), f"by a {type(value).__name__}")
     return broadcast(label(expression), "factor", value, builder.shape)

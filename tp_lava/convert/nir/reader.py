@@ -95,7 +95,8 @@ class _Reader:
         if isinstance(node, nir.Linear | nir.Affine):
             self._dense(path, node)
         elif isinstance(node, nir.Conv2d):
-            self._convolution(path, node)
+            options = node.stride, node.padding, node.dilation, node.groups
+            self.builder.convolution(path, array_in(path, node, "weight"), self._bias(path, node), *options)
         elif isinstance(node, nir.SumPool2d | nir.AvgPool2d):
             average = isinstance(node, nir.AvgPool2d)
             self.builder.pool(path, node.kernel_size, node.stride, node.padding, scale=None if average else 1.0)
@@ -121,10 +122,6 @@ class _Reader:
         if len(self.builder.shape) != 1:
             raise refuse(path, "input", f"of shape {self.builder.shape}", "flat, (n,)", "add a Flatten before it")
         self.builder.dense(path, array_in(path, node, "weight"), self._bias(path, node))
-
-    def _convolution(self, path: str, node: Any) -> None:
-        options = node.stride, node.padding, node.dilation, node.groups
-        self.builder.convolution(path, array_in(path, node, "weight"), self._bias(path, node), *options)
 
     def _bias(self, path: str, node: Any) -> np.ndarray | None:
         """A bias; None also where graph_of recorded that its zeros are only there because NIR requires a bias."""

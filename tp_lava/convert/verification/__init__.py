@@ -17,7 +17,7 @@ import numpy as np
 from tp_lava.convert.stages import Reading, Source
 from tp_lava.convert.verification.flow import check_flow
 from tp_lava.convert.verification.libraries import reading_of
-from tp_lava.convert.verification.recording import CannotRunError, Recording, Use, record
+from tp_lava.convert.verification.recording import CannotRunError, Recording, record
 from tp_lava.convert.verification.spikes import SpikeCheck
 from tp_lava.convert.verification.substitutes import Substitute, substitutes_of
 from tp_lava.data.events import Events, recordings_of
@@ -74,7 +74,8 @@ def _recorded(reading: Reading, source: Source, frames: list[np.ndarray]) -> tup
         stand_in = {path: substitutes[layer.declared[-1].path] for path, layer in chosen.items()}
         recorded = [record(reading, stand_in, each) for each in frames]
         pairs = [pair for recording in recorded for pair in zip(reading.layers, recording.uses, strict=True)]
-        graded = {layer.path: layer for layer, use in pairs if layer.replaced and layer.path not in chosen and _is_graded(use)}
+        several = [layer for layer, use in pairs if use is not None and len(np.unique(use.left[use.left != 0])) > 1]  # no spikes
+        graded = {layer.path: layer for layer in several if layer.replaced and layer.path not in chosen}
         if not graded:
             return recorded, stand_in
         chosen |= graded
@@ -94,11 +95,6 @@ def recorded_on(source: Source, frames: np.ndarray) -> dict[str, np.ndarray]:
         if use is not None:
             made |= dict.fromkeys([layer.spikes] if layer.spikes else [stage.path for stage in layer.declared], use.left != 0)
     return made
-
-
-def _is_graded(use: Use | None) -> bool:
-    """Whether what a layer gives are no spikes of one size."""
-    return use is not None and len(np.unique(use.left[use.left != 0])) > 1
 
 
 def _random(network: Network, seed: int) -> list[Events]:

@@ -65,7 +65,11 @@ def export_loihi2(
     given = first_steps(checked_samples(samples, learner) if samples is not None else random_samples(learner), steps)
     tests = _packed(vectors(learner, given))
     _check_size(tests)
-    written = _write(folder, _files(learner, name, graph, tests, proved=check_ranges))
+    written = []
+    for file, data in _files(learner, name, graph, tests, proved=check_ranges).items():
+        written.append(folder / file)
+        written[-1].parent.mkdir(parents=True, exist_ok=True)
+        written[-1].write_bytes(data)
     written.append(folder / "learner.safetensors")
     learner.save(written[-1])
     written += export_c(learner, folder / "embedded", name, samples=given, check_ranges=False)
@@ -163,10 +167,3 @@ def _check_size(tests: bytes) -> None:
             obj="export",
             attr="samples",
         )
-
-
-def _write(folder: Path, files: dict[str, bytes]) -> list[Path]:
-    for file, data in files.items():
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        (folder / file).write_bytes(data)
-    return [folder / file for file in files]
