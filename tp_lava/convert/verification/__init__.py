@@ -16,10 +16,9 @@ import numpy as np
 
 from tp_lava.convert.stages import Reading, Source
 from tp_lava.convert.verification.flow import check_flow
-from tp_lava.convert.verification.libraries import reading_of
 from tp_lava.convert.verification.recording import CannotRunError, Recording, record
 from tp_lava.convert.verification.spikes import SpikeCheck
-from tp_lava.convert.verification.substitutes import Substitute, substitutes_of
+from tp_lava.convert.verification.substitutes import Substitute, reading_of, substitutes_of
 from tp_lava.data.events import Events, recordings_of
 from tp_lava.graph.network import Network
 

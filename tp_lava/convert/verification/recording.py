@@ -20,8 +20,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from tp_lava.convert.stages import Reading, ReadLayer
-from tp_lava.convert.verification.libraries import hands_its_state_on, rest, takes_sequences, took_all_steps
-from tp_lava.convert.verification.substitutes import Substitute
+from tp_lava.convert.verification.substitutes import Substitute, hands_its_state_on, rest, takes_sequences, took_all_steps
 from tp_lava.convert.verification.trace import KEEPING, MOVING, Trace
 
 _FOREIGN_FILES = (f"{Path(torch.__file__).parent}/", f"{Path(__file__).parent}/")  # whose lines say nothing about forward
