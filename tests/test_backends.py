@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from random_programs import random_program
 
-from tp_lava.backends.cpu_source import program_source
+from tp_lava.backends.cpu_programs import row_program
 from tp_lava.backends.interpreted_programs import interpret
 from tp_lava.dynamics.program import INSTRUCTIONS
 from tp_lava.dynamics.symbols import Tracer, multiply, saturate, total
@@ -143,6 +143,7 @@ def test_a_value_outside_its_port_is_noticed_by_the_interpreter():
 
 def test_source_and_listing_can_be_read():
     program = product_program(Format(8, 0), Format(8, 7), Format(16, 0), "stochastic")
-    assert program_source(program).startswith("def program(key, a, b, y):")
+    taken = "i32 %key, ptr %a, i64 %a.0, ptr %b, i64 %b.0, ptr %y, i64 %y.0"
+    assert row_program(program).text.startswith(f"define internal void @program({taken})")
     assert "mul_random" in program.listing()
     assert "s8.7 in -127..127 [n]" in program.listing()

@@ -21,6 +21,7 @@ from test_backends import product_program, python_product
 from test_connections import spatial_network
 from test_delays import graded_network, synaptic
 from test_delays import network as delayed
+from test_graph import graph
 from typer.testing import CliRunner
 
 import tp_lava as tpl
@@ -157,6 +158,7 @@ LEARNERS = {form: lambda rng, made=made: tpl.Learner(*made(), "fixed", 3) for fo
     "delays_synaptic": lambda rng: tpl.Learner(synaptic(), tpl.TP(0.05, 0.02, 3), "fixed"),
     "delays_synaptic_trace": lambda rng: tpl.Learner(synaptic(), tpl.TESS(0.3, 0.05, basis="walsh", update="step"), "fixed"),
     "delays_graded": lambda rng: tpl.Learner(graded_network(), tpl.TESS(0.3, 0.05, basis="walsh"), "fixed"),
+    "graph": lambda rng: tpl.Learner(graph(), tpl.TP(0.05, 0.05, 3), "fixed"),
     "infers": lambda rng: tpl.Learner(dense(rng, recurrent=(True, False)), None, "fixed"),
     "infers_convolution": lambda rng: tpl.Learner(convolution(rng, readout_decay=0.8), None, "fixed"),
     "wide": lambda rng: tpl.Learner(lively(tpl.Network.dense((70000, 3, 2)), 90.0), tpl.TP(0.0, 0.05, 2), "fixed"),
@@ -206,7 +208,7 @@ def test_networks_are_the_interpreter_s(form, tmp_path, rng):
     follow(learner, mixed_samples(learner, rng), present, plain, fast)
     learned = {name for name, array in learner.mantissas.items() if not np.array_equal(array, before[name])}
     assert learned == {m.name for m in plain.library.members if m.place == "learned" and m.name in before}
-    assert all(learner.memory[f"hidden{number}_total"].any() for number in range(len(learner.network.layers)))
+    assert all(learner.memory[f"{population.name}_total"].any() for population in learner.network.populations)
 
 
 @pytest.mark.parametrize("unshared", [False, True])
@@ -316,15 +318,16 @@ def test_what_the_back_end_refuses(back_end, fixed, message):
 # The folder --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("form", ["tp_k2_recurrent", "tp_match", "tp_above_a_convolution", "tess_step", "infers", *CONVOLUTIONS])
+@pytest.mark.parametrize("form", ["tp_k2_recurrent", "tp_match", "tp_above_a_convolution", "tess_step", "graph", "infers", *CONVOLUTIONS])
 def test_the_exported_folder_tests_itself(form, tmp_path, rng):
     sanitized = "-O1 -g -Werror -fsanitize=undefined,address -fno-sanitize-recover=all"
     learner = LEARNERS[form](rng)
-    before = learner.mantissas["hidden0"]
+    before = learner.mantissas
     files = export_c(learner, tmp_path / "out", "my_net")
     assert {file.name for file in files} == {"my_net.h", "my_net_weights.h", "my_net.c", "my_net_test.c", "Makefile", "README.md"}
     assert learner.samples_seen == 0
-    np.testing.assert_array_equal(before, learner.mantissas["hidden0"])
+    for name, array in learner.mantissas.items():
+        np.testing.assert_array_equal(before[name], array, name)
     made = ["make", "-C", tmp_path / "out", "CC=gcc", f"CFLAGS={sanitized}", "test"]
     done = subprocess.run(made, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

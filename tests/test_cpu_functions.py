@@ -1,17 +1,18 @@
 """The CPU target's own float functions against NumPy's in double precision."""
 
-import numba
 import numpy as np
 
-from tp_lava.backends.cpu_functions import EXP2_REAL_ERROR, exp2
+from tp_lava.backends.cpu_instructions import EXP2_REAL_ERROR
+from tp_lava.backends.cpu_programs import carry_out
+from tp_lava.dynamics.symbols import Tracer, apply
 
 
-@numba.njit
 def powers(x):
-    y = np.empty_like(x)
-    for i in range(x.size):
-        y[i] = exp2(x[i])
-    return y
+    t = Tracer("powers", fixed=False, axes={"n": 1})
+    t.write("y", apply("exp2", t.read("x", "input", ("n",), None)), ("n",), None)
+    arrays = {"x": x, "y": np.empty_like(x)}
+    carry_out(t.program(), arrays)
+    return arrays["y"]
 
 
 def test_powers_of_two_are_within_the_stated_error(rng):

@@ -20,9 +20,9 @@ SKIP = ("skip", "input", "top")
 FEEDBACK = ("down", "top", "left")
 
 
-def graph(connections=(*FORWARD, SKIP), recurrent=(FEEDBACK,), order=("left", "right", "top"), seed=0, **options):
+def graph(connections=(*FORWARD, SKIP), recurrent=(FEEDBACK,), order=("left", "right", "top"), seed=0, neuron=None, **options):
     """Two branches that meet, an input that skips them, and feedback from the top into one branch."""
-    populations = [Population(name, (SIZES[name],), tpl.LIF(0.9), 0.8) for name in order]
+    populations = [Population(name, (SIZES[name],), neuron or tpl.LIF(0.9), 0.8) for name in order]
     made = [
         Connection(name, pre, post, AllToAll(SIZES[pre], SIZES[post]), later)
         for (name, pre, post), later in _marked(connections, recurrent)

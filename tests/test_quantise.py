@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from test_connections import spatial_network
+from test_graph import graph
 
 import tp_lava as tpl
 from tp_lava import InvalidValueError, QuantisationWarning, plots
@@ -84,6 +85,7 @@ NETWORKS = {
     "recurrent": lambda rng, neuron: lively(tpl.Network.dense((12, 10, 3), neuron, 0.9, True)),
     "convolution": lambda rng, neuron: spatial_network(rng, neuron, readout_decay=0.9),
     "pooled": lambda rng, neuron: pooled_network(neuron, input_format=Format(5, 3)),
+    "graph": lambda rng, neuron: graph(recurrent=[("again", "top", "top")], neuron=neuron),
 }
 
 
@@ -92,7 +94,9 @@ def test_layers_alone_equal_the_learner(kind):
     rng = np.random.default_rng(5)
     neuron = tpl.LIF(0.9, 0.8, current_decay=0.4, bias_to="current")
     network = NETWORKS[kind](rng, neuron)
-    network = network.with_weights({"bias0": rng.normal(0, 0.1, network.shapes["bias0"]), "readout_bias": rng.normal(0, 0.1, 3)})
+    network = network.with_weights(
+        {name: rng.normal(0, 0.1, network.shapes[name]) for name in (network.populations[0].bias, "readout_bias")}
+    )
     events = recordings(rng, network)
     events = [graded(rng, sample) for sample in events] if network.input_format else events
     q = tpl.quantise(network, events)
@@ -114,6 +118,17 @@ def test_networks_that_pool_are_searched(rng):
     assert all(layer.agreement > 0.4 for layer in q.report.layers)  # what feeds back parts them
     assert q.report.connections[2].name == "hidden1"
     assert q.report.ranges.learning
+
+
+def test_graphs_are_searched_and_feedback_is_refused(rng):
+    network = graph(recurrent=[("again", "top", "top")])
+    q = tpl.quantise(network, recordings(rng, network), rule=tpl.TP(contrast=2))
+    assert [layer.name for layer in q.report.layers] == ["left", "right", "top"]
+    assert all(layer.agreement > 0.8 for layer in q.report.layers[:2])
+    assert set(q.fixed.weight_exponents) >= {"left", "right", "top", "right_to_top", "skip", "again", "readout"}
+    assert {row.split()[1] for row in str(q.report).splitlines() if "s24" in row} == {"left", "right", "top"}
+    with pytest.raises(InvalidValueError, match="Layer by layer: down is fed back from top, but must be from a layer computed before"):
+        tpl.quantise(graph(), recordings(rng, graph()))
 
 
 def test_the_report_is_right_by_hand():

@@ -31,6 +31,7 @@ from tp_lava.rules import BaseRule, TargetProjection
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "model-table.md"
 SIZES = (6, 5, 3)
 _EACH = (0.5, 0.6, 0.7, 0.8, 0.9)  # one number for each hidden neuron
+_STEPWISE = tpl.TESS(basis="walsh", update="step")
 _HEAD = """# What works where
 
 A row is a feature, a column a form in which a network runs. The table is made by building every combination and asking whether
@@ -180,23 +181,7 @@ def _family() -> dict[str, BaseRule]:
     }
 
 
-def _features() -> dict[str, dict[str, Case]]:
-    """Group -> feature -> a case that has it."""
-    plain, deep, stepwise = _dense(), _dense((6, 5, 4, 3)), tpl.TESS(basis="walsh", update="step")
-    convolution = tpl.Conv2d(2, 3, padding=1)
-    maps = {
-        "learns, weights shared": _maps(convolution),
-        "learns, not shared": _maps(tpl.LocalConv2d(2, 3)),
-        "strides, dilation, groups": _maps(convolution, tpl.Conv2d(4, 2, stride=2, dilation=2, groups=2)),
-        "after a sum pooling of the input": _maps(tpl.SumPool2d(2), convolution),
-        "maximum pooling": _maps(convolution, tpl.MaxPool2d(2)),
-        "average pooling": _maps(convolution, tpl.AvgPool2d(2)),
-        "sum pooling": _maps(convolution, tpl.SumPool2d(2)),
-        "adaptive average pooling": _maps(convolution, tpl.AdaptiveAvgPool2d(2)),
-        "standardised weights": _maps(replace(convolution, standardised=True)),
-        "graded input": _maps(convolution, input_format=tpl.Format(8, 4)),
-        "one decay a channel": _maps(replace(convolution, neuron=tpl.LIF((0.9, 0.8)))),
-    }
+def _neurons() -> dict[str, Case]:
     neurons = {
         "LIF, TP's": tpl.LIF(),
         "LIF, TESS's": tpl.TESS.neuron(),
@@ -211,30 +196,96 @@ def _features() -> dict[str, dict[str, Case]]:
         "adaptive threshold": tpl.LIF(adaptation=0.1),
         "refractory time": tpl.LIF(refractory=2),
     }
-    rules: dict[str, BaseRule] = {
+    return {name: Case(_dense(neuron=neuron)) for name, neuron in neurons.items()} | {
+        "one trace decay a neuron": Case(_dense(trace_decay=[_EACH])),
+        "adaptive threshold, e-prop: a state per synapse": Case(_dense(neuron=tpl.LIF(adaptation=0.1)), tpl.EProp()),
+        "all of these, TESS": Case(_dense(neuron=tpl.LIF(_EACH, adaptation=0.1, refractory=2)), _STEPWISE),
+        "biases": Case(_biased()),
+        "biases, TESS (it learns them)": Case(_biased(), _STEPWISE),
+        "bias of the current": Case(_biased(neuron=tpl.LIF(current_decay=0.5, bias_to="current"))),
+    }
+
+
+def _networks() -> dict[str, Case]:
+    plain, deep = _dense(), _dense((6, 5, 4, 3))
+    return {
+        "infers, no rule": Case(plain, None),
+        "two hidden layers, TP": Case(deep),
+        "two hidden layers, TESS": Case(deep, _STEPWISE),
+        "recurrent, TP": Case(_dense(recurrent=True)),
+        "recurrent, TESS": Case(_dense(recurrent=True), _STEPWISE),
+        "leaky scores": Case(replace(plain, readout_decay=0.9)),
+        "a connection that skips a layer": Case(_joined()),
+        "feedback from a layer above": Case(_joined(recurrent=True)),
+        "graded input": Case(replace(plain, input_format=tpl.Format(8, 4))),
+        "delays, TP": Case(_delayed()),
+        "delays, TESS": Case(_delayed(), _STEPWISE),
+        "copies of the input at several delays": Case(_dense(delays=np.arange(0, 12, 4)[:, None])),
+        "one delay a synapse": Case(_dense(delays=tpl.SynapticDelays.of(np.arange(30).reshape(5, 6)))),
+    }
+
+
+def _convolutions() -> dict[str, Case]:
+    convolution = tpl.Conv2d(2, 3, padding=1)
+    maps = {
+        "learns, weights shared": _maps(convolution),
+        "learns, not shared": _maps(tpl.LocalConv2d(2, 3)),
+        "strides, dilation, groups": _maps(convolution, tpl.Conv2d(4, 2, stride=2, dilation=2, groups=2)),
+        "after a sum pooling of the input": _maps(tpl.SumPool2d(2), convolution),
+        "maximum pooling": _maps(convolution, tpl.MaxPool2d(2)),
+        "average pooling": _maps(convolution, tpl.AvgPool2d(2)),
+        "sum pooling": _maps(convolution, tpl.SumPool2d(2)),
+        "adaptive average pooling": _maps(convolution, tpl.AdaptiveAvgPool2d(2)),
+        "standardised weights": _maps(replace(convolution, standardised=True)),
+        "graded input": _maps(convolution, input_format=tpl.Format(8, 4)),
+        "one decay a channel": _maps(replace(convolution, neuron=tpl.LIF((0.9, 0.8)))),
+    }
+    return {
+        "infers": Case(_maps(tpl.SumPool2d(2), convolution), None),
+        "frozen, a layer above learns": Case(_maps(convolution), tpl.TP((0.0, 1e-3), contrast=2)),
+        **{
+            f"{name}, {type(rule).__name__}": Case(network, rule)
+            for name, network in maps.items()
+            for rule in (tpl.TP(contrast=2), _STEPWISE)
+        },
+        "S-TLLR, random feedback": Case(maps["learns, weights shared"], tpl.STLLR()),
+        "S-TLLR, error carried back": Case(_maps(convolution, tpl.MaxPool2d(2)), tpl.STLLR(feedback="backward")),
+        "S-TLLR, error carried back through maps": Case(maps["strides, dilation, groups"], tpl.STLLR(feedback="backward")),
+        "OSTTP: a state per synapse": Case(maps["learns, weights shared"], tpl.OSTTP()),
+    }
+
+
+def _rules() -> dict[str, BaseRule]:
+    return {
         "TP, K = 2": tpl.TP(contrast=2),
         "TP, K = all": tpl.TP(contrast="all"),
         "TP, label projection learns": tpl.TP(contrast=2, train_target=True),
         "TP, applied at a sample's end": tpl.TP(contrast=2, update="sequence"),
         "TP, readout alone learns": tpl.TP(rate=0.0, contrast=2),
         "TP, no readout: Match": tpl.TP(contrast=2, readout=tpl.Match()),
-        "TESS, each step": stepwise,
+        "TESS, each step": _STEPWISE,
         "TESS, applied at a sample's end": tpl.TESS(basis="walsh"),
         "TESS, published basis": tpl.TESS(update="step"),
-        "TESS, causal term alone": replace(stepwise, acausal=0.0),
-        "TESS, acausal term alone": replace(stepwise, causal=0.0),
-        "TESS, error from traces": replace(stepwise, activity="trace", temperature=0.05),
-        "TESS, last steps alone": replace(stepwise, learn_last=3),
+        "TESS, causal term alone": replace(_STEPWISE, acausal=0.0),
+        "TESS, acausal term alone": replace(_STEPWISE, causal=0.0),
+        "TESS, error from traces": replace(_STEPWISE, activity="trace", temperature=0.05),
+        "TESS, last steps alone": replace(_STEPWISE, learn_last=3),
         **_family(),
     }
-    readouts = {
+
+
+def _readouts() -> dict[str, tpl.Readout]:
+    return {
         "leaky (TP's default)": tpl.Readout(decay=0.98),
         "as published with TP": tpl.Readout(),
         "as published with TESS": tpl.Readout(decay=0.0, features="spike"),
         "normalised, temperature": tpl.Readout(temperature=0.5, normalised=True),
         "spike counts, once a sample": tpl.Readout(features="count", learn_last=1),
     }
-    optimisers: dict[str, dict[str, Any]] = {
+
+
+def _optimisers() -> dict[str, dict[str, Any]]:
+    return {
         "plain SGD": {},
         "SGD with momentum": {"optimiser": tpl.SGD(0.9)},
         "Adam": {"optimiser": tpl.Adam()},
@@ -242,47 +293,18 @@ def _features() -> dict[str, dict[str, Case]]:
         "schedule Cosine": {"schedule": tpl.Cosine(3)},
         "schedule Plateau": {"schedule": tpl.Plateau()},
     }
+
+
+def _features() -> dict[str, dict[str, Case]]:
+    """Group -> feature -> a case that has it."""
+    plain = _dense()
     return {
-        "Neuron": {name: Case(_dense(neuron=neuron)) for name, neuron in neurons.items()}
-        | {
-            "one trace decay a neuron": Case(_dense(trace_decay=[_EACH])),
-            "adaptive threshold, e-prop: a state per synapse": Case(_dense(neuron=tpl.LIF(adaptation=0.1)), tpl.EProp()),
-            "all of these, TESS": Case(_dense(neuron=tpl.LIF(_EACH, adaptation=0.1, refractory=2)), stepwise),
-            "biases": Case(_biased()),
-            "biases, TESS (it learns them)": Case(_biased(), stepwise),
-            "bias of the current": Case(_biased(neuron=tpl.LIF(current_decay=0.5, bias_to="current"))),
-        },
-        "Network": {
-            "infers, no rule": Case(plain, None),
-            "two hidden layers, TP": Case(deep),
-            "two hidden layers, TESS": Case(deep, stepwise),
-            "recurrent, TP": Case(_dense(recurrent=True)),
-            "recurrent, TESS": Case(_dense(recurrent=True), stepwise),
-            "leaky scores": Case(replace(plain, readout_decay=0.9)),
-            "a connection that skips a layer": Case(_joined()),
-            "feedback from a layer above": Case(_joined(recurrent=True)),
-            "graded input": Case(replace(plain, input_format=tpl.Format(8, 4))),
-            "delays, TP": Case(_delayed()),
-            "delays, TESS": Case(_delayed(), stepwise),
-            "copies of the input at several delays": Case(_dense(delays=np.arange(0, 12, 4)[:, None])),
-            "one delay a synapse": Case(_dense(delays=tpl.SynapticDelays.of(np.arange(30).reshape(5, 6)))),
-        },
-        "Convolutions": {
-            "infers": Case(_maps(tpl.SumPool2d(2), convolution), None),
-            "frozen, a layer above learns": Case(_maps(convolution), tpl.TP((0.0, 1e-3), contrast=2)),
-            **{
-                f"{name}, {type(rule).__name__}": Case(network, rule)
-                for name, network in maps.items()
-                for rule in (tpl.TP(contrast=2), stepwise)
-            },
-            "S-TLLR, random feedback": Case(maps["learns, weights shared"], tpl.STLLR()),
-            "S-TLLR, error carried back": Case(_maps(convolution, tpl.MaxPool2d(2)), tpl.STLLR(feedback="backward")),
-            "S-TLLR, error carried back through maps": Case(maps["strides, dilation, groups"], tpl.STLLR(feedback="backward")),
-            "OSTTP: a state per synapse": Case(maps["learns, weights shared"], tpl.OSTTP()),
-        },
-        "Rule": {name: Case(plain, rule) for name, rule in rules.items()},
-        "Readout": {name: Case(plain, tpl.TP(contrast=2, readout=readout)) for name, readout in readouts.items()},
-        "Optimiser": {name: Case(plain, settings=settings) for name, settings in optimisers.items()},
+        "Neuron": _neurons(),
+        "Network": _networks(),
+        "Convolutions": _convolutions(),
+        "Rule": {name: Case(plain, rule) for name, rule in _rules().items()},
+        "Readout": {name: Case(plain, tpl.TP(contrast=2, readout=readout)) for name, readout in _readouts().items()},
+        "Optimiser": {name: Case(plain, settings=settings) for name, settings in _optimisers().items()},
     }
 
 

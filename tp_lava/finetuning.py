@@ -131,17 +131,13 @@ def finetune(
     prepared = prepare(end.network, _wished(rule, end, rates or {}, freeze), precision, samples, end)
     start = Learner(prepared.network, prepared.rule, prepared.precision, seed, schedule=None if in_lava else Cosine(epochs))
     trained = _learner_for(start, old, replay, gate, anchor)
-    first = Learner(network, None, precision, seed) if end.removed else start
-    before, old_before = first.evaluate(test), _accuracy(first, old_test)
+    before, old_before = _accuracies(Learner(network, None, precision, seed) if end.removed else start, test, old_test)
     if in_lava:
-        trained = _in_lava(trained, samples, epochs, progress)
-        curve, epoch = list[float](), epochs
+        trained, curve, epoch = _in_lava(trained, samples, epochs, progress), list[float](), epochs
     else:
         trained, curve, epoch = _in_engine(trained, samples, epochs, validation, patience, keep_best, progress)
-    if isinstance(trained, Continual) and trained.buffer is not None:
-        trained.remember(samples)
-    learner, continual = (trained.learner, trained) if isinstance(trained, Continual) else (trained, None)
-    after, old_after = learner.evaluate(test), _accuracy(learner, old_test)
+    learner, continual = _remembering(trained, samples)
+    after, old_after = _accuracies(learner, test, old_test)
     return FineTuned(learner, before, after, old_before, old_after, tuple(curve), epoch, continual, prepared)
 
 
@@ -219,8 +215,18 @@ def _in_engine(
     return (kept, curve, best) if keep_best else (trained, curve, epoch)
 
 
-def _accuracy(learner: Learner, samples: Sequence[Sample]) -> float:
-    return learner.evaluate(samples) if samples else float("nan")
+def _remembering(trained: Learner | Continual, samples: Sequence[Sample]) -> tuple[Learner, Continual | None]:
+    """The learner, and what it learned by, which keeps some of the samples if it has a buffer."""
+    if not isinstance(trained, Continual):
+        return trained, None
+    if trained.buffer is not None:
+        trained.remember(samples)
+    return trained.learner, trained
+
+
+def _accuracies(learner: Learner, test: Sequence[Sample], old_test: Sequence[Sample]) -> tuple[float, float]:
+    """Of the new and of the old task; NaN where it has no samples."""
+    return learner.evaluate(test), learner.evaluate(old_test) if old_test else float("nan")
 
 
 def run_in_lava(start: Learner, rounds: Sequence[Round], progress: bool = False) -> tuple[list[float], lava.LavaResult]:

@@ -387,7 +387,7 @@ class Learner:
         memory, score = engine.memory, engine.circuit.buffers[buffer_names.SCORE]
         counts = tuple(memory[name][row].copy() for name in self._totals)
         scores = score.decode(memory[score.name][row])
-        return Outcome(scores, int(np.argmax(memory[score.name][row])), counts)
+        return Outcome(scores, int(memory[score.name][row].argmax()), counts)
 
 
 def _made_again(made: tuple, description: Mapping, saved: Mapping[str, np.ndarray], learning: bool) -> Learner:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,10 +16,8 @@ from tp_lava.circuit import Buffer
 from tp_lava.data.events import Sample
 from tp_lava.graph.names import INPUT, READOUT
 from tp_lava.graph.network import Connection, Population
+from tp_lava.learner_view import LearnerView
 from tp_lava.outcome import Outcome
-
-if TYPE_CHECKING:
-    from tp_lava.learner import Learner
 
 WATCHED = 50  # samples
 LEAST = 20  # fewer tell nothing
@@ -53,7 +50,7 @@ class Liveness:
     Attributes samples: how many it has seen; told: whether it has warned of what it found, which it does once.
     """
 
-    def __init__(self, learner: Learner) -> None:
+    def __init__(self, learner: LearnerView) -> None:
         self._learner, self.samples, self._steps, self.told = learner, 0, 0, False
         self._network = learner.circuits[0].network  # its graph, whatever the weights are by now
         self._counts = [np.zeros(population.size) for population in self._network.populations]
@@ -166,7 +163,7 @@ class Liveness:
         return float((np.abs(self._learner.memory[buffer.name].astype(np.int32)) >= buffer.format.high).mean())
 
 
-def check_liveness(learner: Learner, samples: Sequence[Sample]) -> tuple[Finding, ...]:
+def check_liveness(learner: LearnerView, samples: Sequence[Sample]) -> tuple[Finding, ...]:
     """What the first samples show not to learn; a copy learns them. Nothing of a learner without a rule, or of fewer than LEAST samples."""
     if learner.rule is None:
         return ()

@@ -36,7 +36,7 @@ def last_map_as_readout(network: Network) -> Network | None:
     """
     last = network.populations[-1]
     reaching = network.into(last)
-    plain = len(reaching) == 1 and isinstance(reaching[0].kind, AllToAll) and not reaching[0].recurrent and reaching[0].pre != INPUT
+    plain = len(reaching) == 1 and not reaching[0].kind.by_place and not reaching[0].recurrent and reaching[0].pre != INPUT
     if not plain or not ends_in_spikes(network) or network.readout.pre != last.name or network.readout.delays:
         return None
     if reaching[0].standardisation or any(c.pre == last.name for c in network.connections if c.post != READOUT):

@@ -6,7 +6,7 @@ For Processes in Lava the Recorder does this (docs/probing.md); here the engine 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +15,8 @@ from tp_lava.circuit.buffers import SAMPLES
 from tp_lava.circuit.operations import events_of
 from tp_lava.data.events import Events, check_events
 from tp_lava.errors import invalid
+from tp_lava.learner_view import LearnerView
 from tp_lava.outcome import Arrays, Outcome
-
-if TYPE_CHECKING:
-    from tp_lava.learner import Learner
 
 
 class StateHistory(Arrays):
@@ -40,7 +38,7 @@ class StateHistory(Arrays):
 
 
 def watch(
-    learner: Learner,
+    learner: LearnerView,
     events: Events,
     label: int | None = None,
     names: Sequence[str] | None = None,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import is_, itemgetter
 
 import numpy as np
 
 from tp_lava.backends import cpu_calls
 from tp_lava.backends.cpu_compiler import NAME, Compiler
-from tp_lava.backends.cpu_loops import EachStep, Once
+from tp_lava.backends.cpu_loops import EachStep, Once, load_loops
 from tp_lava.backends.cpu_programs import Compiled
 from tp_lava.backends.cpu_programs import carry_out as carry_out
 from tp_lava.backends.protocol import Memory
 from tp_lava.circuit import (
+    Accumulate,
     Circuit,
     Operation,
 )
@@ -37,6 +39,7 @@ class CPU:
 
     def compile(self, circuit: Circuit, operations: Sequence[Operation] | None = None) -> CompiledOperations:
         """See BackEnd."""
+        load_loops()
         return CompiledOperations(circuit, operations)
 
 
@@ -52,9 +55,14 @@ class CompiledOperations:
         names = dict.fromkeys([*touched(operations), *circuit.names("random"), *((*_INPUT, *graded) if whole else ())])
         self.arguments = tuple(names)
         self._circuit, self._whole = circuit, whole
-        self._compiled = [compiled for operation in operations for compiled in compiler.compiled(operation)]
+        alone, others = once_a_sample(operations) if whole else ((), operations)
+        made = [(operation, compiled) for operation in (*alone, *others) for compiled in compiler.compiled(operation)]
+        self.operations, self._compiled = [operation for operation, _ in made], [compiled for _, compiled in made]
+        self._alone = len(alone)
+        self._ticks: np.ndarray | None = None
         self._advance = int(circuit.learns)  # what a step adds to the step counter
-        self._bound: tuple[object, ...] = ()  # the rows in use and the arrays, kept beside so that none takes another's place
+        self._held = itemgetter(*self.arguments, self.arguments[0])  # the first again, so that one array comes as a tuple too
+        self._used: dict[str, int] | None = None  # rows in use, and the arrays, of the last time
         self._arrays: Sequence[np.ndarray] = ()
         self._memory: Mapping[str, np.ndarray] = {}
         self._kept: list[np.ndarray] = []  # what the calls point to, beside the memory
@@ -82,25 +90,29 @@ class CompiledOperations:
         words = None if values is None else values.view(np.int32)
         self._each_step[values is not None](begin, end, offsets, units, words, constant)
 
+    def timed(self) -> np.ndarray:
+        """Count the ticks of the processor's counter from now on. -> those that each of `operations` has taken so far, live."""
+        self._ticks, self._used = np.zeros(len(self._compiled), np.int64), None
+        return self._ticks
+
     def _counters(self) -> tuple[np.ndarray, np.ndarray]:
         """Seed and step; a circuit that draws nothing has neither."""
         return self._memory.get("random_seed", _NOT_DRAWN), self._memory.get("random_step", _NOT_DRAWN)
 
     def _bind(self, memory: Memory) -> None:
         """Make the calls for these arrays, unless they are those of the last time."""
-        arrays, used = [memory[name] for name in self.arguments], self._circuit.rows_used(memory)
-        which = (*used.items(), *map(id, arrays))
-        if which == self._bound:
+        arrays, used = self._held(memory), self._circuit.rows_used(memory)
+        if used == self._used and all(map(is_, arrays, self._arrays)):
             return
         axes = (self._circuit.buffers[name].axes for name in self.arguments)
-        views = [rows_in_use(array, names, used) for array, names in zip(arrays, axes, strict=True)]
+        views = [rows_in_use(array, names, used) for array, names in zip(arrays, axes, strict=False)]
         self._memory, self._kept = dict(zip(self.arguments, views, strict=True)), []
         calls = np.array([self._call(compiled) for compiled in self._compiled], np.int64).reshape(-1, cpu_calls.CALL_WIDTH)
         if self._whole:
             self._each_step = self._loops(calls)
         else:
             self._once = Once(calls, self._counters())
-        self._bound, self._arrays = which, arrays
+        self._used, self._arrays = used, arrays
 
     def _loops(self, calls: np.ndarray) -> dict[bool, EachStep]:
         """The loops over steps, by whether the input is graded."""
@@ -109,7 +121,8 @@ class CompiledOperations:
         if INPUT_VALUES in memory:
             graded[True] = memory[INPUT_VALUES].view(np.int32), memory[INPUT_KEPT]
         lists = [memory[name] for name in _INPUT]
-        return {is_graded: EachStep(calls, self._counters(), lists, buffers, self._advance) for is_graded, buffers in graded.items()}
+        how = self._advance, self._alone, self._ticks
+        return {is_graded: EachStep(calls, self._counters(), lists, buffers, *how) for is_graded, buffers in graded.items()}
 
     def _call(self, compiled: Compiled) -> list[int]:
         memory = self._memory
@@ -119,3 +132,17 @@ class CompiledOperations:
         switch = memory[compiled.switch] if compiled.switch else None
         clock = memory[compiled.clock] if compiled.last_steps else None
         return cpu_calls.call_of(compiled.address, slots, compiled.random_stream, switch, clock, compiled.last_steps)
+
+
+# What can be known before the first step ---------------------------------------------------------
+
+
+def once_a_sample(operations: Sequence[Operation]) -> tuple[list[Operation], list[Operation]]:
+    """-> (the operations whose result is the same at every step, the others): what they read changes between samples alone."""
+    changed = {name for operation in operations for name in operation.writes} | {*_INPUT, INPUT_VALUES, INPUT_KEPT}
+    alone, others = list[Operation](), list[Operation]()
+    for operation in operations:
+        own = sum(name in other.writes for name in operation.writes for other in operations) == len(operation.writes)
+        steady = isinstance(operation, Accumulate) and own and changed.isdisjoint(operation.reads)
+        (alone if steady else others).append(operation)
+    return alone, others

@@ -1,4 +1,5 @@
-"""From the source of an operation to its machine code: of this process, else from disk (code_folder), else by Numba (cpu_numba).
+"""From the source of an operation to its machine code: of this process, else from disk (code_folder), else by LLVM (cpu_llvm) or
+Numba (cpu_numba).
 
 Numba is imported in the last case only: that takes longer than to read all the code of a circuit.
 """
@@ -18,7 +19,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from tp_lava.backends.code_folder import code_folder
+from tp_lava.backends.code_folder import Code, code_folder
 from tp_lava.backends.cpu_operation import Source
 
 _COMPILERS = ("numba", "llvmlite", "numpy")
@@ -57,15 +58,29 @@ def _found(source: Source) -> int | None:
 
 
 def _made(source: Source) -> int:
-    """The code made by Numba, and kept on disk."""
+    """The code made by Numba or LLVM, and kept on disk."""
     with interrupts_held():
-        from tp_lava.backends.cpu_numba import machine_code
-
-        address, code = machine_code(source)
+        address, code = _of_llvm(source) if source.language == "llvm" else _of_numba(source)
         folder, key = code_folder(), key_of(source)
         if folder and key and code:
             folder.write(key, code)
     return address
+
+
+def _of_llvm(source: Source) -> tuple[int, Code]:
+    from tp_lava.backends.cpu_llvm import machine_code
+    from tp_lava.backends.cpu_objects import load
+
+    code = machine_code(source)
+    address = load(code)
+    assert address
+    return address, code
+
+
+def _of_numba(source: Source) -> tuple[int, Code | None]:
+    from tp_lava.backends.cpu_numba import machine_code
+
+    return machine_code(source)
 
 
 @contextmanager

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from tp_lava.backends import cpu_calls, cpu_events, cpu_maps, cpu_pools
+from tp_lava.backends import cpu_calls, cpu_dense, cpu_events, cpu_maps, cpu_pools
 from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_operation import Source
 from tp_lava.backends.cpu_programs import NO_NAMES, Compiled, address_of, compiled_program, indented, row_program, scratch_arguments_of
+from tp_lava.backends.cpu_text import LANES
 from tp_lava.backends.protocol import operation_entry
 from tp_lava.circuit import (
     Accumulate,
@@ -51,7 +52,7 @@ class Compiler:
             text = cpu_events.DELIVER_REACHED.format(value="values[r, v] * " if o.values else "")
             made = self._template(text, {**named, "offsets": o.offsets, "targets": o.targets})
         elif o.kind is None:
-            made = self._template(cpu_events.DELIVER_VALUES if o.values else cpu_events.DELIVER, named)
+            made = self._dense(cpu_dense.delivering, named)
         elif cpu_maps.takes(o.kind):
             number = np.int32 if self.circuit.fixed else np.float32
             made = self._placed(
@@ -112,9 +113,8 @@ class Compiler:
 
     def list_events(self, o: ListEvents) -> list[Compiled]:
         """See ListEvents."""
-        lists = self._lists(o.population)
-        listed = [self._template(cpu_events.GATHER, {"spikes": o.spikes, **lists})]
-        return listed + ([self._template(cpu_events.COUNT, {**lists, "total": o.total})] if o.total else [])
+        named = {"spikes": o.spikes, **self._lists(o.population)} | ({"total": o.total} if o.total else {})
+        return [self._dense(cpu_dense.listing, named)]
 
     def mark_events(self, o: MarkEvents) -> list[Compiled]:
         """See MarkEvents."""
@@ -145,23 +145,26 @@ class Compiler:
         named = dict(bound)
         active = self._lists(o.events) if o.events else {"trace": o.trace} if o.trace else {}
         named |= {name: buffer for name, buffer in active.items() if (name, buffer) not in bound}
-        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch)
-        call = ", ".join([*(self._element(o, port) for port, _ in bound), *(s.name for s in scratch)])
-        template = cpu_events.LEARN_EVENTS if o.events else cpu_events.LEARN_TRACE if o.trace else cpu_events.LEARN_ALL
-        text = template.format(row_key=cpu_events.ROW_KEY if program.uses_random else "", arguments=call)
-        address = address_of(arguments, indented(text), {"program": row_program(program)})
+        by = next(iter(active), "")
+        work = (((self.circuit.shape(o.weights)[0] + LANES,), np.int32),) if by == "trace" else ()
+        listed = tuple(Argument("listed", np.dtype(dtype), len(shape)) for shape, dtype in work)
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch, *listed)
+        taken = [(argument, self._row(o, argument.name)) for argument in arguments[: len(bound)]]
+        taken += [(argument, cpu_dense.whole) for argument in scratch]
+        address = cpu_dense.learning(program, taken, arguments, by=by)
         axes = tuple(("", "n") if port == "weight" else () for port in named)  # scratch is as long as a row of the weights
         held = tuple((buffer, False) for buffer in named.values())
-        return [Compiled(address, arguments, held, axes, program, self._stream(program, o.random_stream), o.switch, o.last_steps)]
+        stream = self._stream(program, o.random_stream)
+        return [Compiled(address, arguments, held, axes, program, stream, o.switch, o.last_steps, work=work)]
 
-    def _element(self, o: UpdateWeights, port: str) -> str:
-        """What the program sees of a port's buffer, for row r and presynaptic unit i."""
+    def _row(self, o: UpdateWeights, port: str) -> cpu_dense.Row:
+        """What the program sees of a port's buffer."""
         buffer = self.circuit.buffers[dict(o.bindings)[port]]
         if buffer.outputs_last:
-            return f"{port}[i]"
+            return cpu_dense.row_of_unit
         if len(buffer.axes) < 2:  # a number, or one a neuron
-            return port
-        return f"{port}[r]" if o.program.port(port).axes else f"{port}[r, i : i + 1]"
+            return cpu_dense.whole
+        return cpu_dense.row_of_sample if o.program.port(port).axes else cpu_dense.element
 
     def _update_local(self, o: UpdateWeights, kind: Convolution) -> Compiled:
         """The same where each position of a convolution has weights of its own."""
@@ -222,6 +225,10 @@ class Compiler:
     def _template(self, template: str, named: Mapping[str, str]) -> Compiled:
         arguments = tuple(self._argument(name, buffer) for name, buffer in named.items())
         return Compiled(address_of(arguments, indented(template)), arguments, tuple((buffer, False) for buffer in named.values()))
+
+    def _dense(self, compiled: Callable[[Sequence[Argument]], int], named: Mapping[str, str]) -> Compiled:
+        arguments = tuple(self._argument(name, buffer) for name, buffer in named.items())
+        return Compiled(compiled(arguments), arguments, tuple((buffer, False) for buffer in named.values()))
 
     def _argument(self, name: str, buffer: str) -> Argument:
         held: Buffer = self.circuit.buffers[buffer]

@@ -1,44 +1,5 @@
 """Event-driven work as source for Numba: delivering, listing and learning by what spikes."""
 
-DELIVER_VALUES = """
-for r in range(into.shape[0]):
-    for j in range(into.shape[1]):
-        into[r, j] = 0
-    for q in range(count[r]):
-        i = active[r, q]
-        value = values[r, i]
-        for j in range(into.shape[1]):
-            into[r, j] += value * weights[i, j]
-"""
-DELIVER = """
-n = into.shape[1]
-for r in range(into.shape[0]):
-    for j in range(n):
-        into[r, j] = 0
-    q = 0
-    while q + 4 <= count[r]:  # by four, in the same order: a sum is loaded and stored a quarter as often
-        a, b, c, d = active[r, q], active[r, q + 1], active[r, q + 2], active[r, q + 3]
-        for j in range(n):
-            into[r, j] = into[r, j] + weights[a, j] + weights[b, j] + weights[c, j] + weights[d, j]
-        q += 4
-    for p in range(q, count[r]):
-        a = active[r, p]
-        for j in range(n):
-            into[r, j] += weights[a, j]
-"""
-GATHER = """
-for r in range(spikes.shape[0]):
-    found = 0
-    for j in range(spikes.shape[1]):  # without a branch: whether a neuron spikes is hard to predict
-        active[r, found] = j
-        found += 1 if spikes[r, j] != 0 else 0
-    count[r] = found
-"""
-COUNT = """
-for r in range(count.shape[0]):
-    for q in range(count[r]):
-        total[r, active[r, q]] += 1
-"""
 SCATTER = """
 into[...] = 0
 for r in range(into.shape[0]):
@@ -98,24 +59,6 @@ for r in range(y1.shape[0]):
             weight[i, targets[first + k]] = held[k]
 """
 REACHED_KEY = "mix(key, u32(r * (offsets.shape[0] - 1) + v)), "
-LEARN_EVENTS = """
-for r in range(y1.shape[0]):
-    for q in range(count[r]):
-        i = active[r, q]
-        program({row_key}{arguments})
-"""
-LEARN_TRACE = """
-for r in range(y1.shape[0]):
-    for i in range(weight.shape[0]):
-        if trace[r, i] != 0:
-            program({row_key}{arguments})
-"""
-LEARN_ALL = """
-for r in range(y1.shape[0]):
-    for i in range(weight.shape[0]):
-        program({row_key}{arguments})
-"""
-ROW_KEY = "mix(key, u32(r * weight.shape[0] + i)), "
 CLIP = """
 sums = as_flat(change)
 for k in range(sums.shape[0]):

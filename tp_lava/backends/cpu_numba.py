@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -10,18 +11,18 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from tp_lava.backends.code_folder import Code
-from tp_lava.backends.cpu_calls import CLOCK, FUNCTION, KINDS, LAST_STEPS, NO_KEY, RANDOM_STREAM, SLOTS, SWITCH
-from tp_lava.backends.cpu_functions import exp2, inlined
+from tp_lava.backends.cpu_calls import KINDS
+from tp_lava.backends.cpu_functions import inlined
+from tp_lava.backends.cpu_llvm import parsed
 from tp_lava.backends.cpu_operation import KEY, OPERATION, SLOTS_OF_OPERATION, Source
 from tp_lava.backends.cpu_rows import add_parts, add_rows, add_scaled_parts, add_scaled_rows, transpose
 from tp_lava.numbers import draw, mix
 
-_REASSOCIATE = {"reassoc", "nsz"}  # lets LLVM vectorise float sums; results stay the same on one machine
 _TYPES = {KEY: types.uint32, SLOTS_OF_OPERATION: types.CPointer(types.int64)}
-_mix = inlined(mix)
 
 
 def _pointer_to(dtype: type) -> Callable:
@@ -38,70 +39,6 @@ def _pointer_to(dtype: type) -> Callable:
 
 
 _POINTERS = {f"{kind}_at": _pointer_to(dtype.type) for dtype, kind in KINDS.items()}
-_int32_at = _POINTERS["int32_at"]
-
-
-# Calls -------------------------------------------------------------------------------------------
-
-
-@intrinsic
-def _call(typing, function, key, slots):
-    def code(context, builder, signature, values):
-        type_ = ir.FunctionType(context.get_value_type(types.void), [context.get_value_type(t) for t in _TYPES.values()])
-        pointers = builder.inttoptr(values[2], type_.args[1])
-        builder.call(builder.inttoptr(values[0], type_.as_pointer()), [values[1], pointers])
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.uint32, types.int64), code
-
-
-@inlined
-def _held(address):
-    return numba.carray(_int32_at(address), (1,))[0]
-
-
-@inlined
-def _carry_out(calls, base):
-    for c in range(calls.shape[0]):
-        call = calls[c]
-        if call[SWITCH] != 0 and _held(call[SWITCH]) == 0:
-            continue
-        if call[LAST_STEPS] != 0 and not 0 <= _held(call[CLOCK]) < call[LAST_STEPS]:
-            continue
-        key = _mix(base, np.uint32(call[RANDOM_STREAM])) if call[RANDOM_STREAM] != NO_KEY else np.uint32(0)
-        _call(call[FUNCTION], key, call[SLOTS])  # type: ignore[call-arg]
-
-
-@inlined
-def _with_key(calls, key):
-    for c in range(calls.shape[0]):
-        _call(calls[c, FUNCTION], key, calls[c, SLOTS])  # type: ignore[call-arg]
-
-
-@inlined
-def _once(calls, seed, step):
-    _carry_out(calls, _mix(seed[0], step[0]))
-
-
-@inlined
-def _each_step(begin, end, offsets, units, values, graded, kept, constant, active, count, calls, seed, step, advance):
-    for t in range(begin, end):
-        kept[0] = 1 if constant != 0 and t > 0 else 0
-        for r in range(offsets.shape[0]):
-            if graded.shape[0] != 0:
-                for q in range(count[r]):  # of the step before
-                    graded[r, active[r, q]] = 0
-            first = offsets[r, t]
-            count[r] = offsets[r, t + 1] - first
-            for q in range(count[r]):
-                active[r, q] = units[first + q]
-            if graded.shape[0] != 0:
-                for q in range(count[r]):
-                    graded[r, active[r, q]] = values[first + q]
-        base = _mix(seed[0], step[0])
-        step[0] += np.uint32(advance)
-        _carry_out(calls, base)
-    kept[0] = 0
 
 
 # Functions ---------------------------------------------------------------------------------------
@@ -144,31 +81,58 @@ SCOPE: dict[str, Any] = {
     "select": _select,
     "seen": _seen,
     "as_flat": _as_flat,
-    "exp2": exp2,
     "add_parts": add_parts,
     "add_rows": add_rows,
     "add_scaled_parts": add_scaled_parts,
     "add_scaled_rows": add_scaled_rows,
     "transpose": transpose,
-    "with_key": _with_key,
-    "once": _once,
-    "each_step": _each_step,
     "carray": numba.carray,
     **_POINTERS,
 }
 
 
+def _linked(source: Source) -> Callable:
+    """A program of LLVM's text as Numba calls it: with its key, if it draws random bits, and its arrays."""
+    name = f"program_{hashlib.sha256(source.text.encode()).hexdigest()}"
+    text = source.text.replace("define internal void @program(", f"define void @{name}(").replace(") alwaysinline {", ") {")
+
+    def typed(*taken):
+        def code(context, builder, signature, values):
+            passed = [] if isinstance(taken[0], types.Integer) else [ir.Constant(ir.IntType(32), 0)]
+            for type_, value in zip(taken, values, strict=True):
+                if isinstance(type_, types.Array):
+                    array = context.make_array(type_)(context, builder, value)
+                    passed += [builder.bitcast(array.data, ir.IntType(8).as_pointer()), *cgutils.unpack_tuple(builder, array.shape)]
+                else:
+                    passed.append(value)
+            function_type = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
+            builder.call(cgutils.get_or_insert_function(builder.module, function_type, name), passed)
+            library = context.codegen().create_library(name)
+            library.add_llvm_module(parsed(text))
+            library.finalize()
+            context.active_code_library.add_linking_library(library)
+            return context.get_dummy_value()
+
+        return types.void(*taken), code
+
+    assert source.arguments is not None
+    names, scope = ", ".join(f"a{k}" for k in range(len(source.arguments))), {"typed": typed}
+    exec(f"def program(typing, {names}): return typed({names})", scope)  # Numba asks for names
+    return intrinsic(scope["program"])
+
+
 @cache
 def function_of(source: Source) -> Callable:
     """The function of a source; compiled, if it says what it takes."""
+    if source.language == "llvm":
+        return _linked(source)
     scope = {**SCOPE, **{name: function_of(called) for name, called in source.names}}
     exec(compile(source.text, "<tp_lava>", "exec"), scope)
     function = scope[source.text.split("(", 1)[0].removeprefix("def ")]
     if source.arguments is None:
         return inlined(function)
     signature = types.void(*(_type(argument) for argument in source.arguments))
-    fast = _REASSOCIATE if source.reassociate else False
-    options: dict[str, Any] = {"fastmath": fast, "error_model": "numpy", "no_cpython_wrapper": True}
+    options: dict[str, Any] = {"error_model": "numpy", "no_cpython_wrapper": True}
     return numba.njit(signature, **options)(function)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -14,11 +14,12 @@ from tp_lava.alignment import aligned
 from tp_lava.backends import cpu_calls, cpu_code, cpu_loops
 from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_operation import KEY, Source, operation
-from tp_lava.backends.cpu_source import program_body, program_source, table_names, table_source
-from tp_lava.backends.scalar import scratch_of
+from tp_lava.backends.cpu_text import LOOPS, Text, operation_text, unpacked_in
+from tp_lava.backends.cpu_vectors import program_text
+from tp_lava.backends.loops import loop_form
+from tp_lava.backends.scalar import Scratch, scratch_of
 from tp_lava.circuit.buffers import stored_weight_type
 from tp_lava.circuit.operations import STEPS_LEFT
-from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Program
 
 NO_NAMES: Mapping[str, Source] = MappingProxyType({})
@@ -46,21 +47,25 @@ class Compiled:
     maps: tuple[tuple[int, ...], ...] = ()  # of each bound array: (channels, positions) of its units, where it is seen so
     work: tuple[tuple[tuple[int, ...], Any], ...] = ()  # shape and type of further scratch arrays
 
+    def __post_init__(self) -> None:
+        _ = self._scratch  # here, so that a process forked later need not find it out in its first step
+
+    @cached_property
+    def _scratch(self) -> tuple[Scratch, ...]:
+        return scratch_of(self.program, vectors=True) if self.program else ()
+
     def arrays(self, memory: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Its arrays, scratch arrays made anew: a step is too short to make them."""
         found = [memory[buffer][0:1] if first else memory[buffer] for buffer, first in self.bound]
         found = [a.reshape(*a.shape[:-1], *maps) if maps else a for a, maps in zip(found, self.maps, strict=True)] if self.maps else found
         sizes = {axis: size for axes, array in zip(self.axes, found, strict=False) for axis, size in zip(axes, array.shape, strict=False)}
-        scratch = scratch_of(self.program) if self.program else ()
-        made = [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in scratch]
+        made = [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in self._scratch]
         return found + made + [aligned(shape, dtype) for shape, dtype in self.work]
 
 
-def address_of(
-    arguments: Sequence[Argument], body: Sequence[str], names: Mapping[str, Source] = NO_NAMES, *, reassociate: bool = False
-) -> int:
-    """Compile an operation. -> where it begins."""
-    return cpu_code.address_of(operation(arguments, body, names, reassociate=reassociate))
+def address_of(arguments: Sequence[Argument], body: Sequence[str], names: Mapping[str, Source] = NO_NAMES) -> int:
+    """Compile an operation in Python. -> where it begins."""
+    return cpu_code.address_of(operation(arguments, body, names))
 
 
 def indented(template: str) -> list[str]:
@@ -78,26 +83,32 @@ def arguments_of(program: Program) -> tuple[Argument, ...]:
 
 def scratch_arguments_of(program: Program) -> tuple[Argument, ...]:
     """The scratch arrays of a program."""
-    return tuple(Argument(s.name, np.dtype(s.dtype), len(s.axes)) for s in scratch_of(program))
-
-
-def _reassociates(program: Program) -> bool:
-    return program.reduces and not program.fixed
-
-
-def _tables(program: Program) -> dict[str, Source]:
-    return {name: _table(table) for table, name in table_names(program).items()}
-
-
-@lru_cache(maxsize=64)
-def _table(table: Piecewise) -> Source:
-    return Source(table_source(table))
+    return tuple(Argument(s.name, np.dtype(s.dtype), len(s.axes)) for s in scratch_of(program, vectors=True))
 
 
 def compiled_program(program: Program) -> tuple[int, tuple[Argument, ...]]:
     """A program as an operation. -> where it begins, and its arguments."""
-    arguments = arguments_of(program)
-    return address_of(arguments, program_body(program), _tables(program), reassociate=_reassociates(program)), arguments
+    arguments, text = arguments_of(program), Text()
+    passed, flat = unpacked_in(text, arguments), flattened(program)
+    if flat:
+        passed = [[at, text.product(shape)] for at, *shape in passed]
+    text.line(f"call void @program({', '.join(['i32 %key', *(str(word) for words in passed for word in words)])})")
+    return operation_of(text, flat or program), arguments
+
+
+def flattened(program: Program) -> Program | None:
+    """The same over one axis, all elements of its arrays in a row; None where it may not be taken so."""
+    axes = program.axes
+    if len(axes) < 2 or program.reduces or program.uses_random or any(port.axes not in ((), axes) for port in program.ports):
+        return None
+    ports = tuple(replace(port, axes=port.axes[-1:]) for port in program.ports)
+    flat = replace(program, axes=axes[-1:], ports=ports, values=tuple(replace(value, axes=value.axes[-1:]) for value in program.values))
+    return None if loop_form(flat, vectors=True).kept else flat
+
+
+def operation_of(text: Text, program: Program) -> int:
+    """Compile an operation that calls @program. -> where it begins."""
+    return cpu_code.address_of(operation_text(text, program_text(program, arguments_of(program))))
 
 
 def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: int = 0) -> None:
@@ -114,7 +125,6 @@ def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: in
 
 
 def row_program(program: Program) -> Source:
-    """The program of one row of weights, as the operations that learn call it."""
-    key = (KEY,) if program.uses_random else ()
-    taken = (*key, *arguments_of(program))
-    return Source(program_source(program), taken, tuple(_tables(program).items()), _reassociates(program))
+    """The program of one row of weights, as operations in Python call it."""
+    key, arguments = ((KEY,) if program.uses_random else ()), arguments_of(program)
+    return Source(program_text(program, arguments) + LOOPS, (*key, *arguments), language="llvm")

@@ -63,9 +63,9 @@ class LoopForm:
     begun: Mapping[int, Loop]
 
 
-def loop_form(program: Program) -> LoopForm:
-    """The loops of a program."""
-    body = _merged(_with_writes(program, _nests(program)), 0)
+def loop_form(program: Program, *, vectors: bool = False) -> LoopForm:
+    """The loops of a program. vectors: inside a loop, one over a further axis has nests of this axis alone or deeper loops, not both."""
+    body = _merged(_with_writes(program, _nests(program, _sunk(program) if vectors else {})), 0, vectors)
     defined, used = dict[int, tuple[Loop, ...]](), dict[int, list[tuple[Loop, ...]]]()
     reductions: dict[int, tuple[Loop, ...]] = {}
     for path, nest in nests_of(body):
@@ -97,19 +97,23 @@ def _common(paths: Sequence[tuple[Loop, ...]]) -> tuple[Loop, ...]:
     return first
 
 
-def _merged(nests: Sequence[Nest], depth: int) -> list[Nest | Loop]:
+def _merged(nests: Sequence[Nest], depth: int, vectors: bool) -> list[Nest | Loop]:
     """Nests in order, neighbours in a common loop over their axis at this depth wherever they may."""
     groups: list[list[Nest]] = []
     for nest in nests:
-        if groups and _may_join(groups[-1], nest, depth):
+        if groups and _may_join(groups[-1], nest, depth, vectors):
             groups[-1].append(nest)
         else:
             groups.append([nest])
-    return [Loop(group[0].domain[depth], _merged(group, depth + 1)) if len(group[0].domain) > depth else group[0] for group in groups]
+    return [
+        Loop(group[0].domain[depth], _merged(group, depth + 1, vectors)) if len(group[0].domain) > depth else group[0] for group in groups
+    ]
 
 
-def _may_join(group: Sequence[Nest], nest: Nest, depth: int) -> bool:
+def _may_join(group: Sequence[Nest], nest: Nest, depth: int, vectors: bool) -> bool:
     if min(len(nest.domain), len(group[0].domain)) <= depth or nest.domain[depth] != group[0].domain[depth]:
+        return False
+    if vectors and depth and (len(nest.domain) == depth + 1) != (len(group[0].domain) == depth + 1):
         return False
     if any(_sums_innermost(other, depth) for other in (nest, *group)):
         return False
@@ -143,17 +147,34 @@ def _with_writes(program: Program, nests: list[Nest]) -> list[Nest]:
     return nests
 
 
-def _nests(program: Program) -> list[Nest]:
+def _sunk(program: Program) -> dict[int, tuple[str, ...]]:
+    """Negatives of what is read, and the axes of the one instruction that uses each: there they cost less than their way through memory."""
+    reads, users = {index for _, index in program.reads}, dict[int, list[Instruction]]()
+    for user in program.instructions:
+        for argument in user.arguments:
+            users.setdefault(argument, []).append(user)
+    written = {value for _, value in program.writes}
+    found = {}
+    for i in program.instructions:
+        if i.op == "neg" and set(i.arguments) <= reads and i.result not in written and len(users.get(i.result, ())) == 1:
+            axes, wider = domain_of(program, i), domain_of(program, users[i.result][0])
+            if axes and set(axes) < set(wider) and axes[-1] == wider[-1]:
+                found[i.result] = wider
+    return found
+
+
+def _nests(program: Program, sunk: Mapping[int, tuple[str, ...]]) -> list[Nest]:
     constants = {i.result for i in program.instructions if i.op == "constant"}
     pending = [i for i in program.instructions if i.op != "constant"]
     done = {index for _, index in program.reads} | constants
     nests: list[Nest] = []
     while pending:
         computable = (i for i in pending if done.issuperset(i.arguments))
-        nest = Nest(min((domain_of(program, i) for i in computable), key=len))
+        nest = Nest(min((sunk.get(i.result) or domain_of(program, i) for i in computable), key=len))
         ready, waiting = set(done), []
         for instruction in pending:
-            if domain_of(program, instruction) == nest.domain and ready.issuperset(instruction.arguments):
+            domain = sunk.get(instruction.result) or domain_of(program, instruction)
+            if domain == nest.domain and ready.issuperset(instruction.arguments):
                 nest.instructions.append(instruction)
                 done.add(instruction.result)
                 if instruction.op not in REDUCTIONS:

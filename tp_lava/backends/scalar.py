@@ -32,10 +32,10 @@ class Scratch:
     dtype: Literal["bool", "int32", "float32"]
 
 
-def scratch_of(program: Program) -> tuple[Scratch, ...]:
-    """A program's scratch arrays, in the order in which its function takes them."""
-    values = program.values
-    return tuple(Scratch(_scratch_name(index), axes, _stored_as(program, values[index])) for index, axes in loop_form(program).kept.items())
+def scratch_of(program: Program, *, vectors: bool = False) -> tuple[Scratch, ...]:
+    """A program's scratch arrays, in the order in which its function takes them. vectors: see loop_form."""
+    values, kept = program.values, loop_form(program, vectors=vectors).kept
+    return tuple(Scratch(_scratch_name(index), axes, _stored_as(program, values[index])) for index, axes in kept.items())
 
 
 def _scratch_name(index: int) -> str:
@@ -228,10 +228,11 @@ class ScalarRenderer(ABC):
         """What "piecewise" gives."""
         return f"{self.tables[i['table']]}({a[0]})"
 
-    def is_wide(self, i: Instruction) -> bool:
-        """Whether a product, before it is shifted, needs 64 bits."""
-        x, y = (self.program.values[index] for index in i.arguments[:2])
-        return _magnitude(x) * _magnitude(y) + (1 << i["shift"]) > LARGEST
+
+def is_wide(program: Program, i: Instruction) -> bool:
+    """Whether a product, before it is shifted, needs 64 bits."""
+    x, y = (program.values[index] for index in i.arguments[:2])
+    return _magnitude(x) * _magnitude(y) + (1 << i["shift"]) > LARGEST
 
 
 def _magnitude(value: Value) -> int:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tp_lava.circuit.buffers import Owner
+from tp_lava.circuit.declarations import Declarations
 from tp_lava.circuit.names import delayed_axis, of
 from tp_lava.circuit.operations import Delay, events_of
 from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.network import Connection
 from tp_lava.numbers import Format
 
-if TYPE_CHECKING:
-    from tp_lava.circuit.builder import Builder
-
 
 def reached_by(connection: Connection) -> dict[str, np.ndarray]:
-    """The tables of synaptic delays, by their local names; none where a connection has none."""
-    if not isinstance(connection.delays, SynapticDelays):
-        return {}
-    return dict(zip(("offsets", "targets"), connection.delays.reached, strict=True))
+    """The tables of what a unit reaches, by their local names: of synaptic delays, or of the kind; none where a connection has none."""
+    delays = connection.delays
+    tables = delays.reached if isinstance(delays, SynapticDelays) else connection.kind.reached
+    return dict(zip(("offsets", "targets"), tables, strict=True)) if tables else {}
 
 
 def tables_of(connection: Connection) -> dict[str, Any]:
@@ -29,7 +27,7 @@ def tables_of(connection: Connection) -> dict[str, Any]:
     return {local: of(connection.name, local) for local in reached_by(connection)}
 
 
-def delay(b: Builder, connection: Connection, events: str, format: Format | None) -> str:
+def delay(b: Declarations, connection: Connection, events: str, format: Format | None) -> str:
     """Append the delays of a connection. events: of the population below; format: of their values. -> the events that arrive."""
     delays, units, name = connection.delays, delayed_axis(connection.name), connection.name
     assert delays is not None
@@ -40,8 +38,6 @@ def delay(b: Builder, connection: Connection, events: str, format: Format | None
         if table not in b.buffers:
             b.values[table] = delays.array
             b.buffer(table, (units,), "table", index=True, local="delays")
-            for reached, values in reached_by(connection).items():
-                b.table(of(name, reached), values, None, Owner("connection", name), index=True, local=reached)
         b.events(into, rows, units, f"{events}_delayed_")
         held: dict[str, Any] = {
             "pending": b.buffer(f"{into}_pending", (rows, slots, units), "state", index=True),

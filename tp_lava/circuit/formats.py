@@ -22,8 +22,7 @@ from tp_lava.circuit.terms import Gain, LearningRule, StateRange, third_factor_o
 from tp_lava.dynamics.parameters import Parameter, highest, is_per_neuron, lowest
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import NumberRangeError, invalid
-from tp_lava.graph.connections import Convolution
-from tp_lava.graph.names import READOUT, READOUT_BIAS
+from tp_lava.graph.names import READOUT, READOUT_BIAS, of_rule
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.numbers import (
     RATE_BITS,
@@ -126,16 +125,17 @@ def weight_exponents(network: Network, rule: LearningRule | None, options: Fixed
     weights = _weights(network, rule)
     populations = [population.name for population in network.populations]
     own = [*weights, *RULE_WEIGHTS]
+    of_rules = {of_rule(name, population) for name in RULE_WEIGHTS for population in populations}
     for attr, known in (
-        ("weight_exponents", own),
-        ("weight_bits", own),
+        ("weight_exponents", {*own, *of_rules}),
+        ("weight_bits", {*own, *of_rules}),
         ("membrane_frac", populations),
         ("third_factor_range", populations),
     ):
         given = getattr(options, attr)
         unknown = sorted(set(given) - set(known)) if isinstance(given, Mapping) else []
         if unknown:
-            limit = f"for names among {list(dict.fromkeys(known))}"
+            limit = f"for names among {list(dict.fromkeys(populations if known is populations else own))}"
             raise invalid("FixedPoint", attr, unknown, limit, "rename them")
     wanted = {name: exponent_to_hold(_range(name, array, network, rule), options.bits(name)) for name, array in weights.items()}
     return wanted | dict(options.weight_exponents)
@@ -259,7 +259,7 @@ def _range(name: str, weights: np.ndarray, network: Network, rule: LearningRule 
         return max(GROWTH * largest, high / 128)
     post = network.connection(name).post
     threshold = highest(network.population(post).neuron.threshold)
-    if isinstance(network.connection(name).kind, Convolution) and rule is not None and rule.rates(network)[post] > 0:
+    if network.connection(name).kind.by_place and rule is not None and rule.rates(network)[post] > 0:
         return max(KERNEL_GROWTH * largest, threshold * high / 128)
     return max(GROWTH * largest, threshold / 4 * high / 128)
 

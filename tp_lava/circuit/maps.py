@@ -2,51 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tp_lava.circuit import names
 from tp_lava.circuit.buffers import Owner
+from tp_lava.circuit.declarations import Declarations
 from tp_lava.circuit.delays import delay
 from tp_lava.circuit.names import Path, delayed_axis, pooled_axis
 from tp_lava.circuit.operations import ListEvents, Pool, Unpool, events_of
-from tp_lava.circuit.payloads import SPIKE, Pooled, pooled_format, sent_format, unpooled_shares
+from tp_lava.circuit.payloads import SPIKE, Arrival, Pooled, pooled_format, sent_format, unpooled_shares
 from tp_lava.dynamics.neuron import trace_program
-from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Population
 from tp_lava.graph.pooling import Pool2d, Shape
 from tp_lava.numbers import Format
 
-if TYPE_CHECKING:
-    from tp_lava.circuit.builder import Builder
 
-
-@dataclass(frozen=True)
-class Arrival:
-    """What reaches a connection: events, the buffer of their values ("" where they are 1), the axis of their units, their format.
-
-    signed: whether values may be negative.
-    """
-
-    events: str
-    values: str
-    axis: str
-    format: Format | None
-    signed: bool = False
-
-
-def arriving(b: Builder, connection: Connection, events: str) -> Arrival:
+def arriving(b: Declarations, connection: Connection, events: str) -> Arrival:
     """What reaches a connection of a population's events; a connection that delays or pools first has events of its own."""
     if (connection.name, events) not in b.arrivals:
         b.arrivals[connection.name, events] = _arriving(b, connection, events)
     return b.arrivals[connection.name, events]
 
 
-def _arriving(b: Builder, connection: Connection, events: str) -> Arrival:
+def _arriving(b: Declarations, connection: Connection, events: str) -> Arrival:
     values, units = b.values_of(events), b.axis(connection.pre)
     own = connection.pre not in {INPUT, *(p.name for p in b.network.populations)}
     format: Format | None = SPIKE if own or not b.formats else sent_format(b.network, connection.pre)
@@ -55,7 +37,7 @@ def _arriving(b: Builder, connection: Connection, events: str) -> Arrival:
     if connection.delays:
         events = delay(b, connection, events, format)
         values, units = b.values_of(events), delayed_axis(connection.name)
-    if not isinstance(kind, Convolution) or not kind.pooling:
+    if not kind.pooling:
         return Arrival(events, values, units, format, signed)
     rows = b.buffers[events_of(events)[1]].axes[0]
     with b.owned(Owner("connection", connection.name), "deliver"):
@@ -74,7 +56,7 @@ def _arriving(b: Builder, connection: Connection, events: str) -> Arrival:
 
 
 def pool(
-    b: Builder,
+    b: Declarations,
     source: str,
     pooling: Pool2d,
     shape: Shape,
@@ -93,7 +75,7 @@ def pool(
     return made
 
 
-def unpool(b: Builder, signal: str, source: str, pooling: Pool2d, shape: Shape, into: str) -> None:
+def unpool(b: Declarations, signal: str, source: str, pooling: Pool2d, shape: Shape, into: str) -> None:
     """Append the way back of a signal through a pooling, into a buffer that is declared."""
     shares, format = unpooled_shares(pooling, shape, fixed=bool(b.formats))
     windows, share = _windows(b, pooling, shape, shares, format)
@@ -102,7 +84,7 @@ def unpool(b: Builder, signal: str, source: str, pooling: Pool2d, shape: Shape, 
     b.append(back)
 
 
-def _windows(b: Builder, pooling: Pool2d, shape: Shape, shares: np.ndarray | None, format: Format | None) -> tuple[str, str]:
+def _windows(b: Declarations, pooling: Pool2d, shape: Shape, shares: np.ndarray | None, format: Format | None) -> tuple[str, str]:
     """Declare the tables of a pooling. -> their names, "" for shares where there are none.
 
     They are named after what they hold, since circuits on one memory share them.
@@ -117,21 +99,21 @@ def _windows(b: Builder, pooling: Pool2d, shape: Shape, shares: np.ndarray | Non
     return name, share
 
 
-def stage_axis(b: Builder, population: Population, stage: int) -> str:
+def stage_axis(b: Declarations, population: Population, stage: int) -> str:
     """The axis of what the pooling number `stage` of a population is over; beyond its poolings, of what it sends."""
     if stage == 0:
         return population.name
     return b.axis(population.name) if stage >= len(population.pooling) else f"{population.name}_pooled{stage - 1}"
 
 
-def stage_source(b: Builder, path: Path, stage: int) -> str:
+def stage_source(b: Declarations, path: Path, stage: int) -> str:
     """The buffer of that on a path."""
     if stage == 0:
         return path.of("spike")
     return b.sent(path) if stage >= len(path.population.pooling) else path.of(f"pooled{stage - 1}")
 
 
-def pool_path(b: Builder, path: Path, total: bool) -> None:
+def pool_path(b: Declarations, path: Path, total: bool) -> None:
     """Append the pooling of a path's spikes, and the traces of what is pooled."""
     population = path.population
     if total:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Network
 from tp_lava.graph.pooling import Pool2d, Shape
@@ -22,6 +21,20 @@ SHARE_BITS = 16  # of a unit's share of its window
 _AVERAGE_BITS = 8  # that an average has more than what it is of, where it is rounded
 _WIDEST = 16  # bits of an average: sums of many must fit a register
 _SHARE = Format(SHARE_BITS + 1, SHARE_BITS, signed=False)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What reaches a connection: events, the buffer of their values ("" where they are 1), the axis of their units, their format.
+
+    signed: whether values may be negative.
+    """
+
+    events: str
+    values: str
+    axis: str
+    format: Format | None
+    signed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +88,7 @@ def sent_format(network: Network, name: str) -> Format:
 def arriving_format(network: Network, connection: Connection) -> Format:
     """The format of what reaches a connection, after poolings of its own."""
     kind, format = connection.kind, sent_format(network, connection.pre)
-    return _after(kind.pooling, kind.shape, format) if isinstance(kind, Convolution) else format
+    return _after(kind.pooling, kind.shape, format)
 
 
 def _after(poolings: Sequence[Pool2d], shape: Shape, format: Format) -> Format:

@@ -29,7 +29,6 @@ from tp_lava.dynamics.plasticity import (
 )
 from tp_lava.dynamics.third_factor import Seen, ThirdFactor, resting_program, signal_format, signal_program, third_factors_program
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Connection, Population
 from tp_lava.graph.pooling import Pool2d, Shape
 from tp_lava.numbers import REGISTER_BITS, Format
@@ -315,7 +314,7 @@ def learn_by(
     or a sum that is applied later.
     """
     weights, factor, pre = connection.name, b.buffers[third].format, b.buffers[trace].format if trace else None
-    kind = connection.kind if isinstance(connection.kind, Convolution) else None
+    kind = connection.kind.by_place
     shared = connection.kind.shares_weights
     format = change_format(factor, pre if shared else None) if factor else None
     changed = b.changes.of(weights, layer, switch, format, last, summed=shared or connection.standardisation is not None)

@@ -19,7 +19,6 @@ from tp_lava.dynamics.plasticity import (
 from tp_lava.dynamics.program import Program
 from tp_lava.dynamics.surrogate import SURROGATE
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Connection
 
 
@@ -30,7 +29,7 @@ def learn_by_state(b: Builder, connection: Connection, third: str, pre: str, ter
     third, pre: buffers of the third factor and of the presynaptic part. Raises InvalidValueError where synapses have no state each.
     """
     weights = connection.name
-    if b.batch_size > 1 or isinstance(connection.kind, Convolution) or connection.standardisation or tables_of(connection):
+    if b.batch_size > 1 or connection.kind.by_place or connection.standardisation or tables_of(connection):
         found = f"a batch of {b.batch_size}" if b.batch_size > 1 else "a convolution, standardised weights or synaptic delays"
         remedy = "learn sample by sample, all-to-all, or use a term without"
         raise invalid(weights, "term", f"with a state per synapse, in {found}", "where each synapse has one", remedy)

@@ -26,6 +26,7 @@ def compare_rules(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Number of times each sample is learned; by default what suits the data.")
     ] = None,
+    hidden: Annotated[int | None, typer.Option(min=1, help="Number of hidden neurons; by default the benchmark's.")] = None,
     train: Annotated[int | None, typer.Option(min=2, help="Use at most this many training samples.")] = None,
     test: Annotated[int | None, typer.Option(min=1, help="Use at most this many test samples.")] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="Runs in parallel; by default one per core.")] = None,
@@ -38,7 +39,7 @@ def compare_rules(
     from tp_lava.comparison import compare
     from tp_lava.comparison.report import chosen_benchmark, chosen_variants, save, table
 
-    benchmark, variants = chosen_benchmark(data, recordings, epochs, train, test), chosen_variants(form or [], grid)
+    benchmark, variants = chosen_benchmark(data, recordings, epochs, train, test, hidden), chosen_variants(form or [], grid)
     make_folder(out)
     rows = compare(benchmark, variants, seeds, processes or os.cpu_count() or 1, progress)
     files = [*save(out, benchmark, rows), configuration.save(context, out / configuration.NAME)]

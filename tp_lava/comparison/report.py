@@ -15,8 +15,10 @@ from tp_lava.errors import invalid
 from tp_lava.tables import markdown
 
 
-def chosen_benchmark(name: str, recordings: Path | None, epochs: int | None, train: int | None, test: int | None) -> Benchmark:
-    """A benchmark with the user's settings. Raises InvalidValueError before any work is done."""
+def chosen_benchmark(
+    name: str, recordings: Path | None, epochs: int | None, train: int | None, test: int | None, hidden: int | None = None
+) -> Benchmark:
+    """A benchmark with the user's settings, None: the benchmark's own. Raises InvalidValueError before any work is done."""
     if name not in BENCHMARKS:
         limit = f"one of {', '.join(BENCHMARKS)}"
         raise invalid("compare-rules", "data", repr(name), limit, "make a tp_lava.comparison.Benchmark for other data")
@@ -24,7 +26,8 @@ def chosen_benchmark(name: str, recordings: Path | None, epochs: int | None, tra
     if benchmark.needs_recordings and (recordings is None or not recordings.is_file()):
         remedy = "give --recordings FILE" if recordings is None else "check the path"
         raise invalid("compare-rules", "recordings", recordings and str(recordings), f"the file of {name}", remedy)
-    return replace(benchmark, recordings=recordings, epochs=epochs or benchmark.epochs, n_train=train, n_test=test)
+    chosen = replace(benchmark, recordings=recordings, n_train=train, n_test=test)
+    return replace(chosen, epochs=epochs or benchmark.epochs, hidden=hidden or benchmark.hidden)
 
 
 def chosen_variants(texts: Sequence[str], every_part: bool = False) -> list[Variant]:

@@ -10,7 +10,6 @@ from tp_lava.divergence.forms import FLOAT_ROUNDING, FormPair, Trial, resolution
 from tp_lava.divergence.replay import NeuronForm, Replay, incoming, replay
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.parameters import spread
-from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.names import READOUT_BIAS
 from tp_lava.numbers import DECAY_BITS
@@ -110,7 +109,7 @@ class _Difference:
         while unit >= sizes[place]:
             unit, place = unit - sizes[place], place + 1
         connection = layer.connections[place]
-        if isinstance(connection.kind, AllToAll):
+        if not connection.kind.by_place:
             index = unit % connection.delays.n_units if isinstance(connection.delays, SynapticDelays) else unit
             return _different_weights(self.pair, connection.name, self.neuron, index)
         a, b = self.pair.each(lambda form: incoming(form, connection, self.neuron)[unit])

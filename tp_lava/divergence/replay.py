@@ -15,7 +15,6 @@ import numpy as np
 
 from tp_lava.divergence.forms import NetworkForm, Trial
 from tp_lava.graph.chain import GraphLayer
-from tp_lava.graph.connections import Convolution
 from tp_lava.graph.delays import AnyDelays, SynapticDelays
 from tp_lava.graph.network import Connection, Population
 from tp_lava.graph.pooling import pooled
@@ -105,7 +104,7 @@ def incoming(form: NetworkForm, connection: Connection, neuron: int) -> np.ndarr
         found = np.zeros(connection.delays.n_delayed)
         found[connection.delays.units[neuron]] = weights[neuron]
         return found
-    if not isinstance(kind, Convolution):
+    if kind.by_place is None:
         return weights[neuron]
     channel, y, x = np.unravel_index(neuron, kind.output_shape)
     kernel = weights[channel] if kind.shared else weights[channel, y, x]

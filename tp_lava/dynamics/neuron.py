@@ -199,9 +199,8 @@ def neuron_program(
     there is one a neuron, (bias (n)), states membrane, trace (current, adaptation_trace, refractory_left), outputs spike (surrogate,
     retention).
     """
-    fixed = formats is not None
+    fixed, membrane_format, per_neuron = formats is not None, formats.membrane if formats else None, ("row", "n")
     t = Tracer(name, fixed=fixed, axes={"row": 1, "n": 1})
-    per_neuron, membrane_format = ("row", "n"), formats.membrane if formats else None
     drive = _drive(t, neuron, inputs, membrane_format, bias=bias)
     membrane = t.read("membrane", "state", per_neuron, membrane_format)
     decay = _parameter(t, "decay", neuron.decay, DECAY) if neuron.leaks else None
@@ -213,10 +212,7 @@ def neuron_program(
     pre = integrate(leaked, drive, membrane, waits, membrane_format)
     threshold, raised = _adapted(t, neuron, rest, formats) if neuron.adapts else (rest, None)
     spiked, excess = fire(neuron, pre, threshold, waits), pre - threshold
-    subtracted = (rest if reset_by is None else reset_by) if neuron.reset == "subtract" else pre
-    after: Symbol | float = 0.0
-    if neuron.reset == "subtract":
-        after = excess if reset_by is None and raised is None else pre - subtracted
+    subtracted, after = _reset(neuron, rest, reset_by, raised, pre, excess)
     left_over, event = select(spiked, after, pre), spike(spiked)
     t.write("membrane", left_over)
     if raised:
@@ -231,9 +227,18 @@ def neuron_program(
         psi = pseudo_derivative(neuron.surrogate, excess)
         t.write("surrogate", psi if waits is None else select(waits, 0.0, psi), per_neuron, psi.value.format)
     if retention:
-        kept = _retained(subtracted, psi, event if neuron.reset == "zero" else None, decay, fixed=fixed)
-        t.write("retention", kept, per_neuron, RETENTION if fixed else None)
+        t.write("retention", _retained(neuron, subtracted, psi, event, decay, fixed=fixed), per_neuron, RETENTION if fixed else None)
     return t.program()
+
+
+def _reset(
+    neuron: LIF, rest: Symbol, reset_by: Symbol | None, raised: Symbol | None, pre: Symbol, excess: Symbol
+) -> tuple[Symbol, Symbol | float]:
+    """-> (what a spike subtracts from the membrane, the membrane after a spike)."""
+    if neuron.reset == "zero":
+        return pre, 0.0
+    subtracted = rest if reset_by is None else reset_by
+    return subtracted, excess if reset_by is None and raised is None else pre - subtracted
 
 
 def _adapted(t: Tracer, neuron: LIF, rest: Symbol, formats: NeuronFormats | None) -> tuple[Symbol, Symbol]:
@@ -249,12 +254,12 @@ def _steps_left(t: Tracer, neuron: LIF, left: Symbol, waits: Symbol, spiked: Sym
     return select(waits, left - 1, rests, interval=(0, STEPS.high) if fixed else None)
 
 
-def _retained(subtracted: Symbol, psi: Symbol, event: Symbol | None, decay: Symbol | None, *, fixed: bool) -> Symbol:
-    """decay * (1 - subtracted * psi), or with an event decay * (1 - event - subtracted * psi); decay None: 1."""
+def _retained(neuron: LIF, subtracted: Symbol, psi: Symbol, event: Symbol, decay: Symbol | None, *, fixed: bool) -> Symbol:
+    """decay * (1 - subtracted * psi), or with reset "zero" decay * (1 - event - subtracted * psi); decay None: 1."""
     wide = Format(REGISTER_BITS - 1, RETENTION.frac) if fixed else None
     lost = multiply(subtracted, psi, wide)
     one = subtracted.tracer.constant(1.0, Format(1, 0, signed=False))
-    kept = fit((one if event is None else one - event), wide) - lost
+    kept = fit(one - event if neuron.reset == "zero" else one, wide) - lost
     kept = fit(kept, RETENTION if fixed else None)
     return kept if decay is None else fit(multiply(kept, decay, wide), RETENTION if fixed else None)
 

@@ -8,9 +8,10 @@ from types import MappingProxyType
 import numpy as np
 
 from tp_lava.graph import names
-from tp_lava.graph.checking import check_classes, check_memory
+from tp_lava.graph.checking import check_memory
 from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.elements import Connection, Layer, Population
+from tp_lava.graph.sizes import check_classes
 
 
 def chain(n_inputs: int, layers: Sequence[Layer], n_classes: int) -> tuple[tuple[Population, ...], tuple[Connection, ...]]:

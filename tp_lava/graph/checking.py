@@ -6,46 +6,41 @@ import os
 from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tp_lava.checks import is_whole
 from tp_lava.errors import invalid
 from tp_lava.graph import names
-from tp_lava.graph.connections import ConnectionKind, Convolution
+from tp_lava.graph.connections import ConnectionKind
 from tp_lava.graph.delays import AnyDelays, SynapticDelays
-
-if TYPE_CHECKING:
-    from tp_lava.graph.elements import Connection
-    from tp_lava.graph.network import Network
+from tp_lava.graph.elements import Connection, Population
 
 
-def check_graph(network: Network) -> None:
+def check_graph(n_inputs: int, populations: Sequence[Population], connections: Sequence[Connection], n_classes: int) -> None:
     """Names, sizes and the order of populations."""
-    known = {names.INPUT: network.n_inputs}
-    labels = [*(p.name for p in network.populations), *(c.name for c in network.connections)]
+    known = {names.INPUT: n_inputs}
+    labels = [*(p.name for p in populations), *(c.name for c in connections)]
     for label in labels:
         if not (isinstance(label, str) and label.isprintable()):
             raise invalid("Network", "name", repr(label)[:60], "text without control characters", "rename it")
-    for kind, given in (("populations", network.populations), ("connections", network.connections)):
+    for kind, given in (("populations", populations), ("connections", connections)):
         twice = sorted({thing.name for thing in given if [t.name for t in given].count(thing.name) > 1})
         if twice:
             raise invalid("Network", kind, f"two of the name {', '.join(twice)}", "with names of their own", "rename one")
-    if not network.populations or sum(c.post == names.READOUT for c in network.connections) != 1:
-        found = f"{len(network.populations)} populations, connections {', '.join(labels)}"
+    if not populations or sum(c.post == names.READOUT for c in connections) != 1:
+        found = f"{len(populations)} populations, connections {', '.join(labels)}"
         limit = f"at least one population, and one connection to {names.READOUT!r}"
         raise invalid("Network", "connections", found, limit, "make one with Network.dense(...)")
-    every = {p.name: p.output_size for p in network.populations}
-    for population in network.populations:
-        if not any(c.post == population.name and not c.recurrent for c in network.connections):
+    every = {p.name: p.output_size for p in populations}
+    for population in populations:
+        if not any(c.post == population.name and not c.recurrent for c in connections):
             raise invalid(f"Network: {population.name}", "connections", "none forward", "at least one", "connect it, or leave it out")
-        for connection in network.into(population):
+        for connection in sorted((c for c in connections if c.post == population.name), key=lambda c: c.recurrent):
             later = {name: size for name, size in every.items() if name not in known}
             _check_connection(connection, later if connection.recurrent else known, population.size)
         known[population.name] = population.output_size
-    _check_connection(network.readout, known, network.n_classes)
-    unknown = {c.post for c in network.connections} - set(known) - {names.READOUT}
+    _check_connection(next(c for c in connections if c.post == names.READOUT), known, n_classes)
+    unknown = {c.post for c in connections} - set(known) - {names.READOUT}
     if unknown:
         raise invalid("Network", "connections", f"to {', '.join(sorted(unknown))}", f"to one of {', '.join(every)}", "rename it")
 
@@ -60,7 +55,7 @@ def _check_connection(connection: Connection, known: Mapping[str, int], size: in
     if connection.delays:
         below = _check_delays(obj, connection.delays, kind, below)
     if kind.n_inputs != below:
-        found = f"from {kind.shape}, {kind.n_inputs} units" if isinstance(kind, Convolution) else f"from {kind.n_inputs} units"
+        found = f"from {kind.shape}, {kind.n_inputs} units" if kind.by_place else f"from {kind.n_inputs} units"
         raise invalid(obj, "connection", found, f"from the {below} units below", "check its shape")
     if kind.size != size:
         raise invalid(obj, "connection", f"to {kind.size} units", f"to the {size} units of {connection.post}", "check its shape")
@@ -70,23 +65,10 @@ def _check_delays(obj: str, delays: AnyDelays, kind: ConnectionKind, below: int)
     """-> the units that weights are from."""
     if delays.n_units != below:
         raise invalid(obj, "delays", f"of {delays.n_units} units", f"of the {below} units below", "make them with Delays.of")
-    if isinstance(delays, SynapticDelays) and (isinstance(kind, Convolution) or len(delays.steps) != kind.synapse_count):
+    if isinstance(delays, SynapticDelays) and (kind.by_place or len(delays.steps) != kind.synapse_count):
         found, limit = f"of {len(delays.steps)} synapses", f"of an all-to-all connection's {kind.synapse_count}"
         raise invalid(obj, "delays", found, limit, "give one for each weight, or Delays, which convolutions take too")
     return delays.n_seen
-
-
-def check_size(obj: str, value: object, least: int = 1) -> None:
-    """Refuse a number of units that is none."""
-    if not is_whole(value, least):
-        raise invalid(obj, "size", repr(value), f"an integer of at least {least}", "give the number of units")
-
-
-def check_classes(n_classes: object) -> None:
-    """Refuse a number of classes that is none: one class leaves nothing to tell apart."""
-    if not is_whole(n_classes, 2):
-        remedy = "give data of two classes or more, and count the classes from label 0"
-        raise invalid("Network", "number of classes", repr(n_classes), "an integer of at least 2", remedy)
 
 
 def check_memory(connections: Sequence[Connection]) -> None:

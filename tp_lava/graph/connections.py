@@ -1,5 +1,9 @@
 """How spikes of one population reach another: all-to-all, convolved, or convolved with weights that are not shared.
 
+A kind of connection says all that a circuit and its analysis ask: what it is between (shape, arriving, output_shape), its weights
+(weight_shape, weight_axes, shares_weights), the poolings before it, and what a unit reaches: all units, those that back ends find by
+its place (by_place), or those of a table (reached).
+
 Units of a (channels, height, width) population are numbered in C order. What a unit reaches follows from its place, so there is no
 table of synapses; `synapses()` makes one for whoever asks, of small connections.
 """
@@ -34,6 +38,25 @@ class AllToAll:
                 raise invalid("AllToAll", name, repr(getattr(self, name)), "a positive integer", "give the number of units")
 
     @property
+    def by_place(self) -> None:
+        """What finds the units that one reaches: no one has to, since it reaches all."""
+
+    @property
+    def reached(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """(offsets, targets), int32: unit i reaches targets[k] for k in offsets[i]..offsets[i+1]-1. None: it reaches all."""
+        return None
+
+    @property
+    def pooling(self) -> tuple[Pool2d, ...]:
+        """Poolings on what comes from below: none."""
+        return ()
+
+    @property
+    def shape(self) -> tuple[int]:
+        """Of the units below."""
+        return (self.n_inputs,)
+
+    @property
     def arriving(self) -> int:
         """Units that synapses see."""
         return self.n_inputs
@@ -42,6 +65,10 @@ class AllToAll:
     def weight_shape(self) -> tuple[int, int]:
         """Of the weights."""
         return self.size, self.n_inputs
+
+    def weight_axes(self, name: str, below: str, above: str) -> tuple[tuple[str, int], ...]:
+        """The axes of its weights in memory, those of the units below and above, and their lengths. name: of the weights."""
+        return (below, self.n_inputs), (above, self.size)
 
     @property
     def output_shape(self) -> tuple[int]:
@@ -105,6 +132,15 @@ class Convolution:
             raise invalid("Conv2d", "units or weights", count, f"at most {MOST_UNITS}", "use fewer channels, a larger stride or pooling")
 
     @property
+    def by_place(self) -> Convolution:
+        """What finds the units that one reaches."""
+        return self
+
+    @property
+    def reached(self) -> None:
+        """No table: see by_place."""
+
+    @property
     def pooled_shape(self) -> Shape:
         """What the convolution sees."""
         return pooled(self.pooling, self.shape)
@@ -139,6 +175,11 @@ class Convolution:
     def weight_shape(self) -> tuple[int, ...]:
         """Of the kernel, or of the kernels of all positions."""
         return self.channels, *(() if self.shared else self.output_shape[1:]), *self.kernel_shape
+
+    def weight_axes(self, name: str, below: str, above: str) -> tuple[tuple[str, int], ...]:
+        """The axes of its weights in memory, channels last, which belong to it alone, and their lengths. name: of the weights."""
+        axes = *(() if self.shared else ("oy", "ox")), "in", "y", "x", "out"
+        return tuple((f"{name}_{axis}", n) for axis, n in zip(axes, (*self.weight_shape[1:], self.channels), strict=True))
 
     @property
     def fan_in(self) -> int:

@@ -8,10 +8,10 @@ from math import prod
 from tp_lava.dynamics.neuron import LIF, PER_NEURON
 from tp_lava.dynamics.parameters import Parameter, as_parameter, check_count, check_decay, highest
 from tp_lava.errors import invalid
-from tp_lava.graph.checking import check_size
 from tp_lava.graph.connections import ConnectionKind, Convolution
 from tp_lava.graph.delays import AnyDelays
 from tp_lava.graph.pooling import Pool2d, pooled
+from tp_lava.graph.sizes import check_size
 from tp_lava.graph.standardisation import Standardisation
 
 

@@ -27,4 +27,9 @@ def further(number: int, pre: str, place: int) -> str:
     return f"{hidden(number)}_from_{pre}{f'_{place}' if place else ''}"
 
 
+def of_rule(weights: str, population: str) -> str:
+    """Weights of such a name that a rule brings along, into another population than the first."""
+    return f"{weights}_{population}"
+
+
 RELAY = "relay"  # a population that hands on spikes of several others in the same step, for the readout sees one population

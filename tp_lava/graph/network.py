@@ -21,13 +21,13 @@ from tp_lava.dynamics.parameters import Parameter
 from tp_lava.errors import InvalidValueError, invalid
 from tp_lava.graph import names
 from tp_lava.graph.blank import chain, draw_weights
-from tp_lava.graph.checking import check_classes, check_graph, check_size, checked_weights
-from tp_lava.graph.connections import Convolution
+from tp_lava.graph.checking import check_graph, checked_weights
 from tp_lava.graph.delays import delays_of
 from tp_lava.graph.elements import Connection as Connection
 from tp_lava.graph.elements import Layer as Layer
 from tp_lava.graph.elements import Population as Population
 from tp_lava.graph.sequential import LayerSpec, sequential, unshared
+from tp_lava.graph.sizes import check_classes, check_size
 from tp_lava.numbers import Format, seed_key
 from tp_lava.provenance import Provenance
 
@@ -72,7 +72,7 @@ class Network:
         check_classes(self.n_classes)
         if not is_number(self.readout_decay, 0) or self.readout_decay > 1:
             raise invalid("Network", "readout_decay", repr(self.readout_decay), "a number in [0, 1]", "1 integrates")
-        check_graph(self)
+        check_graph(self.n_inputs, self.populations, self.connections, self.n_classes)
         shapes = self.shapes
         checked = {name: checked_weights(name, array, shapes) for name, array in self.weights.items()}
         missing = [name for name in shapes if name not in checked and not self.is_bias(name)]
@@ -287,8 +287,7 @@ class Network:
             found = f"reached from {', '.join(c.pre for c in self.into(population))}"
             remedy = "run it in the engine, in one Lava Process or in C, which take any graph"
             raise invalid(f"Network: {population.name}", "connections", found, f"reached from {below} alone, in a chain of layers", remedy)
-        kind = forward[0].kind
-        connection = kind if isinstance(kind, Convolution) else None
+        connection = forward[0].kind.by_place
         own = population.size, population.neuron, population.trace_decay
         return Layer(*own, bool(recurrent), connection, population.pooling, forward[0].delays)
 

@@ -24,7 +24,6 @@ from tp_lava.circuit.formats import FixedPoint, first_weights, plan, start_weigh
 from tp_lava.circuit.terms import third_factor_of
 from tp_lava.dynamics.neuron import FADED
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.network import Network
 from tp_lava.lava.shim import make_importable
 from tp_lava.numbers import THIRD_FACTOR_BITS
@@ -122,7 +121,7 @@ def check_stock(network: Network, rule: BaseRule | None) -> None:
     """Raise InvalidValueError for what one LearningDense cannot learn."""
     rates = tuple(rule.rates(network).values()) if rule else ()
     reaching = network.into(network.populations[0])
-    plain = len(reaching) == 1 and isinstance(reaching[0].kind, AllToAll) and network.input_format is None and not reaching[0].delays
+    plain = len(reaching) == 1 and not reaching[0].kind.by_place and network.input_format is None and not reaching[0].delays
     if len(rates) != 1 or rates[0] == 0 or not plain:
         remedy = "use layers=True, or PlasticDense in a network of your own"
         limit = "with one hidden layer, all-to-all and not recurrent, that learns from plain spikes without delays"

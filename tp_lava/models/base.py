@@ -15,13 +15,14 @@ import numpy as np
 from lava.magma.core.model.py.model import AbstractPyProcessModel
 
 from tp_lava.data.events import Events
+from tp_lava.lava.channels import WithoutThreads
 from tp_lava.lava.shared_state import SharedState, Simulator
 from tp_lava.processes.base import visible
 
 _LONGEST_CHUNK = 1000  # steps; a snapshot waits for no more than these
 
 
-class SimulatorModel(AbstractPyProcessModel):
+class SimulatorModel(WithoutThreads, AbstractPyProcessModel):
     """A model that computes with a simulator, which `make_simulator` makes before Lava forks.
 
     Every time step is computed in a `with self.step():`, so that snapshots and recorders see whole steps.
@@ -65,25 +66,19 @@ class SimulatorModel(AbstractPyProcessModel):
 
     # Steps --------------------------------------------------------------------------------------
     @contextmanager
-    def step(self, steps: int = 1, done: bool = True) -> Iterator[None]:
+    def step(self, steps: int = 1) -> Iterator[None]:
         """Compute time steps; snapshots and Vars are read and written before or after, not meanwhile.
 
-        steps: how many, for a model without time_step. done: False for a part of a time step that another `with` continues;
-        between the two the model may wait for messages, inside them it must not.
+        steps: how many, for a model without time_step.
         """
-        if not self._in_step:
-            self._shared.begin_step()
-            self._in_step = True
+        self._shared.begin_step()
+        self._in_step = True
         try:
             yield
-            if done:
-                self._count(steps)
-        except BaseException:
-            done = True
-            raise
+            self._count(steps)
         finally:
-            if done:
-                self._end_step()
+            self._in_step = False
+            self._shared.end_step()
 
     def chunks(self, events: Events) -> Iterator[Events]:
         """Divide events into parts, each for a `with self.step(part.n_steps):`, that end where a recorder records."""
@@ -95,10 +90,6 @@ class SimulatorModel(AbstractPyProcessModel):
             begin += size
             if begin >= total:
                 return
-
-    def _end_step(self) -> None:
-        self._in_step = False
-        self._shared.end_step()
 
     def _count(self, steps: int) -> None:
         """Count steps, and record where a recorder is due."""

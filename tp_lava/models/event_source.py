@@ -8,6 +8,7 @@ from lava.magma.core.model.py.ports import PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 
 from tp_lava.data.events import values_of
+from tp_lava.lava.channels import WithoutThreads
 from tp_lava.lava.hardware import TAGS
 from tp_lava.models.register import register_model
 from tp_lava.parts.messages import ALL_ROWS, LAST_STEP, NO_SAMPLE
@@ -15,7 +16,7 @@ from tp_lava.processes.event_source import EventSource
 from tp_lava.processes.protocol import end_packet, packets
 
 
-class _Ports:
+class _Ports(WithoutThreads):
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
     sample_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
     packet_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)

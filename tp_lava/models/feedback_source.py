@@ -11,6 +11,7 @@ from lava.magma.core.model.py.type import LavaPyType
 
 from tp_lava.continual.presenter import Presentation, Pull, following
 from tp_lava.data.events import values_of
+from tp_lava.lava.channels import WithoutThreads
 from tp_lava.lava.hardware import TAGS
 from tp_lava.models.register import register_model
 from tp_lava.parts.messages import ALL_ROWS, LAST_STEP, LEFT, NO_LABEL, NO_SAMPLE
@@ -20,7 +21,7 @@ from tp_lava.processes.protocol import end_packet, packets
 _DONE, _FINISHED, _WAITS = range(3)  # places in the shared state
 
 
-class _Feedback:
+class _Feedback(WithoutThreads):
     """What both models share: where the presenter stands."""
 
     s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)

@@ -20,7 +20,6 @@ from tp_lava.models.base import SimulatorModel
 from tp_lava.models.register import TypesOnDemand, register_model
 from tp_lava.parts.messages import FREE_RUN
 from tp_lava.parts.part import LabelPart, Part
-from tp_lava.parts.stages import Stage
 from tp_lava.processes.base import VARS
 from tp_lava.processes.layers import (
     Credit,
@@ -61,31 +60,42 @@ class PartModel(SimulatorModel, PyLoihiProcessModel, metaclass=_TypesOfPart):
         """The part."""
         return part_of(cls.process, proc_params, fixed=cls.fixed)
 
+    def start(self) -> None:
+        """See SimulatorModel; also look up the ports of every stage."""
+        spec = self.proc_params["simulator"].spec
+        receives = {each: getattr(self, each.name).recv for each in spec.inputs}
+        sends = {each: getattr(self, each.name).send for each in spec.outputs}
+        self._late = [(each.name, receive) for each, receive in receives.items() if each.delay]
+        self._stages = [
+            (
+                stage,
+                [(each.name, receive) for each, receive in receives.items() if each.stage == stage.name and not each.delay],
+                [(each, send) for each, send in sends.items() if each.stage == stage.name],
+            )
+            for stage in spec.stages
+        ]
+        super().start()
+
     def run_spk(self) -> None:
         """Lava calls this in each spiking phase."""
         part, spec = self.simulator, self.simulator.spec
-        early = [self._receive_sample()] if spec.sample_from and not spec.sample_delay else []
-        with self.step(done=False):
-            for message in early:
-                part.receive(message)
-        self._send_sample()
-        for stage in spec.stages:
-            self._run(stage)
-        arriving = {each.name: getattr(self, each.name).recv() for each in spec.inputs if each.delay}
-        late = [self._receive_sample()] if spec.sample_delay else []
+        early = self._receive_sample() if spec.sample_from and not spec.sample_delay else None
         with self.step():
-            for message in late:
-                part.receive(message)
+            if early is not None:
+                part.receive(early)
+            self._send_sample()
+            for stage, receives, sends in self._stages:
+                part.run(stage, {name: receive() for name, receive in receives})
+                for output, send in sends:
+                    send(part.outgoing(output))
+            self._send_more()
+            arriving = {name: receive() for name, receive in self._late}
+            if spec.sample_delay:
+                part.receive(self._receive_sample())
             part.finish(arriving)
 
-    def _run(self, stage: Stage) -> None:
-        part, spec = self.simulator, self.simulator.spec
-        arriving = {each.name: getattr(self, each.name).recv() for each in spec.inputs if each.stage == stage.name and not each.delay}
-        with self.step(done=False):
-            part.run(stage, arriving)
-        for each in spec.outputs:
-            if each.stage == stage.name:
-                getattr(self, each.name).send(part.outgoing(each))
+    def _send_more(self) -> None:
+        """Send what is not of one stage alone, once all have run."""
 
     def _receive_sample(self) -> np.ndarray:
         """The sample message of this step; none where nobody sends any."""
@@ -115,11 +125,8 @@ class _LabelModel(PartModel):
 class _LearningModel(PartModel):
     """A population that also has its third factors on rails."""
 
-    def _run(self, stage: Stage) -> None:
-        super()._run(stage)
+    def _send_more(self) -> None:
         part, rule = self.simulator, self.proc_params["rule"]
-        if stage is not part.spec.stages[-1]:
-            return
         population, terms = part.graph.circuit.network.populations[0], engine_terms(rule)
         leaving = {each.signal: part.outgoing(each) for each in part.spec.outputs}
         thirds = {term.name: names.of(third_factor_of(population, term), "third_factor") for term in rule.terms if term.name in terms}

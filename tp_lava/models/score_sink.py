@@ -6,13 +6,14 @@ from lava.magma.core.model.py.model import PyAsyncProcessModel, PyLoihiProcessMo
 from lava.magma.core.model.py.ports import PyInPort
 from lava.magma.core.model.py.type import LavaPyType
 
+from tp_lava.lava.channels import WithoutThreads
 from tp_lava.lava.hardware import TAGS
 from tp_lava.models.register import register_model
 from tp_lava.parts.messages import LAST_STEP, LEFT
 from tp_lava.processes.score_sink import ScoreSink
 
 
-class _ScoreSink:
+class _ScoreSink(WithoutThreads):
     score_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
     sample_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, int)
 

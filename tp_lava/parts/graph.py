@@ -20,7 +20,6 @@ from tp_lava.circuit.formats import REAL, Formats
 from tp_lava.circuit.names import SCORE
 from tp_lava.circuit.operations import Conditional, events_of
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Network
 from tp_lava.parts.stages import REMEDY, Flow, Group, PartKind, Read, groups_of, homes_of
@@ -29,7 +28,6 @@ from tp_lava.rules.base import check_local
 
 SOURCE, SINK = "source", "sink"
 LEARNING_DENSE = "LearningDense"  # Lava's own
-_CONNECTIONS: Mapping[type, str] = {AllToAll: "PlasticDense", Convolution: "PlasticConv"}
 _PROCESSES = {"population": "TraceLIF", "credit": "Credit", "readout": "Readout"}
 _KEPT = ("weight", "kernel", "bias", "moment")  # roles of what is too much to send in every step
 
@@ -217,7 +215,7 @@ class _Deriving:
 
     def _process(self, group: Group) -> str:
         if group.kind == "connection":
-            return _CONNECTIONS[type(self.circuit.network.connection(str(group.subject)).kind)]
+            return "PlasticConv" if self.circuit.network.connection(str(group.subject)).kind.by_place else "PlasticDense"
         return _PROCESSES.get(group.kind) or ("TargetProjection" if group.stages else "LabelGate")
 
     def _names(self, group: Group) -> dict[str, str]:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tp_lava.circuit import Buffer, Operation
+from tp_lava.circuit import Buffer
 from tp_lava.circuit.labels import check_label, present
 from tp_lava.circuit.operations import STEPS_LEFT
 from tp_lava.engine import COUNTERS
 from tp_lava.errors import invalid
-from tp_lava.graph.names import INPUT
 from tp_lava.numbers import seed_key
-from tp_lava.parts.graph import Graph, PartInput, PartOutput, PartSpec
+from tp_lava.parts.bound import BoundOutput, BoundStage, writer
+from tp_lava.parts.graph import Graph, PartOutput, PartSpec
 from tp_lava.parts.messages import (
     ALL_ROWS,
     FREE_RUN,
+    IDLE,
     LABEL,
-    LEFT,
     NO_LABEL,
     NO_SAMPLE,
     ROWS,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from tp_lava.backends.protocol import Compiled
 
 SAMPLE_IN = "sample_in"
+_ONE = np.uint32(1)
 
 
 class Part:
@@ -62,9 +64,7 @@ class Part:
             if each.delay:
                 self._memory[each.name] = np.zeros((each.delay, *each.shape), np.int32 if circuit.fixed else np.float32)
         self._starts = [operation for operation in circuit.start if operation.into in spec.names]
-        self._ran: dict[str, bool] = {}
-        self._compiled: dict[tuple[Operation, ...], Compiled] = {}
-        self._by_buffer = self._arrays()
+        self._bind()
 
     # Its arrays -------------------------------------------------------------------------------
     @property
@@ -80,23 +80,38 @@ class Part:
 
     def share(self) -> None:
         """Compile, and move every array into memory that processes forked from now on share with this one."""
-        for stage in self.spec.stages:
-            self._code(stage.learning), self._code(stage.inferring)
+        _ = self._code
         for name, array in self._memory.items():
             self._memory[name] = shared_array(array.shape, array.dtype)
             self._memory[name][...] = array
-        self._by_buffer = self._arrays()
+        self._bind()
 
-    def _arrays(self) -> dict[str, np.ndarray]:
-        """The arrays by the names of their buffers, and what else there is."""
-        return self._memory | {name: self._memory[here] for name, here in self.spec.names.items()}
+    def _bind(self) -> None:
+        """Look up, in its present arrays, what every Lava step needs."""
+        circuit, spec = self.graph.circuit, self.spec
+        self._by_buffer = self._memory | {name: self._memory[here] for name, here in spec.names.items()}
+        self._message = self._message_of(spec.lag)
+        self._steps_left = self._by_buffer.get(STEPS_LEFT)
+        self._row_counts = [(self._by_buffer[count], circuit.sizes[axis]) for axis, count in circuit.row_counts.items()]
+        waiting = {each.name: self._memory[each.name] for each in spec.inputs if each.delay}
+        self._stages = {}
+        for stage in spec.stages:
+            inputs = [each for each in spec.inputs if each.stage == stage.name]
+            bound = [(each, waiting[each.name][-1] if each.delay else None, writer(each, circuit, self._by_buffer)) for each in inputs]
+            self._stages[stage.name] = BoundStage(self._message_of(stage.lag), tuple(bound))
+        self._outputs = {each.name: BoundOutput(each, self._stages[each.stage], circuit, self._by_buffer) for each in spec.outputs}
 
-    def _code(self, operations: tuple[Operation, ...]) -> Compiled:
+    @cached_property
+    def _code(self) -> Mapping[str, tuple[Compiled | None, Compiled | None]]:
+        """The code of each stage: in a step that is not learned, and in one that is."""
         from tp_lava.backends.cpu import CPU  # Numba takes a second to load
 
-        if operations not in self._compiled:
-            self._compiled[operations] = CPU().compile(self.graph.circuit, operations)
-        return self._compiled[operations]
+        compiled = partial(CPU().compile, self.graph.circuit)
+        return {s.name: tuple(compiled(o) if o else None for o in (s.inferring, s.learning)) for s in self.spec.stages}  # type: ignore[misc]
+
+    @cached_property
+    def _learns(self) -> bool:
+        return self.graph.circuit.learns
 
     # Sample messages --------------------------------------------------------------------------
     def _place(self, lag: int) -> int:
@@ -104,11 +119,13 @@ class Part:
         delay = self.spec.sample_delay
         return lag - self.spec.lag + delay - bool(delay)
 
-    def message(self, lag: int | None = None) -> np.ndarray:
-        """The sample message of a stage of that lag, by default the one to be passed on."""
-        if not self.spec.sample_from:
-            return FREE_RUN
-        return self._memory[SAMPLE_IN][self._place(self.spec.lag if lag is None else lag)]
+    def _message_of(self, lag: int) -> np.ndarray:
+        """The sample message of a stage of that lag, live."""
+        return self._memory[SAMPLE_IN][self._place(lag)] if self.spec.sample_from else FREE_RUN
+
+    def message(self) -> np.ndarray:
+        """The sample message to be passed on."""
+        return self._message
 
     def receive(self, message: np.ndarray) -> None:
         """The sample message that arrives in this Lava step: at its beginning or, where the part has a sample_delay, at its end."""
@@ -117,30 +134,26 @@ class Part:
     # One Lava step ----------------------------------------------------------------------------
     def run(self, stage: Stage, arriving: Mapping[str, np.ndarray]) -> None:
         """Carry out a stage. arriving: the messages at its inputs without delay, by port."""
-        message = self.message(stage.lag)
-        operations = stage.learning if is_labelled(message) else stage.inferring
-        self._ran[stage.name] = is_active(message) and bool(operations)
-        if not is_active(message):
+        bound = self._stages[stage.name]
+        start, label, left, rows = bound.message.tolist()
+        code = self._code[stage.name][label != NO_LABEL]
+        bound.left, bound.ran = left, rows != IDLE and code is not None
+        if rows == IDLE:
             return
         if stage is self.spec.stages[0]:
-            self._start(message)
-        for each in self.spec.inputs:
-            if each.stage == stage.name:
-                self._take(each, arriving[each.name] if not each.delay else self._memory[each.name][-1], start=bool(message[START]))
-        if operations:
-            self._set_counts(message)
-            self._code(operations).once(self._by_buffer)
-        if stage is self.spec.stages[-1] and is_labelled(message) and self.graph.circuit.learns:
-            self._memory["random_step"] += np.uint32(1)
+            self._start(bound.message)
+        for each, waiting, write in bound.inputs:
+            values = arriving[each.name] if waiting is None else waiting
+            write(np.zeros_like(values) if start and each.recurrent else values)
+        if code is not None:
+            self._set_counts(left, rows)
+            code.once(self._by_buffer)
+        if label != NO_LABEL and stage is self.spec.stages[-1] and self._learns:
+            self._memory["random_step"] += _ONE
 
     def outgoing(self, output: PartOutput) -> np.ndarray:
         """What is sent at a port after its stage; zeros where the stage has not run, and where nobody would use it."""
-        values = self._by_buffer[output.signal].reshape(output.shape)
-        held = self.graph.circuit.buffers[output.signal].role == "state"
-        off = output.switch and self._by_buffer[output.switch][0] == 0
-        (stage,) = (stage for stage in self.spec.stages if stage.name == output.stage)
-        early = output.last_steps and steps_left(int(self.message(stage.lag)[LEFT])) > output.last_steps
-        return np.zeros_like(values) if off or early or not (held or self._ran[output.stage]) else values
+        return self._outputs[output.name].values()
 
     def finish(self, arriving: Mapping[str, np.ndarray]) -> None:
         """End a Lava step. arriving: the messages at its inputs with a delay, by port."""
@@ -150,13 +163,14 @@ class Part:
     # Inside -----------------------------------------------------------------------------------
     def _start(self, message: np.ndarray) -> None:
         """Before a time step: its states are zero when a sample starts, and labels are presented."""
-        first = self._place(self.spec.stages[0].lag)
-        waiting = self._memory[SAMPLE_IN][first + 1 : first + self.graph.period]
-        if message[LEFT] != UNKNOWN and any(is_active(before) for before in waiting):
-            found, limit = "a time step in each Lava step", f"one in {self.graph.period} Lava steps"
-            remedy = f"use EventSource(..., period={self.graph.period}), see OnChipLearner.timing"
-            raise invalid(self.spec.name, "sample_in", found, limit, remedy)
-        if message[START]:
+        start, _, left, _ = message.tolist()
+        if self.graph.period > 1 and left != UNKNOWN:
+            first = self._place(self.spec.stages[0].lag)
+            if any(is_active(before) for before in self._memory[SAMPLE_IN][first + 1 : first + self.graph.period]):
+                found, limit = "a time step in each Lava step", f"one in {self.graph.period} Lava steps"
+                remedy = f"use EventSource(..., period={self.graph.period}), see OnChipLearner.timing"
+                raise invalid(self.spec.name, "sample_in", found, limit, remedy)
+        if start:
             self.begin(message)
 
     def begin(self, message: np.ndarray) -> None:
@@ -168,30 +182,12 @@ class Part:
         for operation in self._starts if is_labelled(message) else ():
             present(operation, circuit, self._by_buffer, [int(message[LABEL])])
 
-    def _set_counts(self, message: np.ndarray) -> None:
+    def _set_counts(self, left: int, rows: int) -> None:
         """Tell how many steps of the sample are left, and how many rows are in use."""
-        if STEPS_LEFT in self._by_buffer:
-            self._by_buffer[STEPS_LEFT][0] = steps_left(int(message[LEFT])) - 1  # as it is once the step was counted
-        for axis, count in self.graph.circuit.row_counts.items():
-            self._by_buffer[count][0] = self.graph.circuit.sizes[axis] if message[ROWS] == ALL_ROWS else message[ROWS]
-
-    def _take(self, each: PartInput, values: np.ndarray, *, start: bool) -> None:
-        """Put what arrived into the buffers that it is for, no further than their formats reach."""
-        circuit = self.graph.circuit
-        values = np.zeros_like(values) if start and each.recurrent else values
-        if each.signal == INPUT and circuit.network.input_format and not circuit.fixed:
-            values = circuit.network.input_format.real(values)
-        lists = [name for name in each.buffers if circuit.buffers[name].index]
-        for name in each.buffers:
-            if name not in lists:
-                array, format = self._by_buffer[name], circuit.buffers[name].format
-                array[...] = (np.clip(values, format.low, format.high) if format else values).reshape(array.shape)
-        if lists:
-            active, count = (self._by_buffer[name] for name in lists)
-            for row, spikes in enumerate(values.reshape(len(count), -1)):
-                units = np.flatnonzero(spikes)
-                active[row, : units.size] = units
-                count[row] = units.size
+        if self._steps_left is not None:
+            self._steps_left[0] = steps_left(left) - 1  # as it is once the step was counted
+        for count, size in self._row_counts:
+            count[0] = size if rows == ALL_ROWS else rows
 
 
 class LabelPart(Part):
@@ -202,7 +198,8 @@ class LabelPart(Part):
     def __init__(self, graph: Graph, spec: PartSpec, seed: int = 0) -> None:
         super().__init__(graph, spec, seed)
         for name in ("labelled", "samples_seen"):
-            self._memory[name] = self._by_buffer[name] = np.zeros(1, COUNTERS[name])
+            self._memory[name] = np.zeros(1, COUNTERS[name])
+        self._bind()
 
     def _start(self, message: np.ndarray) -> None:
         """A sample was begun when its first message arrived."""
@@ -219,8 +216,8 @@ class LabelPart(Part):
                 memory["samples_seen"] += 1
         if not (memory["labelled"][0] and self.learning):
             message[LABEL] = NO_LABEL
-        for count in self.graph.circuit.row_counts.values():
-            message[ROWS] = self._by_buffer[count][0] if is_active(message) else message[ROWS]
+        for count, _ in self._row_counts:
+            message[ROWS] = count[0] if is_active(message) else message[ROWS]
 
 
 def make_part(graph: Graph, spec: PartSpec, seed: int = 0) -> Part:
@@ -230,5 +227,6 @@ def make_part(graph: Graph, spec: PartSpec, seed: int = 0) -> Part:
 
 def _push(line: np.ndarray, values: np.ndarray) -> None:
     """Put the newest message in front."""
-    line[1:] = line[:-1].copy()
+    if len(line) > 1:
+        line[1:] = line[:-1].copy()
     line[0] = values

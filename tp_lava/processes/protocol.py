@@ -66,6 +66,7 @@ def unpack(packet: np.ndarray, n_units: int, format: Format | None) -> Packet | 
     if steps == 0:
         return None
     counts = packet[_HEADER : _HEADER + steps]
-    units, values = (packet[_HEADER + steps :][number * counts.sum() :][: counts.sum()] for number in range(2))
+    rest, count = packet[_HEADER + steps :], int(counts.sum())
+    units, values = rest[:count], rest[count : 2 * count]
     events = Events.from_counts(counts, units, n_units, format.real(values) if format else None)
     return Packet(bool(packet[_START]), int(packet[_LABEL]), events, int(packet[_LEFT]))

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from tp_lava.backends.layerwise import Batch, LayerRun, simulate
+from tp_lava.backends.layerwise import Batch, LayerRun, forward_layers, simulate
 from tp_lava.circuit import names
 from tp_lava.circuit.formats import REAL, Formats
 from tp_lava.data.events import Events
 from tp_lava.dynamics.neuron import PER_NEURON, check_knows
 from tp_lava.dynamics.parameters import Parameter, lowest
-from tp_lava.graph.chain import ChainLayer, chain_of
+from tp_lava.graph.chain import GraphLayer
 from tp_lava.graph.network import Network
 from tp_lava.numbers import DECAY_BITS, Format, quantise_decay
 from tp_lava.quantisation.search import head_room, signal_to_noise
@@ -120,7 +120,7 @@ class QuantisationReport:
         return json_values({**plain, "ranges": self.ranges.summary() if self.ranges else None})
 
     def table(self):
-        """A rich Table, a row for each connection; what belongs to a layer stands beside the connection into it."""
+        """A rich Table, a row for each connection; what belongs to a layer stands beside the connection of its name, or below."""
         from rich.table import Table
 
         drawn = Table(title=self._title(), caption=self.ranges.line() if self.ranges else None, caption_justify="left")
@@ -128,7 +128,9 @@ class QuantisationReport:
             drawn.add_column(column, justify="left" if column == "connection" else "right")
         layers = {layer.name: layer for layer in self.layers}
         for connection in self.connections:
-            drawn.add_row(*_connection_cells(connection), *_layer_cells(layers.get(connection.name)))
+            drawn.add_row(*_connection_cells(connection), *_layer_cells(layers.pop(connection.name, None)))
+        for layer in layers.values():
+            drawn.add_row(layer.name, *_NO_CONNECTION, *_layer_cells(layer))
         return drawn
 
     def _title(self) -> str:
@@ -141,8 +143,10 @@ class QuantisationReport:
         return as_text(self.table())
 
 
+_CONNECTION = ("connection", "bits", "scale", "clipped", "SNR dB")
+_NO_CONNECTION = ("",) * (len(_CONNECTION) - 1)
 _COLUMNS = (
-    *("connection", "bits", "scale", "clipped", "SNR dB"),
+    *_CONNECTION,
     *("membrane", "head-room", "threshold", "decay", "tau error", "spikes", "dead", "saturated", "agreement", "equal"),
 )
 
@@ -154,7 +158,7 @@ def _connection_cells(connection: ConnectionReport) -> tuple[str, ...]:
 
 def _layer_cells(layer: LayerReport | None) -> tuple[str, ...]:
     if layer is None:
-        return ("",) * (len(_COLUMNS) - 5)
+        return ("",) * (len(_COLUMNS) - len(_CONNECTION))
     decay = layer.decays["decay"]
     return (
         f"s{layer.membrane_bits}.{layer.membrane_frac}",
@@ -174,7 +178,7 @@ def _layer_cells(layer: LayerReport | None) -> tuple[str, ...]:
 class _Tally:
     """What a hidden layer did in both forms, summed over samples."""
 
-    def __init__(self, layer: ChainLayer) -> None:
+    def __init__(self, layer: GraphLayer) -> None:
         check_knows(layer.neuron, _KNOWN, "quantisation report")
         self._layer, self._counts = layer, np.zeros((2, layer.size), np.int64)
         self._both = self._either = self._equal = self._steps = 0
@@ -225,7 +229,7 @@ def measure(
     network: Network, formats: Formats, events: Sequence[Events], labels: Sequence[int | None], rule: BaseRule | None = None
 ) -> QuantisationReport:
     """Both forms of a float network, on all samples. formats: from circuit.formats.plan; rule: whose own connections count too."""
-    tallies = [_Tally(layer) for layer in chain_of(network)]
+    tallies = [_Tally(layer) for layer in forward_layers(network)]
     predictions: tuple[list[int], list[int]] = ([], [])
     for begin in range(0, len(events), _ROWS):
         batch = Batch.of(events[begin : begin + _ROWS])

@@ -13,12 +13,13 @@ from typing import Literal
 
 import numpy as np
 
-from tp_lava.backends.layerwise import Batch, run_layer, run_readout, simulate
+from tp_lava.backends.layerwise import Batch, forward_layers, run_layer, run_readout, simulate
 from tp_lava.circuit import names
 from tp_lava.circuit.formats import GROWTH, REAL, FixedPoint, Formats, plan, weight_exponents
 from tp_lava.dynamics.parameters import highest
 from tp_lava.errors import NumberRangeError
-from tp_lava.graph.chain import ChainLayer, chain_of
+from tp_lava.graph.chain import GraphLayer
+from tp_lava.graph.names import INPUT
 from tp_lava.graph.network import Connection, Network
 from tp_lava.numbers import STATE_BITS, WEIGHT_BITS, Format, exponent_to_hold
 from tp_lava.rules import BaseRule
@@ -70,7 +71,7 @@ class Search:
 
     def __init__(self, network: Network, batch: Batch, options: SearchOptions) -> None:
         self._network, self._options, self._batch, self._within = network, options, batch, batch.within
-        self._layers = chain_of(network)
+        self._layers = forward_layers(network)
         rule = options.rule
         own = {c.name: c for c in rule.connections(network)} if rule else {}  # of the rule
         self._connections = {c.name: c for c in network.connections} | own
@@ -81,26 +82,22 @@ class Search:
 
     def run(self) -> FixedPoint:
         """The options found."""
-        self._move_to(self._batch.spikes)
+        self._sent = {INPUT: self._batch.spikes}  # by those whose formats are decided
         for layer, run in zip(self._layers, self._float.layers, strict=True):
-            self._expected = run.spikes
+            self._expected, self._seen = run.spikes, dict[tuple, tuple[float, float]]()
             for connection in self._order(layer):
                 self._fixed = self._decided(connection, layer)
             self._fixed = self._placed(layer)
-            self._move_to(run_layer(self._network, layer, self._plan(self._fixed), self._below, self._within).sent)
+            self._sent[layer.name] = run_layer(self._network, layer, self._plan(self._fixed), self._sent, self._within).sent
         self._fixed = self._decided(self._network.readout, None)
         for name in self._weights.keys() - self._network.weights.keys():
             self._fixed = self._by_weights(name)
         return self._fixed
 
-    def _order(self, layer: ChainLayer) -> tuple[Connection, ...]:
-        """The connections of a layer in the order they are decided; where two meet, the first once more, the other known."""
-        once = layer.recurrent is None or self._options.bits == "search"
-        return layer.connections if once else (*layer.connections, layer.forward)
-
-    def _move_to(self, below: np.ndarray) -> None:
-        """Go on to the layer that sees what is sent from below."""
-        self._below, self._seen = below, dict[tuple, tuple[float, float]]()
+    def _order(self, layer: GraphLayer) -> tuple[Connection, ...]:
+        """The connections of a layer in the order they are decided; where several meet, the first once more, the others known."""
+        once = len(layer.connections) == 1 or self._options.bits == "search"
+        return layer.connections if once else (*layer.connections, layer.connections[0])
 
     def _plan(self, fixed: FixedPoint) -> Formats:
         return plan(self._network, self._options.rule, fixed)
@@ -160,7 +157,7 @@ class Search:
         return rule.learns_readout if connection == self._network.readout else rule.rates(self._network)[connection.post] > 0
 
     # One connection ---------------------------------------------------------------------------
-    def _decided(self, connection: Connection, layer: ChainLayer | None) -> FixedPoint:
+    def _decided(self, connection: Connection, layer: GraphLayer | None) -> FixedPoint:
         """The options with this connection's exponent, and its bits where they are searched for. layer: None for the readout."""
         best, goal = self._best(connection.name, layer, self._fixed)
         if self._options.bits == "search":
@@ -175,7 +172,7 @@ class Search:
         each = {other: fixed.bits(other) for other in self._weights} | {name: bits}
         return _with_exponent(replace(fixed, weight_bits=each), name, self._first_fitting(name, bits))
 
-    def _best(self, name: str, layer: ChainLayer | None, fixed: FixedPoint) -> tuple[FixedPoint, float]:
+    def _best(self, name: str, layer: GraphLayer | None, fixed: FixedPoint) -> tuple[FixedPoint, float]:
         """The options with the best exponent for a connection, and the share of spikes, or of predictions, that they keep."""
         first, least = fixed.weight_exponents[name], self._least(name, fixed.bits(name))
         lowest, tried = first + _ABOVE + 1, list[tuple[_Merit, FixedPoint]]()
@@ -192,7 +189,7 @@ class Search:
             if not any(more) or not at_edge or least is not None or lowest < first - _FURTHEST:
                 return best, merit[2]
 
-    def _merit(self, name: str, layer: ChainLayer | None, candidate: FixedPoint) -> tuple[_Merit, FixedPoint] | None:
+    def _merit(self, name: str, layer: GraphLayer | None, candidate: FixedPoint) -> tuple[_Merit, FixedPoint] | None:
         formats = self._formats(candidate)
         if formats is None:
             return None
@@ -212,22 +209,22 @@ class Search:
     # How well it does -------------------------------------------------------------------------
     def _scores(self, formats: Formats) -> tuple[float, float]:
         """Of the readout, which does not spike: the scores' signal-to-noise ratio on the same spikes, and predictions kept."""
-        expected, found = (run_readout(self._network, how, self._below, self._batch.lengths) for how in (REAL, formats))
+        expected, found = (run_readout(self._network, how, self._sent, self._batch.lengths) for how in (REAL, formats))
         kept = float(np.mean(expected.argmax(axis=1) == found.argmax(axis=1)))
         # What all classes share decides nothing.
         expected, found = (scores - scores.mean(axis=1, keepdims=True) for scores in (expected, found))
         return decibels(expected, found - expected), kept
 
-    def _tried(self, layer: ChainLayer, formats: Formats) -> tuple[float, float]:
+    def _tried(self, layer: GraphLayer, formats: Formats) -> tuple[float, float]:
         """Spike agreement of a layer and its largest membrane; of the same formats, computed once."""
         key = tuple(formats[name] for name in (*(c.name for c in layer.connections), names.of(layer.name, "membrane")))
         if key not in self._seen:
-            run = run_layer(self._network, layer, formats, self._below, self._within)
+            run = run_layer(self._network, layer, formats, self._sent, self._within)
             self._seen[key] = spike_agreement(self._expected, run.spikes), run.largest
         return self._seen[key]
 
     # The membrane -----------------------------------------------------------------------------
-    def _placed(self, layer: ChainLayer) -> FixedPoint:
+    def _placed(self, layer: GraphLayer) -> FixedPoint:
         """The options with this membrane's binary point: head-room above the largest one seen, then agreement, then as planned."""
         membrane, planned, tried = names.of(layer.name, "membrane"), self._plan(self._fixed), []
         scarce = head_room(self._tried(layer, planned)[1], planned[membrane]) < _HEAD_ROOM

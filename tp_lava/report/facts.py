@@ -93,24 +93,21 @@ def gather(
         raise invalid("report", "samples", "empty", "at least one sample", "give some of the data")
     mapping = map_network(model, rule, fixed, limits, board)
     learner = model.copy() if isinstance(model, Learner) else Learner(model, rule, mapping.fixed, seed)
-    network = learner.network if isinstance(model, Learner) else model
-    held_rule, steps = learner.rule, max(sample[0].n_steps for sample in samples)
-    inference = count(learner, samples[:counted], learning=False)
-    learning = count(learner, samples[:counted]) if held_rule else None
-    formats = plan(network, None, mapping.fixed)
+    network, steps = learner.network if isinstance(model, Learner) else model, max(sample[0].n_steps for sample in samples)
+    inference, learning = _counts(learner, samples[:counted])
     return Facts(
         name=name,
         network=network,
-        rule=held_rule,
+        rule=learner.rule,
         fixed=mapping.fixed,
         mapping=mapping,
-        quantised=measure(network, formats, [s[0] for s in samples], [s[1] for s in samples]),
-        accuracy=(Learner(network, held_rule, "float", seed).evaluate(samples), learner.evaluate(samples)),
+        quantised=measure(network, plan(network, None, mapping.fixed), [e for e, _ in samples], [label for _, label in samples]),
+        accuracy=(Learner(network, learner.rule, "float", seed).evaluate(samples), learner.evaluate(samples)),
         tested=len(samples),
         inference=inference,
         learning=learning,
         estimates=tuple(estimate(mapping, counts, costs) for counts in (inference, learning) if counts),
-        memory=learning_memory(network, held_rule, steps),
+        memory=learning_memory(network, learner.rule, steps),
         alive=check_liveness(learner, samples),
         held=_held(learner, network),
         shown=learner.infer(samples[0][0], record=True),
@@ -121,6 +118,11 @@ def gather(
         made_by=dict(made_by or {}),
         versions=versions(),
     )
+
+
+def _counts(learner: Learner, samples: Sequence[Sample]) -> tuple[Counts, Counts | None]:
+    """Operations of inference and, where it has a rule, of learning."""
+    return count(learner, samples, learning=False), count(learner, samples) if learner.rule else None
 
 
 def _held(learner: Learner, network: Network) -> dict[str, tuple[np.ndarray, np.ndarray]]:

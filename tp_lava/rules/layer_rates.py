@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from tp_lava.checks import is_number
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import READOUT, RELAY
 from tp_lava.graph.network import Network
 from tp_lava.rules.base import BaseRule
@@ -25,7 +24,7 @@ def frozen(rule: BaseRule, network: Network, layers: Sequence[str] | str) -> Bas
     if unknown := sorted(rest - set(known)):
         raise invalid("finetune", "freeze", ", ".join(unknown), f"among {', '.join(known)}", "correct the name")
     if CONVOLUTIONS in rest:
-        rest |= {c.post for c in network.connections if isinstance(c.kind, Convolution)}
+        rest |= {c.post for c in network.connections if c.kind.by_place}
     rest |= {RELAY}
     rates = tuple(0.0 if name in rest else rate for name, rate in rule.rates(network).items())
     return replace(rule, rate=rates, readout_rate=0.0 if READOUT in rest else rule.readout_rate)

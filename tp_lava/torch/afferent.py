@@ -11,13 +11,12 @@ from tp_lava.circuit.terms import Pre, Term
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import invalid
 from tp_lava.graph.chain import ChainLayer
-from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.network import Connection
 from tp_lava.rules import BaseRule
 from tp_lava.torch.delivery import DelayLine, Delivery
+from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.neuron import Neurons
-from tp_lava.torch.trainer import Gradients
 
 
 class SynapseState:
@@ -64,7 +63,7 @@ def check_states(connection: Connection, neuron: LIF, terms: Sequence[Term], row
     if not any(term.has_state(neuron) for term in terms):
         return
     kind, remedy = connection.kind, "use a term without"
-    if not isinstance(kind, AllToAll) or connection.standardisation or isinstance(connection.delays, SynapticDelays):
+    if kind.by_place or connection.standardisation or isinstance(connection.delays, SynapticDelays):
         found = "with a state per synapse, of a convolution, standardised weights or synaptic delays"
         raise invalid(connection.name, "term", found, "where each synapse has one", remedy)
     if rows * kind.synapse_count > MOST_STATES:

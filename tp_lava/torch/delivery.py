@@ -9,7 +9,6 @@ Units of maps are numbered in C order, so a row of (channels, height, width) uni
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +18,9 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 from tp_lava.graph.connections import AllToAll, Convolution
 from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.network import Connection
+from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.pooling import Pooling
 from tp_lava.torch.standardisation import standardised
-
-if TYPE_CHECKING:
-    from tp_lava.torch.trainer import Gradients
 
 
 class DelayLine:

@@ -21,7 +21,6 @@ from tp_lava.checks import is_number
 from tp_lava.dynamics.parameters import Parameter, lowest
 from tp_lava.errors import invalid
 from tp_lava.graph.chain import ChainLayer, chain_of
-from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.names import READOUT, READOUT_BIAS
 from tp_lava.graph.network import Network, Population
 from tp_lava.rules import BaseRule
@@ -43,7 +42,7 @@ class ForwardLayer:
         self._feedback = Delivery.of(layer.recurrent, weights[layer.recurrent.name]) if layer.recurrent else None
         self._arriving, self._coming_back = DelayLine(layer.forward), DelayLine(layer.recurrent)
         self._pooling = Pooling(layer.population.pooling, layer.population.shape)
-        self._at_once = isinstance(layer.forward.kind, AllToAll)
+        self._at_once = layer.forward.kind.by_place is None
         self._values = self._forward.values()
         self._feedback_values = self._feedback.values() if self._feedback else None
         self._silent = True
@@ -289,7 +288,7 @@ class SpikingNetwork(nn.Module):
     def _last_outputs(self, spikes: Tensor, detach_reset: bool = False) -> Tensor:
         """What the last layer gives on, (T, B, units); with maps all layers step by step, for all steps of a map are much to hold."""
         below = self._given(spikes)
-        if all(isinstance(layer.forward.kind, AllToAll) for layer in self.layers):
+        if all(not layer.forward.kind.by_place for layer in self.layers):
             for number in range(len(self.layers)):
                 below = self._through(number, below, detach_reset, None)[1]
             return below

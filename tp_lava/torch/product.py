@@ -17,11 +17,11 @@ from tp_lava.errors import invalid
 from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.rules import TESS, BaseRule
 from tp_lava.torch.credits import CREDITS, BatchCredit
+from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.product_layer import ProductLayer, check_layer
 from tp_lava.torch.rule_trainer import DeltaRule, RuleTrainer, Steps
 from tp_lava.torch.tp import TPTrainer
-from tp_lava.torch.trainer import Gradients
 
 
 class ProductTrainer(RuleTrainer[BaseRule]):

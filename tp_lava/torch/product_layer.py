@@ -9,10 +9,10 @@ from tp_lava.errors import invalid
 from tp_lava.graph.chain import ChainLayer
 from tp_lava.rules import BaseRule
 from tp_lava.torch.afferent import Afferent, check_states
+from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.neuron import constant
 from tp_lava.torch.pooling import Pooling
-from tp_lava.torch.trainer import Gradients
 
 
 def check_layer(layer: ChainLayer, rule: BaseRule) -> None:

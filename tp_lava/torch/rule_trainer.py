@@ -17,9 +17,10 @@ from tp_lava.graph.standardisation import Standardisation
 from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.rules import BaseRule
 from tp_lava.torch.delivery import Delivery
+from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.neuron import constant
-from tp_lava.torch.trainer import Gradients, Trainer, within_last
+from tp_lava.torch.trainer import Trainer, within_last
 
 
 class DeltaRule:

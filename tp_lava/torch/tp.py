@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from tp_lava.errors import invalid
 from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.rules import TP
+from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.rule_trainer import RuleTrainer, Steps
 from tp_lava.torch.tp_layers import AutogradLayer, ClosedLayer, ContrastLayer, TargetRows
-from tp_lava.torch.trainer import Gradients
 
 _GRADIENTS: Mapping[str, type[ContrastLayer]] = {"closed": ClosedLayer, "autograd": AutogradLayer}
 

@@ -19,10 +19,10 @@ from torch.nn.functional import linear, one_hot
 
 from tp_lava.dynamics.parameters import mean
 from tp_lava.torch.delivery import DelayLine, Delivery
+from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.neuron import constant
 from tp_lava.torch.pooling import Pooling
-from tp_lava.torch.trainer import Gradients
 
 
 @dataclass(frozen=True)

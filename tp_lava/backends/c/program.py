@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tp_lava.backends.scalar import Declared, Expression, ScalarRenderer, scratch_of, tables_of
+from tp_lava.backends.scalar import Declared, Expression, ScalarRenderer, is_wide, scratch_of, tables_of
 from tp_lava.dynamics.piecewise import Piecewise
 from tp_lava.dynamics.program import Instruction, Program
 from tp_lava.errors import invalid
@@ -153,7 +153,7 @@ class _CRenderer(ScalarRenderer):
 
     def product(self, i: Instruction, a: Sequence[str]) -> str:
         shift = i["shift"]
-        bits, wide, narrowed = (64, "(int64_t)", "(int32_t)") if self.is_wide(i) else (32, "", "")
+        bits, wide, narrowed = (64, "(int64_t)", "(int32_t)") if is_wide(self.program, i) else (32, "", "")
         product = f"{wide}{a[0]} * {a[1]}"
         if i.op == "mul_random":
             product += f" + {a[2]}"

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from tp_lava.circuit import Owner
 from tp_lava.errors import InvalidValueError, invalid
-from tp_lava.graph.connections import AllToAll
 from tp_lava.graph.network import Network
 from tp_lava.lava.learning import PERIOD, check_stock
 from tp_lava.learner import Learner
@@ -88,7 +87,7 @@ def graph_of(learner: Learner) -> Bundled:
 
 def _check(network: Network) -> None:
     """Raise InvalidValueError for connections and input that bundles have no form for."""
-    found = [f"{c.name}, a convolution" for c in network.connections if not isinstance(c.kind, AllToAll)]
+    found = [f"{c.name}, a convolution" for c in network.connections if c.kind.by_place]
     found += ["graded input"] if network.input_format else []
     if found:
         remedy = "run it in Lava from here, tpl.lava.run(..., layers=True), or as C, export_c"

@@ -17,7 +17,6 @@ from tp_lava.circuit.products import Signal, unpooled
 from tp_lava.dynamics.surrogate import peak
 from tp_lava.dynamics.third_factor import back_program, gated_error_program
 from tp_lava.errors import invalid
-from tp_lava.graph.connections import Convolution
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.numbers import REGISTER_BITS, WEIGHT_BITS, Format, exponent_to_hold
@@ -84,7 +83,7 @@ class BackwardError(Credit):
         sources: list[tuple[int, Format | None, Format | None]] = []
         bindings: dict[str, str] = {}
         for number, connection in enumerate(self._above(network, population)):
-            if isinstance(connection.kind, Convolution):
+            if connection.kind.by_place:
                 found, limit = "a convolution, above a population that learns", "from all to all: errors do not go back through maps"
                 raise invalid(connection.name, "connection", found, limit, f"{self.instead}; {_IN_TORCH}")
             if connection.delays and connection.delays.n_seen != connection.delays.n_units:

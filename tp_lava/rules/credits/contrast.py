@@ -22,7 +22,7 @@ from tp_lava.dynamics.neuron import DECAY, trace_program
 from tp_lava.dynamics.parameters import is_per_neuron, mean
 from tp_lava.errors import invalid
 from tp_lava.graph.connections import AllToAll
-from tp_lava.graph.names import INPUT
+from tp_lava.graph.names import INPUT, of_rule
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.rules.credits.base import Credit, sample_events
 
@@ -64,7 +64,7 @@ class Contrast(Credit):
     def connections(self, network: Network) -> tuple[Connection, ...]:
         """The label projections: into each population that the input alone reaches."""
         first = [p for p in network.populations if self._is_first(network, p)]
-        labels = (TARGET, *(f"{TARGET}_{p.name}" for p in first[1:]))
+        labels = (TARGET, *(of_rule(TARGET, p.name) for p in first[1:]))
         return tuple(Connection(name, LABEL, p.name, AllToAll(network.n_classes, p.size)) for name, p in zip(labels, first, strict=True))
 
     def trains(self, connection: str) -> bool:
