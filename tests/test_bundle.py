@@ -17,8 +17,7 @@ from tp_lava import cli
 from tp_lava.backends.loihi2 import circuit_listings
 from tp_lava.deploy import export_loihi2
 from tp_lava.deploy.bundle.graph import graph_of, in_engine
-from tp_lava.deploy.bundle.vectors import first_steps, learned_names
-from tp_lava.deploy.samples import in_turn, present
+from tp_lava.deploy.samples import first_steps, in_turn, learned_names, present
 from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Layer
 

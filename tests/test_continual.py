@@ -6,8 +6,7 @@ import pytest
 import tp_lava as tpl
 from tp_lava import ArchiveError, InvalidValueError
 from tp_lava.circuit import Buffer
-from tp_lava.continual.buffer import ReplayBuffer
-from tp_lava.continual.compression import compress, decompress
+from tp_lava.continual.buffer import ReplayBuffer, compress, decompress
 from tp_lava.continual.pull import AnchorCopy
 from tp_lava.data.events import Sample
 from tp_lava.numbers import Format

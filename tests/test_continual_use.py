@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 import tp_lava as tpl
 from tp_lava.cli import app
-from tp_lava.continual.updates import learned_arrays
+from tp_lava.continual.cost import learned_arrays
 from tp_lava.deploy import map_network
 from tp_lava.deploy.loihi2 import count, estimate, microjoules_a_sample
 from tp_lava.finetuning import ANCHOR, GATE, REPLAY, RULE, finetune

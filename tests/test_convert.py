@@ -235,7 +235,6 @@ REFUSED_MAX = (
         ([MAX, CONV, LIF], REFUSED_MAX),
         ([CONV, MAX, LIF], REFUSED_MAX),
         ([CONV, Spiking("lif", 0.9, 1.0, feedback=np.eye(32)), MAX], REFUSED_MAX),
-        ([CONV, Pooling("average", (2, 2), (1, 1)), LIF, MAX], REFUSED_MAX),
         ([CONV, LIF, Pooling("p", mode="average", size=(5, 4))], r"p: output_size is \(5, 4\), but must be at most \(4, 4\), the image"),
     ],
 )
@@ -285,6 +284,21 @@ def test_stages_of_a_network_are_the_network(rng):
     back = tpl.Network.sequential((1, 6, 6), [tpl.Conv2d(2, 3, recurrent=True), tpl.MaxPool2d(2)], 3)
     with pytest.raises(InvalidValueError, match="convert: recurrent0: feedback is of pooled spikes, but must be of the spikes themselves"):
         stages_of(back)
+
+
+def test_maxima_of_neurons_behind_a_pooled_convolution(rng):
+    conv = Convolution("conv", rng.normal(0.05, 0.4, (2, 1, 3, 3)))
+    stages = [conv, Pooling("average", (2, 2), (1, 1)), Spiking("lif", 0.9, 0.5), MAX, Dense("fc", normal(rng, 3, 2)), LIF]
+    source, events = Source("test", IMAGE, stages), random_events(rng, 36, 30, 0.4)
+    network = assemble(source)
+    assert network.populations[0].shape == (2, 3, 3)
+    expected = run_stages(source, events.to_dense())[0]
+    for precision in ("float", "fixed"):
+        ours = tpl.Learner(network, precision=precision).infer(events, record=True).spikes
+        assert 0.02 < ours[0].mean() < 0.95
+        if precision == "float":
+            for one, other in zip(ours, expected, strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 def test_graded_input(rng, tmp_path):

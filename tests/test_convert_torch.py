@@ -20,9 +20,9 @@ torch.set_num_threads(1)  # the tensors are small, and tests run side by side
 from torch import nn  # noqa: E402
 from torch.nn.utils import prune  # noqa: E402
 
+from tp_lava.convert.layers import Standardised  # noqa: E402
 from tp_lava.convert.maps import convolution_matrix  # noqa: E402
 from tp_lava.convert.stages import Convolution, Dense, Integrating, Pooling, Spiking  # noqa: E402
-from tp_lava.convert.standardised import Standardised  # noqa: E402
 from tp_lava.convert.state_dicts import read_state_dict  # noqa: E402
 from tp_lava.convert.torch_modules import read_module  # noqa: E402
 

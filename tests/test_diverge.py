@@ -12,8 +12,7 @@ from test_quantise import pooled_network
 
 import tp_lava as tpl
 from tp_lava import InvalidValueError, diverge
-from tp_lava.divergence.forms import form_of
-from tp_lava.divergence.pair import rounded, rounded_decays
+from tp_lava.divergence.forms import form_of, rounded, rounded_decays
 from tp_lava.divergence.replay import incoming
 from tp_lava.graph.connections import Convolution
 from tp_lava.numbers import Format

@@ -10,7 +10,7 @@ import tp_lava as tpl
 from tp_lava import InvalidValueError
 from tp_lava.cli import app
 from tp_lava.commands.files import contents_of
-from tp_lava.commands.tasks import changed_sensor, new_class_data
+from tp_lava.commands.finetuning import changed_sensor, new_class_data
 from tp_lava.data.events import Sample
 from tp_lava.data.sensors import SENSORS, half_dead, inverted, mirrored, noisy, rotated, through
 from tp_lava.finetuning import RULE, few, finetune

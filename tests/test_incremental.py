@@ -12,11 +12,9 @@ from tp_lava import incremental
 from tp_lava.cli import app
 from tp_lava.data.recordings import Recordings
 from tp_lava.errors import InvalidValueError
-from tp_lava.incremental.learners import ContinualLearner
-from tp_lava.incremental.methods import GATE, REPLAY, Method, methods_named
-from tp_lava.incremental.report import PROTOCOLS, protocol_named, save, spoken
+from tp_lava.incremental.learners import GATE, REPLAY, ContinualLearner, Method, methods_named
 from tp_lava.incremental.results import NOTHING, Results
-from tp_lava.incremental.running import Settings, compare
+from tp_lava.incremental.running import PROTOCOLS, Settings, compare, protocol_named, save, spoken
 from tp_lava.incremental.splits import class_incremental, domain_incremental
 
 WORDS, SPEAKERS, TAKES, UNITS, STEPS = 8, 5, 4, 6, 24

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import tp_lava as tpl
 from tp_lava import cli
 from tp_lava.deploy.loihi2 import Limits
+from tp_lava.graph.connections import Convolution
 from tp_lava.graph.network import Layer
 from tp_lava.provenance import ParameterRecord, Provenance
 from tp_lava.ranges import LOIHI, Entry, RangeReport, check_ranges
@@ -272,7 +273,7 @@ def test_many_chips_are_told_rather_than_drawn():
 
 
 def test_the_template_is_package_data():
-    for name in ("page.html.jinja", "style.css"):
+    for name in ("page.html.jinja", "drawings.svg.jinja", "style.css"):
         assert files("tp_lava.report").joinpath(name).is_file()
 
 
@@ -369,19 +370,16 @@ def test_a_browser_shows_it_without_a_word(html, tmp_path):
         assert empty == 0
 
 
-def test_a_convolution_and_a_third_layer_are_drawn():
-    from tp_lava.deploy import map_network
-    from tp_lava.graph.connections import Convolution
-    from tp_lava.report.drawings import architecture
-
+def test_a_convolution_and_a_third_layer_are_drawn(rng):
     spatial = Convolution((1, 4, 4), 2, (3, 3), padding=(1, 1))
     layers = Layer(spatial.size, tpl.LIF(), connection=spatial), Layer(5, tpl.LIF(), recurrent=True)
     shapes = {"hidden0": (2, 1, 3, 3), "hidden1": (5, 32), "recurrent1": (5, 5), "readout": (3, 5)}
     made = tpl.Network.of_layers(16, layers, 3, {name: np.ones(shape) for name, shape in shapes.items()})
-    drawing = architecture(made, None, map_network(made))
+    page = render(gather(made, random_samples(rng, 1, 16, 3, n_steps=3), counted=1))
+    drawing = re.search(r'<svg class="drawing".*?</svg>', page, re.DOTALL)[0]
     assert ">3 x 3 convolution<" in drawing
     assert f">{len(spatial.synapses().targets)} synapses, 8 bits<" in drawing
-    assert drawing.count("<path") == 2  # the arrowhead, and the feedback of hidden1
+    assert drawing.count(" C ") == 1  # the feedback of hidden1
     assert "credit" not in drawing
 
 

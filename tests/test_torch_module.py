@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # the tensors are small, and tests run side by side
 
 from tp_lava import torch as tt  # noqa: E402
-from tp_lava.torch.constants import from_free  # noqa: E402
+from tp_lava.torch.module import from_free  # noqa: E402
 
 NEURONS = {
     "tp": tpl.LIF(0.9, 0.7),

@@ -25,9 +25,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import tp_lava as tpl
 from tp_lava.incremental import Settings, Split, class_incremental
-from tp_lava.incremental.learners import ContinualLearner
-from tp_lava.incremental.methods import METHODS
-from tp_lava.incremental.report import spoken
+from tp_lava.incremental.learners import METHODS, ContinualLearner
+from tp_lava.incremental.running import spoken
 from tp_lava.torch import SpikingNetwork, dense
 
 BATCH = 64

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 
 import tp_lava as tpl
-from tp_lava.commands.tasks import changed_sensor, new_class_data
+from tp_lava.commands.finetuning import changed_sensor, new_class_data
 from tp_lava.finetuning import FineTuned
 from tp_lava.pretrained import pretrained
 

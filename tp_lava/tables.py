@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 WIDTH = 200  # characters
@@ -22,6 +22,12 @@ def as_text(table: Any) -> str:
     text = io.StringIO()
     screen(file=text, width=WIDTH, color_system=None).print(table)
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> str:
+    """Rows of the same columns as a table in Markdown."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def json_values(value: Any) -> Any:

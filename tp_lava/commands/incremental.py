@@ -38,8 +38,8 @@ def continual(
 ) -> None:
     """Learn new words, or new speakers, session after session, and ask for the old ones and the new: accuracies and what learning costs."""
     from tp_lava.incremental import Settings, compare
-    from tp_lava.incremental.methods import methods_named
-    from tp_lava.incremental.report import protocol_named, save, spoken
+    from tp_lava.incremental.learners import methods_named
+    from tp_lava.incremental.running import protocol_named, save, spoken
 
     counts = {"base": base, "sessions": sessions, "words": words}
     splitter = protocol_named(protocol, shots=shots, unseen=unseen, **counts)

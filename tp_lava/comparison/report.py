@@ -12,6 +12,7 @@ from tp_lava.comparison import BENCHMARKS, VARIANTS, Benchmark, Row, Variant, gr
 from tp_lava.comparison.measure import Work
 from tp_lava.comparison.variants import FROZEN
 from tp_lava.errors import invalid
+from tp_lava.tables import markdown
 
 
 def chosen_benchmark(
@@ -74,9 +75,7 @@ def save(out: Path, benchmark: Benchmark, rows: Sequence[Row]) -> list[Path]:
     files = [out / f"{benchmark.name}.{kind}" for kind in ("json", "md", "png")]
     result = {"task": benchmark.name, "hidden": benchmark.hidden, "epochs": benchmark.epochs, "rows": [row.to_dict() for row in rows]}
     files[0].write_text(json.dumps(result, indent=1) + "\n")
-    cells = [list(row.values()) for row in table(rows)]
-    lines = [list(table(rows)[0]), ["---"] * len(cells[0]), *cells]
-    files[1].write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
+    files[1].write_text(markdown(table(rows)))
     with figure_file(files[2], (9, 0.42 * len(rows) + 1.4)) as axes:
         plots.accuracy_against_memory(axes, {row.form: (row.accuracies, sum(row.counted)) for row in rows})
     return files

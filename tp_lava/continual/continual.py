@@ -13,11 +13,10 @@ from tp_lava.checks import is_whole
 from tp_lava.circuit import Circuit, names
 from tp_lava.circuit.labels import check_label
 from tp_lava.continual.buffer import ReplayBuffer
-from tp_lava.continual.cost import Cost
+from tp_lava.continual.cost import Cost, learned_arrays, updates_of
 from tp_lava.continual.presenter import Presentation, Presenter, Steps, following
 from tp_lava.continual.pull import AnchorCopy
 from tp_lava.continual.settings import Anchor, Gate, Replay
-from tp_lava.continual.updates import learned_arrays, updates_of
 from tp_lava.data.events import Events, Sample, check_events
 from tp_lava.data.order import epoch_order
 from tp_lava.errors import ArchiveError, invalid

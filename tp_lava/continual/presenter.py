@@ -61,8 +61,11 @@ class Presenter:
                 self.cost.replay_bytes = self.buffer.bytes
 
     def offer(self, sample: Sample, learns: bool, keep: bool = True) -> Steps:
-        """Teach a sample, or present it without its label."""
-        return self.teach(sample, keep) if learns else self._shown(sample)
+        """Teach a sample, or present it without its label, which as in Learner.evaluate is not counted."""
+        if learns:
+            yield from self.teach(sample, keep)
+        else:
+            yield Presentation(sample, learns=False)
 
     def play(self, rounds: Sequence[Round]) -> Steps:
         """All samples of all rounds, in order."""
@@ -74,10 +77,6 @@ class Presenter:
         """A bound of the presentations that this takes."""
         each = (1 + (self.buffer.settings.per_sample if self.buffer else 0)) * (2 if self.gate else 1)
         return sum(len(samples) * (each if learns else 1) for samples, learns, _ in rounds)
-
-    def _shown(self, sample: Sample) -> Steps:
-        """A sample that is not new: its presentation is not counted, as that of Learner.evaluate is not."""
-        yield Presentation(sample, learns=False)
 
     def _gated(self, sample: Sample, gate: Gate | None) -> Generator[Presentation | Pull, np.ndarray | None, int]:
         """-> 1 if the sample was learned, else 0."""

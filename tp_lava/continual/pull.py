@@ -24,7 +24,10 @@ class AnchorCopy:
         self.settings, self.names, self._buffers = settings, tuple(names), {name: buffers[name] for name in names}
         self._key = mix(np.array([seed_key(seed)], np.uint32), np.array([_STREAM], np.uint32))
         self.formats = {name: self._buffers[name].format or _format_for(memory[name]) for name in self.names}
-        self.copies = {name: self._copied(name, memory[name]) for name in self.names}
+        self.copies = {
+            name: memory[name].astype(np.int64) if self._buffers[name].format else self.formats[name].quantise(memory[name])
+            for name in self.names
+        }
 
     @property
     def bits(self) -> Mapping[str, int]:
@@ -35,10 +38,6 @@ class AnchorCopy:
     def bytes(self) -> int:
         """Of all copies, packed."""
         return sum(-(-copy.size * self.formats[name].bits // 8) for name, copy in self.copies.items())
-
-    def _copied(self, name: str, array: np.ndarray) -> np.ndarray:
-        """An array as integers of its format."""
-        return self.formats[name].quantise(array) if self._buffers[name].format is None else array.astype(np.int64)
 
     def pull(self, memory: Mapping[str, np.ndarray], number: int) -> None:
         """Change the weights in place. number: of the pull, 0 the first; it decides the random bits in fixed point."""

@@ -6,16 +6,49 @@ The readers of modules and of state dicts use it; the types and options are in t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 
+from tp_lava.checks import is_number
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.snntorch_neurons import RESETS, SnnTorchNeuron, append_neurons
 from tp_lava.convert.stages import Integrating, Spiking
-from tp_lava.convert.standardised import Standardised
 from tp_lava.convert.values import array_of, refuse
-from tp_lava.errors import TpLavaError
+from tp_lava.errors import TpLavaError, invalid
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """A weight that is standardised each time it is used: gain (w - mean w) / s, over the inputs of every output.
+
+    s: sqrt(var + eps) (eps_in "variance") or sqrt(var) + eps ("deviation"); unbiased: var divides by n - 1. gain: a number.
+    Raises InvalidValueError.
+    """
+
+    eps: float = 1e-5
+    gain: float = 1.0
+    unbiased: bool = False
+    eps_in: Literal["variance", "deviation"] = "variance"
+
+    def __post_init__(self) -> None:
+        if not is_number(self.eps, 0) or not is_number(self.gain):
+            found = (self.eps, self.gain)
+            raise invalid("Standardised", "eps, gain", found, "an eps >= 0 and a finite gain", "take those of the source")
+        if self.eps_in not in ("variance", "deviation"):
+            raise invalid("Standardised", "eps_in", repr(self.eps_in), '"variance" or "deviation"', "PyTorch's own layers have variance")
+
+    def __call__(self, weight: np.ndarray) -> np.ndarray:
+        """The weight as it is used; the first axis is the outputs."""
+        flat = weight.reshape(len(weight), -1).astype(np.float64)
+        variance = flat.var(1, ddof=int(self.unbiased and flat.shape[1] > 1))
+        deviation = np.sqrt(variance + self.eps) if self.eps_in == "variance" else np.sqrt(variance) + self.eps
+        if not (deviation > 0).all():
+            raise invalid("Standardised", "eps", self.eps, "above 0 where a row of weights is constant", "take that of the source")
+        return (self.gain * (flat - flat.mean(1, keepdims=True)) / deviation[:, None]).reshape(weight.shape)
+
 
 SNNTORCH = {"leaky": "Leaky", "rleaky": "RLeaky", "synaptic": "Synaptic", "rsynaptic": "RSynaptic"}  # type -> class of snnTorch
 NUMBERS = ("decay", "threshold", "current_decay", "reset_by", "gain", "offset", "feedback")  # of neurons; may be names of tensors
@@ -59,32 +92,23 @@ class LayerReader:
 
     def _append(self, kind: str, path: str, options: dict[str, Any]) -> None:
         builder = self.builder
-        if kind == "linear":
-            self._weighted(builder.dense, path, **options)
-        elif kind == "conv2d":
-            self._weighted(builder.convolution, path, **options)
-        elif kind == "conv1d":
-            self._weighted(self._convolution_of_lines, path, **options)
-        elif kind == "batchnorm":
-            self._batch_norm(path, **options)
-        elif kind == "avgpool":
-            builder.pool(path, **options)
-        elif kind == "sumpool":
-            builder.pool(path, **options, scale=1.0)
-        elif kind == "maxpool":
-            builder.pool(path, **options, maximum=True)
-        elif kind in ("adaptiveavgpool", "adaptivemaxpool"):
-            builder.pool_to(path, **options, maximum=kind == "adaptivemaxpool")
-        elif kind == "flatten":
-            builder.flatten(path)
-        elif kind == "dropout":
-            builder.record(path, "dropout", "ignored", "without effect when it runs")
-        elif kind == "lif":
-            builder.neurons(Spiking(path, **({"threshold": 1.0} | self._numbers(path, options))))
-        elif kind == "li":
-            builder.neurons(Integrating(path, **self._numbers(path, options)))
-        else:
-            self._snntorch(path, kind, **options)
+        appends: dict[str, Callable[..., None]] = {
+            "linear": partial(self._weighted, builder.dense),
+            "conv2d": partial(self._weighted, builder.convolution),
+            "conv1d": partial(self._weighted, self._convolution_of_lines),
+            "batchnorm": self._batch_norm,
+            "avgpool": builder.pool,
+            "sumpool": partial(builder.pool, scale=1.0),
+            "maxpool": partial(builder.pool, maximum=True),
+            "adaptiveavgpool": builder.pool_to,
+            "adaptivemaxpool": partial(builder.pool_to, maximum=True),
+            "flatten": builder.flatten,
+            "dropout": lambda path: builder.record(path, "dropout", "ignored", "without effect when it runs"),
+            "lif": lambda path, **given: builder.neurons(Spiking(path, **({"threshold": 1.0} | self._numbers(path, given)))),
+            "li": lambda path, **given: builder.neurons(Integrating(path, **self._numbers(path, given))),
+            **{name: partial(self._snntorch, name) for name in SNNTORCH},
+        }
+        appends[kind](path, **options)
 
     def _weighted(self, append: Callable[..., None], path: str, standardised: Any = None, **options: Any) -> None:
         weight, bias = self.tensors.take(f"{path}.weight"), self.tensors.optional(f"{path}.bias")
@@ -123,7 +147,7 @@ class LayerReader:
         return numbers
 
     # snnTorch's neurons -------------------------------------------------------------------------
-    def _snntorch(self, path: str, kind: str, reset: Any = None, reset_delay: Any = True) -> None:
+    def _snntorch(self, kind: str, path: str, reset: Any = None, reset_delay: Any = True) -> None:
         if not isinstance(reset_delay, bool):
             raise refuse(path, "reset_delay", repr(reset_delay)[:60], "true or false", "take that of the layer")
         is_recurrent, is_one_to_one = kind.startswith("r"), f"{path}.V" in self.tensors.state

@@ -1,4 +1,8 @@
-"""The submodules of a PyTorch module, each as a described layer with its tensors."""
+"""Submodules of a PyTorch module, each read as the stages that do the same as after eval().
+
+Tables say which classes of PyTorch and of its spiking libraries are read, as what, and which are refused, with a remedy. What layers do
+behind what their classes say is asked of them: weights as they are used, the reset that is performed.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +13,126 @@ from typing import TYPE_CHECKING, Any
 from tp_lava.checks import is_number
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.foreign_neurons import BASES, FOREIGN, append_foreign
-from tp_lava.convert.layers import LayerReader, Tensors
-from tp_lava.convert.module_parts import is_step, keeps_input, performed_reset, used_weights
-from tp_lava.convert.module_tables import DECLARE, FOLDED, LAYERS, LISTS, REFUSED, REQUIRED, STEPPING, WEIGHTED
+from tp_lava.convert.layers import LayerReader, Standardised, Tensors
 from tp_lava.convert.snntorch_neurons import append_lapicque
-from tp_lava.convert.stages import Reading, ReadLayer, Spiking, stage_of
-from tp_lava.convert.standardised import Standardised
+from tp_lava.convert.stages import ReadLayer, Spiking, stage_of
 from tp_lava.convert.values import array_of, pair, refuse
 from tp_lava.dynamics.neuron import LIF
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+import copy
+
+from tp_lava.convert.layers import SNNTORCH
+
+_RESETS = {"_base_sub": "subtract", "_base_zero": "zero", "_base_int": "none"}  # method of snnTorch -> reset
+
+
+def used_weights(path: str, leaf: Any) -> dict[str, Any]:
+    """A layer's weight and bias as forward uses them, behind parametrizations and the older hooks."""
+    from torch.nn.utils.parametrize import is_parametrized
+
+    # a copy, which hooks may change; evaluated, for spectral_norm goes on iterating where it trains
+    leaf = copy.deepcopy(leaf).eval() if is_parametrized(leaf) else copy.copy(leaf)
+    leaf.training = False
+    for hook in leaf._forward_pre_hooks.values():
+        if not type(hook).__module__.startswith("torch.nn.utils."):
+            found = getattr(hook, "__name__", type(hook).__name__)
+            raise refuse(path, "forward_pre_hook", found, "none but those of torch.nn.utils", "remove it: its handle has remove()")
+        hook(leaf, ())
+    return {"weight": leaf.weight, "bias": leaf.bias}
+
+
+def performed_reset(path: str, leaf: Any) -> str:
+    """The reset that forward performs, which was chosen when the layer was made."""
+    performed = _RESETS.get(getattr(getattr(leaf, "state_function", None), "__name__", ""), leaf.reset_mechanism)
+    stored = getattr(leaf, "reset_mechanism_val", None)
+    if leaf.reset_mechanism != performed or (stored is not None and int(stored) != tuple(_RESETS.values()).index(performed)):
+        limit = f"{performed!r}, with which it was made"
+        raise refuse(path, "reset_mechanism", "set or loaded after the layer was made", limit, "make the layer with that reset")
+    return performed
+
+
+def is_step(spike_grad: Any) -> bool:
+    """Whether its forward pass is 1 above 0 and else 0, each time."""
+    import torch
+
+    excess = torch.tensor([-2.0, -0.5, -1e-3, 0.0, 1e-3, 0.5, 2.0]).repeat(1, 16)
+    try:
+        with torch.no_grad():
+            return bool((spike_grad(excess) == (excess > 0)).all())
+    except Exception:  # the caller's own function
+        return False
+
+
+def keeps_input(leaf: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a Leaky's delayed reset to zero keeps the step's input; before snnTorch 0.8 it did not."""
+    import torch
+
+    probe = copy.copy(leaf)
+    probe._buffers = dict(leaf._buffers)  # so that the layer's own state stays
+    try:
+        with torch.no_grad():
+            drive = torch.ones((1, *shape), device=leaf.threshold.device)
+            probe.mem, probe.reset = 3 * drive, drive
+            return bool((type(leaf)._base_zero(probe, drive) == 1).all())
+    except Exception:  # older still, with other arguments
+        return False
+
+
+DECLARE = "declare neurons in its place: neurons={path: tpl.LIF(...)}"
+REFUSED = {
+    "torch.LayerNorm": "train with BatchNorm, which does not depend on the sample",
+    "torch.GroupNorm": "train with BatchNorm, which does not depend on the sample",
+    "torch.ModuleList": "pass order=[names], for a list does not say in which order it is used",
+    "torch.ModuleDict": "pass order=[names], for a dict does not say in which order it is used",
+    "snntorch.Alpha": f"its membrane is the difference of two currents, one beside the other; use Synaptic, or {DECLARE}",
+    "snntorch.SLSTM": "its gates multiply what arrives with what it holds, which no integrate-and-fire neuron does; use RSynaptic",
+    "snntorch.SConv2dLSTM": "its gates multiply what arrives with what it holds, which no integrate-and-fire neuron does; use RLeaky",
+    "snntorch.SpikingNeuron": f"use Leaky, RLeaky, Synaptic, RSynaptic or Lapicque, or {DECLARE}",
+    "sinabs.StatefulLayer": f"use LIF or IAF, or {DECLARE}",
+    "spikingjelly.BaseNode": f"use IFNode, LIFNode or ParametricLIFNode, or {DECLARE}",
+    "norse.SNNCell": f"use LIFBoxCell, LIFCell or IAFCell, or {DECLARE}",
+    "norse.SNNRecurrentCell": f"use LIFBoxCell, LIFCell or IAFCell, or {DECLARE}",
+    "snntorch.LeakyParallel": f"use Leaky, or {DECLARE}",
+}
+LISTS = {"torch.ModuleList", "torch.ModuleDict"}  # which forward may use in any order
+STEPPING = "spikingjelly.activation_based.layer"  # PyTorch's layers, which there take all steps or one
+_CONVOLUTION = {name: name for name in ("stride", "padding", "dilation", "groups")}
+_POOLING = {"kernel": "kernel_size", "stride": "stride", "ceil": "ceil_mode"}
+LAYERS: dict[str, tuple[str, dict[str, str]]] = {  # class -> (type of layer for a LayerReader, its options: attributes of the class)
+    "torch.Linear": ("linear", {}),
+    "torch.Conv2d": ("conv2d", _CONVOLUTION),
+    "torch.Conv1d": ("conv1d", _CONVOLUTION),
+    "torch.BatchNorm1d": ("batchnorm", {"eps": "eps"}),
+    "torch.BatchNorm2d": ("batchnorm", {"eps": "eps"}),
+    "torch.AvgPool2d": ("avgpool", _POOLING | {"padding": "padding"}),
+    "torch.AdaptiveAvgPool2d": ("adaptiveavgpool", {"output": "output_size"}),
+    "torch.LPPool2d": ("sumpool", _POOLING),
+    "torch.MaxPool2d": ("maxpool", _POOLING | {"padding": "padding"}),
+    "torch.AdaptiveMaxPool2d": ("adaptivemaxpool", {"output": "output_size"}),
+    "torch.Flatten": ("flatten", {}),
+    "torch.Identity": ("dropout", {}),
+    "torch._DropoutNd": ("dropout", {}),
+    "torch._Loss": ("dropout", {}),
+    **{f"snntorch.{name}": (kind, {}) for kind, name in SNNTORCH.items()},
+    **{name: ("foreign", {}) for name in FOREIGN},
+    "snntorch.Lapicque": ("foreign", {}),
+}
+REQUIRED = {  # (type of layer, attribute) -> (its value, remedy)
+    ("conv2d", "padding_mode"): ("zeros", "train with zeros"),
+    ("conv1d", "padding_mode"): ("zeros", "train with zeros"),
+    ("batchnorm", "track_running_stats"): (True, "train with it on, for statistics become part of the weights"),
+    ("maxpool", "dilation"): (1, "train without dilation"),
+    ("maxpool", "return_indices"): (False, "leave the indices out, which nothing here can use"),
+    ("adaptivemaxpool", "return_indices"): (False, "leave the indices out, which nothing here can use"),
+    ("sumpool", "norm_type"): (1, "train with AvgPool2d, or norm 1, which sums spikes"),
+}
+WEIGHTED = ("torch.Linear", "torch.Conv2d", "torch.Conv1d")
+FOLDED = ("torch.BatchNorm1d", "torch.BatchNorm2d", "torch.Identity", "torch._DropoutNd")  # before declared neurons
+
 
 Neurons = LIF | Mapping[str, LIF | Spiking]
 
@@ -36,24 +149,17 @@ class ModuleReader:
         factors: dict[str, float],
         inexact: bool,
     ) -> None:
+        self.root, self.builder, self.neurons, self.standardised, self.inexact = root, builder, neurons, standardised, inexact
         self.factors = factors
         self.populations: dict[int, str] = {}
-        self.root, self.builder, self.neurons, self.standardised, self.inexact = root, builder, neurons, standardised, inexact
-
-    def read(self, order: Iterable[str] | None) -> None:
-        """Append all stages of the chain of submodules."""
-        leaves = list(self.leaves()) if order is None else list(self._ordered(order))
-        neurons = self._declared_neurons(leaves)
-        layers = [self.append(path, leaf, tuple(neurons.get(number, ()))) for number, (path, leaf) in enumerate(leaves)]
-        self.builder.source.reading = Reading(self.root, tuple(layers))
 
     def append(self, path: str, leaf: Any, declared: tuple[Spiking, ...]) -> ReadLayer:
         """Append the stages of a leaf and of the neurons behind it, or in its place."""
         self._scale(path)
-        kind, replaced = self.kind(path, leaf), self.is_neuron(leaf) and self.has_declared(path)
+        kind, replaced = self.kind(path, leaf), is_neuron(leaf) and self.has_declared(path)
         if id(leaf) in self.populations and not replaced:
             raise refuse(path, "state", f"that of {self.populations[id(leaf)]}", "its own", "make a layer for each population")
-        if self.is_neuron(leaf):
+        if is_neuron(leaf):
             self.populations[id(leaf)] = path
         if kind is None or replaced:
             self.builder.record(path, type(leaf).__name__, "ignored", "the declared neurons take its place")
@@ -66,7 +172,9 @@ class ModuleReader:
         for stage in declared:
             self.builder.neurons(stage)
             self.builder.record(stage.path, "neuron", "added", "as declared")
-        return self._read_layer(kind, path, leaf, declared)
+        replaced, needed = kind is None or replaced, self.is_needed(path, leaf)
+        spikes = path if is_neuron(leaf) and not replaced else None
+        return ReadLayer(path, leaf, spikes, declared, replaced, needed, self.factors.get(path, 1.0))
 
     def _scale(self, path: str) -> None:
         """Take the factor of what arrives at a layer into the weights that come."""
@@ -77,20 +185,6 @@ class ModuleReader:
             raise refuse(path, "factor", repr(factor)[:60], "one finite number", "fold several into the weights of the next layer")
         self.builder.record(path, "factor", "folded", f"{factor:.6g}, of forward")
         self.builder.scale_by(path, "factor", float(factor))
-
-    def _read_layer(self, kind: str | None, path: str, leaf: Any, declared: tuple[Spiking, ...]) -> ReadLayer:
-        """What verification asks of a leaf."""
-        replaced = kind is None or (_is_neuron(leaf) and self.has_declared(path))
-        spikes = path if _is_neuron(leaf) and not replaced else None
-        return ReadLayer(
-            path,
-            leaf,
-            spikes,
-            declared,
-            replaced,
-            kind is None or LAYERS[kind][0] not in ("dropout", "flatten"),
-            self.factors.get(path, 1.0),
-        )
 
     def _read(self, kind: str, path: str, leaf: Any) -> None:
         """Append the stages of a leaf. kind: its class, a key of LAYERS."""
@@ -142,13 +236,9 @@ class ModuleReader:
         return {"reset": reset, "reset_delay": delay}
 
     # Which leaves -----------------------------------------------------------------------------
-    def leaves(self) -> Iterator[tuple[str, nn.Module]]:
-        """The submodules that compute, in the order in which they were made."""
-        return self._leaves("", self.root)
-
-    def is_neuron(self, leaf: Any) -> bool:
-        """Whether it has spikes of its own."""
-        return _is_neuron(leaf)
+    def leaves(self, order: Iterable[str] | None = None) -> list[tuple[str, nn.Module]]:
+        """The submodules that compute, in the caller's order, or in that in which they were made."""
+        return list(self._leaves("", self.root) if order is None else self._ordered(order))
 
     def is_weighted(self, path: str, leaf: Any) -> bool:
         """Whether it is a map with weights."""
@@ -162,10 +252,6 @@ class ModuleReader:
         """Whether it does anything where forward calls it."""
         kind = self.kind(path, leaf)
         return kind is None or self.has_declared(path) or LAYERS[kind][0] not in ("dropout", "flatten")
-
-    def is_refused(self, module: Any) -> bool:
-        """Whether no part of it has an equal."""
-        return bool(names_of(module) & set(REFUSED) - LISTS)
 
     def _leaves(self, path: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         """The submodules that compute, in order."""
@@ -205,7 +291,7 @@ class ModuleReader:
                 listed.update(id(part) for part in leaf.modules())
                 yield path, leaf
         for path, module in self.root.named_modules():
-            if (_is_neuron(module) or module._parameters) and id(module) not in listed:
+            if (is_neuron(module) or module._parameters) and id(module) not in listed:
                 limit = "with every layer that has parameters"
                 raise refuse(path or "model", "order", "without it", limit, "add it, or remove it from the model")
 
@@ -219,7 +305,7 @@ class ModuleReader:
             return kind
         if type(module).__module__.startswith(STEPPING):
             return kind
-        if _is_neuron(module):
+        if is_neuron(module):
             changed = type(module) is not cls
         else:
             changed = any(getattr(type(module), f, None) is not getattr(cls, f, None) for f in ("forward", "_conv_forward"))
@@ -242,40 +328,16 @@ class ModuleReader:
         """Whether neurons are declared for a layer by its path."""
         return isinstance(self.neurons, Mapping) and path in self.neurons
 
-    def _declared_neurons(self, leaves: list[tuple[str, nn.Module]]) -> dict[int, list[Spiking]]:
-        """Number of a leaf -> the declared neurons after it or in its place; those of a map come after its batch normalisation."""
-        paths = [path for path, _ in leaves]
-        given = self.neurons if isinstance(self.neurons, Mapping) else {}
-        for name, table in (("neurons", given), ("standardised", self.standardised), ("factors", self.factors)):
-            for path in set(table) - set(paths):
-                limit = f"a layer among {', '.join(sorted(paths))[:120]}"
-                raise refuse("model", name, repr(path)[:60], limit, "take names of named_modules()")
-        chosen = {number: given[path] for number, path in enumerate(paths) if path in given}
-        kinds = [self.kind(*leaf) for leaf in leaves]
-        if isinstance(self.neurons, LIF):
-            for path, leaf in leaves:
-                if _is_neuron(leaf):
-                    raise refuse(path, "neurons", "one LIF for all layers", "None where layers have their own", "leave neurons out")
-            weighted = [number for number, kind in enumerate(kinds) if kind in WEIGHTED]
-            chosen = dict.fromkeys(weighted[:-1], self.neurons)
-        placed: dict[int, list[Spiking]] = {}
-        for number, neuron in chosen.items():
-            path, leaf = leaves[number]
-            last, in_its_place = number, kinds[number] is None or _is_neuron(leaf)
-            while not in_its_place and last + 1 < len(leaves) and kinds[last + 1] in FOLDED:
-                last += 1
-            placed.setdefault(last, []).append(self.declared(path if in_its_place else f"{path}.neurons", neuron))
-        return placed
-
 
 def _name(cls: type) -> str:
     return f"{cls.__module__.partition('.')[0]}.{cls.__name__}"
 
 
-def names_of(module: nn.Module) -> set[str]:
-    """The names of a module's classes: so that snnTorch need not be imported."""
+def names_of(module: Any) -> set[str]:
+    """The names of its classes: so that snnTorch need not be imported."""
     return {_name(cls) for cls in type(module).__mro__}
 
 
-def _is_neuron(module: nn.Module) -> bool:
+def is_neuron(module: Any) -> bool:
+    """Whether it has spikes of its own."""
     return bool(names_of(module) & BASES)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
+from tp_lava.convert.maps import Connection
 from tp_lava.convert.stages import Neurons, Source, Spiking
 from tp_lava.convert.values import Shape, extent, per_unit, refuse
 from tp_lava.dynamics.neuron import LIF
@@ -14,23 +16,21 @@ from tp_lava.dynamics.parameters import Parameter
 TRACE_DECAY = 0.98  # where the membrane's decay suits no trace
 
 
-class Reaching(Protocol):
-    """All that reaches a population: a connection, or several. bias: (n,); shape: of the population."""
+@dataclass(frozen=True, eq=False)
+class Reaching:
+    """All connections that reach one population, which has this shape."""
+
+    connections: tuple[Connection, ...]
+    shape: Shape
 
     @property
     def bias(self) -> np.ndarray:
-        """See above."""
-
-    @property
-    def shape(self) -> Shape:
-        """See above."""
-
-    @property
-    def is_map(self) -> bool:
-        """Whether it reaches maps, whose parameters may be one a channel."""
+        """(n,)."""
+        return np.sum([each.bias for each in self.connections], axis=0)
 
     def takes(self, factor: np.ndarray) -> bool:
-        """Whether its weights can have a factor for each unit, (n,)."""
+        """Whether the weights of all can have a factor for each unit, (n,)."""
+        return all(each.takes(factor) for each in self.connections)
 
 
 def units_of(source: Source, spiking: Spiking, connection: Reaching) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -112,7 +112,7 @@ def parameter_of(connection: Reaching, value: np.ndarray) -> Parameter:
     if np.isclose(low, high, rtol=1e-6, atol=0):
         return low
     channels = value.reshape(connection.shape[0], -1)
-    if connection.is_map and not np.ptp(channels, axis=1).any():
+    if len(connection.shape) == 3 and not np.ptp(channels, axis=1).any():
         value = channels[:, 0]
     return tuple(value.tolist())
 

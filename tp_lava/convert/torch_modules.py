@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tp_lava.convert.builder import SourceBuilder
+from tp_lava.convert.layers import Standardised
 from tp_lava.convert.module_reader import ModuleReader, Neurons, names_of
 from tp_lava.convert.stages import Source
-from tp_lava.convert.standardised import Standardised
 from tp_lava.convert.values import integers_of, refuse
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import ConversionError, InvalidValueError
@@ -65,9 +65,10 @@ def read_module(
         read, problem = _read_forward(ModuleReader(module, _begun(input_shape), *given))
         if read is not None:
             return read
+    from tp_lava.convert.captured.reading import read_chain
+
     try:
-        chain.read(order)
-        return chain.builder.finish()
+        return read_chain(chain, chain.leaves(order))
     except InvalidValueError as error:
         if problem is None or error.attr == "type":
             raise

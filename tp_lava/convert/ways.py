@@ -62,7 +62,10 @@ class Way:
     def through(self, stage: Any, biased: bool) -> Way:
         """Behind a checked stage. biased: whether it brings the stage's biases. Raises InvalidValueError."""
         if isinstance(stage, Scaled):
-            return self._scaled(spread(stage.factor, self.whole))
+            factor = spread(stage.factor, self.whole)
+            if factor.size > 1:
+                factor = np.broadcast_to(factor, self.whole)[self.first : self.first + self.shape[0]]
+            return replace(self, factor=self.factor * factor)
         if isinstance(stage, Delayed):
             steps = np.broadcast_to(np.asarray(stage.steps), (math.prod(self.whole),))[self.units]
             return replace(self, stages=(*self.stages, replace(stage, steps=steps)))
@@ -71,11 +74,6 @@ class Way:
         mapped = self._weighted(stage if biased else replace(stage, bias=None))
         _, shape = mapped.checked(self.shape)
         return Way(self.origin, shape, (*self.stages, mapped))
-
-    def _scaled(self, factor: np.ndarray) -> Way:
-        if factor.size > 1:
-            factor = np.broadcast_to(factor, self.whole)[self.first : self.first + self.shape[0]]
-        return replace(self, factor=self.factor * factor)
 
     def _pooled(self, stage: Pooling) -> Way:
         if stage.mode == "max" and (self.factor < 0).any():

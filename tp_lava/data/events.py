@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -187,12 +187,9 @@ def _integers(name: str, values: object) -> np.ndarray:
         return array.astype(np.int64)
     if array.dtype.kind == "f" and (np.abs(array) < LARGEST_WHOLE).all() and (array == np.floor(array)).all():
         return array.astype(np.int64)
-    wrong = next((v for v in array.tolist() if not isinstance(v, int) and not (isinstance(v, float) and _is_exact(v))), array.dtype)
+    exact = (isinstance(v, int) or (isinstance(v, float) and v.is_integer() and abs(v) < LARGEST_WHOLE) for v in array.tolist())
+    wrong = next((v for v, whole in zip(array.tolist(), exact, strict=True) if not whole), array.dtype)
     raise invalid("Events", name, repr(wrong), "whole numbers", "bin them into steps first, for example with np.floor(t / dt)")
-
-
-def _is_exact(value: float) -> bool:
-    return value.is_integer() and abs(value) < LARGEST_WHOLE
 
 
 def _numbers(values: object, count: int) -> np.ndarray:
@@ -234,6 +231,16 @@ def check_events(events: object, n_units: int, format: Format | None = None) -> 
         found = f"{events.values[outside[0]]:g} at event {outside[0]} ({outside.size} such)"
         remedy = "scale the values, or give the network a wider input_format"
         raise invalid("sample", "values", found, f"in {low:g}..{high:g}, the network's input_format {format}", remedy)
+
+
+def recordings_of(what: str, samples: Sequence[Any], n_units: int, format: Format | None = None) -> list[Events]:
+    """The recordings of Events, or of pairs with a label, each checked; what: takes them. Raises InvalidValueError for none."""
+    recordings = [sample[0] if isinstance(sample, tuple) and sample else sample for sample in samples]
+    if not recordings:
+        raise invalid(what, "samples", "empty", "at least one recording", "give some of the data")
+    for events in recordings:
+        check_events(events, n_units, format)
+    return recordings
 
 
 def side_by_side(samples: Sequence[Events]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

@@ -15,7 +15,7 @@ from tp_lava.circuit import Owner
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.circuit.operations import INPUT_VALUES
 from tp_lava.data.events import Sample
-from tp_lava.deploy.samples import Presented, checked_samples, checksum_of, in_turn, present, random_samples, value_mantissas
+from tp_lava.deploy.samples import checked_samples, checksum_of, in_turn, present, random_samples, value_mantissas
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
@@ -105,7 +105,8 @@ def fixed_learner(model: object, rule: BaseRule | None, fixed: FixedPoint | None
 
 def _facts(learner: Learner, library: CLibrary, samples: Sequence[Sample]) -> dict[str, object]:
     """What the templates of the files around the library say."""
-    presented, checksum = _expected(learner, samples, library)
+    twin = learner.copy()  # the learner stays as it is
+    presented = [present(twin, events, label) for events, label in in_turn(twin, samples)]
     members, (inference, learning) = {m.name: m for m in library.members}, learner.circuits
     graded = [sample.events for sample in presented] if learner.network.input_format else []
     limits = {o.limit: learning.shape(o.into)[0] for o in learning.start if o.limit} if learning else {}
@@ -127,12 +128,5 @@ def _facts(learner: Learner, library: CLibrary, samples: Sequence[Sample]) -> di
         "graded": members.get(INPUT_VALUES),
         "values": [value for events in graded for value in value_mantissas(learner, events).tolist()],
         "counts": [count for sample in presented for count in np.diff(sample.events.offsets).tolist()],
-        "checksum": checksum,
+        "checksum": checksum_of(twin, [m.name for m in library.learned]),
     }
-
-
-def _expected(learner: Learner, samples: Sequence[Sample], library: CLibrary) -> tuple[list[Presented], int]:
-    """What becomes of samples, learned and inferred in turn, and the checksum of the weights after them; the learner stays as it is."""
-    twin = learner.copy()
-    presented = [present(twin, events, label) for events, label in in_turn(twin, samples)]
-    return presented, checksum_of(twin, [m.name for m in library.learned])

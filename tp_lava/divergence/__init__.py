@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from tp_lava.circuit.names import SCORE
-from tp_lava.data.events import Events, Sample, check_events
+from tp_lava.data.events import Events, Sample, recordings_of
 from tp_lava.divergence.causes import why, why_scores
+from tp_lava.divergence.forms import FormPair, NetworkForm, Trial, form_of, is_foreign, resolutions
 from tp_lava.divergence.forms import InLava as InLava
-from tp_lava.divergence.forms import NetworkForm, Trial, form_of, is_foreign
-from tp_lava.divergence.pair import FormPair, resolutions
 from tp_lava.divergence.replay import arriving, delayed, later, sent
 from tp_lava.errors import invalid
 from tp_lava.graph.names import INPUT, READOUT, READOUT_BIAS
-from tp_lava.graph.network import Network
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,8 @@ def diverge(
         raise invalid("diverge", "tolerance", repr(tolerance), "a number >= 0, or None", "None follows from the forms' resolution")
     forms = _forms(a, b, options)
     _check_shapes(*forms)
-    recordings = _recordings(samples, forms[0].network)
+    network = forms[0].network
+    recordings = recordings_of("diverge", samples, network.n_inputs, network.input_format)
     if forms[0].title == forms[1].title:
         for form, name in zip(forms, ("first", "second"), strict=True):
             form.title = f"{name} {form.title}"
@@ -206,12 +205,3 @@ def _check_shapes(a: NetworkForm, b: NetworkForm) -> None:
     for one, other in zip(a.layers, b.layers, strict=True):
         if one.connections != other.connections:
             raise invalid("diverge", one.name, "connected in two ways", "the same connection", "compare forms of one network")
-
-
-def _recordings(samples: Any, network: Network) -> list[Events]:
-    recordings = [sample[0] if isinstance(sample, tuple) and sample else sample for sample in samples]
-    if not recordings:
-        raise invalid("diverge", "samples", "empty", "at least one recording", "give some that both forms should agree on")
-    for events in recordings:
-        check_events(events, network.n_inputs, network.input_format)
-    return recordings

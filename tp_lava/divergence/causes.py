@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tp_lava.divergence.forms import Trial
-from tp_lava.divergence.pair import FLOAT_ROUNDING, FormPair, resolutions
+from tp_lava.divergence.forms import FLOAT_ROUNDING, FormPair, Trial, resolutions
 from tp_lava.divergence.replay import NeuronForm, Replay, incoming, replay
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.parameters import spread

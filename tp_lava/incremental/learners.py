@@ -1,23 +1,66 @@
-"""A method at work: it learns the sessions one after another, predicts, and says what each session cost."""
+"""The learners that are compared, all from the same network: each learns the sessions one after another, and says what each cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from typing import Protocol
+from dataclasses import asdict, dataclass, replace
+from typing import Literal, Protocol
 
 import numpy as np
 
-from tp_lava.continual import Continual, Cost, Prototypes
+from tp_lava.continual import Continual, Cost, Gate, Prototypes, Replay
 from tp_lava.data.augmentation import Augmentation, augmented
 from tp_lava.data.events import Sample
-from tp_lava.incremental.methods import Method
+from tp_lava.errors import invalid
 from tp_lava.incremental.results import NOTHING, Session, trace_bytes
 from tp_lava.incremental.splits import Stage
 from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine
 from tp_lava.rules import BaseRule
 from tp_lava.rules.layer_rates import frozen, scaled
+
+REPLAY = Replay(250, per_sample=5, balanced=True)
+GATE = Gate("unsure", margin=0.2)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table.
+
+    kind: "continual": tp_lava.Continual; "prototypes": tp_lava.Prototypes, on the base's hidden layer; "offline": no continual learner
+    but a bound of it, learns everything so far together, from the base's network, at each session. hidden: factor of the hidden layers'
+    rates, 0: frozen; replay, gate: see Continual; whole: learn all recordings of a session's words instead of the few.
+    """
+
+    name: str
+    kind: Literal["continual", "prototypes", "offline"] = "continual"
+    hidden: float = 1.0
+    replay: Replay | None = None
+    gate: Gate | None = None
+    whole: bool = False
+
+
+FROZEN = 0.0
+METHODS: tuple[Method, ...] = (
+    Method("Continual", hidden=FROZEN, replay=REPLAY, gate=GATE),
+    Method("Continual, hidden layer too", hidden=0.1, replay=REPLAY, gate=GATE),
+    Method("Continual, replay of 1, gate wrong", hidden=0.3, replay=Replay(250), gate=Gate("wrong")),
+    Method("Continual, no replay", hidden=FROZEN, gate=GATE),
+    Method("Continual, no gate", hidden=FROZEN, replay=REPLAY),
+    Method("prototypes", "prototypes"),
+    Method("offline, the same samples", "offline"),
+    Method("offline, all recordings", "offline", whole=True),
+)
+
+
+def methods_named(texts: list[str] | None = None) -> tuple[Method, ...]:
+    """Those whose name holds one of the texts, all if there are none. Raises InvalidValueError."""
+    found = tuple(method for method in METHODS if not texts or any(text.lower() in method.name.lower() for text in texts))
+    if not found:
+        limit = f"part of one of {'; '.join(method.name for method in METHODS)}"
+        raise invalid("continual", "method", ", ".join(texts or []), limit, "correct the name")
+    return found
+
 
 _PARTS = 10  # of what the offline learner is presented, each at lower rates than the one before
 _STREAM = 0x6F66666C  # keeps what the offline learner draws apart from other uses of the seed

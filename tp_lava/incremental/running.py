@@ -1,26 +1,32 @@
-"""Running a protocol: the base is learned once a seed, and every method goes on from it."""
+"""Running a protocol: the base is learned once a seed, and every method goes on from it. As a user asks for it: by its name, from a
+file; and its table, JSON and picture in a folder.
+"""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from tp_lava.data.augmentation import Augmentation
-from tp_lava.data.recordings import Recordings
+from tp_lava.data.recordings import Recordings, from_shd, from_spike_lists
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
-from tp_lava.incremental.learners import ContinualLearner, OfflineLearner, PrototypeLearner, SessionLearner
-from tp_lava.incremental.methods import METHODS, Method
+from tp_lava.incremental.learners import METHODS, ContinualLearner, Method, OfflineLearner, PrototypeLearner, SessionLearner
 from tp_lava.incremental.results import NOTHING, Results, Session
-from tp_lava.incremental.splits import Split, Stage
+from tp_lava.incremental.splits import Split, Stage, class_incremental, domain_incremental
 from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine
 from tp_lava.progress import track
 from tp_lava.rules import TP, BaseRule, Readout
+from tp_lava.tables import json_values, markdown
 
 COUNTS = Readout(normalised=True, features="count", learn_last=1)  # one update of the readout a sample, by spike counts
 RULE = TP(3e-3, 1e-2, readout=COUNTS)
@@ -117,3 +123,44 @@ def compare(
         with multiprocessing.get_context("spawn").Pool(min(processes, len(jobs))) as pool:
             done = list(track(pool.imap(one_seed, jobs), len(jobs), f"{split.name}: seeds", progress))
     return Results(split.name, split.sizes(), {method.name: [run[method.name] for run in done] for method in methods})
+
+
+PROTOCOLS: Mapping[str, Splitter] = {"classes": class_incremental, "speakers": domain_incremental}
+_UNITS, _STEPS, _MERGED = 64, 200, 4  # of spike lists: 200 steps of 5 ms, four of them made one
+
+
+def protocol_named(name: str, **options: int | None) -> Splitter:
+    """A protocol with the options that are given. Raises InvalidValueError."""
+    if name not in PROTOCOLS:
+        raise invalid("continual", "protocol", repr(name), f"one of {', '.join(PROTOCOLS)}", "correct the name")
+    given = {option: value for option, value in options.items() if value is not None}
+    if unknown := sorted(set(given) - set(signature(PROTOCOLS[name]).parameters)):
+        raise invalid("continual", unknown[0], given[unknown[0]], f"left out for {name}", "its base is all words of the known speakers")
+    return partial(PROTOCOLS[name], **given)
+
+
+def spoken(path: Path) -> Recordings:
+    """Recordings of words and speakers: spike lists (.npz, see from_spike_lists) of 64 channels, or SHD's layout (.h5).
+
+    Raises FileNotFoundError, ArchiveError, InvalidValueError.
+    """
+    if path.suffix in (".h5", ".hdf5"):
+        return from_shd(path, step=0.02)
+    if path.suffix != ".npz":
+        raise invalid("continual", "recordings", path.name, "an .npz of spike lists or an .h5 in SHD's layout", "convert it")
+    return from_spike_lists(path, _UNITS, _STEPS, _MERGED)
+
+
+def save(out: Path, results: Results) -> list[Path]:
+    """Write figures as JSON, the table as Markdown, and the picture into a folder. -> the files."""
+    from tp_lava import plots
+    from tp_lava.plots.style import figure_file
+
+    files = [out / f"{results.protocol}.{kind}" for kind in ("json", "md", "png")]
+    files[0].write_text(json.dumps(json_values(results.to_dict()), indent=1) + "\n")
+    files[1].write_text(markdown(results.table()))
+    with figure_file(files[2], (11, 4.2), columns=2) as axes:
+        for place, name in enumerate(("old", "new")):
+            curves: dict[str, Sequence[float]] = {method: results.curve(method, name)[1:].tolist() for method in results.runs}
+            plots.accuracy_over_sessions(axes[place], curves, title=f"{results.protocol}: what is {name}", legend=place == 1)
+    return files

@@ -53,7 +53,8 @@ def range_bars(axes: Axes, entries: Sequence[RangeEntry | tuple[str, int, int, F
     """
     rows = [RangeEntry(*entry) for entry in some("plots.range_bars", "entries", entries)]
     formats = [_format(entry) for entry in rows]
-    bits = [_needed(entry, format) for entry, format in zip(rows, formats, strict=True)]
+    largest = [max(abs(int(entry.low)), abs(int(entry.high))) for entry in rows]
+    bits = [m.bit_length() + (f.signed or entry.low < 0) for m, f, entry in zip(largest, formats, rows, strict=True)]
     for place, (needed, format) in enumerate(zip(bits, formats, strict=True)):
         fits = needed <= format.bits
         axes.barh(place, format.bits, 0.62, color=PALE)
@@ -74,10 +75,6 @@ def _format(entry: RangeEntry) -> Format:
         found = f"({entry.low!r}, {entry.high!r}, {entry.format!r})"
         raise invalid("plots.range_bars", f"entry {entry.name!r}", found, "(low, high, Format) with low <= high", "give mantissas")
     return format
-
-
-def _needed(entry: RangeEntry, format: Format) -> int:
-    return max(abs(int(entry.low)), abs(int(entry.high))).bit_length() + (format.signed or entry.low < 0)
 
 
 @drawing

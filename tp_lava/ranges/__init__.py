@@ -1,7 +1,7 @@
 """Range analysis: a proof that every number of a fixed-point network fits where it is held, or the one that does not.
 
-Interval arithmetic over the whole circuit: `intervals` (an instruction), `evaluator` (a program), `states` (over any number of
-steps), `analysis` (the circuit with its weights and fan-in), `verdicts` (what is an error and what is information), `report`.
+Interval arithmetic over the whole circuit: `intervals` (an instruction), `evaluator` (a program, its states over any number of
+steps, its clamps), `analysis` (the circuit with its weights and fan-in), `verdicts` (what is an error and what is information), `report`.
 """
 
 from tp_lava.ranges.checking import analyse as analyse

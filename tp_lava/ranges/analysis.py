@@ -20,10 +20,9 @@ from tp_lava.circuit import Buffer, Circuit
 from tp_lava.circuit import operations as ops
 from tp_lava.graph.delays import SynapticDelays
 from tp_lava.graph.names import INPUT
-from tp_lava.ranges.evaluator import Evaluator
+from tp_lava.ranges.evaluator import Evaluator, closed
 from tp_lava.ranges.intervals import NAME, Array, Interval, corners
 from tp_lava.ranges.maps import by_channel, by_unit, convolved, learned, pooled, unpooled
-from tp_lava.ranges.states import closed
 
 _PASSES = 16  # after which what still grows is given its whole format
 WEIGHTS = ("weight", "kernel", "bias")

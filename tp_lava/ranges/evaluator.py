@@ -8,12 +8,15 @@ formats holds too, so no interval here is wider than the tracer's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
 from tp_lava.backends.interpreted_programs import on_axes
 from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program
+from tp_lava.numbers import Format
 from tp_lava.ranges.intervals import HUGE, Array, Axes, Interval, assumed, either, in_step, instruction, pieces
 
 _CLAMPED = {"min": 0, "select": 2}  # which argument of a saturating instruction is clamped
@@ -193,3 +196,112 @@ class Evaluator:
         moved = {d.result, *(step.result for step in steps)}
         beside = {a for step in steps for a in step.arguments} - moved
         return i.arguments[0] in moved and not any(i["axis"] in self.program.values[a].axes for a in beside)
+
+
+_STEPS = 4  # after which a state that still moves is bounded from above
+
+
+# States -------------------------------------------------------------------------------------------
+# A decaying sum or a membrane maps its interval X to F(X), and F only grows with X; so any X that holds the start and F(X)
+# holds every step. The whole format is one, for what is written saturates. From it, each bound is halved down, element by
+# element, as long as F(X) stays within X: the answer is proven whatever the program is, and the least one where F moves
+# two points no further apart, as a decay, a clamp and a reset do. What only adds up (a score, a count) has none short of its
+# format: it grows by at most its largest summand a step.
+
+
+def closed(step: Callable[[Interval], Interval], start: Interval, format: Format) -> Interval:
+    """The least interval found that contains `start` and what `step` makes of it. step: monotone, into the format."""
+    x = start
+    for _ in range(_STEPS):
+        grown = x.hull(step(x))
+        if grown.within(x):
+            return x
+        x = grown
+    whole = Interval(np.full_like(x.low, format.low), np.full_like(x.high, format.high)).hull(start)
+    high = _halved(lambda bound: Interval(whole.low, bound), x.high - 1, whole.high, lambda y: step(y).high <= y.high)
+    low = _halved(lambda bound: Interval(bound, high), x.low + 1, whole.low, lambda y: step(y).low >= y.low)
+    found = Interval(low, high)
+    return found if step(found).within(found) else whole
+
+
+def _halved(
+    made: Callable[[np.ndarray], Interval], inside: np.ndarray, outside: np.ndarray, holds: Callable[[Interval], np.ndarray]
+) -> np.ndarray:
+    """The nearest bound to `inside`, which is too near, that holds, as `outside` does; element by element."""
+    inside, outside = np.broadcast_arrays(inside, outside)
+    while (apart := np.abs(outside - inside) > 1).any():
+        middle = np.where(apart, (inside + outside) // 2, outside)
+        good = holds(made(middle)) | ~apart
+        inside, outside = np.where(good, inside, middle), np.where(good, middle, outside)
+    return outside
+
+
+def bits_needed(evaluator: Evaluator, port: str, reads: Mapping[str, Interval], format: Format) -> int:
+    """How many bits more a decaying state would need never to saturate."""
+    for more in count():
+        whole = Format(format.bits + more, format.frac, format.signed)
+        bound = evaluator.read(port, reads[port]).hull(Interval.of(whole.low, whole.high))
+        found = evaluator.values({**reads, port: bound}, port, clamped=False)[dict(evaluator.program.writes)[port]]
+        if found.within(bound):
+            break
+    return more
+
+
+# Clamps: which of them can act, and which stand right before a port ---------------------------------
+
+
+@dataclass(frozen=True)
+class Clamp:
+    """A clamp that can act. result: its value; base: bounds of what it clamps; low, high: to what."""
+
+    result: int
+    base: tuple[int, int]
+    low: int
+    high: int
+
+    @property
+    def excess(self) -> int:
+        """Steps of the mantissa that it takes off in the worst case."""
+        return max(self.base[1] - self.high, self.low - self.base[0])
+
+    @property
+    def note(self) -> str:
+        """By how much."""
+        ends = zip(self.base, (self.low, self.high), strict=True)
+        return f"up to {max(found / limit for found, limit in ends if limit):.3g} times what it holds, in the worst case"
+
+
+def acting_clamps(evaluator: Evaluator, values: Mapping[int, Interval]) -> Iterator[Clamp]:
+    """The clamps that can act; a min and a select that follow each other are one."""
+    producer = {i.result: i for i in evaluator.program.instructions}
+    inner = {evaluator.clamped(i) for i in evaluator.program.instructions if i.saturates}
+    for i in evaluator.program.instructions:
+        if not i.saturates or i.result in inner or i.result not in values:
+            continue
+        low, high, last = None, None, i
+        while True:
+            limit = producer[last.arguments[1]]["value"]
+            low, high = (limit, high) if last.op == "select" else (low, limit)
+            following = producer.get(evaluator.clamped(last))
+            if following is None or not following.saturates:
+                break
+            last = following
+        base = values[evaluator.clamped(last)].bounds
+        low, high = base[0] if low is None else low, base[1] if high is None else high
+        if base[0] < low or base[1] > high:
+            yield Clamp(i.result, base, low, high)
+
+
+def values_written(evaluator: Evaluator, port: str) -> set[int]:
+    """The value a port is written with, and those it was before the clamps it has just come through."""
+    producer = {i.result: i for i in evaluator.program.instructions}
+    index, found = dict(evaluator.program.writes)[port], set[int]()
+    while index not in found:
+        found.add(index)
+        i = producer.get(index)
+        if i is not None and i.saturates:
+            index = evaluator.clamped(i)
+        elif i is not None and i.op == "add":  # of a zero: the value on more axes
+            zeros = {a for a in i.arguments if a in producer and producer[a].op == "constant" and producer[a]["value"] == 0}
+            index = next((a for a in i.arguments if zeros and a not in zeros), index)
+    return found

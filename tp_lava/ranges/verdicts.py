@@ -21,10 +21,9 @@ from tp_lava.circuit.names import SCORE
 from tp_lava.dynamics.program import Instruction
 from tp_lava.numbers import PRODUCT_BITS, REGISTER_BITS, STATE_BITS, Format
 from tp_lava.ranges.analysis import WEIGHTS, IntervalAnalysis, ProgramUse
-from tp_lava.ranges.clamps import Clamp, acting_clamps, values_written
+from tp_lava.ranges.evaluator import Clamp, acting_clamps, bits_needed, values_written
 from tp_lava.ranges.intervals import Interval, product
 from tp_lava.ranges.report import CLAMPED, CLIPPED, ERROR, FITS, MAY_SATURATE, SILENT, Entry
-from tp_lava.ranges.states import bits_needed
 
 _Verdict = tuple[str, str]  # and why
 _RANK = {verdict: rank for rank, verdict in enumerate((FITS, CLIPPED, CLAMPED, SILENT, MAY_SATURATE, ERROR))}

@@ -19,8 +19,7 @@ import numpy as np
 
 from tp_lava.errors import ArchiveError, FormatUnavailableError
 from tp_lava.reading import limits
-from tp_lava.reading.chunks import unpacked
-from tp_lava.reading.heaps import REFERENCE, Heaps
+from tp_lava.reading.chunks import REFERENCE, Heaps, unpacked
 from tp_lava.reading.limits import damaged, first_line
 from tp_lava.reading.structure import Structure
 
@@ -183,20 +182,14 @@ class HDF5File:
         if text and item.dtype.kind == "O":
             self._check_lengths(item, path)
         if item.chunks is not None:
-            raw = self._unpacked(item, path)  # also where h5py reads: chunks that are too large do not come through
-            if not text and raw.dtype.itemsize == item.dtype.itemsize and self._is_plain(item):
+            raw = unpacked(self.path, self.content, item, path)  # also where h5py reads: chunks that are too large do not come through
+            plain = not text and h5py.h5t.py_create(item.dtype).equal(item.id.get_type())  # the bytes are those of the NumPy type
+            if plain and raw.dtype.itemsize == item.dtype.itemsize:
                 return raw.view(item.dtype)
         value = item[()]
         if not text:
             return np.asarray(value)
         return _text(value) if np.ndim(value) == 0 else [_text(v) for v in np.ravel(value)]
-
-    @staticmethod
-    def _is_plain(item: Any) -> bool:
-        """Whether the bytes in the file are those of the NumPy type."""
-        import h5py
-
-        return h5py.h5t.py_create(item.dtype).equal(item.id.get_type())
 
     def check_size(self, item: Any, path: str) -> None:
         """Refuse what claims more elements than are read, or than the bytes in the file can become."""
@@ -216,14 +209,10 @@ class HDF5File:
         if self.elements > limits.LARGEST_FILE:
             raise damaged(self.path, f"{path} is beyond the {limits.LARGEST_FILE} elements of a file that are read", "split the file")
 
-    def _unpacked(self, item: Any, path: str) -> np.ndarray:
-        """See chunks.unpacked. The fill value stands where no chunk is."""
-        return unpacked(self.path, self.content, item, path)
-
     def _references(self, item: Any, path: str) -> np.ndarray:
         """Where the texts or arrays of a dataset of variable length lie: REFERENCE, in the dataset's shape."""
         if item.chunks is not None:
-            return self._unpacked(item, path).view(REFERENCE)
+            return unpacked(self.path, self.content, item, path).view(REFERENCE)
         offset, size = item.id.get_offset(), int(item.size or 0)
         if offset is None:
             if item.id.get_storage_size():

@@ -61,40 +61,29 @@ class Structure:
             begin = address + 6 + (16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0)
             width = 1 << (flags & 3)
             size = int.from_bytes(self.content[begin : begin + width], "little")
-            yield from self._newer(begin + width, size, 2 if flags & 4 else 0)
+            yield from self._pieces(begin + width, size, "<BH", 6 if flags & 4 else 4, signed=True)
         elif self.content[address] == 1:
             (size,) = struct.unpack_from("<I", self.content, address + 8)
-            yield from self._older(address + 16, size)
+            yield from self._pieces(address + 16, size, "<HH", 8, signed=False)
         else:
             raise self._refused("an object", address, "where there is none")
 
-    def _older(self, begin: int, size: int) -> Iterator[tuple[int, bytes]]:
+    def _pieces(self, begin: int, size: int, layout: str, head: int, *, signed: bool) -> Iterator[tuple[int, bytes]]:
+        """layout: of a message's type and length, at the begin of its `head` bytes; signed: whether continuations have a signature, of four
+        bytes as their checksum.
+        """
         blocks = [(begin, size)]
         for begin, size in blocks:
             self._name_once(begin, "a piece of a header")
             end = begin + size
-            while begin + 8 <= end:
-                kind, length = struct.unpack_from("<HH", self.content, begin)
-                data = self.content[begin + 8 : begin + 8 + length]
-                if kind == _CONTINUATION:
-                    blocks.append(struct.unpack_from("<QQ", data))
-                yield kind, data
-                begin += 8 + length
-
-    def _newer(self, begin: int, size: int, extra: int) -> Iterator[tuple[int, bytes]]:
-        """extra: bytes of a message's number, where creation is tracked."""
-        blocks = [(begin, size)]
-        for begin, size in blocks:
-            self._name_once(begin, "a piece of a header")
-            end = begin + size
-            while begin + 4 + extra <= end:
-                kind, length = struct.unpack_from("<BH", self.content, begin)
-                data = self.content[begin + 4 + extra : begin + 4 + extra + length]
+            while begin + head <= end:
+                kind, length = struct.unpack_from(layout, self.content, begin)
+                data = self.content[begin + head : begin + head + length]
                 if kind == _CONTINUATION:
                     where, count = struct.unpack_from("<QQ", data)
-                    blocks.append((where + 4, count - 8))  # without its signature and checksum
+                    blocks.append((where + 4, count - 8) if signed else (where, count))
                 yield kind, data
-                begin += 4 + extra + length
+                begin += head + length
 
     def _followed(self, kind: int, data: bytes) -> list[int]:
         """Check the trees that a message names. -> the objects that it names"""

@@ -1,6 +1,6 @@
 """The report: a network's placement, bits, operations and estimates as one HTML page that loads nothing from elsewhere.
 
-`facts` computes, `figures` and `drawings` draw, `page` fills the template.
+`facts` computes, `figures` and `drawings` (by drawings.svg.jinja) draw, `page` fills the template.
 """
 
 from __future__ import annotations

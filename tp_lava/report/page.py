@@ -4,35 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 
 from tp_lava.deploy.loihi2.counting import Counts
 from tp_lava.ranges.report import FITS
-from tp_lava.report import drawings, figures, svg
+from tp_lava.report import drawings, figures
 from tp_lava.report.facts import Facts
+
+_MOST_CHIPS = 8  # that are drawn
 
 
 def render(facts: Facts) -> str:
     """The report as HTML."""
-    room = files(__package__)
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
+    loader = PackageLoader("tp_lava.report", "")
+    environment = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     environment.filters |= {"thousands": thousands, "short": short, "span": span, "rough": rough}
-    sources = Sources()
-    template = environment.from_string(room.joinpath("page.html.jinja").read_text("utf-8"))
-    style = Markup(room.joinpath("style.css").read_text("utf-8"))
-    return template.render(
+    return environment.get_template(
+        "page.html.jinja"
+    ).render(
         facts=facts,
-        style=style,
-        sources=sources,
+        style=Markup(environment.loader.get_source(environment, "style.css")[0]),  # type: ignore[union-attr]
+        sources=Sources(),
+        architecture=drawings.Architecture.of(facts.network, facts.rule, facts.mapping),
+        colours=(figures.INK, figures.MUTED, figures.RULE, figures.PALE),
         pictures=_pictures(facts),
         operations=list(_operations(facts)),
         ranges=[entry for entry in facts.ranges.entries if not entry.program or entry.verdict != FITS],
-        chips=drawings.shown_chips(facts.mapping),
+        chips=facts.mapping.chips[:_MOST_CHIPS],
         colour_of=partial(drawings.colour_of, facts.mapping),
     )
 
@@ -87,15 +89,13 @@ def _pictures(facts: Facts) -> dict[str, Any]:
     from tp_lava import plots
 
     def drawn(name: str, title: str, draw: Callable[[Axes], object], size: tuple[float, float]) -> Markup:
-        return Markup(svg.drawn(name, title, draw, size))
+        return Markup(figures.drawn(name, title, draw, size))
 
     counts, estimate, shown = facts.learning or facts.inference, facts.estimates[-1], facts.shown
     layers = [population.name for population in facts.network.populations]
     assert shown.traces is not None
     wide, small, tall = (5.4, 2.8), (3.6, 2.3), (5.4, 1.2 + 0.42 * len(facts.mapping.layers))
     made: dict[str, Any] = {
-        "architecture": Markup(drawings.architecture(facts.network, facts.rule, facts.mapping)),
-        "chips": [Markup(drawings.core_map(facts.mapping, chip)) for chip in drawings.shown_chips(facts.mapping)],
         "operations": drawn("operations", "Operations per sample, by layer", partial(figures.operations, counts=counts), tall),
         "energy": drawn("energy", "Energy of a sample, each part from low to high", partial(figures.energy, estimate=estimate), wide),
         "memory": drawn("memory", "Numbers stored for learning, by rule", partial(figures.memory, rows=facts.memory), wide),

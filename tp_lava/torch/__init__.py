@@ -13,7 +13,7 @@ from tp_lava.torch.fitting import fit as fit  # noqa: E402
 from tp_lava.torch.inputs import dense as dense  # noqa: E402
 from tp_lava.torch.module import SpikingNetwork as SpikingNetwork  # noqa: E402
 from tp_lava.torch.product import ProductTrainer as ProductTrainer  # noqa: E402
-from tp_lava.torch.tess import TESSTrainer as TESSTrainer  # noqa: E402
+from tp_lava.torch.product import TESSTrainer as TESSTrainer  # noqa: E402
+from tp_lava.torch.product import trainer_of as trainer_of  # noqa: E402
 from tp_lava.torch.tp import TPTrainer as TPTrainer  # noqa: E402
 from tp_lava.torch.trainer import Trainer as Trainer  # noqa: E402
-from tp_lava.torch.trainers import trainer_of as trainer_of  # noqa: E402

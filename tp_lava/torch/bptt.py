@@ -13,8 +13,7 @@ from tp_lava.checks import is_number
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT
 from tp_lava.optimisers import SGD, Optimiser
-from tp_lava.torch.constants import TRAINABLE, free_name
-from tp_lava.torch.module import SpikingNetwork
+from tp_lava.torch.module import TRAINABLE, SpikingNetwork, free_name
 from tp_lava.torch.trainer import Trainer
 
 _LOSSES = ("final", "every")

@@ -19,9 +19,9 @@ from tp_lava.graph.network import Network
 from tp_lava.rules import BackwardError, BasisError, Credit, LocalClassifier, OutputFeedback, TargetProjection
 from tp_lava.rules.credits.classifier import Classifying
 from tp_lava.rules.credits.random_matrix import random_matrix
-from tp_lava.torch.delta_rule import DeltaRule
 from tp_lava.torch.pooling import Pooling
 from tp_lava.torch.product_layer import ProductLayer
+from tp_lava.torch.rule_trainer import DeltaRule
 
 Taught = Iterable[tuple[ProductLayer, Tensor]]  # layers that learn, and delta of their neurons, (B, n)
 
@@ -48,28 +48,16 @@ class _Coefficients:
         return array
 
 
-class _Feedback(BatchCredit):
-    """Of OutputFeedback: the readout's error, through fixed random numbers."""
+class _Projected(BatchCredit):
+    """Of OutputFeedback: the readout's error, and of TargetProjection: the label, each through fixed random numbers."""
 
-    def __init__(self, credit: OutputFeedback, network: Network) -> None:
-        self._feedback = _Coefficients(random_matrix(network, p, credit.matrix, credit.seed) for p in network.populations)
-
-    def deltas(self, layers: Sequence[ProductLayer], labels: Tensor, readout: DeltaRule) -> Taught:
-        """See BatchCredit."""
-        error = readout.error()
-        return ((layer, layer.back(error @ self._feedback.of(layer))) for layer in layers if layer.learns)
-
-
-class _Projection(BatchCredit):
-    """Of TargetProjection: the label, through fixed random numbers."""
-
-    def __init__(self, credit: TargetProjection, network: Network) -> None:
-        self._projection = _Coefficients(random_matrix(network, p, credit.matrix, credit.seed) for p in network.populations)
+    def __init__(self, credit: OutputFeedback | TargetProjection, network: Network) -> None:
+        self._label = isinstance(credit, TargetProjection)
+        self._matrix = _Coefficients(random_matrix(network, p, credit.matrix, credit.seed) for p in network.populations)
 
     def deltas(self, layers: Sequence[ProductLayer], labels: Tensor, readout: DeltaRule) -> Taught:
-        """See BatchCredit."""
-        told = -labels / len(labels)
-        return ((layer, layer.back(told @ self._projection.of(layer))) for layer in layers if layer.learns)
+        told = -labels / len(labels) if self._label else readout.error()
+        return ((layer, layer.back(told @ self._matrix.of(layer))) for layer in layers if layer.learns)
 
 
 class _Classified(BatchCredit):
@@ -81,7 +69,6 @@ class _Classified(BatchCredit):
         self._grids = [Pooling(credit.averages(p), p.output_shape) for p in network.populations]
 
     def deltas(self, layers: Sequence[ProductLayer], labels: Tensor, readout: DeltaRule) -> Taught:
-        """See BatchCredit."""
         return ((layer, layer.back(self._signal(layer, labels))) for layer in layers if layer.learns)
 
     def _signal(self, layer: ProductLayer, labels: Tensor) -> Tensor:
@@ -101,7 +88,6 @@ class _Backward(BatchCredit):
         pass
 
     def deltas(self, layers: Sequence[ProductLayer], labels: Tensor, readout: DeltaRule) -> Taught:
-        """See BatchCredit."""
         lowest = min((layer.number for layer in layers if layer.learns), default=len(layers))
         above, values, error = readout.delivery, readout.values, readout.error()
         for layer in reversed(layers[lowest:]):
@@ -114,7 +100,7 @@ class _Backward(BatchCredit):
 CREDITS: dict[type[Credit], Callable[[Any, Network], BatchCredit]] = {
     BasisError: _Classified,
     LocalClassifier: _Classified,
-    OutputFeedback: _Feedback,
-    TargetProjection: _Projection,
+    OutputFeedback: _Projected,
+    TargetProjection: _Projected,
     BackwardError: _Backward,
 }

@@ -1,4 +1,4 @@
-"""What connections do with tensors of rows: the drive that they bring, and the products by which they learn.
+"""What connections do with tensors of rows: delays, the drive that they bring, and the products by which they learn.
 
     drive = V x        V: weights, standardised where the connection says so; x: what arrives, (rows, units below)
     dV = sum over rows of post (x) pre        of a convolution: summed over its positions too, where they share weights
@@ -21,6 +21,37 @@ from tp_lava.graph.network import Connection
 from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.pooling import Pooling
 from tp_lava.torch.standardisation import standardised
+
+
+class DelayLine:
+    """What arrives over a connection, or comes as it is sent where that has no delays (or is none). Silent at first."""
+
+    def __init__(self, connection: Connection | None) -> None:
+        self._delays = connection.delays if connection else None
+        self._past: list[Tensor] = []
+        if self._delays:
+            self._steps = torch.tensor(self._delays.array, dtype=torch.int64)
+            self._units = torch.arange(len(self._steps)) % self._delays.n_units
+
+    def step(self, x: Tensor) -> Tensor:
+        """x: what is sent in this step, (rows, units). -> what arrives, (rows, copies of all units)."""
+        if self._delays is None:
+            return x
+        longest = self._delays.longest
+        self._past = [x, *(self._past or [torch.zeros_like(x)] * longest)][: longest + 1]
+        return torch.stack(self._past)[self._steps, :, self._units].T
+
+    def whole(self, x: Tensor) -> Tensor:
+        """The same of all steps at once, (T, rows, units)."""
+        if self._delays is None:
+            return x
+        longest, n_steps = self._delays.longest, len(x)
+        padded = torch.cat([x.new_zeros(longest, *x.shape[1:]), x])
+        arrived = x.new_empty(*x.shape[:-1], len(self._steps))
+        for steps in self._steps.unique().tolist():
+            those = self._steps == steps
+            arrived[..., those] = padded[longest - steps : longest - steps + n_steps][..., self._units[those]]
+        return arrived
 
 
 class Delivery:
@@ -65,15 +96,12 @@ class _Dense(Delivery):
     """All-to-all."""
 
     def drive(self, x: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
-        """See Delivery."""
         return linear(x, values, bias)
 
     def back(self, post: Tensor, values: Tensor) -> Tensor:
-        """See Delivery."""
         return self._of_units(post @ values)
 
     def learn(self, gradients: Gradients, post: Tensor, pre: Tensor) -> None:
-        """See Delivery."""
         gradients.add_product(self.name, post, pre)
 
 
@@ -88,15 +116,12 @@ class _Reached(Delivery):
         self._mask.scatter_(1, units.to(weights.device), 1.0)
 
     def drive(self, x: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
-        """See Delivery."""
         return linear(x, values.repeat(1, self._copies) * self._mask, bias)
 
     def back(self, post: Tensor, values: Tensor) -> Tensor:
-        """See Delivery."""
         return post @ values
 
     def learn(self, gradients: Gradients, post: Tensor, pre: Tensor) -> None:
-        """See Delivery."""
         products = (post.T @ pre) * self._mask
         gradients.add(self.name, products.reshape(len(products), self._copies, -1).sum(dim=1))
 
@@ -111,18 +136,15 @@ class _Convolved(Delivery):
         self._pooling = Pooling(self.kind.pooling, self.kind.shape)
 
     def drive(self, x: Tensor, values: Tensor, bias: Tensor | None = None) -> Tensor:
-        """See Delivery."""
         drive = self._convolved(self._seen(x), values).reshape(*x.shape[:-1], self.kind.size)
         return drive if bias is None else drive + bias
 
     def back(self, post: Tensor, values: Tensor) -> Tensor:
-        """See Delivery."""
         seen, spread = self._pooling.taped(post.new_zeros(len(post), prod(self.kind.shape)))  # sums, so it is the same at any input
         image = self._transposed(post.reshape(-1, *self.kind.output_shape), seen.reshape(-1, *self.kind.pooled_shape), values)
         return self._of_units(spread(image.reshape(seen.shape)))
 
     def learn(self, gradients: Gradients, post: Tensor, pre: Tensor) -> None:
-        """See Delivery."""
         gradients.add(self.name, self._products(post, self._seen(pre)))
 
     def _seen(self, x: Tensor) -> Tensor:
@@ -153,7 +175,6 @@ class _Local(_Convolved):
         return torch.einsum("rgkp,gopk->rgop", columns, values.reshape(groups, -1, places, taps))
 
     def _transposed(self, signal: Tensor, image: Tensor, values: Tensor) -> Tensor:
-        """See _Convolved."""
         with torch.enable_grad():
             leaf = image.detach().requires_grad_()
             drive = self._convolved(leaf, values.detach())

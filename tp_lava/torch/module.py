@@ -1,7 +1,13 @@
-"""SpikingNetwork: a tp_lava Network as a PyTorch module, and back again."""
+"""SpikingNetwork: a tp_lava Network as a PyTorch module, and back again.
+
+Decay and threshold of a layer are things that can be trained: a free number each, or one a neuron, mapped to where it may lie.
+decay = sigmoid(x) stays in (0, 1); threshold = max(x, floor). A number that was not trained gives back, to the last bit, the value it
+was made from.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import reduce
@@ -18,11 +24,104 @@ from tp_lava.graph.chain import ChainLayer, chain_of
 from tp_lava.graph.names import READOUT, READOUT_BIAS
 from tp_lava.graph.network import Network, Population
 from tp_lava.rules import BaseRule
-from tp_lava.torch.constants import check_trainable, free_name, from_free, to_free
-from tp_lava.torch.delivery import Delivery
-from tp_lava.torch.forward import ForwardLayer
+from tp_lava.torch.delivery import DelayLine, Delivery
 from tp_lava.torch.inputs import checked_spikes
 from tp_lava.torch.neuron import Neurons, check_neuron, constant
+from tp_lava.torch.pooling import Pooling
+
+
+class ForwardLayer:
+    """A hidden layer of some rows, silent at first. weights: of the module, by name; neurons: of the rows.
+
+    Attributes membrane (rows, n): after the last step; outputs (rows, units): what others get of the last step's spikes.
+    """
+
+    def __init__(self, layer: ChainLayer, weights: dict[str, nn.Parameter], neurons: Neurons) -> None:
+        self._neurons, self._bias = neurons, weights.get(layer.population.bias)
+        self._forward = Delivery.of(layer.forward, weights[layer.forward.name])
+        self._feedback = Delivery.of(layer.recurrent, weights[layer.recurrent.name]) if layer.recurrent else None
+        self._arriving, self._coming_back = DelayLine(layer.forward), DelayLine(layer.recurrent)
+        self._pooling = Pooling(layer.population.pooling, layer.population.shape)
+        self._at_once = layer.forward.kind.by_place is None
+        self._values = self._forward.values()
+        self._feedback_values = self._feedback.values() if self._feedback else None
+        self._silent = True
+        self.outputs = neurons.membrane.new_zeros(len(neurons.membrane), layer.population.output_size)
+
+    @property
+    def membrane(self) -> Tensor:
+        """(rows, n), after the last step's reset."""
+        return self._neurons.membrane
+
+    def drives(self, below: Tensor) -> Iterable[Tensor]:
+        """What comes from below at each step; below: (T, rows, units). Of dense layers in one product, for nothing acts back on it."""
+        below = self._arriving.whole(below)
+        return self._drive(below) if self._at_once else (self._drive(x) for x in below)
+
+    def step(self, drive: Tensor) -> Tensor:
+        """-> spikes (rows, n)."""
+        if self._feedback is not None and self._feedback_values is not None and not self._silent:
+            drive = drive + self._feedback.drive(self._coming_back.step(self.outputs), self._feedback_values)
+        spikes = self._neurons.step(drive, self._bias)
+        self.outputs, self._silent = self._pooling(spikes), False
+        return spikes
+
+    def advance(self, below: Tensor) -> Tensor:
+        """One step from what is below, (rows, units). -> outputs."""
+        self.step(self._drive(self._arriving.step(below)))
+        return self.outputs
+
+    def _drive(self, below: Tensor) -> Tensor:
+        return self._forward.drive(below, self._values)
+
+
+TRAINABLE = ("decay", "threshold")
+_LARGEST_DECAY = 1.0 - 2.0**-24  # the largest float32 below 1
+
+
+class _Floor(torch.autograd.Function):
+    """max(x, floor), whose derivative vanishes at the floor only for what would push x further down: so x can come back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, floor: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.floor = floor
+        return x.clamp(min=floor)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return gradients[0] * ((x > ctx.floor) | (gradients[0] < 0)), None
+
+
+def free_name(attr: str, number: int) -> str:
+    """Name of the parameter that holds the free number of hidden layer `number`."""
+    return f"{attr}{number}"
+
+
+def to_free(attr: str, value: Parameter) -> Parameter:
+    """The free number of a decay or threshold, or those of several."""
+    if isinstance(value, tuple):
+        return tuple(math.log(one / (1.0 - one)) for one in value) if attr == "decay" else value
+    return math.log(value / (1.0 - value)) if attr == "decay" else value
+
+
+def from_free(attr: str, free: Tensor, floor: float) -> Tensor:
+    """The decay or threshold of a free number, differentiable."""
+    if attr == "decay":
+        return torch.sigmoid(free).clamp(max=_LARGEST_DECAY)
+    return _Floor.apply(free, floor)
+
+
+def check_trainable(train: Iterable[str] | str) -> tuple[str, ...]:
+    """What is trained beside the weights. Raises InvalidValueError for another name."""
+    names = (train,) if isinstance(train, str) else tuple(train)
+    for name in names:
+        if name not in TRAINABLE:
+            remedy = 'weights and biases are always trained; for example train=("decay",)'
+            raise invalid("SpikingNetwork", "train", repr(name), f"among {', '.join(TRAINABLE)}", remedy)
+    return names
+
 
 _DTYPES = (torch.float32, torch.float64)
 _KEPT = (
@@ -44,7 +143,7 @@ class SpikingNetwork(nn.Module):
     network: where it starts; its arrays become parameters of the same names and shapes; those of standardised connections are the
     weights before that. Spikes of maps are rows of their units, in C order. train: "decay", "threshold" or both, to be trained too,
     one number a layer, or one a neuron where the layer has such: parameters decay<l> and threshold<l>, which are free numbers (see
-    constants.py). device, dtype: float32 or float64; least_threshold: below which no trained threshold falls (TESS: 0.5).
+    above). device, dtype: float32 or float64; least_threshold: below which no trained threshold falls (TESS: 0.5).
     Attributes n_inputs, n_classes; layers: as they were given, for trained decays and thresholds see network().
     Raises InvalidValueError for other graphs than chains, leaky readouts and neurons that it does not know.
     """

@@ -1,4 +1,4 @@
-"""Training by a local rule: hidden layers forward only, step by step, and the readout by its delta rule."""
+"""Training by a local rule: hidden layers forward only, step by step, and the readout by its delta rule (tp_lava.dynamics.readout)."""
 
 from __future__ import annotations
 
@@ -8,17 +8,63 @@ from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import invalid
-from tp_lava.graph.names import READOUT
+from tp_lava.graph.names import READOUT, READOUT_BIAS
 from tp_lava.graph.standardisation import Standardisation
 from tp_lava.optimisers import SGD, Optimiser
 from tp_lava.rules import BaseRule
-from tp_lava.torch.delta_rule import DeltaRule
+from tp_lava.torch.delivery import Delivery
 from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.module import SpikingNetwork
+from tp_lava.torch.neuron import constant
 from tp_lava.torch.trainer import Trainer, within_last
+
+
+class DeltaRule:
+    """Scores of one batch, from step to step, and the gradients that its error asks for.
+
+    labels: (B,); steps: of the batch; gradients: of "readout" and "readout_bias" if they learn. The bias learns as a weight
+    whose feature is always 1. Attribute scores (B, n_classes); delivery, values: of the readout, V as it was in this step.
+    """
+
+    def __init__(self, module: SpikingNetwork, readout: Readout, labels: Tensor, steps: int, gradients: Gradients) -> None:
+        self._readout, self._gradients, self._steps = readout, gradients, steps
+        self.delivery, self._bias = Delivery.of(module.readout_connection, module.weights[READOUT]), module.weights.get(READOUT_BIAS)
+        self._labels = one_hot(labels, module.n_classes).to(module.dtype)
+        self._trace_decay = module.layers[-1].population.trace_decay
+        self._features: Tensor | float = 0.0
+        self._elapsed = 0
+        self.scores = torch.zeros_like(self._labels)
+        self._potential = self.scores
+        self.values = self.delivery.values()
+
+    def step(self, spikes: Tensor) -> None:
+        """spikes: what the last layer gives on, (B, units)."""
+        readout = self._readout
+        self.values = self.delivery.values()
+        arriving = self.delivery.drive(spikes, self.values, self._bias)
+        self.scores = self.scores + arriving
+        self._potential = self.scores if readout.decay == 1 else self._potential * readout.decay + arriving
+        kept = self._readout.features  # traces, counts, or the spikes alone
+        self._features = spikes + self._features * (constant(self._trace_decay, spikes) if kept == "trace" else float(kept == "count"))
+        self._elapsed += 1
+        if READOUT in self._gradients and within_last(readout.learn_last, self._elapsed - 1, self._steps):
+            self._learn(self._features)
+
+    def error(self) -> Tensor:
+        """(softmax(potential / scale) - label) / B of this step, (B, n_classes)."""
+        scale = self._readout.temperature * (self._elapsed if self._readout.normalised else 1)
+        return (torch.softmax(self._potential / scale, dim=1) - self._labels) / len(self._labels)
+
+    def _learn(self, features: Tensor) -> None:
+        error = self.error()
+        self.delivery.learn(self._gradients, error, features)
+        if self._bias is not None:
+            self._gradients.add(READOUT_BIAS, error.sum(dim=0))
+
 
 R = TypeVar("R", bound=BaseRule)
 

@@ -16,8 +16,7 @@ from tp_lava.rules import TP
 from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.rule_trainer import RuleTrainer, Steps
-from tp_lava.torch.target_rows import TargetRows
-from tp_lava.torch.tp_layers import AutogradLayer, ClosedLayer, ContrastLayer
+from tp_lava.torch.tp_layers import AutogradLayer, ClosedLayer, ContrastLayer, TargetRows
 
 _GRADIENTS: Mapping[str, type[ContrastLayer]] = {"closed": ClosedLayer, "autograd": AutogradLayer}
 
@@ -68,7 +67,6 @@ class TPTrainer(RuleTrainer[TP]):
         return spikes, labels
 
     def _steps(self, labels: Tensor, gradients: Gradients) -> Steps:
-        """See RuleTrainer."""
         return _Steps(self._layers(labels, gradients), len(labels))
 
     def _layers(self, labels: Tensor, gradients: Gradients) -> list[ContrastLayer]:
@@ -89,7 +87,6 @@ class _Steps(Steps):
         self._layers, self._count = layers, count
 
     def step(self, below: Tensor, learns: bool) -> Tensor:
-        """See Steps."""
         below_trace = below
         for layer in self._layers:
             below, below_trace = layer.step(below, below_trace)

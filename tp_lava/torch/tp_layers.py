@@ -5,25 +5,67 @@
     E = -1/B sum_b sum_k y log softmax_k(z),        R = (softmax_k(z) - y) / B
 
 e: samples' traces, g: target traces, of what is pooled; P: places of maps, 1 of dense layers; n: samples a target row stands for (see
-target_rows.py). Source: arXiv 2509.13053.
+TargetRows). Source: arXiv 2509.13053.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import linear, one_hot
 
 from tp_lava.dynamics.parameters import mean
-from tp_lava.torch.delay import DelayLine
-from tp_lava.torch.delivery import Delivery
+from tp_lava.torch.delivery import DelayLine, Delivery
 from tp_lava.torch.gradients import Gradients
 from tp_lava.torch.module import SpikingNetwork
 from tp_lava.torch.neuron import constant
 from tp_lava.torch.pooling import Pooling
-from tp_lava.torch.target_rows import TargetRows
+
+
+@dataclass(frozen=True)
+class TargetRows:
+    """K target rows of B samples: one per sample, as TP's paper has it, or one per label, which computes the same with less.
+
+    Target traces depend on the label alone, so samples of one label have equal columns; n equal columns of a softmax are one
+    column with log n added to its logit.
+
+    labels: (K, C) one-hot; own: (B,) index of each sample's own row; log_counts: (K,) logarithm of the samples a row stands for.
+    """
+
+    labels: Tensor
+    own: Tensor
+    log_counts: Tensor
+
+    @property
+    def count(self) -> int:
+        """K."""
+        return len(self.labels)
+
+    @property
+    def samples(self) -> int:
+        """B."""
+        return len(self.own)
+
+    @classmethod
+    def of_samples(cls, labels: Tensor, n_classes: int, dtype: torch.dtype) -> TargetRows:
+        """One row per sample. labels: (B,)."""
+        own = torch.arange(len(labels), device=labels.device)
+        return cls(one_hot(labels, n_classes).to(dtype), own, torch.zeros(len(labels), device=labels.device, dtype=dtype))
+
+    @classmethod
+    def of_labels(cls, labels: Tensor, n_classes: int, dtype: torch.dtype) -> TargetRows:
+        """One row per label that occurs."""
+        present, own, counts = labels.unique(return_inverse=True, return_counts=True)
+        return cls(one_hot(present, n_classes).to(dtype), own, counts.to(dtype).log())
+
+    @classmethod
+    def none(cls, labels: Tensor, n_classes: int, dtype: torch.dtype) -> TargetRows:
+        """No row at all, for layers above all that learn."""
+        empty = torch.zeros(0, n_classes, device=labels.device, dtype=dtype)
+        return cls(empty, labels, empty[:, 0])
 
 
 class ContrastLayer(ABC):
@@ -138,7 +180,8 @@ class AutogradLayer(ContrastLayer):
         """See ContrastLayer."""
         below, below_trace = self._below(below, below_trace)
         with torch.set_grad_enabled(self.learns):
-            values = {name: _leaf(value) for name, value in self._values().items()}
+            # Standardised weights are differentiated by without their past.
+            values = {name: value if value.is_leaf else value.detach().requires_grad_() for name, value in self._values().items()}
             spikes = self.pooling(self._fire(below, values))
             trace = self.trace * self.trace_decay + spikes
             if self.learns:
@@ -153,8 +196,3 @@ class AutogradLayer(ContrastLayer):
         learned = {name: value for name, value in values.items() if name in self.gradients}
         for name, gradient in zip(learned, torch.autograd.grad(loss, list(learned.values())), strict=True):
             self.gradients.add(name, gradient)
-
-
-def _leaf(value: Tensor) -> Tensor:
-    """What is delivered, to be differentiated by: the parameter itself, or standardised weights without their past."""
-    return value if value.is_leaf else value.detach().requires_grad_()

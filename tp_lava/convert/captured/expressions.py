@@ -15,18 +15,10 @@ import numpy as np
 import torch
 
 from tp_lava.convert.values import Shape
-from tp_lava.convert.verification.trace import GIVEN, Node, Ref, Trace, refs_in
+from tp_lava.convert.verification.trace import GIVEN, KEEPING, MOVING, Node, Ref, Trace, refs_in
 
 _ADDING = frozenset(("add", "add_", "__radd__", "__iadd__"))
 _REDUCING = frozenset(("sum", "mean"))
-_MOVING = frozenset(
-    (
-        *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "expand", "repeat", "t"),
-        *("permute", "transpose", "swapaxes", "movedim", "flip", "roll", "select", "narrow", "index_select", "__getitem__"),
-        *("unbind", "split", "chunk", "tensor_split", "__iter__"),
-    )
-)
-_KEEPING = frozenset(["contiguous", "detach", "clone", "to", "float", "double", "cpu", "type_as", "requires_grad_"])
 
 
 class NotUnderstoodError(Exception):
@@ -111,7 +103,7 @@ class Steps:
             first, second = (self._fronts(each) for each in given)
             if first and second and max(first) < max(second) == self.steps - 1:
                 return self._last_step(given[1])[0], True
-        if len(given) == 1 and (node.name in _REDUCING or node.name in ("div", "mul", "add") or node.name in _MOVING | _KEEPING):
+        if len(given) == 1 and (node.name in _REDUCING or node.name in ("div", "mul", "add") or node.name in MOVING | KEEPING):
             found, several = self._last_step(given[0])
             if several or (node.name in _REDUCING and math.prod(ref.shape) * self.steps == math.prod(given[0].shape)):
                 return found, True
@@ -139,9 +131,13 @@ class Steps:
         node = self.trace.nodes[ref.node]
         if node.key is not None:
             return self._layer(node, ref)
-        if node.name in _KEEPING or node.name in _MOVING:
+        if node.name in KEEPING or node.name in MOVING:
             return self._moved(node, ref)
-        if node.name in ("stack", "cat", "concat") and len(given := list(node.refs())) == self.steps > 1 and _are_steps(self, given):
+        if (
+            node.name in ("stack", "cat", "concat")
+            and len(given := list(node.refs())) == self.steps > 1
+            and [*map(self._fronts, given)] == [{step} for step in range(self.steps)]
+        ):
             return _Value(self._value(given[-1]).expression, self.steps)
         values = [self._value(each) for each in node.refs()]
         folds = {value.fold for value in values}
@@ -171,7 +167,7 @@ class Steps:
         value = self._value(first)
         n = math.prod(first.shape) // value.fold
         positions = torch.arange(math.prod(first.shape)).reshape(first.shape)
-        if node.name in _MOVING:
+        if node.name in MOVING:
             rest = [torch.empty(each.shape) if isinstance(each, Ref) else each for each in node.args[1:]]
             method = "unbind" if node.name == "__iter__" else node.name
             moved = getattr(positions, method)(*rest, **node.kwargs)
@@ -194,11 +190,6 @@ class Steps:
         if isinstance(given, dict):
             return {name: self._with_expressions(each) for name, each in given.items()}
         return given
-
-
-def _are_steps(steps: Steps, given: list[Ref]) -> bool:
-    """Whether values are those of one layer, or of the input, in each step."""
-    return [*map(steps._fronts, given)] == [{step} for step in range(len(given))]
 
 
 def _units(positions: np.ndarray, n: int, fold: int) -> tuple[np.ndarray | None, int]:

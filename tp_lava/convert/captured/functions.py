@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,17 +48,12 @@ def _resume(builder: SourceBuilder, given: Any, wires: Wires, expression: Expres
     builder.resume(wires[id(given)])
 
 
-def _number(value: Any) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    return float(value) if isinstance(value, torch.Tensor) and value.numel() == 1 else None
-
-
 def _by_unit(builder: SourceBuilder, expression: Expression, value: Any) -> float | np.ndarray:
     """A factor or a constant of forward, as it broadcasts over what arrives."""
-    number = _number(value)
-    if number is not None:
-        return number
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return float(value)
     if not isinstance(value, torch.Tensor):
         raise NotUnderstoodError(label(expression), f"by a {type(value).__name__}")
     return broadcast(label(expression), "factor", value, builder.shape)
@@ -74,7 +70,9 @@ def _add(builder: SourceBuilder, expression: Expression, wires: Wires, sign: flo
     if isinstance(a, Expression) and isinstance(b, Expression):
         second = wires[id(b)]
         if sign != 1:
-            second = _scaled(builder, expression, second, sign)
+            builder.resume(second)
+            builder.scale_by(label(expression), "factor", sign)
+            second = builder.wire()
         if wires[id(a)].shape != second.shape:
             raise NotUnderstoodError(label(expression), f"shapes {wires[id(a)].shape} and {second.shape}")
         builder.add(label(expression), [wires[id(a)], second])
@@ -86,19 +84,9 @@ def _add(builder: SourceBuilder, expression: Expression, wires: Wires, sign: flo
     _shift(builder, expression, constant, sign if value is a else 1.0)
 
 
-def _subtract(builder: SourceBuilder, expression: Expression, wires: Wires) -> None:
-    _add(builder, expression, wires, -1.0)
-
-
 def _subtract_from(builder: SourceBuilder, expression: Expression, wires: Wires) -> None:
     turned = Expression(expression.name, expression.shape, tuple(reversed(expression.args[:2])), place=expression.place)
     _add(builder, turned, wires, -1.0)
-
-
-def _scaled(builder: SourceBuilder, expression: Expression, wire: Wire, factor: float) -> Wire:
-    builder.resume(wire)
-    builder.scale_by(label(expression), "factor", factor)
-    return builder.wire()
 
 
 def _shift(builder: SourceBuilder, expression: Expression, constant: Any, sign: float) -> None:
@@ -195,31 +183,25 @@ def _mean(builder: SourceBuilder, expression: Expression, wires: Wires) -> None:
 # Pooling ------------------------------------------------------------------------------------------
 
 
-def _pool(maximum: bool) -> Callable[..., None]:
-    def pool(builder: SourceBuilder, expression: Expression, wires: Wires) -> None:
-        names = ("input", "kernel_size", "stride", "padding")
-        rest = ("dilation", "ceil_mode", "return_indices") if maximum else ("ceil_mode", "count_include_pad", "divisor_override")
-        given, path = _arguments(expression, *names, *rest), label(expression)
-        if given.get("dilation") not in (None, 1, (1, 1)) or given.get("return_indices"):
-            raise NotUnderstoodError(path, "with dilation or indices")
-        padding = given["padding"] or 0
-        if any(pair(path, "padding", padding, 0)) and given.get("count_include_pad") is False:
-            raise NotUnderstoodError(path, "with padding that is not counted")
-        _resume(builder, given["input"], wires, expression)
-        scale = 1 / given["divisor_override"] if given.get("divisor_override") else None
-        stride = given["stride"] if integers_of(given["stride"]) else None
-        builder.pool(path, given["kernel_size"], stride, padding, scale, bool(given["ceil_mode"]), maximum)
-
-    return pool
+def _pool(builder: SourceBuilder, expression: Expression, wires: Wires, maximum: bool = False) -> None:
+    names = ("input", "kernel_size", "stride", "padding")
+    rest = ("dilation", "ceil_mode", "return_indices") if maximum else ("ceil_mode", "count_include_pad", "divisor_override")
+    given, path = _arguments(expression, *names, *rest), label(expression)
+    if given.get("dilation") not in (None, 1, (1, 1)) or given.get("return_indices"):
+        raise NotUnderstoodError(path, "with dilation or indices")
+    padding = given["padding"] or 0
+    if any(pair(path, "padding", padding, 0)) and given.get("count_include_pad") is False:
+        raise NotUnderstoodError(path, "with padding that is not counted")
+    _resume(builder, given["input"], wires, expression)
+    scale = 1 / given["divisor_override"] if given.get("divisor_override") else None
+    stride = given["stride"] if integers_of(given["stride"]) else None
+    builder.pool(path, given["kernel_size"], stride, padding, scale, bool(given["ceil_mode"]), maximum)
 
 
-def _adapt(maximum: bool) -> Callable[..., None]:
-    def adapt(builder: SourceBuilder, expression: Expression, wires: Wires) -> None:
-        given = _arguments(expression, "input", "output_size")
-        _resume(builder, given["input"], wires, expression)
-        builder.pool_to(label(expression), given["output_size"], maximum)
-
-    return adapt
+def _adapt(builder: SourceBuilder, expression: Expression, wires: Wires, maximum: bool = False) -> None:
+    given = _arguments(expression, "input", "output_size")
+    _resume(builder, given["input"], wires, expression)
+    builder.pool_to(label(expression), given["output_size"], maximum)
 
 
 # Maps by numbers of the module ----------------------------------------------------------------------
@@ -291,7 +273,7 @@ def _never_negative(builder: SourceBuilder) -> bool:
 
 _FUNCTIONS: Mapping[str, Callable[[SourceBuilder, Expression, Wires], None]] = {
     **dict.fromkeys(("add", "add_", "__add__", "__radd__", "__iadd__"), _add),
-    **dict.fromkeys(("sub", "sub_", "subtract"), _subtract),
+    **dict.fromkeys(("sub", "sub_", "subtract"), partial(_add, sign=-1.0)),
     **dict.fromkeys(("__rsub__", "rsub"), _subtract_from),
     **dict.fromkeys(("mul", "mul_", "multiply", "__rmul__"), _multiply),
     **dict.fromkeys(("div", "div_", "divide", "true_divide"), _divide),
@@ -303,10 +285,10 @@ _FUNCTIONS: Mapping[str, Callable[[SourceBuilder, Expression, Wires], None]] = {
     "reshape": _reshape,
     "select": _select,
     "mean": _mean,
-    "max_pool2d": _pool(maximum=True),
-    "avg_pool2d": _pool(maximum=False),
-    "adaptive_avg_pool2d": _adapt(maximum=False),
-    "adaptive_max_pool2d": _adapt(maximum=True),
+    "max_pool2d": partial(_pool, maximum=True),
+    "avg_pool2d": _pool,
+    "adaptive_avg_pool2d": _adapt,
+    "adaptive_max_pool2d": partial(_adapt, maximum=True),
     "linear": _linear,
     "conv2d": _convolve,
 }

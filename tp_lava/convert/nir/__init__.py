@@ -28,10 +28,6 @@ EXPORTERS: Mapping[str, Mapping[str, Any]] = {  # options of read_nir for graphs
     "sinabs": {"dt": 1.0, "decay": "exponential", "reset": "subtract", "comparison": ">="},
     "spikingjelly": {"dt": 1e-4, "reset": "zero", "comparison": ">=", "integrator_input": "current"},
 }
-_OWN: Mapping[str, Any] = {  # NIR's own meaning, where neither the caller nor the exporter says another
-    "dt": None, "reset": None, "reset_delay": False, "decay": "euler", "comparison": None,
-    "membrane_input": "current", "synapse_input": "current", "integrator_input": "jump",
-}  # fmt: skip
 
 
 def read_nir(
@@ -77,7 +73,7 @@ def read_nir(
         "dt": dt, "reset": reset, "reset_delay": reset_delay, "decay": decay, "comparison": comparison,
         "membrane_input": membrane_input, "synapse_input": synapse_input, "integrator_input": integrator_input,
     }  # fmt: skip
-    return _read(nir, source, Options(**_chosen(exporter, given), exporter=exporter))
+    return _read(nir, source, _options(exporter, given))
 
 
 def _read(nir: ModuleType, source: Any, options: Options) -> Source:
@@ -95,12 +91,12 @@ def _read(nir: ModuleType, source: Any, options: Options) -> Source:
         raise damaged(source, f"cannot be read as NIR ({type(error).__name__}: {error})") from None
 
 
-def _chosen(exporter: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+def _options(exporter: str | None, given: Mapping[str, Any]) -> Options:
     """The caller's options, else the exporter's, else NIR's own."""
     if exporter is not None and exporter not in EXPORTERS:
         raise invalid("read_nir", "exporter", repr(exporter)[:60], f"one of {', '.join(EXPORTERS)}, or None", "leave it out for NIR's own")
-    usual = {**_OWN, **(EXPORTERS[exporter] if exporter is not None else {})}
-    return {name: usual[name] if value is None else value for name, value in given.items()}
+    said = {name: value for name, value in given.items() if value is not None}
+    return Options(**{**EXPORTERS.get(exporter or "", {}), **said}, exporter=exporter)
 
 
 def _graph_in(nir: ModuleType, path: object, tree: Mapping[str, Any]) -> Any:

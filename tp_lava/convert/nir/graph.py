@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.values import array_of, refuse
 
@@ -94,7 +92,8 @@ class _FlatGraph:
 
     def remove_delays(self, builder: SourceBuilder) -> None:
         """Join the neighbours of nodes without effect: delays of zero, Inputs and Outputs of subgraphs."""
-        delays = [path for path, node in self.nodes.items() if isinstance(node, self.nir.Delay) and not np.any(_delay(path, node))]
+        found = {path: node.delay for path, node in self.nodes.items() if isinstance(node, self.nir.Delay)}
+        delays = [path for path, delay in found.items() if not array_of(path, "delay", delay, integers=True).any()]
         for path in delays:
             builder.record(path, "delay", "ignored", "zero")
         for path in (*self.inner_ends, *delays):
@@ -175,7 +174,3 @@ def _pairs(edges: Any, where: str, names: Mapping[str, Any]) -> list[tuple[str, 
 def _listed(names: list[str]) -> str:
     """The first few names."""
     return ", ".join(repr(name) for name in names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def _delay(path: str, node: Any) -> np.ndarray:
-    return array_of(path, "delay", node.delay, integers=True)

@@ -26,23 +26,21 @@ _ALLOWED: Mapping[str, tuple[Any, ...]] = {
     "reset_delay": (True, False),
     "decay": ("euler", "exponential"),
     "comparison": (">=", ">", None),
-    "membrane_input": ("current", "jump"),
-    "synapse_input": ("current", "jump"),
-    "integrator_input": ("current", "jump"),
+    **dict.fromkeys(("membrane_input", "synapse_input", "integrator_input"), ("current", "jump")),
 }
 
 
 @dataclass(frozen=True)
 class Options:
-    """How an exporter meant its graphs: the options of read_nir."""
+    """How an exporter meant its graphs: the options of read_nir, by default as NIR means them."""
 
-    dt: float | None
-    reset: Reset | None
-    reset_delay: bool
-    decay: Literal["euler", "exponential"]
-    comparison: Literal[">=", ">"] | None
-    membrane_input: Drive
-    synapse_input: Drive
+    dt: float | None = None
+    reset: Reset | None = None
+    reset_delay: bool = False
+    decay: Literal["euler", "exponential"] = "euler"
+    comparison: Literal[">=", ">"] | None = None
+    membrane_input: Drive = "current"
+    synapse_input: Drive = "current"
     integrator_input: Drive = "jump"
     exporter: str | None = None
 

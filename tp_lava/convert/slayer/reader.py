@@ -121,7 +121,8 @@ class _Reader:
             self.record(group.path, "input", "added", f"the shape of the input, ({weight.shape[1]},)")
         feedback = self._matrix(group, "weight_rec", n, n) if recurrent else None
         self.builder.dense(group.path, weight)
-        if not recurrent and self._is_silent(group):
+        silent = "neuron" not in group or group.group("neuron").integer("vThMant", 0, 2**31) >= SILENT
+        if not recurrent and silent:
             self._append_readout(group)
         else:
             self._append(group, self._neurons(group, self._bias(group), feedback))
@@ -224,10 +225,6 @@ class _Reader:
         array = neuron.integers(name, low, _ONE, "train with decays above 0: without any, a state never forgets").ravel()
         self.record(neuron.path, name, "rescaled", f"1 - {extent(array)} / {_ONE} is left after a step")
         return self._parameter(neuron, name, 1.0 - array.astype(np.float64) / _ONE)
-
-    def _is_silent(self, group: Group) -> bool:
-        """Whether a block is a readout: without neurons, or with a threshold that no membrane reaches."""
-        return "neuron" not in group or group.group("neuron").integer("vThMant", 0, 2**31) >= SILENT
 
     def _neurons(self, group: Group, offset: Parameter = 0.0, feedback: np.ndarray | None = None) -> Spiking:
         """The neurons of a block."""

@@ -16,12 +16,10 @@ import numpy as np
 
 from tp_lava.convert.stages import Reading, Source
 from tp_lava.convert.verification.flow import check_flow
-from tp_lava.convert.verification.libraries import reading_of
-from tp_lava.convert.verification.recording import CannotRunError, Recording, Use, record
+from tp_lava.convert.verification.recording import CannotRunError, Recording, record
 from tp_lava.convert.verification.spikes import SpikeCheck
-from tp_lava.convert.verification.substitutes import Substitute, substitutes_of
-from tp_lava.data.events import Events, check_events
-from tp_lava.errors import invalid
+from tp_lava.convert.verification.substitutes import Substitute, reading_of, substitutes_of
+from tp_lava.data.events import Events, recordings_of
 from tp_lava.graph.network import Network
 
 RATES = (0.1, 0.3, 0.6)  # of random input: a sample each
@@ -36,7 +34,7 @@ def verify(source: Source, network: Network, samples: Sequence[Any] | None = Non
     cannot be run, in words. Raises ConversionError where they part, InvalidValueError for samples or a module that do not fit.
     """
     reading = source.reading or reading_of(module)
-    recordings = [*_random(network, seed)] if samples is None else _given(samples, network)
+    recordings = _random(network, seed) if samples is None else recordings_of("convert", samples, network.n_inputs, network.input_format)
     frames = [events.to_dense().astype(np.float32).reshape(-1, *(source.frame_shape or source.input_shape)) for events in recordings]
     try:
         recorded, stand_in = _recorded(reading, source, frames)
@@ -68,12 +66,15 @@ def _summary(check: SpikeCheck, count: int, random: bool) -> str:
 def _recorded(reading: Reading, source: Source, frames: list[np.ndarray]) -> tuple[list[Recording], dict[str, Substitute]]:
     """The module on all samples, and what stands in: declared neurons take the place of what gives no spikes."""
     substitutes = substitutes_of(source)
-    chosen = {layer.path: layer for layer in reading.layers if layer.declared and not (layer.replaced and _may_spike(layer.leaf))}
+    # What stands in place of a layer of others than PyTorch may be neurons itself, unless what the layer gives is graded.
+    own = [layer for layer in reading.layers if not layer.replaced or type(layer.leaf).__module__.startswith("torch.")]
+    chosen = {layer.path: layer for layer in own if layer.declared}
     while True:
         stand_in = {path: substitutes[layer.declared[-1].path] for path, layer in chosen.items()}
         recorded = [record(reading, stand_in, each) for each in frames]
         pairs = [pair for recording in recorded for pair in zip(reading.layers, recording.uses, strict=True)]
-        graded = {layer.path: layer for layer, use in pairs if layer.replaced and layer.path not in chosen and _is_graded(use)}
+        several = [layer for layer, use in pairs if use is not None and len(np.unique(use.left[use.left != 0])) > 1]  # no spikes
+        graded = {layer.path: layer for layer in several if layer.replaced and layer.path not in chosen}
         if not graded:
             return recorded, stand_in
         chosen |= graded
@@ -95,16 +96,6 @@ def recorded_on(source: Source, frames: np.ndarray) -> dict[str, np.ndarray]:
     return made
 
 
-def _may_spike(leaf: Any) -> bool:
-    """Whether a layer in whose place neurons are declared may be neurons itself: those of others than PyTorch."""
-    return not type(leaf).__module__.startswith("torch.")
-
-
-def _is_graded(use: Use | None) -> bool:
-    """Whether what a layer gives are no spikes of one size."""
-    return use is not None and len(np.unique(use.left[use.left != 0])) > 1
-
-
 def _random(network: Network, seed: int) -> list[Events]:
     """Events of each rate; graded ones are any numbers that the input's format holds."""
     rng, n, format = np.random.default_rng(seed), network.n_inputs, network.input_format
@@ -117,12 +108,3 @@ def _random(network: Network, seed: int) -> list[Events]:
             )
         found.append(Events.from_dense(frames, graded=format is not None))
     return found
-
-
-def _given(samples: Sequence[Any], network: Network) -> list[Events]:
-    recordings = [sample[0] if isinstance(sample, tuple) and sample else sample for sample in samples]
-    if not recordings:
-        raise invalid("convert", "samples", "empty", "at least one recording, or None", "leave it out for random ones")
-    for events in recordings:
-        check_events(events, network.n_inputs, network.input_format)
-    return recordings

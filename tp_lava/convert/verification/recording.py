@@ -20,9 +20,8 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from tp_lava.convert.stages import Reading, ReadLayer
-from tp_lava.convert.verification.libraries import hands_its_state_on, rest, takes_sequences, took_all_steps
-from tp_lava.convert.verification.substitutes import Substitute
-from tp_lava.convert.verification.trace import Trace
+from tp_lava.convert.verification.substitutes import Substitute, hands_its_state_on, rest, takes_sequences, took_all_steps
+from tp_lava.convert.verification.trace import KEEPING, MOVING, Trace
 
 _FOREIGN_FILES = (f"{Path(torch.__file__).parent}/", f"{Path(__file__).parent}/")  # whose lines say nothing about forward
 
@@ -37,7 +36,7 @@ class Operation:
     @property
     def computes(self) -> bool:
         """Whether it makes other numbers, not only other shapes."""
-        return self.name not in _MOVING
+        return self.name not in _NOT_COMPUTING
 
     def __str__(self) -> str:
         return f"{self.name} ({self.place})"
@@ -213,55 +212,14 @@ class _Watch(TorchFunctionMode):
         return result
 
 
-_ASKING = frozenset(  # functions that make no tensor of numbers
+# Functions that make no tensor of numbers.
+_ASKING = frozenset(
     (
-        "__get__",
-        "__set__",
-        "__len__",
-        "__iter__",
-        "__bool__",
-        "__int__",
-        "__float__",
-        "size",
-        "dim",
-        "numel",
-        "is_complex",
-        "is_floating_point",
+        *("__get__", "__set__", "__len__", "__iter__", "__bool__", "__int__", "__float__"),
+        *("size", "dim", "numel", "is_complex", "is_floating_point"),
     )
 )
-_MOVING = frozenset(  # functions that change no number, only its place
-    (
-        "__getitem__",
-        "view",
-        "view_as",
-        "reshape",
-        "reshape_as",
-        "flatten",
-        "unflatten",
-        "squeeze",
-        "unsqueeze",
-        "stack",
-        "unbind",
-        "split",
-        "chunk",
-        "permute",
-        "transpose",
-        "movedim",
-        "narrow",
-        "select",
-        "expand",
-        "to",
-        "float",
-        "cpu",
-        "contiguous",
-        "detach",
-        "clone",
-        "zeros",
-        "zeros_like",
-        "ones",
-        "empty",
-    )
-)
+_NOT_COMPUTING = MOVING | KEEPING | {"stack", "zeros", "zeros_like", "ones", "empty"}
 
 
 def _line() -> str:

@@ -10,6 +10,15 @@ from torch import Tensor
 
 _Kind = TypeVar("_Kind")
 _OWN = frozenset(("zeros_like", "ones_like", "empty_like", "full_like", "rand_like", "new_zeros", "new_ones", "new_empty", "new_full"))
+# Functions that change the place of numbers, and those that change not even that.
+MOVING = frozenset(
+    (
+        *("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as", "reshape_as", "expand", "repeat", "t"),
+        *("permute", "transpose", "swapaxes", "movedim", "flip", "roll", "select", "narrow", "index_select", "__getitem__"),
+        *("unbind", "split", "chunk", "tensor_split", "__iter__"),
+    )
+)
+KEEPING = frozenset(["contiguous", "detach", "clone", "to", "float", "double", "cpu", "type_as", "requires_grad_"])
 GIVEN = -1  # in place of a node's number: what the module was given
 
 

@@ -12,7 +12,7 @@ from tp_lava.backends.loihi2.learning_engine import learning_string, presynaptic
 from tp_lava.circuit import Circuit, RunProgram, UpdateWeights
 from tp_lava.circuit.formats import first_weights
 from tp_lava.deploy.bundle.graph import Bundled, why_not_in_engine
-from tp_lava.deploy.bundle.vectors import learned_names
+from tp_lava.deploy.samples import learned_names
 from tp_lava.graph.names import READOUT
 from tp_lava.lava.learning import PERIOD
 from tp_lava.learner import Learner

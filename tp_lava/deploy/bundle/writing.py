@@ -17,9 +17,8 @@ from tp_lava.circuit.formats import FixedPoint
 from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.description import NO_DECAY, arrays, circuit_of, described
 from tp_lava.deploy.bundle.graph import EMBEDDED, Bundled, graph_of, in_engine, why_not_in_engine
-from tp_lava.deploy.bundle.vectors import CHANGE, SPIKES, first_steps, learned_names, vectors
 from tp_lava.deploy.c import check_name, export_c, fixed_learner, out_folder
-from tp_lava.deploy.samples import checked_samples, random_samples
+from tp_lava.deploy.samples import CHANGE, SPIKES, checked_samples, first_steps, learned_names, random_samples, vectors
 from tp_lava.errors import NumberRangeError, invalid
 from tp_lava.graph.network import Network
 from tp_lava.lava.learning import engine_terms, learning_rule_string
@@ -66,8 +65,13 @@ def export_loihi2(
     given = first_steps(checked_samples(samples, learner) if samples is not None else random_samples(learner), steps)
     tests = _packed(vectors(learner, given))
     _check_size(tests)
-    written = _write(folder, _files(learner, name, graph, tests, proved=check_ranges))
-    written += [_saved(learner, folder / "learner.safetensors")]
+    written = []
+    for file, data in _files(learner, name, graph, tests, proved=check_ranges).items():
+        written.append(folder / file)
+        written[-1].parent.mkdir(parents=True, exist_ok=True)
+        written[-1].write_bytes(data)
+    written.append(folder / "learner.safetensors")
+    learner.save(written[-1])
     written += export_c(learner, folder / "embedded", name, samples=given, check_ranges=False)
     return written
 
@@ -163,15 +167,3 @@ def _check_size(tests: bytes) -> None:
             obj="export",
             attr="samples",
         )
-
-
-def _write(folder: Path, files: dict[str, bytes]) -> list[Path]:
-    for file, data in files.items():
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        (folder / file).write_bytes(data)
-    return [folder / file for file in files]
-
-
-def _saved(learner: Learner, file: Path) -> Path:
-    learner.save(file)
-    return file

@@ -1,10 +1,10 @@
 """Loihi 2 on paper: where a network would live, what it would take, what is broken; from public figures, each with its source."""
 
 from tp_lava.deploy.loihi2.continual import ContinualDemand as ContinualDemand
-from tp_lava.deploy.loihi2.costs import Cost as Cost
-from tp_lava.deploy.loihi2.costs import Costs as Costs
 from tp_lava.deploy.loihi2.counting import Counts as Counts
 from tp_lava.deploy.loihi2.counting import count as count
+from tp_lava.deploy.loihi2.estimates import Cost as Cost
+from tp_lava.deploy.loihi2.estimates import Costs as Costs
 from tp_lava.deploy.loihi2.estimates import Estimate as Estimate
 from tp_lava.deploy.loihi2.estimates import estimate as estimate
 from tp_lava.deploy.loihi2.estimates import microjoules_a_sample as microjoules_a_sample

@@ -35,23 +35,13 @@ def violations(mapping: Mapping) -> tuple[Violation, ...]:
     for c in CONSTRAINTS:
         limit = mapping.limits.named[c.limit]
         broken = [(what, used) for what, used in c.used(mapping) if used > limit.value]
-        found += [Violation(c.rule, what, used, limit.value, limit.unit, _remedy(c, mapping, what)) for what, used in broken]
+        for what, used in broken:
+            remedy = c.remedy if isinstance(c.remedy, str) else c.remedy(mapping, what)
+            found.append(Violation(c.rule, what, used, limit.value, limit.unit, remedy))
     return (*found, *_chips_of_board(mapping))
 
 
-def _remedy(constraint: Constraint, mapping: Mapping, what: str) -> str:
-    return constraint.remedy if isinstance(constraint.remedy, str) else constraint.remedy(mapping, what)
-
-
 # Cores and chips ----------------------------------------------------------------------------------
-
-
-def _core_memory(mapping: Mapping) -> Used:
-    return _of_cores(mapping, lambda core: core.memory)
-
-
-def _compartments(mapping: Mapping) -> Used:
-    return _of_cores(mapping, lambda core: core.compartments)
 
 
 def _of_cores(mapping: Mapping, used: Callable[[Core], int]) -> Used:
@@ -185,10 +175,11 @@ def _trace_bits(mapping: Mapping, o: UpdateWeights) -> int:
 
 
 _FEWER_ROWS = "use fewer rows beside the sample, as TP(contrast=...) sets them"
+_NARROWER = f"give its neurons fewer inputs or narrower weights, or {_FEWER_ROWS}"
 _CAUSAL = "learn by the spike instead of its trace (TESS: causal=0), or the first layer in Lava's own engine, FixedPoint(stock=True)"
 CONSTRAINTS = (
-    Constraint("core memory", "core_memory", _core_memory, f"give its neurons fewer inputs or narrower weights, or {_FEWER_ROWS}"),
-    Constraint("compartments", "neurons_per_core", _compartments, _FEWER_ROWS),
+    Constraint("core memory", "core_memory", lambda m: _of_cores(m, lambda core: core.memory), _NARROWER),
+    Constraint("compartments", "neurons_per_core", lambda m: _of_cores(m, lambda core: core.compartments), _FEWER_ROWS),
     Constraint("state of a neuron", "state_per_neuron", _state_of_neurons, f"{_FEWER_ROWS}, or fewer classes"),
     Constraint("weight bits", "weight_bits", _weights, "use FixedPoint(weight_bits=8)"),
     Constraint("state bits", "state_bits", _states, "use narrower weights or fewer inputs, or a smaller decay"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from tp_lava.circuit import Circuit
 from tp_lava.continual import Continual, Cost
-from tp_lava.continual.updates import learned_arrays
+from tp_lava.continual.cost import learned_arrays
 from tp_lava.deploy.loihi2.demand import LayerDemand, ProcessorTask
 
 BYTE_OPERATIONS = 3  # to decode a byte: mask and shift, add, compare; assumed, as the costs of an embedded processor are

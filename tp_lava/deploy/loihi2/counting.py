@@ -32,9 +32,10 @@ from tp_lava.circuit import (
 from tp_lava.circuit.buffers import SAMPLES, rows_in_use
 from tp_lava.circuit.labels import check_label
 from tp_lava.circuit.operations import INPUT_VALUES, STEPS_LEFT, Conditional, events_of
-from tp_lava.data.events import Events, Sample, check_events, values_of
+from tp_lava.data.events import Sample, check_events
 from tp_lava.deploy.loihi2.demand import instructions, on_cores, pooling_steps, steps_neurons
 from tp_lava.deploy.loihi2.reach import Reach
+from tp_lava.deploy.samples import value_mantissas
 from tp_lava.errors import invalid
 from tp_lava.graph.connections import Convolution
 from tp_lava.learner import Learner
@@ -136,13 +137,9 @@ def _count_sample(learner: Learner, counter: _Counter, sample: Sample, learns: b
     learner.begin(check_label(label, learner.network.n_classes) if learns else None, n_steps=events.n_steps)
     memory = dict(learner.memory)
     counter.start(memory)
-    counter.steps(memory, events.offsets[np.newaxis], events.units, 0, events.n_steps, _held_values(counter.circuit, events))
+    values = value_mantissas(learner, events) if INPUT_VALUES in counter.circuit.buffers else None
+    counter.steps(memory, events.offsets[np.newaxis], events.units, 0, events.n_steps, values)
     return counter.result(events.n_steps, len(events))
-
-
-def _held_values(circuit: Circuit, events: Events) -> np.ndarray | None:
-    """Values of graded input, as they are held."""
-    return circuit.buffers[INPUT_VALUES].encode(values_of(events)) if INPUT_VALUES in circuit.buffers else None
 
 
 class _Counter(StepByStep):
@@ -168,7 +165,6 @@ class _Counter(StepByStep):
         self._readout, self._credit = Counter[str](), 0
 
     def once(self, memory: Memory) -> None:
-        """See Compiled."""
         for o, code in self._operations:
             if type(o) in _COUNTED and (not isinstance(o, Conditional) or self._happens(o)):
                 _COUNTED[type(o)](self, o)
