@@ -221,12 +221,11 @@ def neuron_program(
 ) -> Program:
     """The LIF program of a population over axes (row, n): a row is one sample or one stream.
 
-    inputs: input port -> format of its accumulated weights (None in a real program); formats: None for a
-    real program; traces: it keeps spike traces; trace_decay: theirs, of which only counts whether there is one a neuron. Ports: the
-    inputs, parameters threshold, trace_decay (decay, current_decay, reset_by, adaptation, adaptation_decay, refractory; numbers of a
-    neuron of another kind), over (n) where there is one a neuron, (bias (n)), states membrane, trace (current, adaptation_trace,
-    refractory_left, and those of a neuron of another kind), outputs spike (surrogate,
-    retention).
+    inputs: input port -> format of its accumulated weights; formats: None, as those of inputs, for a real program; traces: it keeps spike
+    traces; trace_decay: theirs, of which only counts whether there is one a neuron. Ports: the inputs, parameters threshold, trace_decay
+    (decay, current_decay, reset_by, adaptation, adaptation_decay, refractory; numbers of a neuron of another kind), over (n) where there
+    is one a neuron, (bias (n)), states membrane, trace (current, adaptation_trace, refractory_left, those of a neuron of another kind),
+    outputs spike (surrogate, retention).
     """
     fixed, membrane_format, per_neuron = formats is not None, formats.membrane if formats else None, ("row", "n")
     t = Tracer(name, fixed=fixed, axes={"row": 1, "n": 1})
@@ -236,11 +235,8 @@ def neuron_program(
     leaked = membrane if decay is None else membrane * decay
     rest = neuron.number(t, "threshold", membrane_format)
     reset_by = None if neuron.reset_by is None else neuron.number(t, "reset_by", membrane_format)
-    left = t.read("refractory_left", "state", per_neuron, STEPS) if neuron.rests else None
-    waits = left > 0 if left else None
-    states = {own: t.read(own, "state", per_neuron, membrane_format) for own in neuron.states}
-    if (extra := neuron.extra(t, membrane, states)) is not None:
-        drive = drive + fit(extra, membrane_format)
+    left, waits = _waiting(t, neuron)
+    states, drive = _with_own(t, neuron, membrane, drive, membrane_format)
     pre = integrate(leaked, drive, membrane, waits, membrane_format)
     threshold, raised = _adapted(t, neuron, rest, formats) if neuron.adapts else (rest, None)
     spiked, excess = fire(neuron, pre, threshold, waits), pre - threshold
@@ -251,12 +247,9 @@ def neuron_program(
         t.write("adaptation_trace", spike_trace(raised, event, neuron.number(t, "adaptation_decay", DECAY)))
     if left and waits:
         t.write("refractory_left", _steps_left(t, neuron, left, waits, spiked, fixed=fixed))
-    if states:
-        for own, value in neuron.after(t, membrane, event, states).items():
-            t.write(own, fit(value, membrane_format))
+    _write_own(t, neuron, membrane, event, states, membrane_format)
     if traces:
-        trace = t.read("trace", "state", per_neuron, formats.trace if formats else None)
-        t.write("trace", spike_trace(trace, event, t.read("trace_decay", "parameter", axes_of(trace_decay), DECAY)))
+        _keep_trace(t, event, trace_decay, formats)
     t.write("spike", event, per_neuron, Format(1, 0, signed=False))
     if surrogate:
         psi = pseudo_derivative(neuron.surrogate, excess)
@@ -264,6 +257,30 @@ def neuron_program(
     if retention:
         t.write("retention", _retained(neuron, subtracted, psi, event, decay, fixed=fixed), per_neuron, RETENTION if fixed else None)
     return t.program()
+
+
+def _with_own(t: Tracer, neuron: LIF, membrane: Symbol, drive: Symbol, format: Format | None) -> tuple[dict[str, Symbol], Symbol]:
+    """The states of a neuron of another kind, and what the membrane gets with what it adds."""
+    states = {own: t.read(own, "state", ("row", "n"), format) for own in neuron.states}
+    extra = neuron.extra(t, membrane, states)
+    return states, drive if extra is None else drive + fit(extra, format)
+
+
+def _write_own(t: Tracer, neuron: LIF, membrane: Symbol, event: Symbol, states: Mapping[str, Symbol], format: Format | None) -> None:
+    if states:
+        for own, value in neuron.after(t, membrane, event, states).items():
+            t.write(own, fit(value, format))
+
+
+def _waiting(t: Tracer, neuron: LIF) -> tuple[Symbol | None, Symbol | None]:
+    """The refractory steps that are left, and whether there are any."""
+    left = t.read("refractory_left", "state", ("row", "n"), STEPS) if neuron.rests else None
+    return left, left > 0 if left else None
+
+
+def _keep_trace(t: Tracer, event: Symbol, trace_decay: Parameter, formats: NeuronFormats | None) -> None:
+    trace = t.read("trace", "state", ("row", "n"), formats.trace if formats else None)
+    t.write("trace", spike_trace(trace, event, t.read("trace_decay", "parameter", axes_of(trace_decay), DECAY)))
 
 
 def _reset(

@@ -68,6 +68,10 @@ class Facts:
         return self.rule.label if self.rule else "no rule: inference"
 
 
+def _named(network: Network, class_names: Sequence[str]) -> Network:
+    return replace(network, class_names=tuple(class_names)) if class_names and not network.class_names else network
+
+
 def gather(
     model: Network | Learner,
     samples: Sequence[Sample],
@@ -86,16 +90,14 @@ def gather(
 ) -> Facts:
     """Compute everything about a model on samples. The model is not changed.
 
-    model, rule, fixed, seed: as for map_network and Learner; counted: number of samples whose operations are counted; board, limits,
-    costs: as for map_network and estimate; made_by: options to be printed; available: number of samples that these are the first of,
-    all of them if not given; class_names: of the network's classes, where it has none itself. Raises InvalidValueError.
+    model, rule, fixed, seed, board, limits, costs: as for map_network, Learner and estimate; counted: samples whose operations are counted;
+    made_by: options to print; available: so many samples there are; class_names: where the network has none. Raises InvalidValueError.
     """
     if not samples:
         raise invalid("report", "samples", "empty", "at least one sample", "give some of the data")
-    mapping = map_network(model, rule, fixed, limits, board)
+    mapping, steps = map_network(model, rule, fixed, limits, board), max(sample[0].n_steps for sample in samples)
     learner = model.copy() if isinstance(model, Learner) else Learner(model, rule, mapping.fixed, seed)
-    network, steps = learner.network if isinstance(model, Learner) else model, max(sample[0].n_steps for sample in samples)
-    network = replace(network, class_names=tuple(class_names)) if class_names and not network.class_names else network
+    network = _named(learner.network if isinstance(model, Learner) else model, class_names)
     inference, learning = _counts(learner, samples[:counted])
     return Facts(
         name=name,
