@@ -9,7 +9,7 @@ from hostile_networks import described_otherwise, good_file
 
 import tp_lava as tpl
 from tp_lava.commands.files import inspect
-from tp_lava.data import from_nmnist, from_shd, from_spike_lists, load_samples, save_samples
+from tp_lava.data import class_names, from_nmnist, from_shd, from_spike_lists, load_samples, save_samples
 
 HUGE = (2**31 - 1, 2**62, -1, -(2**62), 1.9e9, np.nan, np.inf, 1e300)
 
@@ -105,7 +105,7 @@ def other_values(good, rng):
     with np.load(io.BytesIO(good)) as held:
         arrays = dict(held)
     name = one_of(arrays, rng)
-    array = arrays[name]
+    array = np.arange(arrays[name].size) if arrays[name].dtype.kind == "U" else arrays[name]  # texts have no other values
     way = rng.integers(6)
     if way == 0:
         del arrays[name]
@@ -141,6 +141,12 @@ def npz_files(folder, rng):
     save_samples(folder / "own.npz", samples_of(rng))
     np.savez(folder / "plain.npz", times=[0, 3], units=[1, 0], offsets=[0, 1, 2], labels=[0, 1])
     return [(folder / name).read_bytes() for name in ("own.npz", "plain.npz")]
+
+
+def named_files(folder, rng):
+    np.savez(folder / "own.npz", classes=np.array(["yes", "no", "w\xf6rd"]))
+    np.savez_compressed(folder / "lists.npz", words=np.array(["a", "", "bcd"], ">U3"))
+    return [(folder / name).read_bytes() for name in ("own.npz", "lists.npz")]
 
 
 def nmnist_files(folder, rng):
@@ -331,6 +337,7 @@ def read_folder(path):
 # format: (files, damages, name of the damaged file, what reads it)
 FORMATS = {
     "own .npz": (npz_files, NPZ, "hostile.npz", load_samples),
+    "class names": (named_files, NPZ, "hostile.npz", class_names),
     "N-MNIST .npz": (nmnist_files, NPZ, "hostile.npz", from_nmnist),
     "spike lists": (spike_list_files, NPZ, "hostile.npz", lambda path: from_spike_lists(path, 16, 50)),
     "N-MNIST .bin": (camera_files, ANY, "nmnist/Train/3/hostile.bin", read_folder),

@@ -204,7 +204,7 @@ def test_one_file_holds_several_commands(tmp_path):
 def test_every_command_that_learns_or_writes_takes_a_configuration():
     commands = typer.main.get_command(cli.app).commands
     taking = {name for name, command in commands.items() if any(param.name == "config" for param in command.params)}
-    assert taking == {"train", "finetune", "quantise", "compare-rules", "continual", "export", "report"}
+    assert taking == {"train", "tune", "finetune", "quantise", "compare-rules", "continual", "stream", "export", "report"}
     for name in taking:
         done = CliRunner(env=ENV).invoke(cli.app, [name, "--help"])
         assert re.search(r"--config +.*TOML file", done.output)

@@ -13,6 +13,8 @@ import tp_lava as tpl
 from tp_lava import cli
 from tp_lava.commands.named import load_split
 from tp_lava.data import save_samples
+from tp_lava.deploy.loihi2 import count
+from tp_lava.rules.memory import counted
 
 SMALL = ("--hidden", "6", "--no-plot", "--json")
 
@@ -85,6 +87,30 @@ def test_training_is_what_the_learner_does(own, trained, tmp_path):
     assert_same(learners[best], folder / "best.safetensors")
     assert figures["test_accuracy"] == learners[best].evaluate(test)
     assert figures["samples_seen"] == 54
+
+
+def test_thresholds_surrogates_and_splits_are_as_told(own, tmp_path):
+    options = ("--data", own, "--epochs", 1, "--seed", 4, "--validation", 0.25, "--span", 0, "--cost")
+    usual = told("train", *SMALL, *options, "--out", tmp_path / "usual")
+    made = ("--threshold-scale", 0.5, "--surrogate-width", 2, "--split-seed", 3, "--skip-test")
+    figures = told("train", *SMALL, *options, *made, "--out", tmp_path / "made")
+    before, after = (tpl.Learner.load(tmp_path / name / "learner.safetensors").network for name in ("usual", "made"))
+    assert (after.layers[0].neuron.threshold, after.layers[0].neuron.surrogate) == (0.5, tpl.ArcTan(0.5))
+    assert (before.layers[0].neuron.threshold, before.layers[0].neuron.surrogate) == (1.0, tpl.ArcTan(1.0))
+    samples, _ = load_split(str(own), 3)
+    held = [samples[i] for i in np.random.default_rng(3).permutation(24)[:6]]
+    learned = tpl.Learner.load(tmp_path / "made" / "learner.safetensors")
+    assert figures["validation_accuracy"] == learned.evaluate(held)
+    assert (figures["samples"]["test"], figures["test_accuracy"], usual["samples"]["test"]) == (0, None, 6)
+    assert usual["memory"] == sum(counted(before, learned.rule))
+    counts = count(tpl.Learner.load(tmp_path / "usual" / "learner.safetensors"), order_of(own, 4)[:5])
+    assert usual["updates"] == counts.mean("updates") + counts.mean("readout_updates")
+
+
+def order_of(own, seed):
+    """The samples that are learned, as `train --validation 0.25 --seed` has them."""
+    samples, _ = load_split(str(own), seed)
+    return [samples[i] for i in np.random.default_rng(seed).permutation(24)[6:]]
 
 
 def test_delays_weights_and_recordings_that_vary_are_as_told(own, tmp_path):

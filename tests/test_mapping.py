@@ -671,6 +671,15 @@ def test_operations_by_hand(rng):
     assert (sample.steps, sample.input_spikes, sample.updates) == (8, len(events), 0)
 
 
+def test_spikes_are_counted_where_a_credit_pools_them(rng):
+    """TESS averages maps before its basis; the spikes are the neurons' all the same."""
+    network = lively(maps_network(tpl.Conv2d(3, 3, padding=1), tpl.Flatten()))
+    ((events, label),) = samples = random_samples(rng, 1, network.n_inputs, 4, n_steps=5, rate=0.3)
+    learner = tpl.Learner(network, replace(WALSH, grid=1, rate=0.0, readout_rate=0.1), "fixed")
+    (sample,) = count(learner, samples).samples
+    assert sample.layers[0].spikes == learner.learn(events, label).spike_counts[0].sum() > 0
+
+
 def test_counting_leaves_the_learner_as_it_was(rng):
     learner = tpl.Learner(lively(tpl.Network.dense((12, 9, 4), seed=1)), TP2, "fixed")
     before = {name: array.copy() for name, array in learner.mantissas.items()}

@@ -139,6 +139,20 @@ def test_contrast_sets_off_the_own_stream(axes, rng):
     assert axes.lines[0].get_linewidth() > axes.lines[1].get_linewidth()
 
 
+def test_streams_keep_their_colour_from_picture_to_picture(rng):
+    def colours(labels):
+        axes = plots.contrast(Figure().subplots(), rng.normal(size=(9, len(labels))), labels)
+        return {str(label): (drawn.get_color(), drawn.get_linestyle()) for label, drawn in zip(labels, axes.lines, strict=False)}
+
+    numbers, names = colours(range(10)), colours(["no", "yes", "[x]"])
+    assert len(set(numbers.values())) == 10
+    assert len(set(names.values())) == 3
+    assert colours([7, 1, 2]) == {label: numbers[label] for label in "712"}
+    assert colours(["[x]", "no"]) == {label: names[label] for label in ("[x]", "no")}
+    axes = plots.third_factor(Figure().subplots(), rng.random(6), rng.normal(size=(6, 2)), rng.normal(size=6), [3, 8])
+    assert [drawn.get_color() for drawn in axes.lines if drawn.get_drawstyle() == "steps-mid"][1:3] == [numbers["3"][0], numbers["8"][0]]
+
+
 def test_third_factor_shows_what_it_is_made_of(axes, rng):
     psi, error, third = rng.random(6), rng.normal(size=(6, 2)), rng.normal(size=6)
     assert plots.third_factor(axes, psi, error, third, [3, 8]) is axes

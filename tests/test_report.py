@@ -228,6 +228,12 @@ def test_hostile_names_are_escaped(html, page):
     assert page.all("title")
 
 
+def test_classes_have_their_names_where_the_network_has_them(facts, page):
+    assert f"of class {facts.shown_label}, in fixed point" in page.text
+    named = replace(facts, network=replace(facts.network, class_names=tuple(f"<{number}>" for number in range(facts.network.n_classes))))
+    assert f"of class &lt;{facts.shown_label}&gt;, in fixed point" in render(named)
+
+
 def test_identifiers_are_unique(page):
     identifiers = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(identifiers) == len(set(identifiers))

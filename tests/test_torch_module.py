@@ -275,3 +275,5 @@ except ImportError as error:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert 'pip install "tp-lava[torch]"' in result.stdout
+    assert "without an nvidia gpu" in result.stdout.lower()
+    assert "pip install torch --index-url https://download.pytorch.org/whl/cpu" in result.stdout

@@ -25,7 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-RECORDINGS = ("own .npz", "N-MNIST .npz", "spike lists", "N-MNIST .bin", "SHD .h5", "inspect .tplava", "inspect learner")
+RECORDINGS = ("own .npz", "class names", "N-MNIST .npz", "spike lists", "N-MNIST .bin", "SHD .h5", "inspect .tplava", "inspect learner")
 FORMATS = (*RECORDINGS, "tplava", "nir", "slayer", "state dict", "toml")
 LONGEST, LARGEST = 5.0, 1024.0  # seconds of one file, MB of a format's process
 

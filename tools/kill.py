@@ -2,8 +2,10 @@
 
     uv run python tools/kill.py                # 100 kills, the three kinds in turn
     uv run python tools/kill.py -n 300 --seed 1
+    uv run python tools/kill.py -n 60 --signal INT
 
-A kill is SIGKILL, every other time at a random moment, else at a random one of the calls that write (open, write, fsync, rename, before or
+A kill is SIGKILL, or with `--signal INT` a Ctrl-C, after which the exit code must be 130 and which comes while operations are compiled,
+too. It comes every other time at a random moment, else at a random one of the calls that write (open, write, fsync, rename, before or
 after it). After each: is every file whole, is all that was said to be saved there, and, once gone on with (killed again as often as not),
 do the same bytes come of it, with nothing left beside them? The killed are forked from this process, which has imported and compiled all.
 """
@@ -28,7 +30,9 @@ import numpy as np
 
 import tp_lava as tpl
 from tp_lava import cli, saving
+from tp_lava.backends import cpu_code
 from tp_lava.commands import configuration, runs
+from tp_lava.commands.options import INTERRUPTED
 
 KINDS = ("train", "save", "report")
 EPOCHS = 3
@@ -50,10 +54,10 @@ def demand(holds: bool, what: str) -> None:
 
 
 class Killer:
-    """Forks processes and kills them. Attribute killed: how many were killed before they ended, by how."""
+    """Forks processes and kills them by a signal. Attribute killed: how many were killed before they ended, by how."""
 
-    def __init__(self, seed: int) -> None:
-        self.random, self.killed = random.Random(seed), Counter[str]()
+    def __init__(self, seed: int, by: signal.Signals) -> None:
+        self.random, self.by, self.killed = random.Random(seed), by, Counter[str]()
 
     def run(self, work: Callable[[Tell], None], seconds: float = 0.0, calls: int = 0) -> tuple[bool, int]:
         """Do work in another process, killed within `seconds`, or at one of the first `calls`. -> (whether it came to its end, the number
@@ -64,15 +68,18 @@ class Killer:
         child = os.fork()
         if not child:
             os.close(told)
-            _work(work, tell, place, after)
+            if self.by == signal.SIGINT and not calls:
+                _forget_code()
+            _work(work, tell, place, after, self.by)
         os.close(tell)
         if seconds:
-            _wait(child, at)
+            _wait(child, at, self.by)
         _, status = os.waitpid(child, 0)
         with os.fdopen(told) as lines:
             numbers = [int(line) for line in lines.read().split()]
-        ended = os.WIFEXITED(status)
-        demand(not ended or os.WEXITSTATUS(status) == 0, "a process that was not killed failed")
+        code = os.waitstatus_to_exitcode(status)
+        ended = code == 0
+        demand(ended or code == (INTERRUPTED if self.by == signal.SIGINT else -self.by), f"exit code {code}")
         self.killed["" if ended else "moment" if seconds else "place"] += 1
         return ended, numbers[-1] if numbers else -1
 
@@ -81,32 +88,44 @@ class Killer:
         return self.run(work, seconds=seconds) if self.random.random() < 0.5 else self.run(work, calls=calls)
 
 
-def _wait(child: int, seconds: float) -> None:
+def _wait(child: int, seconds: float, by: signal.Signals) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             return
         time.sleep(min(0.002, max(0.0, end - time.monotonic())))
-    os.kill(child, signal.SIGKILL)
+    os.kill(child, by)
 
 
-def _work(work: Callable[[Tell], None], tell: int, place: int, after: bool) -> None:
+def _forget_code() -> None:
+    """Have this process compile everything again."""
+    os.environ["TP_LAVA_CACHE"] = "off"
+    cpu_code._addresses.clear()
+    cpu_code.called.cache_clear()
+
+
+def _work(work: Callable[[Tell], None], tell: int, place: int, after: bool, by: signal.Signals) -> None:
     """The other process; does not return."""
     status = 1
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it would be ignored
     try:
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, 1)
         telling = os.fdopen(tell, "w")
         if place >= 0:
-            _die_at(place, after)
+            _die_at(place, after, by)
         work(lambda number: print(number, file=telling, flush=True))
         status = 0
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except SystemExit as left:
+        status = int(left.code or 0)
     except BaseException as error:
         os.write(2, f"{error!r}\n".encode())
     os._exit(status)
 
 
-def _die_at(place: int, after: bool) -> None:
+def _die_at(place: int, after: bool, by: signal.Signals) -> None:
     """Have this process killed at a call of saving.py."""
     passed = 0
 
@@ -137,11 +156,12 @@ def _die_at(place: int, after: bool) -> None:
         def function(*arguments: Any, **options: Any) -> Any:
             nonlocal passed
             passed += 1
-            if passed == place + 1 and not after:
-                os.kill(os.getpid(), signal.SIGKILL)
+            due = passed == place + 1
+            if due and not after:
+                os.kill(os.getpid(), by)
             result = call(*arguments, **options)
-            if passed == place + 1:
-                os.kill(os.getpid(), signal.SIGKILL)
+            if due and after:
+                os.kill(os.getpid(), by)
             return result
 
         return function
@@ -153,7 +173,12 @@ def _die_at(place: int, after: bool) -> None:
 
 
 def command(*words: object) -> None:
-    cli.app([str(word) for word in words], prog_name="tp-lava", standalone_mode=False)
+    sys.argv = ["tp-lava", *map(str, words)]
+    try:
+        cli.main()
+    except SystemExit as left:
+        if left.code:
+            raise
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -300,10 +325,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=100, help="kills (100)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--signal", choices=("KILL", "INT"), default="KILL", help="KILL, or INT, a Ctrl-C")
     asked = parser.parse_args()
     kills, broken = {kind: Counter[str]() for kind in KINDS}, 0
     with tempfile.TemporaryDirectory() as made:
-        killer, room = Killer(asked.seed), Path(made)
+        killer, room = Killer(asked.seed, signal.Signals[f"SIG{asked.signal}"]), Path(made)
         with silent():
             kinds: dict[str, Callable[[int], None]] = {
                 "train": Train(killer, room),

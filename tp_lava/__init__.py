@@ -79,3 +79,5 @@ from tp_lava.rules import Rule as Rule
 from tp_lava.rules import Term as Term
 from tp_lava.state_history import StateHistory as StateHistory
 from tp_lava.state_history import watch as watch
+from tp_lava.streams import Stream as Stream
+from tp_lava.sweeps import sweep as sweep

@@ -134,7 +134,8 @@ def network_arrays(network: Network) -> dict[str, np.ndarray]:
 def describe_network(network: Network) -> dict[str, object]:
     """What a file says of a network beside its arrays."""
     named = ("input_shape", "populations", "connections", "n_classes", "readout_decay", "provenance", "seed", "drawn", "input_format")
-    return {name: getattr(network, name) for name in named}
+    names = {"class_names": network.class_names} if network.class_names else {}
+    return {name: getattr(network, name) for name in named} | names
 
 
 def network_from(description: Mapping, arrays: Mapping[str, np.ndarray]) -> Network:
@@ -151,8 +152,8 @@ def network_from(description: Mapping, arrays: Mapping[str, np.ndarray]) -> Netw
         return Network.of_layers(description["n_inputs"], layers, description["n_classes"], weights, *rest, rule_parameters=own)
     graph = tuple(description["input_shape"]), tuple(description["populations"]), tuple(description["connections"])
     drawn = int(description["seed"]), int(description["drawn"])
-    format = description.get("input_format")
-    return Network(*graph, description["n_classes"], weights, *rest, *drawn, rule_parameters=own, input_format=format)
+    format, names = description.get("input_format"), tuple(description.get("class_names", ()))
+    return Network(*graph, description["n_classes"], weights, *rest, *drawn, rule_parameters=own, input_format=format, class_names=names)
 
 
 def encoded(value: Any) -> Any:
@@ -176,8 +177,8 @@ def _decode(value: object):
 
 
 def _type(name: str) -> type:
-    """One of the dataclasses above, a rule or a credit."""
-    found = _TYPES.get(name) or BaseRule.types.get(name) or Credit.types.get(name)
+    """One of the dataclasses above, a neuron, a rule or a credit."""
+    found = _TYPES.get(name) or LIF.types.get(name) or BaseRule.types.get(name) or Credit.types.get(name)
     if found is None:
         raise ValueError(f"{name!r} is no type known here; import the module that defines it first")
     return found

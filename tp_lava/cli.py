@@ -18,6 +18,8 @@ from tp_lava.commands.incremental import continual
 from tp_lava.commands.informing import info
 from tp_lava.commands.options import BAD_INPUT, FAILED, INTERRUPTED
 from tp_lava.commands.quantising import quantise
+from tp_lava.commands.streaming import stream
+from tp_lava.commands.sweeping import sweep, tune
 from tp_lava.commands.training import train
 from tp_lava.errors import LavaRunError, TpLavaError, printable
 
@@ -35,6 +37,8 @@ def _main() -> None:
 
 app.command("demo")(demo)
 app.command("train")(train)
+app.command("sweep")(sweep)
+app.command("tune")(tune)
 app.command("eval")(evaluate)
 app.command("convert")(convert_file)
 app.command("inspect")(inspect)
@@ -42,6 +46,7 @@ app.command("finetune")(finetune)
 app.command("quantise")(quantise)
 app.command("compare-rules")(compare_rules)
 app.command("continual")(continual)
+app.command("stream")(stream)
 app.command("export")(export)
 app.command("ranges")(ranges)
 app.command("map")(map_model)

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+TORCH_CPU_BUILD = "pip install torch --index-url https://download.pytorch.org/whl/cpu"  # PyPI's for Linux brings CUDA along
+
 
 def printable(text: str) -> str:
     r"""The text, with what would act on a screen instead of standing there written out: terminal escapes, half characters of file names.

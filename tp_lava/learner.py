@@ -16,26 +16,24 @@ import numpy as np
 
 from tp_lava import archive
 from tp_lava.checks import is_whole
-from tp_lava.circuit import Buffer, Circuit, Owner
+from tp_lava.circuit import Buffer, Circuit
 from tp_lava.circuit import names as buffer_names
 from tp_lava.circuit.formats import FixedPoint, own_fixed_point
-from tp_lava.circuit.labels import check_label
+from tp_lava.circuit.labels import Reset, check_label
 from tp_lava.data.augmentation import Augmentation, augmented
 from tp_lava.data.events import Events, Sample, check_events, side_by_side, values_of
 from tp_lava.data.order import epoch_order
 from tp_lava.engine import Engine
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.graph.network import Network
-from tp_lava.learner_checks import check_arguments, check_samples
+from tp_lava.learner_checks import check_arguments, check_batch, check_endless, check_epochs, check_samples
 from tp_lava.liveness import Liveness
 from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
 from tp_lava.outcome import Arrays, Outcome
 from tp_lava.progress import track
 from tp_lava.rules import BaseRule
 from tp_lava.shared_engines import SharedEngines
-from tp_lava.state_history import watch
-
-_RECORDED = {"spikes": "spike", "membranes": "membrane", "traces": "trace"}
+from tp_lava.state_history import recorded
 
 
 class Learner:
@@ -46,7 +44,7 @@ class Learner:
     labels drawn, the order of samples and every rounding. The same seed and samples give the same weights. optimiser:
     SGD(...) or Adam(...), or one per layer, {"hidden0": ..., "readout": ...}; in fixed point plain SGD(), as on a chip;
     schedule: Cosine(...) or Plateau(...), by which fit scales all rates from epoch to epoch.
-    Attribute learning: set it to False and labelled samples teach nothing, from the next step on.
+    Attributes learning: set it to False and labelled samples teach nothing, from the next step on; begun: samples begun so far.
     Raises InvalidValueError or NumberRangeError, naming what does not fit.
     """
 
@@ -68,7 +66,7 @@ class Learner:
         self._fixed = options.resolved(network, rule) if isinstance(options, FixedPoint) else None
         self.epochs_done = 0
         self._scores: list[float] = []  # of each epoch, for the schedule
-        self.learning = True
+        self.learning, self.begun = True, 0
         self._liveness: Liveness | None = None
         self._totals = tuple(buffer_names.of(population.name, "total") for population in network.populations)
         self._engines = SharedEngines(network, rule, self._fixed, seed, optimiser)
@@ -88,6 +86,7 @@ class Learner:
     def rule(self, rule: BaseRule | None) -> None:
         check_arguments(self._start, rule, self.precision)
         self._engines.use(rule)
+        self.begun += 1
         self._liveness = None
 
     def _scale_rates(self) -> None:
@@ -140,6 +139,7 @@ class Learner:
 
         n_steps: how many will follow, for rules that do something at a sample's end (update="sequence", learn_last).
         """
+        self.begun += 1
         if label is None:
             self._engines.memory["labelled"][0] = 0
             self._engines.inference.begin()
@@ -152,6 +152,19 @@ class Learner:
         engine.begin([own], n_steps, given)
         self._engines.memory["labelled"][0] = 1
         self._engines.memory["samples_seen"] += 1
+
+    def relabel(self, label: int | None, reset: Reset = "traces") -> None:
+        """The sample begun last goes on with another label, or, with None, without one, from its next step on.
+
+        The label is presented, and counted, as at a sample's start. Scores become zero, unless they leak; and, with a label, all that
+        learning reads and spikes do not depend on: traces, target rows, the readout's potential. reset="none": of that only what stood
+        still since there was no label before; "all": every state, with a label or without. Counts of spikes go on. Raises
+        InvalidValueError, also for a rule that needs a sample's end or length.
+        """
+        if label is not None:
+            label, _ = check_label(label, self._start.n_classes), self._learning()
+            check_endless("relabel", self._start, self.rule)
+        self._engines.relabel(label, reset)
 
     def step(self, units: Sequence[int] | np.ndarray, checked: bool = False, values: np.ndarray | None = None) -> None:
         """One time step of the sample begun last. units: the inputs that spike now, each once; values: theirs, of graded input.
@@ -178,7 +191,7 @@ class Learner:
     def infer(self, events: Events, record: bool = False) -> Outcome:
         """Present a sample; nothing is learned. record: keep every step's spikes, membranes and traces."""
         if record:
-            return self._recorded(events)
+            return recorded(self, events)
         self._check(events)
         self.begin()
         return self._present(events)
@@ -198,9 +211,7 @@ class Learner:
 
         Shorter samples end in silence. Needs at least two samples.
         """
-        if len(events) != len(labels) or len(events) < 2:
-            found = f"{len(events)} samples and {len(labels)} labels"
-            raise invalid("learn_batch", "events", found, "at least two samples and a label for each", "use learn for one sample")
+        check_batch(events, labels)
         for sample in events:
             self._check(sample)
         own = [check_label(label, self._start.n_classes) for label in labels]
@@ -234,9 +245,7 @@ class Learner:
         Warns (LivenessWarning), once, of layers and weights that the first samples show not to learn; see tp_lava.liveness.
         """
         check_samples("fit", samples)
-        for attr, value, least, remedy in (("batch", batch, 1, "1 learns sample by sample"), ("epochs", epochs, 0, "give their number")):
-            if not is_whole(value, least):
-                raise invalid("fit", attr, repr(value), f"an integer of at least {least}", remedy)
+        check_epochs(batch, epochs)
         accuracies = []
         self._liveness = self._liveness or Liveness(self)
         for _ in range(epochs):
@@ -374,14 +383,6 @@ class Learner:
     def _present(self, events: Events) -> Outcome:
         self._run(events, 0, events.n_steps)
         return self.outcome()
-
-    def _recorded(self, events: Events) -> Outcome:
-        circuit, owners = self._engines.inference.circuit, [Owner("population", population.name) for population in self._start.populations]
-        names = {kept: [circuit.buffer(owner, local).name for owner in owners] for kept, local in _RECORDED.items()}
-        history = watch(self, events, names=[name for layers in names.values() for name in layers])
-        kept = {each: tuple(history[name] for name in layers) for each, layers in names.items()}
-        kept["spikes"] = tuple(spikes.astype(bool) for spikes in kept["spikes"])
-        return replace(history.outcome, **kept)  # type: ignore[arg-type]
 
     def _outcome(self, engine: Engine, row: int) -> Outcome:
         memory, score = engine.memory, engine.circuit.buffers[buffer_names.SCORE]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tp_lava.checks import is_whole
 from tp_lava.circuit.formats import FixedPoint
-from tp_lava.data.events import Sample
+from tp_lava.data.events import Events, Sample
 from tp_lava.data.recordings import Recordings
+from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.rules import BaseRule
@@ -19,6 +21,40 @@ def check_samples(obj: str, samples: Sequence[Sample]) -> None:
         raise invalid(obj, "samples", found, "a sequence of samples", "give recordings.samples, for example from_shd(file).samples")
     if len(samples) == 0:
         raise invalid(obj, "samples", "empty", "at least one sample", "check where they come from")
+
+
+def check_epochs(batch: object, epochs: object) -> None:
+    """Refuse what is no number of samples learned together, or of epochs."""
+    for attr, value, least, remedy in (("batch", batch, 1, "1 learns sample by sample"), ("epochs", epochs, 0, "give their number")):
+        if not is_whole(value, least):
+            raise invalid("fit", attr, repr(value), f"an integer of at least {least}", remedy)
+
+
+def check_batch(events: Sequence[Events], labels: Sequence[int]) -> None:
+    """Refuse samples that are no batch."""
+    if len(events) != len(labels) or len(events) < 2:
+        found = f"{len(events)} samples and {len(labels)} labels"
+        raise invalid("learn_batch", "events", found, "at least two samples and a label for each", "use learn for one sample")
+
+
+def check_endless(obj: str, network: Network, rule: BaseRule | None) -> None:
+    """Refuse a rule, by name, that needs the end or the length of a sample. obj: what has neither."""
+    if rule is None:
+        return
+    readout = rule.readout if isinstance(rule.readout, Readout) and (rule.learns_readout or rule.credit.needs_readout_error) else None
+    name, integral = type(rule).__name__, 'a potential that leaks: readout=tpl.Readout(decay=0.98, features="trace")'
+    refused = (
+        (rule.update == "sequence", "update", "sequence", 'update="step"'),
+        (rule.learn_last is not None, "learn_last", rule.learn_last, "learn_last=None"),
+        (readout and readout.learn_last is not None, "readout.learn_last", readout and readout.learn_last, "learn_last=None"),
+        (readout and readout.decay == 1 and network.readout_decay == 1, "readout.decay", 1, integral),
+        (readout and readout.normalised, "readout.normalised", True, "normalised=False"),
+        (readout and readout.features == "count", "readout.features", "count", 'features="trace"'),
+    )
+    for is_so, attr, found, remedy in refused:
+        if is_so:
+            limit = "what needs neither a sample's end nor its length, of which a stream has none"
+            raise invalid(obj, f"rule.{attr}", f"{found!r} of {name}", limit, f"use {remedy}")
 
 
 def check_arguments(network: object, rule: object, precision: object) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from tp_lava.alignment import aligned_copy
-from tp_lava.circuit import Buffer
+from tp_lava.circuit import Buffer, Circuit
 from tp_lava.circuit.build import build_circuit
 from tp_lava.circuit.formats import REAL, FixedPoint, Formats, plan, start_weights
+from tp_lava.circuit.labels import Reset, present_labels
+from tp_lava.circuit.names import SCORE
 from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory, weight_buffer
 from tp_lava.graph.network import Network
 from tp_lava.optimisers import Optimiser
@@ -46,9 +49,24 @@ class SharedEngines:
         learning = self._engine(memory, rule, formats) if rule is not None else None
         self.inference = self._engine(memory, rule.to_infer() if rule is not None else None, formats)
         self.rule, self.learning, self.memory, self.buffers = rule, learning, memory, buffers
+        self._states = _States.of(self.inference.circuit, learning.circuit if learning else self.inference.circuit)
         memory["labelled"][0] = 0
         self._batches: dict[int, Engine] = {}
         self.scale_rates(self._factor)
+
+    def relabel(self, label: int | None, reset: Reset) -> None:
+        """The sample begun last goes on with another label, or without one (None), from its next step on: see Learner.relabel."""
+        engine, memory = (self.inference if label is None else self.learning), self.memory
+        assert engine is not None
+        states, learns = self._states, label is not None
+        begun = states.stale if learns and (reset != "none" or not memory["labelled"][0]) else ()
+        for name in (*begun, *{"none": (), "traces": states.traced if learns else (), "all": states.others}[reset]):
+            memory[name].fill(0)
+        if self._network.readout_decay == 1 or (self.rule and self.rule.matches):
+            memory[SCORE].fill(0)
+        present_labels(engine.circuit, memory, [] if label is None else [label])
+        memory["labelled"][0] = learns
+        memory["samples_seen"] += learns
 
     def batch(self, size: int) -> Engine:
         """The engine that learns `size` samples together, made when it is first asked for."""
@@ -119,3 +137,21 @@ class SharedEngines:
         circuit = build_circuit(self._network, rule, formats, batch_size, self._optimiser)
         add_memory(memory, circuit)
         return Engine(circuit, memory)
+
+
+class _States(NamedTuple):
+    """Names of states. stale: that stand still without a label; others: those that do not, but for counts of spikes; traced: of these what
+    spikes do not depend on, traces and rows of a rule's own.
+    """
+
+    stale: Sequence[str]
+    others: Sequence[str]
+    traced: Sequence[str]
+
+    @classmethod
+    def of(cls, infers: Circuit, learns: Circuit) -> _States:
+        """Of the two circuits of a learner."""
+        stale = sorted(set(learns.names("state")) - set(infers.names("state")))
+        others = [b for b in infers.buffers.values() if b.role == "state" and b.local != "total"]
+        traced = [b for b in others if b.prefix or b.owner.kind == "rule" or (b.owner.kind == "population" and b.local == "trace")]
+        return cls(stale, [b.name for b in others], [b.name for b in traced])

@@ -6,17 +6,20 @@ For Processes in Lava the Recorder does this (docs/probing.md); here the engine 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from tp_lava.circuit import Buffer, Circuit
+from tp_lava.circuit import Buffer, Circuit, Owner
 from tp_lava.circuit.buffers import SAMPLES
 from tp_lava.circuit.operations import events_of
 from tp_lava.data.events import Events, check_events
 from tp_lava.errors import invalid
 from tp_lava.learner_view import LearnerView
 from tp_lava.outcome import Arrays, Outcome
+
+_RECORDED = {"spikes": "spike", "membranes": "membrane", "traces": "trace"}  # attribute of an Outcome -> a population's own name
 
 
 class StateHistory(Arrays):
@@ -71,6 +74,16 @@ def watch(
     return StateHistory(
         {name: np.stack(values) for name, values in steps.items()}, start, learner.outcome(), _row_labels(circuit, learner.memory)
     )
+
+
+def recorded(learner: LearnerView, events: Events) -> Outcome:
+    """What inferring a sample gives, with every step's spikes, membranes and traces of each population."""
+    circuit, owners = learner.circuits[0], [Owner("population", population.name) for population in learner.network.populations]
+    names = {kept: [circuit.buffer(owner, local).name for owner in owners] for kept, local in _RECORDED.items()}
+    history = watch(learner, events, names=[name for layers in names.values() for name in layers])
+    kept = {each: tuple(history[name] for name in layers) for each, layers in names.items()}
+    kept["spikes"] = tuple(spikes.astype(bool) for spikes in kept["spikes"])
+    return replace(history.outcome, **kept)  # type: ignore[arg-type]
 
 
 def _names(circuit: Circuit, names: Sequence[str] | None, select: Mapping[str, Any]) -> Sequence[str]:

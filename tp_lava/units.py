@@ -18,7 +18,7 @@ import numpy as np
 
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.dynamics.neuron import LIF
-from tp_lava.dynamics.parameters import Parameter, mean
+from tp_lava.dynamics.parameters import Parameter, mean, shown
 from tp_lava.dynamics.surrogate import stretched
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT, READOUT_BIAS
@@ -122,6 +122,9 @@ class Units:
 
     def _neuron(self, name: str, neuron: LIF) -> LIF:
         factor, residual = self.factors.get(name, 1.0), self.residuals.get(name, 1.0)
+        if factor != 1 and type(neuron) is not LIF:
+            found, limit = f"a {type(neuron).__name__} with a threshold of {shown(neuron.threshold)}", "a LIF, or one with a threshold of 1"
+            raise invalid(name, "neuron", found, limit, "only its author knows which of its numbers to scale")
         numbers: dict[str, Any] = {attr: _number(getattr(neuron, attr), factor) for attr in _SCALED if getattr(neuron, attr) is not None}
         return replace(neuron, surrogate=stretched(neuron.surrogate, residual), **numbers)
 

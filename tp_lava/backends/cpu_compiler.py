@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tp_lava.backends import cpu_calls, cpu_dense, cpu_events, cpu_maps, cpu_pools
+from tp_lava.backends import cpu_calls, cpu_dense, cpu_events, cpu_maps, cpu_patches, cpu_pools
 from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_operation import Source
 from tp_lava.backends.cpu_programs import NO_NAMES, Compiled, address_of, compiled_program, indented, row_program, scratch_arguments_of
@@ -31,6 +31,7 @@ from tp_lava.circuit import (
 from tp_lava.circuit.operations import INPUT_KEPT, STEPS_LEFT, events_of
 from tp_lava.dynamics.program import Program
 from tp_lava.graph.connections import GEOMETRY, Convolution
+from tp_lava.numbers import Format
 
 NAME = "CPU"
 
@@ -54,12 +55,9 @@ class Compiler:
         elif o.kind is None:
             made = self._dense(cpu_dense.delivering, named)
         elif cpu_maps.takes(o.kind):
-            number = np.int32 if self.circuit.fixed else np.float32
-            made = self._placed(
-                cpu_maps.deliver(bool(o.values)),
-                {**named, "geometry": o.geometry},
-                cpu_maps.work(o.kind, number, number, self.circuit.buffers[o.weights].dtype),
-            )
+            number, weights = np.int32 if self.circuit.fixed else np.float32, self.circuit.buffers[o.weights].dtype
+            text, work = cpu_maps.deliver(o.kind, bool(o.values), weights), cpu_maps.work(o.kind, number, number, weights)
+            made = self._placed(text, {**named, "geometry": o.geometry}, work)
         else:
             inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
             geometry = {**named, "geometry": o.geometry}
@@ -207,15 +205,28 @@ class Compiler:
         change = self.circuit.buffers[o.change]
         named = {"change": o.change, "third": o.third_factor, **(self._lists(o.events) if o.events else {"trace": o.trace})}
         if cpu_maps.takes(o.kind):
-            number = np.int32 if self.circuit.fixed else np.float32
-            work = cpu_maps.work(o.kind, cpu_maps.narrowest(self.circuit.buffers[o.third_factor].format), number)
-            made = self._placed(cpu_maps.learn(o.kind, bool(o.events), change.format), {**named, "geometry": o.geometry}, work)
+            text, work = self._learn_maps(o, change.format)
+            made = self._placed(text, {**named, "geometry": o.geometry}, work)
             return [replace(made, switch=o.switch, last_steps=o.last_steps)]
         active = cpu_events.ACTIVE_EVENTS if o.events else cpu_events.ACTIVE_TRACE
         inner = cpu_events.INNER_PRODUCTS.format(value="" if o.events else "x1 * ", **_seen(o.kind))
         clip = cpu_events.CLIP.format(high=change.format.high) if change.format else ""
         made = self._maps(cpu_events.LEARN_MAPS + clip, active, inner, o.kind, {**named, "geometry": o.geometry}, "change")
         return [replace(made, switch=o.switch, last_steps=o.last_steps)]
+
+    def _learn_maps(self, o: AccumulateProducts, format: Format | None) -> tuple[str, cpu_maps.Work]:
+        """Source and scratch arrays: by third factors, by what is below, or by either."""
+        number, narrowest, buffers = np.int32 if self.circuit.fixed else np.float32, cpu_maps.narrowest, self.circuit.buffers
+        rows, work = (
+            cpu_maps.learn(o.kind, bool(o.events), format),
+            cpu_maps.work(o.kind, narrowest(buffers[o.third_factor].format), number),
+        )
+        streams = self.circuit.shape(o.third_factor)[0]
+        if not cpu_patches.pays(o.kind) or (o.events and streams == 1):
+            return rows, work  # spikes of one stream are few
+        below = number if not self.circuit.fixed else np.int8 if o.events else narrowest(buffers[o.trace].format)
+        patches, own = cpu_patches.learn(o.kind, bool(o.events), format), cpu_patches.work(o.kind, below, number)
+        return (cpu_patches.either(patches, rows), {**work, **own}) if o.events else (patches, own)
 
     @staticmethod
     def _lists(population: str) -> dict[str, str]:

@@ -16,34 +16,38 @@ from tp_lava.numbers import Format
 
 _BLOCK = 32  # channels of a block of maps of real numbers
 _STRIP = 6144  # real numbers in a strip of pixels of a block, so that it stays in the nearest cache
+_LANES, _PIECES, _SUMS = 16, (5, 3, 2, 1), 25  # of a vector; vectors of a kernel's row that are summed at a time; sums at a time
+_NEAR, _MOST = 2**15, 255  # bytes of a kernel that stays in the nearest cache; rows of 8 bits whose sum fits 16
 _PLACES = """
 left, top = max(0, kx - 1 - px), max(0, (ky - 1) * dy - py)
 wide, tall, pixels, row = ow + 2 * left, oh + 2 * top, h * w, ky * kx * oc
 size = {size}  # channels of a block of maps
 n, below, area = kx * size, dy * wide * size, tall * wide * size
 origin = (top * wide + ow - 1 + left) * size  # of position (0, 0) in a block
-for y in range(h):
-    for x in range(w):
-        place_of[y * w + x] = ((y + py + top) * wide + ow - 1 + left - px - x) * size
+if known[0] == 0:  # the first time
+    for y in range(h):
+        for x in range(w):
+            place_of[y * w + x] = ((y + py + top) * wide + ow - 1 + left - px - x) * size
 """
 # Count how many units each list has, then put each into its own; list k is places[ends[k]:ends[k + 1]].
 _SORT = """ends[...] = 0
     channel, start = 0, 0
     for q in range(count[r]):
         {unit}
-        ends[{key} + 2] += 1
+        ends[u64({key} + 2)] += 1
     for k in range(ends.shape[0] - 1):
-        ends[k + 1] += ends[k]
+        ends[u64(k + 1)] += ends[u64(k)]
     for q in range(count[r]):
         {unit}
-        at = ends[{key} + 1]
-        ends[{key} + 1] += 1
+        at = u64(ends[u64({key} + 1)])
+        ends[u64({key} + 1)] = i32(at + u64(1))
         {put}"""
-_UNIT = """i = i64(active[r, q])
+_UNIT = """i = i64(active[r, u64(q)])
         if i < start or i >= start + pixels:
             channel = i // pixels
-            start = channel * pixels"""
+            start = channel * pixels"""  # indices that cannot be negative: nothing is looked up twice
 _DELIVER = """
+known[0] = 1
 flat = as_flat(weights)
 for r in range(into.shape[0]):
     if count[r] == 0:
@@ -52,30 +56,37 @@ for r in range(into.shape[0]):
     {sort}
     occupied = 0
     for p in range(pixels):
-        pixel[occupied] = p
-        occupied += 1 if ends[p] < ends[p + 1] else 0
+        pixel[u64(occupied)] = p
+        occupied += 1 if ends[u64(p)] < ends[u64(p + 1)] else 0
     maps[...] = 0
-    for a in range(ky):
-        for channel in range(c):  # what lies close together, from a cache line's beginning on, stays in a cache
-            if touched[channel] != 0:
-                for o in range(n):
-                    held[u64(channel * n + o)] = flat[u64(channel * row + a * n + o)]
-        for q in range(occupied):
-            p = i64(pixel[q])
-            first, end = i64(ends[p]), i64(ends[p + 1])
-            {add}
+    {sums}
     touched[...] = 0
     for o in range(0, oc, 8):
         for y in range(oh):
             transpose(into[r], (o * oh + y) * ow, oh * ow, maps, origin + y * wide * oc + o, -oc, ow, min(8, oc - o))
 """
+_ROW_BY_ROW = """for a in range(ky):
+        for channel in range(c):  # what lies close together, from a cache line's beginning on, stays in a cache
+            if touched[channel] != 0:
+                for o in range(n):
+                    held[u64(channel * n + o)] = flat[u64(channel * row + a * n + o)]
+        for q in range(occupied):
+            p = u64(pixel[u64(q)])
+            first, end = i64(ends[p]), i64(ends[p + u64(1)])
+            {add}"""
+_AT_ONCE = """for q in range(occupied):
+        p = u64(pixel[u64(q)])
+        first, end = i64(ends[p]), i64(ends[p + u64(1)])
+        add_taps(maps, i64(place_of[p]), -below, flat, n, places, first, end, {chunks}, {rows}, {pieces}, {lanes})"""
 _LEARN = """
 flat = as_flat(change)
 rows = {rows}  # of pixels, in a strip
 strips = (h + rows - 1) // rows
-for y in range(h):
-    for x in range(w):
-        pixel[y * w + x] = y // rows * c  # list of a pixel in channel 0
+if known[0] == 0:
+    known[0] = 1
+    for y in range(h):
+        for x in range(w):
+            pixel[y * w + x] = y // rows * c  # list of a pixel in channel 0
 for r in range(third.shape[0]):
     {sort}
     if ends[strips * c] == 0:
@@ -97,9 +108,9 @@ _LIST_TRACE = """found = 0
         for channel in range(c):
             start = channel * pixels
             for p in range(strip * rows * w, min((strip + 1) * rows, h) * w):
-                x1 = trace[r, start + p]
-                places[found] = place_of[p]
-                factors[found] = x1
+                x1 = trace[r, u64(start + p)]
+                places[u64(found)] = place_of[u64(p)]
+                factors[u64(found)] = x1
                 found += 1 if x1 != 0 else 0
             ends[strip * c + channel + 1] = found"""
 _CLIP = """
@@ -118,12 +129,24 @@ def takes(kind: Convolution) -> bool:
     return kind.shared and kind.stride == (1, 1) and kind.groups == 1 and kind.dilation[1] == 1
 
 
-def deliver(values: bool) -> str:
-    """Source that delivers spikes, or values."""
-    put = "places[at], touched[channel] = channel * n, 1" + ("; factors[at] = values[r, i]" if values else "")
+def deliver(kind: Convolution, values: bool, weights: type) -> str:
+    """Source that delivers spikes, or values. weights: their type."""
+    at_once = None if values else _at_once(kind, np.dtype(weights).itemsize)
+    put = f"places[at], touched[u64(channel)] = channel * {'row' if at_once else 'n'}, 1"
+    put += "; factors[at] = values[r, u64(i)]" if values else ""
     sort = _SORT.format(unit=_UNIT, key="i - start", put=put)
-    add = _add(values, "maps", "place_of[p] - a * below", "held", "0")
-    return _PLACES.format(size="oc") + _DELIVER.format(sort=sort, add=add)
+    sums = _AT_ONCE.format(**at_once) if at_once else _ROW_BY_ROW.format(add=_add(values, "maps", "place_of[p] - a * below", "held", "0"))
+    return _PLACES.format(size="oc") + _DELIVER.format(sort=sort, sums=sums)
+
+
+def _at_once(kind: Convolution, bytes_: int) -> dict[str, int] | None:
+    """How a kernel's rows are summed, if it is so small that all of it stays in the nearest cache, and its rows fill vectors."""
+    n, channels, rows = kind.kernel[1] * kind.channels, kind.pooled_shape[0], kind.kernel[0]
+    if n % _LANES or channels * rows * n * bytes_ > _NEAR or channels > _MOST or rows > _SUMS:
+        return None
+    lanes = 2 * _LANES if bytes_ == 1 and n % (2 * _LANES) == 0 else _LANES
+    pieces = next(k for k in _PIECES if n // lanes % k == 0 and (rows * k <= _SUMS or k == 1))
+    return {"rows": rows, "pieces": pieces, "lanes": lanes, "chunks": n // lanes // pieces}
 
 
 def learn(kind: Convolution, events: bool, format: Format | None) -> str:
@@ -131,7 +154,7 @@ def learn(kind: Convolution, events: bool, format: Format | None) -> str:
     blocks = format is None and kind.channels % _BLOCK == 0
     size, apart = (str(_BLOCK), "size, oc") if blocks else ("oc", "")
     rows = f"max(1, min(h, {_STRIP} // (wide * size)))" if format is None else "h"
-    sort = _SORT.format(unit=_UNIT, key="pixel[i - start] + channel", put="places[at] = place_of[i - start]")
+    sort = _SORT.format(unit=_UNIT, key="pixel[u64(i - start)] + channel", put="places[at] = place_of[u64(i - start)]")
     add = _add(not events, "flat", "channel * row + a * kx * oc + k * size", "maps", "k * area - a * below", apart)
     text = _LEARN.format(sort=sort if events else _LIST_TRACE, add=add, rows=rows)
     return _PLACES.format(size=size) + text + (_CLIP.format(high=format.high) if format else "")
@@ -154,6 +177,7 @@ def work(kind: Convolution, maps: type, factors: type, weights: type | None = No
         "maps": (((oh + 2 * top) * (ow + 2 * left) * oc,), maps),
         "places": ((c * h * w,), np.int32),
         "place_of": ((h * w,), np.int32),
+        "known": ((1,), np.int32),
         "factors": ((c * h * w,), factors),
         "ends": ((h * max(w, c) + 2,), np.int32),
         "pixel": ((h * w,), np.int32),

@@ -17,9 +17,12 @@ from numba.extending import intrinsic
 from tp_lava.backends.code_folder import Code
 from tp_lava.backends.cpu_calls import KINDS
 from tp_lava.backends.cpu_functions import inlined
+from tp_lava.backends.cpu_lists import list_numbers
 from tp_lava.backends.cpu_llvm import parsed
 from tp_lava.backends.cpu_operation import KEY, OPERATION, SLOTS_OF_OPERATION, Source
 from tp_lava.backends.cpu_rows import add_parts, add_rows, add_scaled_parts, add_scaled_rows, transpose
+from tp_lava.backends.cpu_taps import add_patches, add_taps
+from tp_lava.backends.cpu_windows import hand_to_first, pool_windows
 from tp_lava.numbers import draw, mix
 
 _TYPES = {KEY: types.uint32, SLOTS_OF_OPERATION: types.CPointer(types.int64)}
@@ -82,9 +85,14 @@ SCOPE: dict[str, Any] = {
     "seen": _seen,
     "as_flat": _as_flat,
     "add_parts": add_parts,
+    "add_patches": add_patches,
     "add_rows": add_rows,
     "add_scaled_parts": add_scaled_parts,
     "add_scaled_rows": add_scaled_rows,
+    "add_taps": add_taps,
+    "hand_to_first": hand_to_first,
+    "list_numbers": list_numbers,
+    "pool_windows": pool_windows,
     "transpose": transpose,
     "carray": numba.carray,
     **_POINTERS,

@@ -1,7 +1,7 @@
 """Poolings and their way back as source for Numba.
 
-Windows that lie side by side, all alike, are gone through by rows of windows, their units written out, so that loops over a row
-are vectors; others window by window.
+Windows that lie side by side, all alike, are gone through by rows of windows: in vectors made by hand (cpu_windows), or with their
+units written out; others window by window.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from tp_lava.circuit import Pool, Unpool
 from tp_lava.graph.pooling import Pair
 
 _MOST_UNITS = 64  # of a window that is written out
+_WIDEST, _LANES = 4, (8, 4)  # columns of a window that vectors take; windows at a time
 _SIZES = """
 c, h, w, oh, ow = i64(windows[0]), i64(windows[1]), i64(windows[2]), i64(windows[3]), i64(windows[4])
 first_y, end_y = windows[5:], windows[5 + oh:]
@@ -24,7 +25,7 @@ for r in range(into.shape[0]):
     for channel in range(c):
         for oy in range(oh):
             above, line = channel * oh + oy, channel * h + oy * {ky}
-            for ox in range(ow):
+            {vectors}for ox in range(ow):
                 {gather}
                 pooled[u64(above), u64(ox)] = {scaled}
 """
@@ -36,11 +37,19 @@ for r in range(into.shape[0]):
     for channel in range(c):
         for oy in range(oh):
             above, line = channel * oh + oy, channel * h + oy * {ky}
-            for ox in range(ow):
+            {vectors}for ox in range(ow):
                 found = signals[u64(above), u64(ox)]
                 handed = {scaled}
                 {hand}
 """
+_ROW = """if ow >= {lanes}:
+                for first in range(0, ow, {lanes}):  # the last of them overlap those before
+                    ox = min(first, ow - {lanes})
+                    {call}
+                continue
+            """
+_POOL_ROW = "pool_windows(into[r], above * ow + ox, source[r], line * w + ox * {kx}, w, {ky}, {kx}, {is_max}, {lanes})"
+_UNPOOL_ROW = "hand_to_first(into[r], source[r], line * w + ox * {kx}, w, signal[r], above * ow + ox, {ky}, {kx}, {lanes})"
 _Y, _X = "i64(first_y[oy]), i64(end_y[oy])", "i64(first_x[ox]), i64(end_x[ox])"
 _GATHER_ALL = f"""found = {{nothing}}
                 for y in range({_Y}):
@@ -72,7 +81,8 @@ def pool(o: Pool, fixed: bool) -> str:
         gather += "".join(f"{_LINE}found = {join.format('found', unit)}" for unit in _units(alike, "maps"))
     else:
         gather = _GATHER_ALL.format(nothing=f"{number}(0)", gather=join.format("found", "maps[channel * h + y, x]"))
-    return _SIZES + _POOL.format(gather=gather, ky=alike[0] if alike else 0, **_shares(o, fixed))
+    vectors = "" if o.share else _vectors(alike, _POOL_ROW, is_max=int(o.pooling.mode == "max"))
+    return _SIZES + _POOL.format(gather=gather, vectors=vectors, ky=alike[0] if alike else 0, **_shares(o, fixed))
 
 
 def unpool(o: Unpool, fixed: bool) -> str:
@@ -86,7 +96,15 @@ def unpool(o: Unpool, fixed: bool) -> str:
         hand = _LINE.join(f"{unit} = handed" for unit in _units(alike, "maps"))
     clear = f"if oh * {alike[0]} != h or ow * {alike[1]} != w: " if alike else ""
     source = "pooled = seen(source[r], c * h, w)" if first else "pass"
-    return _SIZES + _UNPOOL.format(hand=hand, source=source, clear=clear, ky=alike[0] if alike else 0, **_shares(o, fixed))
+    vectors, ky = _vectors(alike, _UNPOOL_ROW) if first else "", alike[0] if alike else 0
+    return _SIZES + _UNPOOL.format(hand=hand, vectors=vectors, source=source, clear=clear, ky=ky, **_shares(o, fixed))
+
+
+def _vectors(alike: Pair | None, call: str, **details: int) -> str:
+    """A row of windows in vectors, where it is long enough for some."""
+    if not alike or alike[1] > _WIDEST:
+        return ""
+    return "".join(_ROW.format(call=call.format(ky=alike[0], kx=alike[1], lanes=n, **details), lanes=n) for n in _LANES)
 
 
 def _first(seen: list[str], units: list[str], number: str) -> str:

@@ -10,12 +10,13 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from tp_lava.backends.cpu_emitters import WIDE, Vectors, data_of
 from tp_lava.backends.cpu_functions import inlined
 
 _MOST = 255  # rows of 8 bits whose sum fits 16
 _BYTES, _REGISTERS = 64, (6, 5, 4, 3, 2, 1)  # of a vector; sums side by side, as many as fit what is left of a row
 _SIDE = 8  # of the squares that are transposed
-_INT, _WIDE = ir.IntType(16), ir.IntType(64)
+_INT = ir.IntType(16)
 
 
 def _rows(scaled: bool, parts: bool) -> Callable:
@@ -24,7 +25,7 @@ def _rows(scaled: bool, parts: bool) -> Callable:
         number = types.int64
 
         def code(context, builder, signature, values):
-            arrays = [context.make_array(signature.args[k])(context, builder, values[k]).data for k in (0, 3, 5, 6)]
+            arrays = data_of(context, builder, *([list_[k] for k in (0, 3, 5, 6)] for list_ in (signature.args, values)))
             _Sums(builder, arrays, values, scaled, parts).emit()
             return context.get_dummy_value()
 
@@ -33,33 +34,7 @@ def _rows(scaled: bool, parts: bool) -> Callable:
     return add
 
 
-class _Vectors:
-    """Emits loads and stores of vectors."""
-
-    def __init__(self, builder: Any) -> None:
-        self.b = builder
-
-    @staticmethod
-    def _vector(number: Any, lanes: int) -> Any:
-        return ir.VectorType(number, lanes) if lanes > 1 else number
-
-    def _pointer(self, array: Any, place: Any, lanes: int) -> Any:
-        number = array.type.pointee
-        return self.b.bitcast(self.b.gep(array, [place]), self._vector(number, lanes).as_pointer())
-
-    def _load(self, array: Any, place: Any, lanes: int) -> Any:
-        return self.b.load(self._pointer(array, place, lanes), align=_size(array))
-
-    def _store(self, value: Any, array: Any, place: Any, lanes: int) -> None:
-        self.b.store(value, self._pointer(array, place, lanes), align=_size(array))
-
-
-def _size(array: Any) -> int:
-    number = array.type.pointee
-    return 4 if isinstance(number, ir.FloatType) else number.width // 8
-
-
-class _Sums(_Vectors):
+class _Sums(Vectors):
     """Emits the loops of one sum of rows."""
 
     def __init__(self, builder: Any, arrays: Any, values: Any, scaled: bool, parts: bool) -> None:
@@ -74,7 +49,7 @@ class _Sums(_Vectors):
     def emit(self) -> None:
         """All of a row, from wide to narrow pieces."""
         lanes = _BYTES * 8 // (32 if self.held == self.wide else 16)
-        done = cgutils.alloca_once_value(self.b, ir.Constant(_WIDE, 0))
+        done = cgutils.alloca_once_value(self.b, ir.Constant(WIDE, 0))
         rest = () if self.parts else ((lanes // 2, 1), (4, 1), (1, 1))
         for width, registers in (*((lanes, n) for n in _REGISTERS), *rest):
             self._pieces(done, width, registers)
@@ -85,7 +60,7 @@ class _Sums(_Vectors):
         self.b.branch(head)
         self.b.position_at_end(head)
         j = self.b.load(done)
-        next_ = self.b.add(j, ir.Constant(_WIDE, lanes * registers))
+        next_ = self.plus(j, lanes * registers)
         self.b.cbranch(self.b.icmp_signed("<=", next_, self.length), body, end)
         self.b.position_at_end(body)
         self._piece(j, lanes, registers)
@@ -94,21 +69,21 @@ class _Sums(_Vectors):
         self.b.position_at_end(end)
 
     def _piece(self, j: Any, lanes: int, registers: int) -> None:
-        sums = [cgutils.alloca_once(self.b, self._vector(self.held, lanes)) for _ in range(registers)]
-        offsets = [self.b.add(j, ir.Constant(_WIDE, lanes * k)) for k in range(registers)]
+        sums = [cgutils.alloca_once(self.b, self.vector(self.held, lanes)) for _ in range(registers)]
+        offsets = [self.plus(j, lanes * k) for k in range(registers)]
         for held in sums:
-            self.b.store(ir.Constant(self._vector(self.held, lanes), None), held)
-        one = ir.Constant(_WIDE, 1)
+            self.b.store(ir.Constant(self.vector(self.held, lanes), None), held)
+        one = ir.Constant(WIDE, 1)
         with cgutils.for_range_slice(self.b, self.first, self.end, one) as (q, _):
-            place = self.b.add(self.b.sext(self.b.load(self.b.gep(self.places, [q])), _WIDE), self.shift)
-            factor = self._spread(self.b.load(self.b.gep(self.factors, [q])), lanes) if self.scaled else None
+            place = self.b.add(self.b.sext(self.b.load(self.b.gep(self.places, [q])), WIDE), self.shift)
+            factor = self.spread(self.b.load(self.b.gep(self.factors, [q])), lanes) if self.scaled else None
             for held, offset in zip(sums, offsets, strict=True):
-                row = self._widened(self._load(self.source, self.b.add(place, offset), lanes), self.held, lanes)
+                row = self._widened(self.load(self.source, self.b.add(place, offset), lanes), self.held, lanes)
                 self.b.store(self._added(self.b.load(held), row, factor), held)
         for held, offset in zip(sums, offsets, strict=True):
             place = self.b.add(self.at, self._apart(offset))
             sum_ = self._widened(self.b.load(held), self.wide, lanes)
-            self._store(self._added(self._load(self.target, place, lanes), sum_, None), self.target, place, lanes)
+            self.store(self._added(self.load(self.target, place, lanes), sum_, None), self.target, place, lanes)
 
     def _apart(self, offset: Any) -> Any:
         if not self.parts:
@@ -116,15 +91,8 @@ class _Sums(_Vectors):
         return self.b.add(self.b.mul(self.b.udiv(offset, self.size), self.pitch), self.b.urem(offset, self.size))
 
     def _widened(self, value: Any, number: Any, lanes: int) -> Any:
-        type_ = self._vector(number, lanes)
+        type_ = self.vector(number, lanes)
         return value if value.type == type_ else self.b.sext(value, type_)
-
-    def _spread(self, value: Any, lanes: int) -> Any:
-        if lanes == 1:
-            return value
-        type_ = ir.VectorType(value.type, lanes)
-        one = self.b.insert_element(ir.Constant(type_, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-        return self.b.shuffle_vector(one, ir.Constant(type_, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), lanes), None))
 
     def _added(self, sum_: Any, row: Any, factor: Any) -> Any:
         if self.real:
@@ -133,27 +101,24 @@ class _Sums(_Vectors):
         return self.b.add(sum_, row if factor is None else self.b.mul(factor, row))
 
 
-class _Square(_Vectors):
+class _Square(Vectors):
     """Emits the transposition of a square: log2 steps that each interleave the first half of the rows with the second."""
 
     def emit(self, target: Any, at: Any, step: Any, source: Any, start: Any, stride: Any) -> None:
         number = target.type.pointee
-        rows = [self._load(source, self._at(start, stride, k), _SIDE) for k in range(_SIDE)]
+        rows = [self.load(source, self._at(start, stride, k), _SIDE) for k in range(_SIDE)]
         if rows[0].type.element != number:
             rows = [self.b.trunc(row, ir.VectorType(number, _SIDE)) for row in rows]
         half = _SIDE // 2
         low = [k // 2 + _SIDE * (k % 2) for k in range(_SIDE)]
         for _ in range(_SIDE.bit_length() - 1):
             pairs = [(rows[k], rows[k + half]) for k in range(half)]
-            rows = [self._mixed(*pair, [place + by for place in low]) for pair in pairs for by in (0, half)]
+            rows = [self.shuffled(*pair, [place + by for place in low]) for pair in pairs for by in (0, half)]
         for k, row in enumerate(rows):
-            self._store(row, target, self._at(at, step, k), _SIDE)
+            self.store(row, target, self._at(at, step, k), _SIDE)
 
     def _at(self, first: Any, step: Any, k: int) -> Any:
-        return self.b.add(first, self.b.mul(step, ir.Constant(_WIDE, k)))
-
-    def _mixed(self, a: Any, b: Any, places: list[int]) -> Any:
-        return self.b.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), _SIDE), places))
+        return self.b.add(first, self.b.mul(step, ir.Constant(WIDE, k)))
 
 
 @intrinsic
@@ -161,7 +126,7 @@ def _square(typing, target, at, step, source, start, stride):
     number = types.int64
 
     def code(context, builder, signature, values):
-        arrays = [context.make_array(signature.args[k])(context, builder, values[k]).data for k in (0, 3)]
+        arrays = data_of(context, builder, (signature.args[0], signature.args[3]), (values[0], values[3]))
         _Square(builder).emit(arrays[0], values[1], values[2], arrays[1], values[4], values[5])
         return context.get_dummy_value()
 

@@ -25,7 +25,7 @@ from tp_lava.circuit.operations import (
 )
 from tp_lava.circuit.payloads import SPIKE as SPIKE
 from tp_lava.circuit.terms import Gain, LearningRule
-from tp_lava.dynamics.neuron import NeuronFormats, neuron_program
+from tp_lava.dynamics.neuron import LIF, NeuronFormats, neuron_program
 from tp_lava.dynamics.parameters import spread
 from tp_lava.dynamics.program import Port
 from tp_lava.dynamics.standardisation import standardised_program
@@ -125,9 +125,9 @@ class Builder(Declarations):
         """Whether a term of the rule needs the retention of a path's neurons."""
         needed = learns and not path.prefix and self.rule is not None and any(term.membrane and term.factor for term in self.rule.terms)
         neuron = path.population.neuron
-        if needed and (neuron.has_current or neuron.adapts or neuron.rests):
-            found = "a synaptic current, an adaptive threshold or a refractory time"
-            limit = "neurons without them beside a term that follows the membrane"
+        if needed and (type(neuron) is not LIF or neuron.has_current or neuron.adapts or neuron.rests):
+            found = "a synaptic current, an adaptive threshold, a refractory time or states of its own"
+            limit = "a LIF without them beside a term that follows the membrane"
             raise invalid(path.population.name, "neuron", f"with {found}", limit, "use another rule, such as tpl.EProp()")
         return needed
 

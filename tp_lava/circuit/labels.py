@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from tp_lava.errors import invalid
 from tp_lava.numbers import mix
 
 Memory = MutableMapping[str, np.ndarray]
+Reset = Literal["none", "traces", "all"]  # what is zero where a sample goes on with another label
 _DRAWN_TOGETHER = 256  # samples whose labels are drawn at once, since drawing for one costs as much
 LABELS_STREAM = 0x6C616273  # keeps the drawing of labels apart from rounding bits
 LEAST_ROWS = 2  # that drawn labels take: a sample's own, and another

@@ -24,7 +24,7 @@ else:
     import tomli as tomllib
 
 NAME = "config.toml"  # beside the results
-_NOT_WRITTEN = {"out", "plot", "json", "progress", "processes"}  # they do not affect results
+_NOT_WRITTEN = {"out", "plot", "json", "progress", "processes", "workers", "scheduler", "cost"}  # they do not affect results
 _NOT_IN_FILES = {"config", "resume", "help"}  # they say where a configuration is
 
 
@@ -47,7 +47,7 @@ Config = Annotated[Path | None, typer.Option(is_eager=True, callback=from_file, 
 
 def effective(context: typer.Context) -> dict[str, dict[str, Any]]:
     """{command: {key: value}}: every option that affects the results, as TOML and JSON values, files as absolute paths."""
-    values = {key: _plain(context.params.get(param.name)) for key, param in _keys(context.command).items() if key not in _NOT_WRITTEN}
+    values = {key: _plain(context.params.get(param.name)) for key, param in keys_of(context.command).items() if key not in _NOT_WRITTEN}
     return {str(context.info_name): {key: value for key, value in values.items() if value not in (None, [])}}
 
 
@@ -64,7 +64,7 @@ def beside(file: Path) -> Path:
 
 
 def to_toml(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """Sections of strings, booleans, numbers and lists of them as TOML 1.0; keys must be bare ones."""
+    """Sections of strings, booleans, numbers, and lists and tables of them as TOML 1.0; keys must be bare ones."""
     blocks = (f"[{name}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in values.items()) for name, values in sections.items())
     return "\n".join(blocks)
 
@@ -74,6 +74,8 @@ def _toml(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key} = {_toml(item)}' for key, item in value.items())}}}"
     return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list) else repr(value)
 
 
@@ -88,8 +90,8 @@ def read(file: Path) -> dict[str, Any]:
         raise invalid(str(file), "text", f"not TOML ({error})", limit, "correct the file") from None
 
 
-def _keys(command: Any) -> dict[str, Any]:
-    """key -> parameter of a command."""
+def keys_of(command: Any) -> dict[str, Any]:
+    """key -> parameter of a command, of those that a file may hold."""
     keys = {max(param.opts, key=len).lstrip("-"): param for param in command.params}
     return {key: param for key, param in keys.items() if key not in _NOT_IN_FILES}
 
@@ -98,13 +100,21 @@ def _defaults(context: typer.Context, file: Path) -> dict[str, Any]:
     """name of a parameter -> its value in the file."""
     sections, name = read(file), str(context.info_name)
     for section, values in sections.items():
-        _check_section(file, section, values, _configurable(context))
-    keys, found = _keys(context.command), {}
-    for written, value in sections.get(name, {}).items():
-        key = written.replace("_", "-")
+        check_section(str(file), section, values, _configurable(context))
+    return as_given(context.command, str(file), name, sections.get(name, {}))
+
+
+def as_given(command: Any, source: str, section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """name of a parameter -> its value as on the command line, for a context's default_map. source, section: where the values stand.
+
+    Raises InvalidValueError.
+    """
+    keys, found = keys_of(command), {}
+    for written, value in values.items():
+        key, place = written.replace("_", "-"), f"[{section}] {written}"
         if key not in keys:
-            raise _unknown(file, f"[{name}] {written}", key, keys, f"an option of tp-lava {name}")
-        found[keys[key].name] = _as_text(file, f"[{name}] {written}", keys[key], value)
+            raise unknown(source, place, key, keys, f"an option of tp-lava {command.name}")
+        found[keys[key].name] = _as_text(source, place, keys[key], value)
     return found
 
 
@@ -114,26 +124,28 @@ def _configurable(context: typer.Context) -> list[str]:
     return [name for name, command in commands.items() if any(param.name == "config" for param in command.params)]
 
 
-def _check_section(file: Path, section: str, values: Any, known: Iterable[str]) -> None:
+def check_section(source: str, section: str, values: Any, known: Iterable[str]) -> None:
+    """Raise InvalidValueError for what is no section, or not one of the known ones."""
     if section not in known or not isinstance(values, dict):
         what = section if isinstance(values, dict) else f"{section}, outside of a section,"
-        raise _unknown(file, what, section, known, f"a section of {', '.join(known)}")
+        raise unknown(source, what, section, known, f"a section of {', '.join(known)}")
 
 
-def _unknown(file: Path, attr: str, key: str, known: Iterable[str], limit: str) -> TpLavaError:
+def unknown(source: str, attr: str, key: str, known: Iterable[str], limit: str) -> TpLavaError:
+    """The error of a name that is not known, with the nearest one that is."""
     near = difflib.get_close_matches(key, list(known), 1, 0)
-    return invalid(str(file), attr, "unknown", limit, f"the nearest is {near[0]}" if near else "leave it out")
+    return invalid(source, attr, "unknown", limit, f"the nearest is {near[0]}" if near else "leave it out")
 
 
-def _as_text(file: Path, attr: str, param: Any, value: Any) -> Any:
+def _as_text(source: str, attr: str, param: Any, value: Any) -> Any:
     """A value as on the command line, where it is then checked: as text, so that 3.5 is no integer and true no number."""
     if getattr(param, "is_flag", False):
         if not isinstance(value, bool):
-            raise invalid(str(file), attr, repr(value), "true or false", "write it without quotes")
+            raise invalid(source, attr, repr(value), "true or false", "write it without quotes")
         return value
     parts = value if isinstance(value, list) else [value]
     if (isinstance(value, list) and not param.multiple) or not all(isinstance(part, str | int | float) for part in parts):
-        raise invalid(str(file), attr, repr(value), "a list" if param.multiple else "one value", "see tp-lava --help for the option")
+        raise invalid(source, attr, repr(value), "a list" if param.multiple else "one value", "see tp-lava --help for the option")
     texts = [part if isinstance(part, str) else json.dumps(part) for part in parts]
     return texts if param.multiple else texts[0]
 

@@ -17,7 +17,7 @@ import typer
 from tp_lava.backends.c.members import STRUCTS
 from tp_lava.commands import configuration, options
 from tp_lava.commands.configuration import Config
-from tp_lava.commands.named import check_fits, is_learner, learner_named, load, load_test, model_named
+from tp_lava.commands.named import check_fits, is_learner, learner_named, load, load_test, model_named, named_classes
 from tp_lava.commands.printing import make_folder, print_json, print_result, print_rows
 from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.graph import graph_of
@@ -207,6 +207,7 @@ def report(
     tests = load_test(data, seed)
     details["available"], test = len(tests), tests[:samples]
     check_fits("report", test, learner.network)
+    details["class_names"] = named_classes(learner.network, data).class_names
     if is_learner(model):
         facts = write_report(in_fixed_point(learner), test, out, **details)
     else:  # the network itself, for its accuracy in float

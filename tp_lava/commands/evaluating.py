@@ -10,7 +10,7 @@ import numpy as np
 import typer
 
 from tp_lava.commands import options
-from tp_lava.commands.named import check_fits, fixed_point, is_learner, load_split, load_test, model_named
+from tp_lava.commands.named import check_fits, fixed_point, is_learner, load_split, load_test, model_named, named_classes
 from tp_lava.commands.printing import print_json, print_rows
 from tp_lava.data.events import Sample
 from tp_lava.errors import invalid
@@ -41,6 +41,8 @@ def evaluate(
         raise invalid("eval", "part", part, "one that has samples", "use --part all")
     check_fits("eval", samples, learner.network)
     result = evaluation(learner, samples, in_lava, progress)
+    if names := named_classes(learner.network, data).class_names:
+        result["classes"] = [{"class": row["class"], "name": names[row["class"]], **row} for row in result["classes"]]
     if as_json:
         print_json({"model": model, "data": data, "part": part, "precision": learner.precision, "in_lava": in_lava, **result})
     else:
@@ -113,9 +115,10 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _print(result: dict[str, Any]) -> None:
-    print_rows("classes", result["classes"])
+    print_rows("classes", result["classes"], left=2 if "name" in result["classes"][0] else 1)
     counts = [{str(column): count or "" for column, count in enumerate(row)} for row in result["confusion"]]
-    print_rows("confusion", [{"label, prediction": label, **row} for label, row in enumerate(counts)])
+    labels = [f"{row['class']} {row['name']}" if "name" in row else row["class"] for row in result["classes"]]
+    print_rows("confusion", [{"label, prediction": label, **row} for label, row in zip(labels, counts, strict=True)])
     spikes = result["spikes_per_sample"]
     fired = f"; spikes a sample: {', '.join(f'{mean:.1f}' for mean in spikes)}" if spikes else ""
     print(f"{result['samples']} samples: accuracy {result['accuracy']:.3f}, {result['samples_per_second']:.0f} samples a second{fired}")

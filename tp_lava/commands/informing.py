@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 from tp_lava.backends.code_folder import OFF, VARIABLE, code_folder
 from tp_lava.commands import options
 from tp_lava.commands.printing import print_json, print_rows
+from tp_lava.errors import TORCH_CPU_BUILD
 
 _ALWAYS = ("numpy", "numba", "llvmlite", "safetensors", "scikit-learn", "matplotlib", "typer", "rich", "jinja2")
 _FEATURES = ("sse4.2", "avx", "avx2", "fma", "avx512f", "neon", "asimd", "sve")  # vector units, by LLVM's names
 _COMPILERS = ("cc", "gcc", "clang")
 _LAVA = 'pip install "tp-lava[lava]"'
 _LAVA_LATER = f"{_LAVA} && pip install --no-deps --ignore-requires-python lava-nc==0.10.0"  # lava-nc says 3.10 only
+_TORCH = f'pip install "tp-lava[torch]" (6 GB; without a GPU first: {TORCH_CPU_BUILD})'
 
 
 class Package(NamedTuple):
@@ -31,9 +33,11 @@ class Package(NamedTuple):
 
 OPTIONAL = (
     Package("lava-nc", "Processes, tpl.lava.run, tp-lava demo, --in-lava", _LAVA if sys.version_info < (3, 11) else _LAVA_LATER),
-    Package("torch", "tp_lava.torch, converting modules and .pt files, all of compare-rules", 'pip install "tp-lava[torch]"'),
+    Package("torch", "tp_lava.torch, converting modules and .pt files, all of compare-rules", _TORCH),
     Package("nir", "converting NIR graphs and .nir files, tpl.to_nir", 'pip install "tp-lava[nir]"'),
     Package("h5py", "SHD's .h5 files, SLAYER's .net files, tpl.lava.Recorder(path=...)", 'pip install "tp-lava[hdf5]"'),
+    Package("distributed", "tp-lava sweep --scheduler", 'pip install "tp-lava[sweep]"'),
+    Package("optuna", "tp-lava sweep --search, tp-lava tune", 'pip install "tp-lava[sweep]"'),
     Package("tonic", "tonic's data sets, by tpl.data.from_tonic", "pip install tonic"),
 )
 _COMPILER = Package("C compiler", "building what tp-lava export writes", "gcc or clang, by your system's package manager")

@@ -13,7 +13,7 @@ from tp_lava.commands.options import RuleName, RuleNameOrNone
 from tp_lava.comparison.benchmarks import BENCHMARKS, TEST_SHARE, hold_back
 from tp_lava.comparison.variants import FAMILY, variant_named
 from tp_lava.convert import convert
-from tp_lava.data import digits, from_nmnist, from_shd, from_spike_lists, load_samples
+from tp_lava.data import class_names, digits, from_nmnist, from_shd, from_spike_lists, load_samples
 from tp_lava.data.digits import digits_to_test
 from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.graph import why_not_in_engine
@@ -107,6 +107,12 @@ def load(name: str) -> tuple[list[Sample], list[Sample]]:
         limit = "digits, an .npz of save_samples, from_spike_lists or from_nmnist, N-MNIST's folder, or an .h5 in SHD's layout"
         raise invalid("data", "name", repr(name), limit, "tpl.data.from_arrays and save_samples make one of your arrays")
     return from_shd(path).samples, []
+
+
+def named_classes(network: Network, data: str) -> Network:
+    """The network with the names of its classes: its own, or those of the data where it has none and the data have enough."""
+    names = () if network.class_names else class_names(data)[: network.n_classes]
+    return replace(network, class_names=names) if len(names) == network.n_classes else network
 
 
 def load_split(name: str, seed: int) -> tuple[list[Sample], list[Sample]]:

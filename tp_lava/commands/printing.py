@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +76,27 @@ def _transposed(table: Table) -> Table:
     return transposed
 
 
+_TOLD: ContextVar[dict[str, Any] | None] = ContextVar("_TOLD", default=None)
+
+
+@contextmanager
+def told() -> Iterator[dict[str, Any]]:
+    """-> what a command within the block tells with --json; it then does not print it."""
+    result: dict[str, Any] = {}
+    token = _TOLD.set(result)
+    try:
+        yield result
+    finally:
+        _TOLD.reset(token)
+
+
 def print_json(values: Mapping[str, Any]) -> None:
     """The one object that a command writes to standard output with --json."""
-    print(json_text(values))
+    listening = _TOLD.get()
+    if listening is None:
+        print(json_text(values))
+    else:
+        listening.update(json_values(values))
 
 
 def json_text(values: Mapping[str, Any]) -> str:

@@ -11,11 +11,13 @@ import typer
 from tp_lava.blank_networks import COPIES, DECAY, DELAYED_DECAY, network_for, suitable_span
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.commands import options
-from tp_lava.commands.named import fixed_point, is_learner, load, load_split, model_named, rules_with, training_rule
+from tp_lava.commands.named import fixed_point, is_learner, load, load_split, model_named, named_classes, rules_with, training_rule
 from tp_lava.comparison.benchmarks import hold_back
 from tp_lava.data.augmentation import Augmentation
 from tp_lava.data.events import Sample
 from tp_lava.dynamics.neuron import LIF
+from tp_lava.dynamics.parameters import mean
+from tp_lava.dynamics.surrogate import stretched
 from tp_lava.errors import invalid
 from tp_lava.graph.delays import MOST_STEPS
 from tp_lava.graph.network import Network
@@ -25,7 +27,7 @@ from tp_lava.rules import TESS
 from tp_lava.rules.base import Update
 from tp_lava.rules.layer_rates import frozen
 
-_OF_NETWORK = ("hidden", "decay", "threshold", "trace_decay", "recurrent", "span", "copies")
+_OF_NETWORK = ("hidden", "decay", "threshold", "trace_decay", "threshold_scale", "surrogate_width", "recurrent", "span", "copies")
 _AUGMENTATION = tuple(field.name for field in fields(Augmentation))
 _HIDDEN, _TESS_TRACE_DECAY = 200, 0.9
 _OF_RULE = ("contrast", "basis", "temperature")
@@ -56,6 +58,10 @@ class TrainSettings:
     decay: Annotated[float | None, typer.Option(help="Untrained: membrane decay per step (0.95, with delays 0.9; TESS 0.5).")] = None
     threshold: Annotated[float | None, typer.Option(help="Untrained: threshold of the neurons (1; TESS 0.6).")] = None
     trace_decay: Annotated[float | None, typer.Option(help="Untrained: decay of traces per step (0.95; with delays or TESS 0.9).")] = None
+    threshold_scale: Annotated[
+        float | None, typer.Option(min=0, help="Untrained: factor of the threshold once weights are scaled to the data (1).")
+    ] = None
+    surrogate_width: Annotated[float | None, typer.Option(min=0, help="Untrained: factor of the surrogate derivative's width (1).")] = None
     recurrent: Annotated[bool, typer.Option("--recurrent", help="Untrained: recurrent hidden layers.")] = False
     span: Annotated[
         int | None, typer.Option(min=0, max=MOST_STEPS, help="Untrained: longest delay of the inputs, in steps; 0: none (the data decide).")
@@ -79,6 +85,10 @@ class TrainSettings:
         Literal["cosine", "plateau", "none"] | None, typer.Option(help="Schedule of the learning rates (cosine; in Lava none).")
     ] = None
     validation: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the samples held back for validation after each epoch.")] = 0.0
+    split_seed: Annotated[int | None, typer.Option(min=0, help="Seed of what is held back for test and validation (that of --seed).")] = (
+        None
+    )
+    skip_test: Annotated[bool, typer.Option("--skip-test", help="Do not look at the test samples: for a choice of settings.")] = False
     patience: options.Patience = None
     keep_best: Annotated[bool, typer.Option("--keep-best", help="Keep the learner of the best epoch too, and test that one.")] = False
     precision: options.Precision = "float"
@@ -124,15 +134,16 @@ class TrainSettings:
 
     def load_data(self) -> TrainingData:
         """The samples. Raises InvalidValueError where none are left to learn."""
+        seed = self.seed if self.split_seed is None else self.split_seed
         if self.test is None:
-            samples, test = load_split(self.data, self.seed)
+            samples, test = load_split(self.data, seed)
         else:
             samples, test = ([*chain(*load(name))] for name in (self.data, self.test))
-        samples, held = hold_back(samples, self.validation, self.seed) if self.validation else (samples, [])
+        samples, held = hold_back(samples, self.validation, seed) if self.validation else (samples, [])
         if not samples or (self.validation and not held):
             found = f"split into {len(samples)} samples to learn and {len(held)} to validate"
             raise _invalid("data", found, "enough for both", "give more recordings, or another --validation")
-        data = TrainingData(samples, held, test)
+        data = TrainingData(samples, held, [] if self.skip_test else test)
         if data.n_classes < 2:
             remedy = "give recordings of several classes, labelled from 0"
             raise _invalid("data", "of one class, label 0", "of at least two classes", remedy)
@@ -140,7 +151,7 @@ class TrainSettings:
 
     def new_learner(self, data: TrainingData) -> Learner:
         """The learner before its first epoch."""
-        network = self._untrained(data) if self.model is None else self._model(data)
+        network = named_classes(self._untrained(data) if self.model is None else self._model(data), self.data)
         of_rule = {name: getattr(self, name) for name in ("rate", "readout_rate", "update", *_OF_RULE)}
         rule = training_rule(self.rule, network, of_rule)
         precision: FixedPoint | Literal["float"] = fixed_point(network, self.bits) if self.precision == "fixed" else "float"
@@ -159,11 +170,13 @@ class TrainSettings:
         decay = DELAYED_DECAY if span else DECAY
         neuron, trace_decay = (TESS.neuron(), _TESS_TRACE_DECAY) if self.rule == "tess" else (LIF(decay), decay)
         given: Any = {name: getattr(self, name) for name in ("decay", "threshold") if getattr(self, name) is not None}
-        return network_for(
+        neuron = replace(neuron, **given)
+        width = 1.0 if self.surrogate_width is None else self.surrogate_width
+        network = network_for(
             data.samples,
             self.hidden or [_HIDDEN],
             data.n_classes,
-            neuron=replace(neuron, **given),
+            neuron=replace(neuron, surrogate=stretched(neuron.surrogate, width)),
             trace_decay=trace_decay if self.trace_decay is None else self.trace_decay,
             recurrent=self.recurrent,
             span=span,
@@ -171,11 +184,18 @@ class TrainSettings:
             scale=self.scale,
             seed=self.seed,
         )
+        return network if self.threshold_scale is None else _with_thresholds(network, self.threshold_scale)
 
     def _schedule(self) -> Schedule | None:
         if self.schedule == "none" or self.in_lava:
             return None
         return Plateau() if self.schedule == "plateau" else Cosine(self.epochs)
+
+
+def _with_thresholds(network: Network, factor: float) -> Network:
+    """With every threshold, one number a layer in an untrained network, times a factor."""
+    scaled = [replace(p, neuron=replace(p.neuron, threshold=mean(p.neuron.threshold) * factor)) for p in network.populations]
+    return replace(network, populations=tuple(scaled))
 
 
 def _invalid(attr: str, found: str, limit: str, remedy: str) -> Exception:

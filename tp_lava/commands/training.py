@@ -19,6 +19,9 @@ from tp_lava.commands.train_settings import TrainingData, TrainSettings
 from tp_lava.errors import invalid
 from tp_lava.lava import make_importable
 from tp_lava.learner import Learner
+from tp_lava.rules.memory import counted
+
+_COUNTED = 5  # samples whose changes of weights are counted
 
 Resume = Annotated[
     Path | None,
@@ -34,6 +37,7 @@ def train(
     resume: Resume = None,
     config: Config = None,
     plot: Annotated[bool, typer.Option(help="Draw accuracy.png.")] = True,
+    cost: Annotated[bool, typer.Option("--cost", help="Count what learning a sample keeps and changes.")] = False,
     as_json: options.AsJson = False,
     progress: options.Progress = True,
 ) -> None:
@@ -49,8 +53,8 @@ def train(
         run = _begun(context, out, settings, data, resumed=resume is not None)
         if not as_json:
             print(configuration.to_toml(run.about["config"]))
-        accuracy = _learned(run, data, settings, progress)
-        _print(run, data, accuracy, plot, as_json)
+        figures = _learned(run, data, settings, progress)
+        _print(run, data, {**figures, **(_cost(run.learner, data, settings) if cost else {})}, plot, as_json)
 
 
 def _begun(context: typer.Context, out: Path, settings: TrainSettings, data: TrainingData, *, resumed: bool) -> runs.Run:
@@ -70,8 +74,8 @@ def _begun(context: typer.Context, out: Path, settings: TrainSettings, data: Tra
     return runs.start(out, about, learner)
 
 
-def _learned(run: runs.Run, data: TrainingData, settings: TrainSettings, progress: bool) -> float:
-    """Learn what is left of a run. -> accuracy on the test samples, NaN without any."""
+def _learned(run: runs.Run, data: TrainingData, settings: TrainSettings, progress: bool) -> dict[str, float]:
+    """Learn what is left of a run. -> best epoch, accuracies, NaN without samples held back or to test."""
     out = run.out
     try:
         runs.learn(run, data, settings, progress)
@@ -81,8 +85,23 @@ def _learned(run: runs.Run, data: TrainingData, settings: TrainSettings, progres
         raise typer.Exit(options.INTERRUPTED) from None
     tested = Learner.load(out / runs.BEST) if settings.keep_best else run.learner
     accuracy = tested.evaluate(data.test, progress) if data.test else math.nan
-    run.save(best_epoch=run.best, test_accuracy=accuracy)
-    return accuracy
+    shown = run.best if settings.keep_best else len(run.epochs)
+    held = run.epochs[shown - 1]["accuracy"] if data.held else math.nan
+    figures = {"best_epoch": run.best, "validation_accuracy": held, "test_accuracy": accuracy}
+    run.save(**figures)
+    return figures
+
+
+def _cost(learner: Learner, data: TrainingData, settings: TrainSettings) -> dict[str, float]:
+    """memory: numbers kept to learn a sample; updates: weights that a sample changes, mean of the first, NaN where no chip learns so."""
+    from tp_lava.deploy.loihi2 import count
+
+    assert learner.rule is not None
+    memory = sum(counted(learner.network, learner.rule, settings.batch))
+    if not learner.rule.local:
+        return {"memory": memory, "updates": math.nan}
+    counts = count(learner, data.samples[:_COUNTED])
+    return {"memory": memory, "updates": counts.mean("updates") + counts.mean("readout_updates")}
 
 
 def _check_unchanged(context: typer.Context, folder: Path, settings: TrainSettings) -> None:
@@ -114,14 +133,17 @@ def _files(*names: str | None) -> list[str]:
     return [str(Path(name).resolve()) for name in names if name and Path(name).is_file()]
 
 
-def _print(run: runs.Run, data: TrainingData, accuracy: float, plot: bool, as_json: bool) -> None:
+def _print(run: runs.Run, data: TrainingData, figures: dict[str, float], plot: bool, as_json: bool) -> None:
     files = [run.out / name for name in (runs.LEARNER, runs.BEST, runs.RESULTS, configuration.NAME) if (run.out / name).exists()]
     if plot and run.epochs:
         files.append(runs.draw(run, len(data.samples)))
     if as_json:
-        print_json(run.results(best_epoch=run.best, test_accuracy=accuracy, files=[str(file) for file in files]))
+        print_json(run.results(**figures, files=[str(file) for file in files]))
         return
     rows = [{name: epoch[name] for name in ("epoch", "accuracy", "samples_per_second")} for epoch in run.epochs]
     print_rows(f"{len(data.samples)} samples; accuracy: {run.about['accuracy_of']}", rows)
-    print(f"{len(data.test)} test samples: accuracy {accuracy:.3f}")
+    if data.test:
+        print(f"{len(data.test)} test samples: accuracy {figures['test_accuracy']:.3f}")
+    if "memory" in figures:
+        print(f"to learn a sample: {figures['memory']:,} numbers kept, {figures['updates']:,.0f} weights changed")
     print_files(files)

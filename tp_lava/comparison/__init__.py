@@ -60,7 +60,8 @@ class Row:
     def to_dict(self) -> dict[str, object]:
         """For JSON."""
         work = self.work._asdict() if self.work else None
-        return asdict(self) | {"mean": self.mean, "std": self.std, "best_mean": self.best_mean, "work": work}
+        told = {"mean": self.mean, "std": self.std, "best_mean": self.best_mean, "memory": sum(self.counted), "work": work}
+        return asdict(self) | told
 
 
 def compare(benchmark: Benchmark, variants: Sequence[Variant], seeds: int, processes: int = 1, progress: bool = False) -> list[Row]:

@@ -3,7 +3,10 @@
 from tp_lava.data.arrays import from_arrays as from_arrays
 from tp_lava.data.arrays import load_samples as load_samples
 from tp_lava.data.arrays import save_samples as save_samples
+from tp_lava.data.binning import Arrival as Arrival
+from tp_lava.data.binning import in_steps as in_steps
 from tp_lava.data.camera import EventCamera as EventCamera
+from tp_lava.data.class_names import class_names as class_names
 from tp_lava.data.digits import digits as digits
 from tp_lava.data.events import Events as Events
 from tp_lava.data.events import Sample as Sample

@@ -6,6 +6,7 @@ offsets  (N + 1,) int where each sample's events begin; the last one is E
 labels   (N,) int     class of each sample, from 0
 n_steps  (N,) int     length of each sample, or one number for all; may be left out: the last event's step + 1
 n_units  () int       inputs of the network; may be left out: the largest unit + 1
+classes  (C,) text    names of the classes, by label; may be left out
 """
 
 from __future__ import annotations
@@ -64,10 +65,11 @@ def from_arrays(
     return [_sample(number, *row, n_units) for number, row in enumerate(zip(when, which, lengths, labels, strict=True))]
 
 
-def save_samples(path: str | os.PathLike, samples: Sequence[Sample | tuple[Events, int]]) -> None:
+def save_samples(path: str | os.PathLike, samples: Sequence[Sample | tuple[Events, int]], classes: Sequence[str] = ()) -> None:
     """Write samples as the .npz file above; load_samples gives them back. The same samples give the same bytes.
 
-    Raises InvalidValueError for another suffix, no samples, or samples of different inputs.
+    classes: names of the classes, by label, one for each. Raises InvalidValueError for another suffix, no samples, samples of different
+    inputs, or fewer names than classes.
     """
     if Path(path).suffix != ".npz":
         raise invalid("save_samples", "path", str(path), "a file ending in .npz", "rename it; commands know the layout by it")
@@ -83,6 +85,11 @@ def save_samples(path: str | os.PathLike, samples: Sequence[Sample | tuple[Event
         "n_steps": np.array([one.n_steps for one in events], np.int32),
         "n_units": np.int32(events[0].n_units),
     }
+    if len(classes):
+        if len(classes) <= max(labels) or not all(isinstance(name, str) and name for name in classes):
+            limit = f"a text for each label, 0 to {max(labels)}"
+            raise invalid("save_samples", "classes", f"{list(classes)!r:.80}", limit, "leave classes out to show labels as numbers")
+        arrays["classes"] = np.array([*classes], np.str_)
     packed = io.BytesIO()
     np.savez_compressed(packed, **arrays)
     with writing(path), open(path, "wb") as file:

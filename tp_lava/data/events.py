@@ -256,6 +256,14 @@ def side_by_side(samples: Sequence[Events]) -> tuple[np.ndarray, np.ndarray, np.
     return offsets, np.concatenate([sample.units for sample in samples]), values
 
 
+def steps_of(events: Events, begin: int, end: int) -> Events:
+    """Steps begin..end-1, as events of their own."""
+    offsets = events.offsets[begin : end + 1]
+    here = slice(offsets[0], offsets[-1])
+    values = None if events.values is None else events.values[here]
+    return Events.from_counts(np.diff(offsets), events.units[here], events.n_units, values)
+
+
 def values_of(events: Events) -> np.ndarray:
     """The value of each event, 1 of plain spikes."""
     return np.ones(len(events), np.float32) if events.values is None else events.values

@@ -29,8 +29,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
+from tp_lava.checks import register
 from tp_lava.dynamics.parameters import Parameter, as_parameter, axes_of, check_decay, check_parameter, highest, lowest, shown
 from tp_lava.dynamics.program import Program
 from tp_lava.dynamics.surrogate import ArcTan, Surrogate, pseudo_derivative
@@ -47,6 +48,7 @@ COMPARISONS = (">=", ">")
 RESETS = ("subtract", "zero")
 BIASED = ("membrane", "current")
 PER_NEURON = ("decay", "threshold", "current_decay", "reset_by", "adaptation", "adaptation_decay", "refractory")  # may be one a neuron
+_OWN_PORTS = {"membrane", "current", "trace", "adaptation_trace", "refractory_left", "spike", "surrogate", "retention", "input", "bias"}
 LONGEST_REFRACTORY = 2**REFRACTORY_BITS - 1
 
 
@@ -60,6 +62,8 @@ class LIF:
     adaptation: >= 0, by how much each spike raises the threshold, which falls back by adaptation_decay per step, [0, 1); refractory:
     steps after a spike in which the membrane stays as it is and does not spike, 0..63.
     Numbers: one, or one a neuron, of maps also one a channel: a tuple, list or array, kept as a tuple in C order.
+    A neuron of another kind is a frozen dataclass that inherits LIF: it names its own `states`, and says by `extra` and `after` what
+    they do. Its own numbers are fields, which `number` reads. Files find it by its name, once its module is imported.
     Raises InvalidValueError.
     Source: arXiv 2509.13053 (TP), arXiv 2502.01837 (TESS), arXiv 1803.09574 (adaptation), Lava's LIFRefractory.
     """
@@ -76,9 +80,18 @@ class LIF:
     adaptation_decay: Parameter = 0.98
     refractory: int | tuple[int, ...] = 0
 
+    types: ClassVar[dict[str, type[LIF]]] = {}  # neurons that inherit it, by the name that files know
+    states: ClassVar[tuple[str, ...]] = ()  # their own, each in the membrane's format and units; 0 when a sample begins
+
+    def __init_subclass__(cls) -> None:
+        register(LIF.types, "Neuron", cls)
+        if bad := [name for name in cls.states if not name.isidentifier() or name in _OWN_PORTS]:
+            limit = f"names of letters, digits and _, none of them {', '.join(sorted(_OWN_PORTS))}"
+            raise invalid(cls.__name__, "states", repr(bad[0]), limit, "give the state another name")
+
     def __post_init__(self) -> None:
-        for name in PER_NEURON:
-            object.__setattr__(self, name, as_parameter(getattr(self, name)))
+        for option in fields(self):
+            object.__setattr__(self, option.name, as_parameter(getattr(self, option.name)))
         check_parameter("LIF", "decay", self.decay, "in [0, 1]", lambda decay: 0 <= decay <= 1, "a time constant tau gives exp(-1 / tau)")
         check_decay("LIF", "current_decay", self.current_decay)
         check_parameter("LIF", "threshold", self.threshold, "> 0", lambda threshold: threshold > 0, "use for example threshold=1.0")
@@ -104,6 +117,18 @@ class LIF:
                 raise invalid("LIF", "reset_by", f'{shown(self.reset_by)} with reset "{self.reset}"', f"a number {limit}", remedy)
             check_parameter("LIF", "reset_by", self.reset_by, limit, lambda amount: amount > 0, remedy)
 
+    def extra(self, t: Tracer, membrane: Symbol, states: Mapping[str, Symbol]) -> Symbol | None:
+        """What a neuron of another kind adds to pre[t], beside decay * v[t-1] + u[t] + bias. membrane: v[t-1]; states: its own, of t-1."""
+        return None
+
+    def after(self, t: Tracer, membrane: Symbol, event: Symbol, states: Mapping[str, Symbol]) -> Mapping[str, Symbol]:
+        """Its own states after the step, all of them. membrane: v[t-1]; event: s[t], 0 or 1; states: those of t-1."""
+        return states
+
+    def number(self, t: Tracer, name: str, format: Format | None) -> Symbol:
+        """Read the field `name`, one number or one a neuron, in a program. format: in fixed point, such as DECAY or that of a state."""
+        return t.read(name, "parameter", axes_of(getattr(self, name)), format)
+
     @property
     def leaks(self) -> bool:
         """Whether the membrane of any neuron decays."""
@@ -128,8 +153,11 @@ class LIF:
 def check_knows(neuron: LIF, known: frozenset[str], form: str) -> None:
     """Refuse a neuron that differs from the default in an option that a form of the network does not know.
 
-    known: the options that the form carries out, or leaves out on purpose. Raises InvalidValueError, naming the option.
+    known: the options that the form carries out, or leaves out on purpose. A neuron of another kind is refused, too.
+    Raises InvalidValueError, naming the option.
     """
+    if type(neuron) is not LIF:
+        raise invalid(form, "neuron", f"a {type(neuron).__name__}", "a LIF, the one neuron that it knows", "use the engine")
     for option in fields(neuron):
         default = option.default if option.default_factory is MISSING else option.default_factory()
         value = getattr(neuron, option.name)
@@ -195,20 +223,24 @@ def neuron_program(
 
     inputs: input port -> format of its accumulated weights (None in a real program); formats: None for a
     real program; traces: it keeps spike traces; trace_decay: theirs, of which only counts whether there is one a neuron. Ports: the
-    inputs, parameters threshold, trace_decay (decay, current_decay, reset_by, adaptation, adaptation_decay, refractory), over (n) where
-    there is one a neuron, (bias (n)), states membrane, trace (current, adaptation_trace, refractory_left), outputs spike (surrogate,
+    inputs, parameters threshold, trace_decay (decay, current_decay, reset_by, adaptation, adaptation_decay, refractory; numbers of a
+    neuron of another kind), over (n) where there is one a neuron, (bias (n)), states membrane, trace (current, adaptation_trace,
+    refractory_left, and those of a neuron of another kind), outputs spike (surrogate,
     retention).
     """
     fixed, membrane_format, per_neuron = formats is not None, formats.membrane if formats else None, ("row", "n")
     t = Tracer(name, fixed=fixed, axes={"row": 1, "n": 1})
     drive = _drive(t, neuron, inputs, membrane_format, bias=bias)
     membrane = t.read("membrane", "state", per_neuron, membrane_format)
-    decay = _parameter(t, "decay", neuron.decay, DECAY) if neuron.leaks else None
+    decay = neuron.number(t, "decay", DECAY) if neuron.leaks else None
     leaked = membrane if decay is None else membrane * decay
-    rest = _parameter(t, "threshold", neuron.threshold, membrane_format)
-    reset_by = None if neuron.reset_by is None else _parameter(t, "reset_by", neuron.reset_by, membrane_format)
+    rest = neuron.number(t, "threshold", membrane_format)
+    reset_by = None if neuron.reset_by is None else neuron.number(t, "reset_by", membrane_format)
     left = t.read("refractory_left", "state", per_neuron, STEPS) if neuron.rests else None
     waits = left > 0 if left else None
+    states = {own: t.read(own, "state", per_neuron, membrane_format) for own in neuron.states}
+    if (extra := neuron.extra(t, membrane, states)) is not None:
+        drive = drive + fit(extra, membrane_format)
     pre = integrate(leaked, drive, membrane, waits, membrane_format)
     threshold, raised = _adapted(t, neuron, rest, formats) if neuron.adapts else (rest, None)
     spiked, excess = fire(neuron, pre, threshold, waits), pre - threshold
@@ -216,12 +248,15 @@ def neuron_program(
     left_over, event = select(spiked, after, pre), spike(spiked)
     t.write("membrane", left_over)
     if raised:
-        t.write("adaptation_trace", spike_trace(raised, event, _parameter(t, "adaptation_decay", neuron.adaptation_decay, DECAY)))
+        t.write("adaptation_trace", spike_trace(raised, event, neuron.number(t, "adaptation_decay", DECAY)))
     if left and waits:
         t.write("refractory_left", _steps_left(t, neuron, left, waits, spiked, fixed=fixed))
+    if states:
+        for own, value in neuron.after(t, membrane, event, states).items():
+            t.write(own, fit(value, membrane_format))
     if traces:
         trace = t.read("trace", "state", per_neuron, formats.trace if formats else None)
-        t.write("trace", spike_trace(trace, event, _parameter(t, "trace_decay", trace_decay, DECAY)))
+        t.write("trace", spike_trace(trace, event, t.read("trace_decay", "parameter", axes_of(trace_decay), DECAY)))
     t.write("spike", event, per_neuron, Format(1, 0, signed=False))
     if surrogate:
         psi = pseudo_derivative(neuron.surrogate, excess)
@@ -243,14 +278,14 @@ def _reset(
 
 def _adapted(t: Tracer, neuron: LIF, rest: Symbol, formats: NeuronFormats | None) -> tuple[Symbol, Symbol]:
     """-> (the threshold of the step, the trace that has raised it from `rest`)."""
-    rise = _parameter(t, "adaptation", neuron.adaptation, formats.adaptation if formats else None)
+    rise = neuron.number(t, "adaptation", formats.adaptation if formats else None)
     raised = t.read("adaptation_trace", "state", ("row", "n"), formats.adaptation_trace if formats else None)
     return raised_threshold(rest, raised, rise, formats.membrane if formats else None), raised
 
 
 def _steps_left(t: Tracer, neuron: LIF, left: Symbol, waits: Symbol, spiked: Symbol, *, fixed: bool) -> Symbol:
     """One step fewer while it waits, the refractory time after a spike."""
-    rests = select(spiked, _parameter(t, "refractory", neuron.refractory, STEPS), 0.0)
+    rests = select(spiked, neuron.number(t, "refractory", STEPS), 0.0)
     return select(waits, left - 1, rests, interval=(0, STEPS.high) if fixed else None)
 
 
@@ -262,11 +297,6 @@ def _retained(neuron: LIF, subtracted: Symbol, psi: Symbol, event: Symbol, decay
     kept = fit(one - event if neuron.reset == "zero" else one, wide) - lost
     kept = fit(kept, RETENTION if fixed else None)
     return kept if decay is None else fit(multiply(kept, decay, wide), RETENTION if fixed else None)
-
-
-def _parameter(t: Tracer, name: str, value: Parameter, format: Format | None) -> Symbol:
-    """Read a parameter: one number, or one a neuron."""
-    return t.read(name, "parameter", axes_of(value), format)
 
 
 def _drive(t: Tracer, neuron: LIF, inputs: Mapping[str, Format | None], membrane: Format | None, *, bias: bool) -> Symbol:
@@ -281,7 +311,7 @@ def _drive(t: Tracer, neuron: LIF, inputs: Mapping[str, Format | None], membrane
         drive = drive + t.read("bias", "parameter", ("n",), membrane)
     if neuron.has_current:
         current = t.read("current", "state", ("row", "n"), membrane)
-        drive = saturate(current * _parameter(t, "current_decay", neuron.current_decay, DECAY) + drive, membrane)
+        drive = saturate(current * neuron.number(t, "current_decay", DECAY) + drive, membrane)
         t.write("current", drive)
     if bias and not filtered:
         drive = drive + t.read("bias", "parameter", ("n",), membrane)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from math import prod
 
-from tp_lava.dynamics.neuron import LIF, PER_NEURON
+from tp_lava.dynamics.neuron import LIF
 from tp_lava.dynamics.parameters import Parameter, as_parameter, check_count, check_decay, highest
 from tp_lava.errors import invalid
 from tp_lava.graph.connections import ConnectionKind, Convolution
@@ -42,8 +42,8 @@ class Population:
         if self.pooling and len(self.shape) != 3:
             remedy = "give the population a shape of (channels, height, width)"
             raise invalid(f"Population {self.name!r}", "pooling", f"of a shape {self.shape}", "of (channels, height, width)", remedy)
-        for attr in PER_NEURON:
-            check_count(f"Population {self.name!r}", f"neuron.{attr}", getattr(self.neuron, attr), self.shape)
+        for option in fields(self.neuron):
+            check_count(f"Population {self.name!r}", f"neuron.{option.name}", getattr(self.neuron, option.name), self.shape)
         check_count(f"Population {self.name!r}", "trace_decay", self.trace_decay, self.output_shape)  # and refuses windows that do not fit
 
     @property

@@ -49,7 +49,7 @@ class Network:
     integrate; provenance: of a converted one; seed, drawn: what its weights were drawn from, and how many numbers that took (rules
     draw their own parameters from there on); rule_parameters: of rules that have learned with it, by name; a rule takes
     its own over instead of drawing them; input_format: of the values of graded input, to which fixed-point forms round them; None:
-    the input spikes. Raises InvalidValueError.
+    the input spikes; class_names: a text for each class, () where they have only numbers. Raises InvalidValueError.
     """
 
     input_shape: tuple[int, ...]
@@ -63,15 +63,19 @@ class Network:
     drawn: int = 0
     rule_parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
     input_format: Format | None = None
+    class_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for attr in ("input_shape", "populations", "connections"):
+        for attr in ("input_shape", "populations", "connections", "class_names"):
             object.__setattr__(self, attr, tuple(getattr(self, attr)))
         for size in self.input_shape or (0,):
             check_size("Network", size)
         check_classes(self.n_classes)
         if not is_number(self.readout_decay, 0) or self.readout_decay > 1:
             raise invalid("Network", "readout_decay", repr(self.readout_decay), "a number in [0, 1]", "1 integrates")
+        if self.class_names and (len(self.class_names) != self.n_classes or not all(isinstance(name, str) for name in self.class_names)):
+            limit = f"a text for each of {self.n_classes} classes, or left out"
+            raise invalid("Network", "class_names", f"{self.class_names!r:.80}", limit, "give them in the order of the labels")
         check_graph(self.n_inputs, self.populations, self.connections, self.n_classes)
         shapes = self.shapes
         checked = {name: checked_weights(name, array, shapes) for name, array in self.weights.items()}
@@ -80,6 +84,10 @@ class Network:
             raise invalid("Network", "weights", f"without {', '.join(missing)}", f"given for {', '.join(shapes)}", "add them")
         object.__setattr__(self, "weights", MappingProxyType(checked))
         object.__setattr__(self, "rule_parameters", MappingProxyType(dict(self.rule_parameters)))
+
+    def class_name(self, label: int) -> str:
+        """The name of a class, or its number where classes have no names."""
+        return self.class_names[label] if self.class_names else str(label)
 
     # Making one -------------------------------------------------------------------------------
     @classmethod

@@ -16,3 +16,5 @@ from tp_lava.lava.session import Session as Session
 from tp_lava.lava.session import session as session
 from tp_lava.lava.shim import make_importable as make_importable
 from tp_lava.lava.snapshot import Snapshot as Snapshot
+from tp_lava.lava.streaming import LavaStream as LavaStream
+from tp_lava.lava.streaming import stream as stream

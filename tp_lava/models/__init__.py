@@ -6,3 +6,4 @@ from tp_lava.models import hierarchy as hierarchy
 from tp_lava.models import on_chip_learner as on_chip_learner
 from tp_lava.models import part as part
 from tp_lava.models import score_sink as score_sink
+from tp_lava.models import stream_source as stream_source

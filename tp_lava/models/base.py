@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from lava.magma.core.model.py.model import AbstractPyProcessModel
 
-from tp_lava.data.events import Events
+from tp_lava.data.events import Events, steps_of
 from tp_lava.lava.channels import WithoutThreads
 from tp_lava.lava.shared_state import SharedState, Simulator
 from tp_lava.processes.base import visible
@@ -86,7 +86,7 @@ class SimulatorModel(WithoutThreads, AbstractPyProcessModel):
         while True:
             now = int(self._shared.steps[0])
             size = min([total - begin, _LONGEST_CHUNK, *(each.every - now % each.every for each in self._record_buffers)])
-            yield events if size == total else _steps_of(events, begin, begin + size)
+            yield events if size == total else steps_of(events, begin, begin + size)
             begin += size
             if begin >= total:
                 return
@@ -130,11 +130,3 @@ class SimulatorModel(WithoutThreads, AbstractPyProcessModel):
         super()._set_var()
         values, self.__dict__[name] = self.__dict__[name], view
         self._store(name, view, values)
-
-
-def _steps_of(events: Events, begin: int, end: int) -> Events:
-    """Steps begin..end-1."""
-    offsets = events.offsets[begin : end + 1]
-    here = slice(offsets[0], offsets[-1])
-    values = None if events.values is None else events.values[here]
-    return Events.from_counts(np.diff(offsets), events.units[here], events.n_units, values)

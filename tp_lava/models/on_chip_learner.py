@@ -14,7 +14,7 @@ from tp_lava.circuit.operations import STEPS_LEFT
 from tp_lava.learner import Learner
 from tp_lava.models.base import SimulatorModel
 from tp_lava.models.register import TypesOnDemand, register_model
-from tp_lava.parts.messages import LABEL, LEFT, NO_LABEL, START, UNKNOWN, is_active, steps_left
+from tp_lava.parts.messages import BEGINS, GOES_ON, LABEL, LEFT, NO_LABEL, START, UNKNOWN, is_active, steps_left
 from tp_lava.processes.base import VARS
 from tp_lava.processes.on_chip_learner import OnChipLearner
 from tp_lava.processes.protocol import unpack
@@ -47,8 +47,13 @@ class _LearnerModel(SimulatorModel, metaclass=_VarsOfNetwork):
         return Learner(proc_params["network"], proc_params["rule"], precision, proc_params["seed"])
 
     # What arrives -------------------------------------------------------------------------------
-    def _begin(self, label: int, left: int) -> None:
-        self.simulator.begin(None if label == NO_LABEL or not self.learning[0] else label, n_steps=steps_left(left))
+    def _begin(self, start: int, label: int, left: int) -> None:
+        """A sample begins, or goes on with another label."""
+        own = None if label == NO_LABEL or not self.learning[0] else label
+        if start == BEGINS:
+            self.simulator.begin(own, n_steps=steps_left(left))
+        else:
+            self.simulator.relabel(own, GOES_ON[start])
 
     def _before_steps(self, left: int) -> None:
         """Whether the next steps learn, and how many the sample has left, these among them: also after a pause in learning."""
@@ -70,7 +75,7 @@ class _Stepwise(_LearnerModel, PyLoihiProcessModel):
         values = format.real(spikes[units]) if format else None
         with self.step():
             if sample[START]:
-                self._begin(int(sample[LABEL]), int(sample[LEFT]))
+                self._begin(int(sample[START]), int(sample[LABEL]), int(sample[LEFT]))
             if is_active(sample):
                 self._before_steps(int(sample[LEFT]))
                 self.simulator.step(units, checked=True, values=values)
@@ -79,20 +84,23 @@ class _Stepwise(_LearnerModel, PyLoihiProcessModel):
 
 
 class _Asynchronous(_LearnerModel, PyAsyncProcessModel):
-    """Packet after packet, until the end."""
+    """Packet after packet, until the end. Scores are sent where a sample ends, and where it goes on with another label."""
 
     def run_async(self) -> None:
         """Lava calls this once a run."""
-        n_inputs, format = self.s_in.shape[0], self.proc_params["network"].input_format
+        n_inputs, format, ends = self.s_in.shape[0], self.proc_params["network"].input_format, True
         while (packet := unpack(self.packet_in.recv(), n_inputs, format)) is not None:
             start, left = packet.start, packet.left
+            if start and not ends:  # of a sample that did not say where it ends: it ends here
+                self._send_scores()
+            ends = left != UNKNOWN
             for events in self.chunks(packet.events):
                 with self.step(events.n_steps):
                     if start:
-                        self._begin(packet.label, left)
+                        self._begin(start, packet.label, left)
                     self._before_steps(left)
                     self.simulator.advance(events)
-                start, left = False, left - events.n_steps
+                start, left = 0, left and left - events.n_steps
             if packet.last:
                 self._send_scores()
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from tp_lava.circuit.labels import Reset
 from tp_lava.circuit.operations import NO_END
 
 NO_LABEL = -1
 START, LABEL, LEFT, ROWS = range(4)  # places in a sample message
+BEGINS = 1  # what START is in the first step of a sample
+GOES_ON: Mapping[int, Reset] = {2: "traces", 3: "none", 4: "all"}  # and in a step from which on it has another label, or none -> what is
+# zero then, see Learner.relabel
 SAMPLE_SIZE = 4
 LAST_STEP, UNKNOWN = 1, 0  # steps left of a sample, this one among them: the last; unknown, or there is no sample
 ALL_ROWS, IDLE = 0, -1  # rows of a rule's own in use: all there are; nothing happens in this step, all states stay

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -54,17 +54,18 @@ def traces(axes: Axes, values: np.ndarray, names: Sequence[object] | None = None
 
 
 @drawing
-def lanes(axes: Axes, signals: dict[str, np.ndarray]) -> Axes:
+def lanes(axes: Axes, signals: dict[str, np.ndarray], colours: Mapping[str, str] | None = None) -> Axes:
     """Signals of different units over the same steps, each in its own lane, with its largest absolute value beside it.
 
-    signals: name -> (T,), from top to bottom. A signal of only 0 and 1 is drawn as ticks, like spikes.
+    signals: name -> (T,), from top to bottom. A signal of only 0 and 1 is drawn as ticks, like spikes. colours: name -> colour; the others
+    get one by their place.
     """
     what = "plots.lanes"
     arrays = {name: array_of(what, f"signals[{name!r}]", values, 1) for name, values in some(what, "signals", signals).items()}
     steps = len(next(iter(arrays.values())))
     for place, (name, values) in enumerate(arrays.items()):
         same_length(what, f"signals[{name!r}]", values, steps)
-        _lane(axes, -place, name, values, line_style(place)["color"])
+        _lane(axes, -place, name, values, (colours or {}).get(name, line_style(place)["color"]))
     axes.set_yticks([-place for place in range(len(arrays))], list(arrays))
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)

@@ -13,10 +13,11 @@ from tp_lava.plots.style import (
     ABOUT_ZERO,
     COLOURS,
     GREEN,
-    OTHERS,
+    GREY,
     PURPLE,
     VERMILION,
     array_of,
+    class_style,
     draw_lines,
     drawing,
     finished,
@@ -29,16 +30,16 @@ from tp_lava.plots.style import (
 
 @drawing
 def contrast(axes: Axes, errors: np.ndarray, labels: Sequence[object] | None = None) -> Axes:
-    """The error vector of a layer over steps, one line per target stream; the first is the stream of the sample's own label.
+    """The error vector of a layer over steps, one line per target stream; the first, the sample's own label's, is wider.
 
     errors: (T, K), softmax(similarity) - softmax(-distance): positive where the layer is too similar to a stream, negative where
-    it is not similar enough; labels: of the streams.
+    it is not similar enough; labels: of the streams, each of which has one colour in all pictures.
     """
     values = array_of("plots.contrast", "errors", errors, 2)
     for place, name in enumerate(names_of("plots.contrast", "labels", labels, values.shape[1])):
-        own = {"color": VERMILION, "linewidth": 2.0, "zorder": 3}
-        style: dict[str, Any] = own if place == 0 else {"linewidth": 1.0, **line_style(place - 1, colours=OTHERS)}
-        axes.plot(np.arange(len(values)), values[:, place], label=f"{name} (its own)" if place == 0 else name, **style)
+        width: dict[str, Any] = {"linewidth": 1.0} if place else {"linewidth": 2.5, "zorder": 3}
+        label = name if place else f"{name} (its own)"
+        axes.plot(np.arange(len(values)), values[:, place], label=label, **width, **class_style(name))
     axes.axhline(0, color=COLOURS["spike"], linewidth=0.6)
     axes.legend(frameon=False, fontsize="small", title="stream of", ncols=2 if values.shape[1] > 4 else 1)
     return finished(axes, xlabel="step", ylabel="contrast", xlim=(-0.5, len(values) - 0.5))
@@ -53,7 +54,8 @@ def third_factor(axes: Axes, surrogate: np.ndarray, error: np.ndarray, third: np
     errors = array_of("plots.third_factor", "error", error, 2)
     names = names_of("plots.third_factor", "labels", labels, errors.shape[1])
     streams = {f"contrast {name}": errors[:, place] for place, name in enumerate(names)}
-    return lanes(axes, {"ψ": surrogate, **streams, "third factor": third})
+    colours = {"ψ": GREY, "third factor": GREY} | {f"contrast {name}": class_style(name)["color"] for name in names}
+    return lanes(axes, {"ψ": surrogate, **streams, "third factor": third}, colours)
 
 
 @drawing

@@ -47,10 +47,18 @@ def drawing(draw: Callable[Concatenate[Axes, P], Axes]) -> Callable[Concatenate[
     return drawn
 
 
-def line_style(place: int, name: str = "", colours: Sequence[str] = SERIES) -> dict[str, Any]:
+def line_style(place: int, name: str = "") -> dict[str, Any]:
     """Colour and dashes of line number `place`. A name in COLOURS has its own colour."""
-    dashes = _DASHES[place // len(colours) % len(_DASHES)]
-    return {"color": COLOURS.get(name, colours[place % len(colours)]), "linestyle": dashes}
+    dashes = _DASHES[place // len(SERIES) % len(_DASHES)]
+    return {"color": COLOURS.get(name, SERIES[place % len(SERIES)]), "linestyle": dashes}
+
+
+_places: dict[str, int] = {}  # of classes without numbers, in the order in which they were first drawn
+
+
+def class_style(name: str) -> dict[str, Any]:
+    """Colour and dashes of a class or of its stream: the same in every picture of a process. name: its number, or any other text."""
+    return line_style(int(name) if name.isdecimal() else _places.setdefault(name, len(_places)))
 
 
 def array_of(what: str, attr: str, values: object, *dimensions: int) -> np.ndarray:

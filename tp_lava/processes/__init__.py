@@ -17,3 +17,4 @@ from tp_lava.processes.layers import TargetProjection as TargetProjection  # noq
 from tp_lava.processes.layers import TraceLIF as TraceLIF  # noqa: E402
 from tp_lava.processes.on_chip_learner import OnChipLearner as OnChipLearner  # noqa: E402
 from tp_lava.processes.score_sink import ScoreSink as ScoreSink  # noqa: E402
+from tp_lava.processes.stream_source import StreamSource as StreamSource  # noqa: E402

@@ -14,15 +14,18 @@ import numpy as np
 
 from tp_lava.data.events import Events, values_of
 from tp_lava.numbers import Format
+from tp_lava.parts.messages import BEGINS, UNKNOWN
 
 _LABEL, _START, _LEFT, _STEPS, _HEADER = range(5)  # places in a packet, and the size of its header
 PACKET_SIZE = 8192  # integers; about two packets for an N-MNIST recording
 
 
 class Packet(NamedTuple):
-    """Consecutive steps of a sample. start: whether they begin it; left: steps of the sample that are left, these among them."""
+    """Consecutive steps of a sample. start: BEGINS, one of GOES_ON (see parts/messages.py), or 0; left: steps of the sample that are
+    left, these among them, or UNKNOWN.
+    """
 
-    start: bool
+    start: int
     label: int
     events: Events
     left: int
@@ -43,8 +46,13 @@ def end_packet(size: int) -> np.ndarray:
     return np.zeros(size, np.int32)
 
 
-def packets(events: Events, label: int, size: int, format: Format | None) -> Iterator[np.ndarray]:
-    """A sample as packets of `size` integers, each with as many steps as fit."""
+def packets(
+    events: Events, label: int, size: int, format: Format | None, start: int = BEGINS, *, ends: bool = True
+) -> Iterator[np.ndarray]:
+    """A sample, or a part of one, as packets of `size` integers, each with as many steps as fit.
+
+    start: of the first packet, see Packet; ends: whether the sample ends with these events.
+    """
     begin, counts = 0, np.diff(events.offsets)
     columns = [events.units, *([format.quantise(values_of(events))] if format else [])]
     filled = np.cumsum(counts * len(columns) + 1)
@@ -52,12 +60,17 @@ def packets(events: Events, label: int, size: int, format: Format | None) -> Ite
         base = filled[begin - 1] if begin else 0
         end = int(np.searchsorted(filled, base + size - _HEADER, side="right"))
         here = slice(events.offsets[begin], events.offsets[end])
-        header = (label, begin == 0, events.n_steps - begin, end - begin)
+        header = (label, start if begin == 0 else 0, events.n_steps - begin if ends else UNKNOWN, end - begin)
         content = np.concatenate([header, counts[begin:end], *(column[here] for column in columns)])
         packet = np.zeros(size, np.int32)
         packet[: content.size] = content
         yield packet
         begin = end
+
+
+def start_of(packet: np.ndarray) -> int:
+    """What `start` of a packet is."""
+    return int(packet[_START])
 
 
 def unpack(packet: np.ndarray, n_units: int, format: Format | None) -> Packet | None:
@@ -69,4 +82,4 @@ def unpack(packet: np.ndarray, n_units: int, format: Format | None) -> Packet | 
     rest, count = packet[_HEADER + steps :], int(counts.sum())
     units, values = rest[:count], rest[count : 2 * count]
     events = Events.from_counts(counts, units, n_units, format.real(values) if format else None)
-    return Packet(bool(packet[_START]), int(packet[_LABEL]), events, int(packet[_LEFT]))
+    return Packet(int(packet[_START]), int(packet[_LABEL]), events, int(packet[_LEFT]))

@@ -84,6 +84,14 @@ class HDF5File:
             raise damaged(self.path, f"{place} holds {item.dtype}, not numbers")
         return self.dataset(item, place)
 
+    def texts(self, place: str) -> list[str]:
+        """The texts of a dataset (n,) of them."""
+        item = self._dataset(place)
+        found = self.dataset(item, place)
+        if not isinstance(found, list) or len(item.shape) != 1:
+            raise damaged(self.path, f"{place} holds {item.dtype} of shape {item.shape}, not a list of texts")
+        return found
+
     def ragged(self, place: str) -> list[np.ndarray]:
         """The arrays of variable length there, which must be a dataset (N,) of them."""
         import h5py

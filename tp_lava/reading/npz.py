@@ -52,6 +52,19 @@ def read_arrays(path: str | os.PathLike, needed: Sequence[str], optional: Sequen
         return {name: _array(path, archive, name, member) for name, member in members.items()}
 
 
+def read_texts(path: str | os.PathLike, name: str) -> tuple[str, ...]:
+    """The texts of an array (n,) of them, such as names of classes. Raises as read_arrays does."""
+    with _opened(path) as archive:
+        member = archive.getinfo(f"{name}.npy")
+        _check_whole(path, {name: member})
+        array = _array(path, archive, name, member, "U")
+        if array.ndim != 1 or len(array) > limits.MOST_CLASSES:
+            raise damaged(path, f"{name} has shape {array.shape}, but must be at most {limits.MOST_CLASSES} texts", "write one a class")
+        codec, size = "utf-32-be" if array.dtype.str[0] == ">" else "utf-32-le", array.dtype.itemsize
+        raw = array.tobytes()  # NumPy refuses numbers that are no characters in words that do not name the file
+        return tuple(raw[place : place + size].decode(codec, "replace").rstrip("\0") for place in range(0, len(raw), size))
+
+
 @contextmanager
 def _opened(path: str | os.PathLike) -> Iterator[zipfile.ZipFile]:
     if not Path(path).is_file():
@@ -82,9 +95,9 @@ def _check_whole(path: object, members: dict[str, zipfile.ZipInfo]) -> None:
         raise damaged(path, problem, "write it with np.savez, uncompressed, if its arrays are what you expect")
 
 
-def _array(path: object, archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo) -> np.ndarray:
+def _array(path: object, archive: zipfile.ZipFile, name: str, member: zipfile.ZipInfo, kinds: str = "iufb") -> np.ndarray:
     with archive.open(member) as stream:
-        shape, is_fortran, dtype, begin = _header(path, name, stream)
+        shape, is_fortran, dtype, begin = _header(path, name, stream, kinds)
         size = math.prod(shape)
         if size > limits.LARGEST_ARRAY:
             raise damaged(path, f"{name} has shape {shape}, and at most {limits.LARGEST_ARRAY} elements are read", "split the file")
@@ -96,7 +109,7 @@ def _array(path: object, archive: zipfile.ZipFile, name: str, member: zipfile.Zi
     return array.reshape(shape, order="F" if is_fortran else "C")
 
 
-def _header(path: object, name: str, stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+def _header(path: object, name: str, stream: IO[bytes], kinds: str) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     """-> shape, whether in Fortran's order, type, and the number of bytes before the data."""
     major, minor = npy.read_magic(stream)
     if (major, minor) not in ((1, 0), (2, 0)):
@@ -109,9 +122,10 @@ def _header(path: object, name: str, stream: IO[bytes]) -> tuple[tuple[int, ...]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what Python 2 wrote
         shape, is_fortran, dtype = npy.read_array_header_2_0(rest)
-    if dtype.kind not in "iufb":
+    if dtype.kind not in kinds or not dtype.itemsize:
         what = "objects, which only a pickle could restore" if dtype.hasobject else f"{dtype}".replace("\n", " ")[:80]
-        raise damaged(path, f"{name} holds {what}, not numbers", "write arrays of numbers")
+        wanted = "texts" if kinds == "U" else "numbers"
+        raise damaged(path, f"{name} holds {what}, not {wanted}", f"write arrays of {wanted}")
     if any(side < 0 for side in shape):
         raise damaged(path, f"{name} has shape {shape}")
     return shape, is_fortran, dtype, 8 + count + length

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping as Named
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -82,18 +82,20 @@ def gather(
     costs: Costs | None = None,
     made_by: Named[str, Any] | None = None,
     available: int | None = None,
+    class_names: Sequence[str] = (),
 ) -> Facts:
     """Compute everything about a model on samples. The model is not changed.
 
     model, rule, fixed, seed: as for map_network and Learner; counted: number of samples whose operations are counted; board, limits,
     costs: as for map_network and estimate; made_by: options to be printed; available: number of samples that these are the first of,
-    all of them if not given. Raises InvalidValueError.
+    all of them if not given; class_names: of the network's classes, where it has none itself. Raises InvalidValueError.
     """
     if not samples:
         raise invalid("report", "samples", "empty", "at least one sample", "give some of the data")
     mapping = map_network(model, rule, fixed, limits, board)
     learner = model.copy() if isinstance(model, Learner) else Learner(model, rule, mapping.fixed, seed)
     network, steps = learner.network if isinstance(model, Learner) else model, max(sample[0].n_steps for sample in samples)
+    network = replace(network, class_names=tuple(class_names)) if class_names and not network.class_names else network
     inference, learning = _counts(learner, samples[:counted])
     return Facts(
         name=name,

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from tp_lava.checks import is_number, is_whole
+from tp_lava.checks import is_number, is_whole, register
 from tp_lava.circuit import names
 from tp_lava.circuit.builder import Builder
 from tp_lava.circuit.payloads import arriving_format
@@ -28,7 +28,7 @@ from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Connection, Network, Population
 from tp_lava.numbers import PRE_TRACE_BITS
 from tp_lava.rules import memory
-from tp_lava.rules.credits.base import Credit, register
+from tp_lava.rules.credits.base import Credit
 from tp_lava.rules.credits.base import sample_events as sample_events
 
 Update = Literal["step", "sequence"]

@@ -133,6 +133,7 @@ _KEPT = (
     "seed",
     "drawn",
     "input_format",
+    "class_names",
 )  # of a network, as they are
 
 

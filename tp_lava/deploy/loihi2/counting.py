@@ -153,6 +153,7 @@ class _Counter(StepByStep):
         self._layers = [axis for population in circuit.network.populations for axis in unit_axes(circuit, population)]
         self._reached = {o.owner.name: axis_of(circuit, o.into) for o in circuit.step if isinstance(o, Accumulate)}
         self._sources = {o.into: o.source for o in circuit.step if isinstance(o, Pool)}
+        self._pooled = {o.source for o in circuit.step if isinstance(o, Pool) and o.owner.kind == "population"}
         self._listed = {o.population: o.spikes for o in circuit.step if isinstance(o, ListEvents)}
         self._on_processors = [o for o in circuit.step if not on_cores(circuit, o)]
 
@@ -183,7 +184,7 @@ class _Counter(StepByStep):
 
     def list_events(self, o: ListEvents) -> None:
         """What is pooled is counted there, and a connection's own poolings are nobody's spikes."""
-        if o.owner.kind == "population" and o.spikes not in self._sources.values():
+        if o.owner.kind == "population" and o.spikes not in self._pooled:
             self._at(o.spikes)[self._kind("spikes", o.spikes)] += sum(map(len, self._active_in(o.spikes)))
 
     def pool(self, o: Pool | Unpool) -> None:

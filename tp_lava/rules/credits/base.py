@@ -9,27 +9,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Container, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
+from tp_lava.checks import register
 from tp_lava.circuit import names
 from tp_lava.circuit.builder import Builder
 from tp_lava.circuit.formats import RULE_WEIGHTS
 from tp_lava.circuit.products import Signal
 from tp_lava.circuit.terms import PRES, Pre
-from tp_lava.errors import invalid
 from tp_lava.graph.network import Connection, Network, Population
 
 PEAK_ERROR = 2.0  # a softmax less a label: the largest sum of its absolute values
-
-
-def register(types: dict[str, Any], obj: str, cls: type) -> None:
-    """Know a class by its name, as files do. Raises InvalidValueError for a name that another one has."""
-    known = types.setdefault(cls.__name__, cls)
-    if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise invalid(obj, "name", repr(cls.__name__), f"none that {known.__module__} has", "give it another one")
-    types[cls.__name__] = cls
 
 
 class Credit(ABC):
