@@ -152,8 +152,8 @@ def test_without_torch_its_forms_are_left_out(monkeypatch):
 def test_what_was_measured_is_packaged():
     from tp_lava.comparison import measured
 
-    for name in ("digits", "nmnist", "spoken"):
+    for name in ("digits", "digits50", "nmnist", "spoken"):
         rows = {row["form"]: row["mean"] for row in measured(name)["rows"]}
         assert rows["TP, K = 4"] > rows["frozen hidden layer"]
-    with pytest.raises(tpl.InvalidValueError, match="measured: name is 'mnist', but must be one of digits, nmnist, spoken"):
+    with pytest.raises(tpl.InvalidValueError, match="measured: name is 'mnist', but must be one of digits, digits50, nmnist, spoken"):
         measured("mnist")

@@ -96,3 +96,31 @@ def test_poolings_equal_the_interpreter(precision, seed):
             if operation.pooling.mode == "max":
                 memory[operation.source][...] = rng.random(memory[operation.source].shape) < 0.3
             _check(circuit, memory, operation, CPU().compile(circuit, [operation]))
+
+
+@pytest.mark.parametrize("precision", ["float", "fixed"])
+def test_target_streams_teach_a_small_kernel_alike_by_their_spikes_and_by_their_third_factors(precision, rng):
+    layers = [tpl.Conv2d(3, 1), tpl.MaxPool2d(2), tpl.Conv2d(5, (3, 2), padding=1)]
+    network = tpl.Network.sequential((2, 11, 18), layers, 3, tpl.LIF(0.9), 0.75, 0)
+    learner = tpl.Learner(network, tpl.TP(contrast=2), precision)
+    learner.begin(0, 3)
+    circuit, memory = learner.circuits[1], learner.memory
+    operations = [o for o in circuit.step if isinstance(o, AccumulateProducts) and circuit.shape(o.third_factor)[0] > 1]
+    assert operations
+    compiled = CPU().compile(circuit, operations)
+    for shown in (0.0, 0.01, 1.0):  # of third factors: with few of them the way by them is taken, with all the other
+        for operation in operations:
+            _fill(rng, circuit, memory, operation)
+            third = memory[operation.third_factor]
+            third[...] = third * (rng.random(third.shape) < shown)
+            active, count = (memory[name] for name in events_of(operation.events))
+            for row in range(len(count)):
+                units = rng.permutation(active.shape[1])[: active.shape[1] // 4]
+                active[row, : len(units)], count[row] = units, len(units)
+        expected = {name: array.copy() for name, array in memory.items()}
+        Interpreter().compile(circuit, operations).once(expected)
+        compiled.once(memory)
+        for operation in operations:
+            np.testing.assert_allclose(
+                memory[operation.change], expected[operation.change], 0 if circuit.fixed else 1e-4, 0 if circuit.fixed else 1e-3
+            )
