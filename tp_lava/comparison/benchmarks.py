@@ -140,7 +140,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             0.9,
             TESS.neuron(0.9),
             _spoken,
-            {**_ADAM, "TP": (3e-3, 5e-4), "TESS": (0.2, 1e-3), "DECOLLE": (0.3, 5e-4), "ETLP": (3e-3, 5e-4), "OSTTP": (3e-3, 5e-4)}
+            {**_ADAM, "TP": (3e-3, 5e-4), "TESS": (0.2, 1e-3), "DECOLLE": (0.3, 5e-4), "ETLP": (3e-3, 5e-4), "OSTTP": (6e-3, 5e-4)}
             | {
                 "OTTT, random": (1.5e-3, 5e-4),
                 "SLTT, random": (3e-3, 5e-4),
