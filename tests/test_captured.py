@@ -299,5 +299,4 @@ def test_a_captured_graph_learns_and_its_relay_keeps_its_weights(rng):
     moved = {name for name, before in network.weights.items() if not np.allclose(learned.weights[name], before, atol=1e-6)}
     assert {"hidden0", "hidden1", "readout"} <= moved
     assert not any(name.startswith("relay") for name in moved)
-    with pytest.raises(tpl.InvalidValueError, match="in a chain of layers; run it in the engine, in one Lava Process or in C"):
-        tpl.quantise(network, samples)
+    assert tpl.quantise(network, samples).report.agreement > 0.5

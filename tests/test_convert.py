@@ -341,9 +341,8 @@ def test_networks_are_saved_with_their_provenance(rng, tmp_path):
 
 def test_a_field_of_the_neuron_that_no_stage_has_is_refused():
     @dataclasses.dataclass(frozen=True)
-    class Bursting(tpl.LIF):
-        burst: int = 0
+    class Echoing(tpl.LIF):
+        echo: int = 0
 
-    assert stage_of("lif", Bursting(0.9)).decay == 0.9
-    with pytest.raises(InvalidValueError, match="convert: lif: neuron.burst is 3, but must be left at 0"):
-        stage_of("lif", Bursting(0.9, burst=3))
+    with pytest.raises(InvalidValueError, match="convert: lif: neuron is a Echoing, but must be a LIF"):
+        stage_of("lif", Echoing(0.9, echo=3))
