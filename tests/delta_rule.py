@@ -13,9 +13,11 @@ from typing import ClassVar
 import numpy as np
 
 from tp_lava.circuit.buffers import SAMPLES, Owner
-from tp_lava.circuit.builder import CLASSES, SPIKE, Builder
+from tp_lava.circuit.builder import Builder
+from tp_lava.circuit.declarations import CLASSES
 from tp_lava.circuit.formats import scale_format
 from tp_lava.circuit.names import sample_path
+from tp_lava.circuit.payloads import SPIKE
 from tp_lava.circuit.products import Signal
 from tp_lava.dynamics.contrast import ERROR
 from tp_lava.dynamics.program import Program

@@ -12,7 +12,8 @@ from typing import ClassVar
 import numpy as np
 
 from tp_lava.circuit.buffers import Owner
-from tp_lava.circuit.builder import CLASSES, Builder
+from tp_lava.circuit.builder import Builder
+from tp_lava.circuit.declarations import CLASSES
 from tp_lava.circuit.names import READOUT_ERROR, sample_path
 from tp_lava.circuit.products import Signal
 from tp_lava.dynamics.readout import LEAKY, Readout

@@ -69,10 +69,10 @@ def _made(source: Source) -> int:
 
 def _of_llvm(source: Source) -> tuple[int, Code]:
     from tp_lava.backends.cpu_llvm import machine_code
-    from tp_lava.backends.cpu_objects import load
+    from tp_lava.backends.cpu_objects import executable
 
     code = machine_code(source)
-    address = load(code)
+    address = executable(code)
     assert address
     return address, code
 

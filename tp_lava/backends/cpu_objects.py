@@ -41,9 +41,12 @@ def load(code: Code) -> int | None:
         needed = set(undefined_symbols(code.object))
     except (struct.error, IndexError, ValueError):
         return None
+    return executable(code) if _supply(needed) else None
+
+
+def executable(code: Code) -> int | None:
+    """Where the function begins, of code that was made here and calls nothing but what LLVM finds; None where it is not in it."""
     engine = _engine()
-    if not _supply(needed):
-        return None
     engine.add_object_file(binding.ObjectFileRef.from_data(code.object))
     engine.finalize_object()
     _engines.append(engine)

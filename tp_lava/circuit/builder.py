@@ -23,7 +23,6 @@ from tp_lava.circuit.operations import (
     CountSteps,
     geometry_of,
 )
-from tp_lava.circuit.payloads import SPIKE as SPIKE
 from tp_lava.circuit.terms import Gain, LearningRule
 from tp_lava.dynamics.neuron import LIF, NeuronFormats, neuron_program
 from tp_lava.dynamics.parameters import spread

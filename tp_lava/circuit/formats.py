@@ -9,7 +9,7 @@ held to 13 bits although the learning engine itself only shifts.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -124,21 +124,25 @@ def weight_exponents(network: Network, rule: LearningRule | None, options: Fixed
     """
     weights = _weights(network, rule)
     populations = [population.name for population in network.populations]
-    own = [*weights, *RULE_WEIGHTS]
-    of_rules = {of_rule(name, population) for name in RULE_WEIGHTS for population in populations}
-    for attr, known in (
-        ("weight_exponents", {*own, *of_rules}),
-        ("weight_bits", {*own, *of_rules}),
-        ("membrane_frac", populations),
-        ("third_factor_range", populations),
-    ):
-        given = getattr(options, attr)
-        unknown = sorted(set(given) - set(known)) if isinstance(given, Mapping) else []
-        if unknown:
-            limit = f"for names among {list(dict.fromkeys(populations if known is populations else own))}"
-            raise invalid("FixedPoint", attr, unknown, limit, "rename them")
+    _check_names(options, weights, populations)
     wanted = {name: exponent_to_hold(_range(name, array, network, rule), options.bits(name)) for name, array in weights.items()}
     return wanted | dict(options.weight_exponents)
+
+
+def _check_names(options: FixedPoint, weights: Iterable[str], populations: Sequence[str]) -> None:
+    """Refuse options for what is not there. Those for weights that another rule would bring along are left alone."""
+    connections = list(dict.fromkeys([*weights, *RULE_WEIGHTS]))
+    of_rules = [of_rule(name, population) for name in RULE_WEIGHTS for population in populations]
+    for attr, known, others in (
+        ("weight_exponents", connections, of_rules),
+        ("weight_bits", connections, of_rules),
+        ("membrane_frac", populations, ()),
+        ("third_factor_range", populations, ()),
+    ):
+        given = getattr(options, attr)
+        unknown = sorted(set(given).difference(known, others)) if isinstance(given, Mapping) else []
+        if unknown:
+            raise invalid("FixedPoint", attr, unknown, f"for names among {list(known)}", "rename them")
 
 
 def _weights(network: Network, rule: LearningRule | None) -> dict[str, np.ndarray]:

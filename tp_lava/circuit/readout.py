@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from tp_lava.circuit import names
 from tp_lava.circuit.buffers import SAMPLES, Owner
-from tp_lava.circuit.builder import CLASSES, Builder
+from tp_lava.circuit.builder import Builder
+from tp_lava.circuit.declarations import CLASSES
 from tp_lava.circuit.names import READOUT_COUNT, SCORE, sample_path
 from tp_lava.circuit.products import learn_bias, learn_by
 from tp_lava.dynamics.contrast import ERROR

@@ -13,7 +13,7 @@ from tp_lava.circuit.buffers import rows_in_use
 from tp_lava.circuit.labels import check_label
 from tp_lava.circuit.names import SCORE
 from tp_lava.circuit.operations import INPUT_VALUES, events_of
-from tp_lava.data.events import Events, Sample, check_events, values_of
+from tp_lava.data.events import Events, Sample, check_events, steps_of, values_of
 from tp_lava.errors import invalid
 from tp_lava.graph.names import INPUT
 from tp_lava.learner import Learner
@@ -116,11 +116,7 @@ SPIKES, CHANGE = "spikes_", "change_"  # of names in the file
 
 def first_steps(samples: Sequence[Sample], steps: int) -> list[Sample]:
     """Samples cut to their first steps."""
-    return [Sample(_cut(events, min(steps, events.n_steps)), label) for events, label in samples]
-
-
-def _cut(events: Events, steps: int) -> Events:
-    return Events.from_counts(np.diff(events.offsets)[:steps], events.units[: events.offsets[steps]], events.n_units)
+    return [Sample(steps_of(events, 0, min(steps, events.n_steps)), label) for events, label in samples]
 
 
 def learned_names(learner: Learner) -> tuple[str, ...]:

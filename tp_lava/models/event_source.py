@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 from lava.magma.core.model.py.model import PyAsyncProcessModel, PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyOutPort
 from lava.magma.core.model.py.type import LavaPyType
 
-from tp_lava.data.events import values_of
-from tp_lava.lava.channels import WithoutThreads
 from tp_lava.lava.hardware import TAGS
 from tp_lava.models.register import register_model
+from tp_lava.models.sources import SourceModel, write_step
 from tp_lava.parts.messages import ALL_ROWS, LAST_STEP, NO_SAMPLE
 from tp_lava.processes.event_source import EventSource
 from tp_lava.processes.protocol import end_packet, packets
 
 
-class _Ports(WithoutThreads):
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    sample_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    packet_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
+class _Played(SourceModel):
     played: np.ndarray = LavaPyType(np.ndarray, np.int32)
 
 
 @register_model(EventSource, *TAGS)
-class PyEventSource(_Ports, PyLoihiProcessModel):
+class PyEventSource(_Played, PyLoihiProcessModel):
     """Sends one time step of the present sample in each spiking phase."""
 
     def __init__(self, proc_params=None) -> None:
@@ -51,8 +46,7 @@ class PyEventSource(_Ports, PyLoihiProcessModel):
         if self._present is None:
             return
         events, left, format = self._present[0], self._present[0].n_steps - self._step, self.proc_params["format"]
-        here = slice(events.offsets[self._step], events.offsets[self._step + 1])
-        spikes[events.units[here]] = format.quantise(values_of(events)[here]) if format else 1
+        write_step(spikes, events, self._step, format)
         sample[:] = self._step == 0, EventSource.label(self._present, self._labelled[number]), left, ALL_ROWS
         self._step += 1
         if left == LAST_STEP:
@@ -61,7 +55,7 @@ class PyEventSource(_Ports, PyLoihiProcessModel):
 
 
 @register_model(EventSource, *TAGS)
-class PyEventSourceAsync(_Ports, PyAsyncProcessModel):
+class PyEventSourceAsync(_Played, PyAsyncProcessModel):
     """Sends all samples as fast as they are received, then the end."""
 
     def run_async(self) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from lava.magma.core.model.py.model import PyAsyncProcessModel, PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
 
 from tp_lava.continual.presenter import Presentation, Pull, following
-from tp_lava.data.events import values_of
-from tp_lava.lava.channels import WithoutThreads
 from tp_lava.lava.hardware import TAGS
 from tp_lava.models.register import register_model
+from tp_lava.models.sources import AnsweredSourceModel, write_step
 from tp_lava.parts.messages import ALL_ROWS, LAST_STEP, LEFT, NO_LABEL, NO_SAMPLE
 from tp_lava.processes.feedback_source import FeedbackSource
 from tp_lava.processes.protocol import end_packet, packets
@@ -21,15 +16,8 @@ from tp_lava.processes.protocol import end_packet, packets
 _DONE, _FINISHED, _WAITS = range(3)  # places in the shared state
 
 
-class _Feedback(WithoutThreads):
+class _Feedback(AnsweredSourceModel):
     """What both models share: where the presenter stands."""
-
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    sample_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    packet_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    score_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
-    sample_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, int)
-    proc_params: Any
 
     def __init__(self, proc_params=None) -> None:
         super().__init__(proc_params)  # type: ignore[call-arg]
@@ -88,8 +76,7 @@ class PyFeedbackSource(_Feedback, PyLoihiProcessModel):
         if self._sent or not isinstance(self._now, Presentation):
             return
         events, format = self._now.sample.events, self.proc_params["format"]
-        here = slice(events.offsets[self._step], events.offsets[self._step + 1])
-        spikes[events.units[here]] = format.quantise(values_of(events)[here]) if format else 1
+        write_step(spikes, events, self._step, format)
         left = events.n_steps - self._step
         message[:] = self._step == 0, _label(self._now), left, ALL_ROWS
         self._step += 1

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 from lava.magma.core.model.py.model import PyAsyncProcessModel, PyLoihiProcessModel
-from lava.magma.core.model.py.ports import PyInPort, PyOutPort
-from lava.magma.core.model.py.type import LavaPyType
 
-from tp_lava.data.events import values_of
-from tp_lava.lava.channels import WithoutThreads
 from tp_lava.lava.hardware import TAGS
 from tp_lava.models.register import register_model
+from tp_lava.models.sources import AnsweredSourceModel, write_step
 from tp_lava.parts.messages import ALL_ROWS, NO_SAMPLE, START, UNKNOWN, is_active
 from tp_lava.processes.protocol import Packet, end_packet, start_of, unpack
 from tp_lava.processes.stream_source import StreamSource
@@ -23,15 +19,8 @@ _WAIT_SECONDS = 0.02  # for a packet, before it is looked whether there is somet
 _POLL_SECONDS = 0.0005
 
 
-class _Stream(WithoutThreads):
+class _Stream(AnsweredSourceModel):
     """What both models share."""
-
-    s_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    sample_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    packet_out: PyOutPort = LavaPyType(PyOutPort.VEC_DENSE, np.int32)
-    score_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, float)
-    sample_in: PyInPort = LavaPyType(PyInPort.VEC_DENSE, int)
-    proc_params: Any
 
     def _keep(self, scores: np.ndarray) -> None:
         """Keep the scores of a stretch that has ended."""
@@ -70,8 +59,7 @@ class PyStreamSource(_Stream, PyLoihiProcessModel):
         if self._packet is None:
             return
         events = self._packet.events
-        here = slice(events.offsets[self._step], events.offsets[self._step + 1])
-        spikes[events.units[here]] = format.quantise(values_of(events)[here]) if format else 1
+        write_step(spikes, events, self._step, format)
         message[:] = self._packet.start if self._step == 0 else 0, self._packet.label, UNKNOWN, ALL_ROWS
         self._step += 1
         if self._step == events.n_steps:

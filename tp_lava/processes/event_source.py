@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from lava.magma.core.process.ports.ports import OutPort
 from lava.magma.core.process.variable import Var
 
 from tp_lava.checks import is_whole
 from tp_lava.data.events import Events, check_events
 from tp_lava.errors import invalid
 from tp_lava.numbers import Format
-from tp_lava.parts.messages import NO_LABEL, SAMPLE_SIZE
-from tp_lava.processes.base import Process
-from tp_lava.processes.protocol import packet_size
+from tp_lava.parts.messages import NO_LABEL
+from tp_lava.processes.source import Source
 
 
-class EventSource(Process):
+class EventSource(Source):
     """Plays samples one after the other; after the last it sends no spikes.
 
     samples: sequence of (Events, label), all of n_units units; labelled: whether the label goes with each sample,
@@ -56,10 +54,7 @@ class EventSource(Process):
         for events, _ in samples:
             if events.is_graded:
                 check_events(events, n_units, format)
-        super().__init__(samples=samples, labelled=flags, period=int(period), pause=int(pause), format=format, **parameters)
-        self.s_out = OutPort(shape=(n_units,))
-        self.sample_out = OutPort(shape=(SAMPLE_SIZE,))
-        self.packet_out = OutPort(shape=(packet_size(n_units, format),))
+        super().__init__(n_units, format, samples=samples, labelled=flags, period=int(period), pause=int(pause), **parameters)
         self.played = Var(shape=(1,), init=0)
 
     @property

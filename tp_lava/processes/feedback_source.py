@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from lava.magma.core.process.ports.ports import InPort, OutPort
 
 from tp_lava.continual.presenter import Presenter, Round
 from tp_lava.numbers import Format
-from tp_lava.parts.messages import SAMPLE_SIZE
-from tp_lava.processes.base import Process
-from tp_lava.processes.protocol import packet_size
+from tp_lava.processes.source import AnsweredSource
 from tp_lava.sharing import shared_array
 
 
-class FeedbackSource(Process):
+class FeedbackSource(AnsweredSource):
     """Plays what a presenter says, given the scores of what it has played: an unlabelled sample first, then perhaps with its label.
 
     presenter, rounds: see tp_lava.continual.presenter; n_units, n_classes: of the network; period, pause, format: as of EventSource.
@@ -37,13 +34,8 @@ class FeedbackSource(Process):
     ) -> None:
         most = presenter.most(rounds)
         shared = {"kept": shared_array((most, n_classes), np.float64), "state": shared_array((3,), np.int64)}
-        timing = {"period": int(period), "pause": int(pause), "format": format}
-        super().__init__(presenter=presenter, rounds=rounds, **shared, **timing, **parameters)
-        self.s_out = OutPort(shape=(n_units,))
-        self.sample_out = OutPort(shape=(SAMPLE_SIZE,))
-        self.packet_out = OutPort(shape=(packet_size(n_units, format),))
-        self.score_in = InPort(shape=(n_classes,))
-        self.sample_in = InPort(shape=(SAMPLE_SIZE,))
+        timing = {"period": int(period), "pause": int(pause)}
+        super().__init__(n_units, n_classes, format, presenter=presenter, rounds=rounds, **shared, **timing, **parameters)
 
     @property
     def done(self) -> int:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import multiprocessing
 
 import numpy as np
-from lava.magma.core.process.ports.ports import InPort, OutPort
 
 from tp_lava.numbers import Format
-from tp_lava.parts.messages import SAMPLE_SIZE
-from tp_lava.processes.base import Process
 from tp_lava.processes.protocol import packet_size
+from tp_lava.processes.source import AnsweredSource
 from tp_lava.sharing import shared_array
 
 CHANNEL = 64  # messages that a channel of Lava's holds before who sends has to wait
@@ -46,7 +44,7 @@ class PacketQueue:
         return packet
 
 
-class StreamSource(Process):
+class StreamSource(AnsweredSource):
     """Plays packets of a sample that never ends, as they are put into its queue, and keeps the scores at the end of each stretch.
 
     n_units, n_classes: of the network; capacity: packets that wait before who puts them has to wait too; format: of graded input.
@@ -57,12 +55,7 @@ class StreamSource(Process):
     def __init__(self, n_units: int, n_classes: int, capacity: int, format: Format | None = None, **parameters) -> None:
         queue = PacketQueue(capacity, packet_size(n_units, format))
         shared = {"kept": shared_array((capacity + 2 * CHANNEL, n_classes), np.float64), "state": shared_array((2,), np.int64)}
-        super().__init__(queue=queue, format=format, **shared, **parameters)
-        self.s_out = OutPort(shape=(n_units,))
-        self.sample_out = OutPort(shape=(SAMPLE_SIZE,))
-        self.packet_out = OutPort(shape=(packet_size(n_units, format),))
-        self.score_in = InPort(shape=(n_classes,))
-        self.sample_in = InPort(shape=(SAMPLE_SIZE,))
+        super().__init__(n_units, n_classes, format, queue=queue, **shared, **parameters)
 
     @property
     def queue(self) -> PacketQueue:

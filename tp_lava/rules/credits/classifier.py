@@ -16,7 +16,8 @@ import numpy as np
 
 from tp_lava.checks import is_number
 from tp_lava.circuit.buffers import SAMPLES, Owner
-from tp_lava.circuit.builder import CLASSES, Builder
+from tp_lava.circuit.builder import Builder
+from tp_lava.circuit.declarations import CLASSES
 from tp_lava.circuit.formats import scale_format
 from tp_lava.circuit.maps import pool
 from tp_lava.circuit.names import sample_path

@@ -11,9 +11,11 @@ import numpy as np
 from tp_lava.checks import is_whole
 from tp_lava.circuit import names
 from tp_lava.circuit.buffers import SAMPLES, Owner
-from tp_lava.circuit.builder import CLASSES, SPIKE, Builder
+from tp_lava.circuit.builder import Builder
+from tp_lava.circuit.declarations import CLASSES
 from tp_lava.circuit.names import sample_path, target_path
 from tp_lava.circuit.operations import PresentLabels
+from tp_lava.circuit.payloads import SPIKE
 from tp_lava.circuit.products import Signal
 from tp_lava.circuit.terms import Pre
 from tp_lava.dynamics.contrast import ERROR, contrast_program

@@ -7,7 +7,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from tp_lava.checks import is_whole
-from tp_lava.circuit.builder import CLASSES, Builder
+from tp_lava.circuit.builder import Builder
+from tp_lava.circuit.declarations import CLASSES
 from tp_lava.circuit.names import sample_path
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network, Population
