@@ -20,6 +20,8 @@ class FamilyOracle:
         self.network, self.rule = network, rule
         self.weights = {name: np.array(array, float) for name, array in network.weights.items()}
         self.sizes = [population.size for population in network.populations]
+        if getattr(rule.credit, "rate", 0.0):  # (n, classes)
+            self.weights |= {f"classifier_hidden{n}": self.random(n, rule.credit).T for n in range(len(self.sizes))}
 
     # Learning ---------------------------------------------------------------------------------
     def learn(self, events, label):
@@ -37,12 +39,15 @@ class FamilyOracle:
                 x = self.s[layer]
             potential = rule.readout.decay * potential + self.weights["readout"] @ x + self.weights.get("readout_bias", 0.0)
             error = softmax(potential) - y
+            self.told = {}
             deltas = [self.delta(layer, steps, error, y) for layer in layers]
             changes = {}
             for layer in layers:
                 late = rule.learn_last is None or t >= len(dense) - rule.learn_last
                 for name, change in self.products(layer, steps[layer], deltas[layer]).items():
                     changes[name] = -rule.rate * change if late else 0.0
+            for name, change in self.told.items():
+                changes[name] = -rule.credit.rate * change if late else 0.0
             changes["readout"] = -rule.readout_rate * np.outer(error, self.e[-1])
             changes["readout_bias"] = -rule.readout_rate * error
             for name, change in changes.items():
@@ -94,9 +99,14 @@ class FamilyOracle:
         return self.weights[f"hidden{layer + 1}"].T @ above
 
     def classified(self, layer, credit, step, y):
-        g = self.random(layer, credit) / self.sizes[layer]
-        r = g @ (step.e if credit.activity == "trace" else step.s) / credit.temperature
-        return g.T @ (softmax(r) - y if credit.loss == "softmax" else np.clip(r - y, -1.0, 1.0))
+        name = f"classifier_hidden{layer}"
+        g = self.weights.get(name, self.random(layer, credit).T).T / self.sizes[layer]
+        a = step.e if credit.activity == "trace" else step.s
+        r = g @ a / credit.temperature
+        error = softmax(r) - y if credit.loss == "softmax" else np.clip(r - y, -1.0, 1.0)
+        if credit.rate:
+            self.told[name] = np.outer(a, error)
+        return g.T @ error
 
     # Products ---------------------------------------------------------------------------------
     def products(self, layer, step, delta):

@@ -24,6 +24,7 @@ RULES = {
     "ETLP, uniform": tpl.ETLP(**RATES, matrix="uniform", seed=3),
     "DECOLLE": tpl.DECOLLE(0.2, 0.03, pre_decay=0.6, second_decay=0.7),
     "DECOLLE, smooth L1": tpl.DECOLLE(0.2, 0.03, loss="smooth_l1", activity="spike", temperature=0.3),
+    "DECOLLE, learned": tpl.DECOLLE(0.2, 0.03, classifier_rate=0.05, learn_last=8),
     "OTTT": tpl.OTTT(**RATES),
     "OTTT, random": tpl.OTTT(**RATES, feedback="random", seed=2),
     "SLTT": tpl.SLTT(**RATES, learn_last=6),
@@ -74,8 +75,8 @@ def test_the_engine_computes_its_equations(rule, seed):
     for events, label in random_samples(np.random.default_rng(seed), 2, SIZES[0], SIZES[-1], rate=0.3):
         learner.learn(events, label)
         expected = oracle.learn(events, label)
-        for name in network.weights:
-            np.testing.assert_allclose(learner.weights[name], expected[name], atol=1e-5, err_msg=name)
+        for name, array in expected.items():
+            np.testing.assert_allclose(learner.weights[name], array, atol=1e-5, err_msg=name)
     assert np.abs(expected["hidden0"] - network.weights["hidden0"]).max() > 1e-4
 
 

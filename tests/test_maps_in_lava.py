@@ -38,6 +38,7 @@ FORMS = {
     "TP, at a sample's end": lambda: (network(MAX), tpl.TP(0.1, 0.01, 3, update="sequence")),
     "TESS, pooled first, graded": lambda: (graded(POOLED_FIRST), tpl.TESS(1.0, 0.01, basis="walsh")),
     "TESS, grid": lambda: (network(MAX), tpl.TESS(1.0, 0.01, basis="walsh", update="step", activity="trace", grid=2)),
+    "TESS, learned grid": lambda: (network(MAX), tpl.TESS(1.0, 0.01, basis="walsh", activity="trace", grid=2, basis_rate=0.05)),
     "TESS, unshared": lambda: (network(UNSHARED), tpl.TESS(1.0, 0.01, basis="walsh", update="step")),
     "TESS, average, standardised": lambda: (network(AVERAGED).folded(), tpl.TESS(1.0, 0.01, basis="walsh")),
     "infers": lambda: (graded(POOLED_FIRST), None),

@@ -181,9 +181,10 @@ class Builder(Declarations):
         return self.parameter(name, format, value, local=local)
 
     def rate_of(self, layer: str) -> float:
-        """The learning rate of a population or of the readout."""
+        """The learning rate of a population, of the readout, or of weights that the rule brings along."""
         assert self.rule is not None
-        return self.rule.rates(self.network).get(layer, self.rule.readout_rate)
+        rates = self.rule.rates(self.network)
+        return rates[layer] if layer in rates else self.gains[layer].rate
 
     def learning_switch(self, layer: str) -> str:
         """Declare the switch of a population's, or the readout's, learning."""

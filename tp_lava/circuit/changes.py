@@ -59,7 +59,9 @@ class Changes:
         program = optimiser_program(optimiser, axes, buffer.format, change.format, f"{weights}_optimiser", through)
         bindings = {"weight": weights, "change": change.name}
         if program.has("rate"):
-            bindings["rate"] = b.learning_rate(f"{total.layer}_rate", None, b.rate_of(total.layer))
+            own = weights in b.gains and weights not in b.network.weights
+            named = weights if own else total.layer
+            bindings["rate"] = b.learning_rate(f"{named}_rate", None, b.rate_of(named))
         for port in program.ports:
             if port.name not in bindings:
                 held = buffer.axes if port.axes else ()

@@ -154,7 +154,7 @@ class LearningRule(Protocol):
         """The range of each state of its own, by the name of its buffer."""
 
     def connections(self, network: Network) -> tuple[Connection, ...]:
-        """Connections of its own, from a population of its own into the network's."""
+        """Connections of its own: from a population of its own into the network's, or from those to one of its own."""
 
     def trains(self, connection: str) -> bool:
         """Whether such a connection learns."""

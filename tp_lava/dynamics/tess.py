@@ -1,4 +1,4 @@
-"""The error of a layer, seen through fixed coefficients: TESS's basis, DECOLLE's random classifier.
+"""The error of a layer, seen through coefficients: TESS's basis, DECOLLE's random classifier.
 
     r[b,c] = gain * sum_n B[c,n] * a[b,n]                  B: within +-1, gain: 1 / (n * temperature)
     error[b,c] = softmax_c(r[b,c]) - label[b,c]            or, of a smooth L1 loss, r[b,c] - label[b,c], held to -1..1
@@ -23,6 +23,14 @@ BASIS = Format(2, 0)
 _SPIKE = Format(1, 0, signed=False)
 
 
+def activity_program(activity: Format | None, rate: Format | None, result: Format | None, name: str) -> Program:
+    """third_factor = -rate * a, by which coefficients learn: dB[c,n] = error[c] * third_factor[n]. Over (b, n); formats: of each."""
+    t = Tracer(name, fixed=result is not None, axes={"b": 1, "n": 1})
+    a = t.read("activity", "input", ("b", "n"), activity)
+    t.write("third_factor", multiply(-a, t.read("rate", "parameter", (), rate), result, rounding="stochastic"), ("b", "n"), result)
+    return t.program()
+
+
 def error_program(
     sizes: Mapping[str, int],
     activity: Format | None = None,
@@ -31,14 +39,16 @@ def error_program(
     fixed: bool = False,
     name: str = "basis_error",
     coefficient: Format = BASIS,
+    learned: bool = False,
     loss: Loss = "softmax",
 ) -> Program:
     """sizes: largest b, c, n; activity: format of a, a spike's or a trace's; coefficient: of B.
 
-    Inputs activity (b, n), label (b, c); parameters basis (c, n), gain; output error (b, c).
+    Inputs activity (b, n), label (b, c); parameters basis (c, n), gain; output error (b, c). learned: B is the input weight instead.
     """
     t = Tracer(name, fixed=fixed, axes={axis: sizes[axis] for axis in "bcn"})
-    basis, a = t.read("basis", "parameter", ("c", "n"), coefficient), t.read("activity", "input", ("b", "n"), activity)
+    basis = t.read("weight" if learned else "basis", "input" if learned else "parameter", ("c", "n"), coefficient)
+    a = t.read("activity", "input", ("b", "n"), activity)
     agreement = total(multiply(basis, a, Format(REGISTER_BITS, activity.frac) if activity else None), "n")
     logit = multiply(agreement, t.read("gain", "parameter", (), gain), LOGIT)
     error = (softmax(logit, "c") if loss == "softmax" else logit) - t.read("label", "input", ("b", "c"), _SPIKE)

@@ -37,7 +37,8 @@ class ThirdFactor:
 class Seen:
     """Formats of what a neuron reads to learn: its coefficients, its spike trace, the trace of psi and the error; None in a real program.
 
-    role: of the port of the coefficients, "input" where they change from step to step, else "parameter"; signal: of a learning signal
+    role: of the port of the coefficients, "input" where they change from step to step, else "parameter"; port: its name,
+    "weight" where they are weights, which are stored narrower; signal: of a learning signal
     that was computed before, in the place of coefficients and error.
     """
 
@@ -47,6 +48,7 @@ class Seen:
     post_trace: Format | None = None
     error: Format | None = ERROR
     signal: Format | None = None
+    port: str = "coefficient"
 
 
 def learning_signal(coefficient: Symbol, error: Symbol) -> Symbol:
@@ -67,7 +69,7 @@ def gated(signal: Symbol, factor: Symbol | None, rate: Symbol, format: Format | 
 def signal_program(sources: int, seen: Seen, *, fixed: bool = False, name: str) -> Program:
     """The learning signal alone, where it has a way to go before neurons use it: over axes (r, c, n).
 
-    Inputs coefficient (c, n), error (r, c); output signal (r, n) of signal_format(sources, seen).
+    Inputs coefficient, or seen.port, (c, n), error (r, c); output signal (r, n) of signal_format(sources, seen).
     """
     t = Tracer(name, fixed=fixed, axes={"r": 1, "c": sources, "n": 1})
     t.write("signal", _signal(t, seen), ("r", "n"), signal_format(sources, seen) if fixed else None)
@@ -85,7 +87,7 @@ def signal_format(sources: int, seen: Seen) -> Format:
 
 
 def _signal(t: Tracer, seen: Seen) -> Symbol:
-    return learning_signal(t.read("coefficient", seen.role, ("c", "n"), seen.coefficient), t.read("error", "input", ("r", "c"), seen.error))
+    return learning_signal(t.read(seen.port, seen.role, ("c", "n"), seen.coefficient), t.read("error", "input", ("r", "c"), seen.error))
 
 
 def back_program(

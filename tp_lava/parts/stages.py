@@ -105,7 +105,7 @@ def groups_of(circuit: Circuit, inference: Circuit, *, has_label: bool) -> tuple
         groups += [_connection(c.name, c.name, lag) for c in network.into(population)]
         owners = Owner("population", name), Owner("plasticity", population.bias)
         groups += [Group(f"population{number}", "population", number, owners, lag)]
-        groups += [Group(f"credit{number}", "credit", number, (Owner("credit", name),), lag)]
+        groups += [Group(f"credit{number}", "credit", number, _credit_owners(circuit, name), lag)]
     groups += [_connection("readout_weights", network.readout.name, lags[READOUT])]
     groups += [Group("readout", "readout", None, (Owner("readout"), Owner("plasticity", READOUT_BIAS)), lags[READOUT])]
     staged = [replace(group, stages=_stages(circuit, inference, group)) for group in groups]
@@ -122,6 +122,12 @@ def lags_of(network: Network) -> dict[str, int]:
 
 def _connection(name: str, weights: str, lag: int) -> Group:
     return Group(name, "connection", weights, (Owner("connection", weights), Owner("plasticity", weights)), lag)
+
+
+def _credit_owners(circuit: Circuit, population: str) -> tuple[Owner, ...]:
+    """The owners of a population's credit: its operations, and what changes the weights that it keeps."""
+    credit = Owner("credit", population)
+    return credit, *(Owner("plasticity", buffer.name) for buffer in circuit.owned(credit) if buffer.role == "weight")
 
 
 def _label_owners(circuit: Circuit) -> tuple[Owner, ...]:

@@ -139,6 +139,7 @@ class BaseRule:
             for population in network.populations
             for term in self.terms
         }
+        gains |= credit.gains(network)
         return gains | ({READOUT: Gain(self.readout_rate, 1.0, 1.0)} if isinstance(self.readout, Readout) else {})
 
     def _largest(self, network: Network, term: Term, population: Population) -> float | None:
@@ -206,7 +207,7 @@ class BaseRule:
 
     # Parameters of its own --------------------------------------------------------------------
     def connections(self, network: Network) -> tuple[Connection, ...]:
-        """Connections of its own, from a population of its own into the network's."""
+        """See Credit: connections of its own."""
         return self.credit.connections(network)
 
     def trains(self, connection: str) -> bool:

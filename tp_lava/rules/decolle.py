@@ -30,7 +30,9 @@ class DECOLLE(BaseRule):
     x: spikes of the layer below; a: the layer's spike traces, or with activity="spike" its spikes; G: (classes, n), uniform in +-1, drawn
     from seed; L: loss "softmax", or "smooth_l1" as published; temperature: > 0. pre_decay, second_decay: [0, 1); rate, readout_rate: as for
     Rule; learn_last: steps at a sample's end in which it learns (None: all); update: "step", as published, or "sequence"; readout: how
-    the readout is taught. Raises InvalidValueError. Source: arXiv 1811.10766, Front. Neurosci. 14, 424, 2020.
+    the readout is taught; classifier_rate: rate by which each layer's G learns from the layer's own error,
+    dG = -classifier_rate * dL/dr x a: 0, as published, leaves it as it is.
+    Raises InvalidValueError. Source: arXiv 1811.10766, Front. Neurosci. 14, 424, 2020.
     """
 
     rate: float | tuple[float, ...] = 0.1
@@ -44,6 +46,7 @@ class DECOLLE(BaseRule):
     learn_last: int | None = None
     update: Update = "step"
     readout: Readout = LEAKY
+    classifier_rate: float = 0.0
 
     paper: ClassVar[str] = "https://arxiv.org/abs/1811.10766"
 
@@ -59,7 +62,7 @@ class DECOLLE(BaseRule):
     @property
     def credit(self) -> Credit:
         """See BaseRule."""
-        return LocalClassifier("uniform", self.loss, self.temperature, self.activity, self.seed)
+        return LocalClassifier("uniform", self.loss, self.temperature, self.activity, self.seed, self.classifier_rate)
 
     @property
     def label(self) -> str:
@@ -69,4 +72,5 @@ class DECOLLE(BaseRule):
     @property
     def memory_formula(self) -> str:
         """See BaseRule."""
-        return ("2 n_in + n" if self.activity == "trace" else "2 n_in") + self._summed
+        classifier = " + C n" if self.classifier_rate else ""
+        return ("2 n_in + n" if self.activity == "trace" else "2 n_in") + classifier + self._summed

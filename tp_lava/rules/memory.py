@@ -39,9 +39,10 @@ def summed(network: Network, population: Population) -> int:
 def _kept(circuit: Circuit, own: tuple[Connection, ...], population: Population) -> set[str]:
     """Buffers that a population's learning keeps: its states but for those that inference steps and learning does not read.
 
-    own: connections of the rule, whose weights count; what they come from counts with the first population that they reach.
+    own: connections of the rule, to or from populations, whose weights count; what they come from counts with the first population that
+    they reach.
     """
-    neurons, reaching = Owner("population", population.name), [c for c in own if c.post == population.name]
+    neurons, reaching = Owner("population", population.name), [c for c in own if population.name in (c.pre, c.post)]
     first_reached = {c.pre: c.post for c in reversed(own)}
     plastic = [population.bias, *(c.name for c in (*circuit.network.into(population), *reaching))]
     owners = [neurons, Owner("credit", population.name), *(Owner("plasticity", name) for name in plastic)]

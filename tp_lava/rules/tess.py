@@ -20,7 +20,7 @@ from tp_lava.errors import invalid
 from tp_lava.graph.network import Network, Population
 from tp_lava.rules import memory
 from tp_lava.rules.base import BaseRule, Update
-from tp_lava.rules.credits.classifier import BasisError
+from tp_lava.rules.credits.classifier import BasisError, check_rate
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ class TESS(BaseRule):
     them at the sample's end, as published, "step" applies each at once; temperature, activity: at the published 1 and
     "spike" the softmax is nearly uniform whatever the layer does; around 0.1 and with "trace" the error falls as a sample is
     learned, and far more is; grid: maps of a convolution are averaged to so many by so many places, or as many as
-    there are, before their basis (n: channels times places); readout: how the readout is
-    taught, by default as published. The published neuron is TESS.neuron().
+    there are, before their basis (n: channels times places); basis_rate: rate by which each layer's basis learns from the layer's own
+    error, dB = -basis_rate * m' x a, m' = softmax - label: 0, as published, leaves it fixed; on pictures, convolutions learn far more
+    from a basis that learns; readout: how the readout is taught, by default as published. The published neuron is TESS.neuron().
     Raises InvalidValueError. Source: arXiv 2502.01837, IJCNN 2025.
     """
 
@@ -57,6 +58,7 @@ class TESS(BaseRule):
     activity: Literal["spike", "trace"] = "spike"
     readout: Readout = LINEAR
     grid: int = 4
+    basis_rate: float = 0.0
 
     may_match: ClassVar[bool] = False
     paper: ClassVar[str] = "https://arxiv.org/abs/2502.01837"
@@ -72,6 +74,7 @@ class TESS(BaseRule):
             raise invalid("TESS", "temperature", repr(self.temperature), "a number > 0", "1 is the published one")
         if not is_whole(self.grid, 1):
             raise invalid("TESS", "grid", repr(self.grid), "an integer of at least 1", "4 is usual, 1 averages whole maps")
+        check_rate("TESS", "basis_rate", self.basis_rate)
         if self.activity not in ("spike", "trace"):
             raise invalid("TESS", "activity", repr(self.activity), '"spike" or "trace"', '"spike" is the published one')
 
@@ -84,7 +87,7 @@ class TESS(BaseRule):
     @property
     def credit(self) -> BasisError:
         """See Rule."""
-        return BasisError(self.basis, self.temperature, self.activity, self.grid)
+        return BasisError(self.basis, self.temperature, self.activity, self.grid, self.basis_rate)
 
     @property
     def label(self) -> str:
@@ -94,7 +97,7 @@ class TESS(BaseRule):
     @property
     def memory_formula(self) -> str:
         """See Rule: presynaptic traces, the trace of psi and, with update="sequence", a sum of changes for each synapse."""
-        return "n_in + n" + self._summed
+        return "n_in + n" + (" + C n" if self.basis_rate else "") + self._summed
 
     def remembered(self, network: Network, n_steps: int, batch: int = 1) -> tuple[int, ...]:
         """See Rule; with activity="trace" a population's traces too."""
@@ -108,8 +111,9 @@ class TESS(BaseRule):
             + bool(self.acausal) * n
             + (self.activity == "trace") * population.output_size
         )
-        weights = sum(prod(c.kind.weight_shape) for c in into) + network.has_bias(population) * n
-        return batch * traces + (weights if self.update == "sequence" else memory.summed(network, population))
+        basis = self.credit.seen(population) * network.n_classes if self.basis_rate else 0
+        weights = sum(prod(c.kind.weight_shape) for c in into) + network.has_bias(population) * n + basis
+        return batch * traces + basis + (weights if self.update == "sequence" else memory.summed(network, population))
 
     @staticmethod
     def neuron(decay: float = 0.5, threshold: float = 0.6) -> LIF:

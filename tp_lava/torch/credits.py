@@ -61,11 +61,11 @@ class _Projected(BatchCredit):
 
 
 class _Classified(BatchCredit):
-    """Of credits that see a layer's own activity through fixed numbers: BasisError and LocalClassifier."""
+    """Of credits that see a layer's own activity through numbers, fixed or learned: BasisError and LocalClassifier."""
 
     def __init__(self, credit: Classifying, network: Network) -> None:
         self._credit, self.traces = credit, credit.activity == "trace"
-        self._seen = _Coefficients(credit.coefficients(network, p)[0] * credit.scale(p) for p in network.populations)
+        self._seen = _Coefficients(credit.coefficients(network, p)[0] for p in network.populations)
         self._grids = [Pooling(credit.averages(p), p.output_shape) for p in network.populations]
 
     def deltas(self, layers: Sequence[ProductLayer], labels: Tensor, readout: DeltaRule) -> Taught:
@@ -74,11 +74,14 @@ class _Classified(BatchCredit):
     def _signal(self, layer: ProductLayer, labels: Tensor) -> Tensor:
         """Of the units that others see, (B, units)."""
         seen, spread = self._grids[layer.number].taped(layer.trace if self.traces else layer.spikes)
-        coefficients = self._seen.of(layer)
-        output = seen @ coefficients.T / self._credit.temperature
+        learned, scale = self._credit.weights(layer.population), self._credit.scale(layer.population)
+        coefficients = layer.gradients.parameters[learned].T if learned in layer.gradients else self._seen.of(layer)
+        output = seen @ coefficients.T * (scale / self._credit.temperature)
         smooth = self._credit.loss == "smooth_l1"
-        error = (output - labels).clamp(-1, 1) if smooth else torch.softmax(output, dim=1) - labels
-        return spread(error @ coefficients / len(labels))
+        error = ((output - labels).clamp(-1, 1) if smooth else torch.softmax(output, dim=1) - labels) / len(labels)
+        if learned in layer.gradients:
+            layer.gradients.add_product(learned, seen, error)
+        return spread(error @ coefficients * scale)
 
 
 class _Backward(BatchCredit):

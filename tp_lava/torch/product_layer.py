@@ -33,13 +33,13 @@ def check_layer(layer: ChainLayer, rule: BaseRule) -> None:
 class ProductLayer:
     """Hidden layer `number` of a batch of `rows`, silent at first.
 
-    traces: whether the rule's credit sees spike traces. Attributes number, population; learns: whether its weights change; forward: its
-    connection from below. Of the last step: spikes (B, units) that others get; trace: theirs; psi (B, n).
+    traces: whether the rule's credit sees spike traces. Attributes number, population, gradients; learns: whether its weights change;
+    forward: its connection from below. Of the last step: spikes (B, units) that others get; trace: theirs; psi (B, n).
     """
 
     def __init__(self, module: SpikingNetwork, number: int, rule: BaseRule, rows: int, gradients: Gradients, traces: bool) -> None:
         layer, weights = module.layers[number], module.weights
-        self.number, self.population, self._rule, self._gradients = number, layer.population, rule, gradients
+        self.number, self.population, self._rule, self.gradients = number, layer.population, rule, gradients
         self.learns = layer.forward.name in gradients
         terms = [term for term in rule.terms if term.factor and self.learns]
         synaptic = [term for term in terms if term.pre != "one"]
@@ -78,10 +78,10 @@ class ProductLayer:
     def learn(self, signal: Tensor) -> None:
         """Add to the gradients what this step asks for. signal: delta of the neurons divided by the batch's size, (B, n)."""
         for afferent in self._afferents:
-            afferent.learn(self._gradients, signal, self._known)
+            afferent.learn(self.gradients, signal, self._known)
         for term in self._biased if self._bias is not None else ():
             factor = signal if term.post == "one" else signal * self._known[term.post]
-            self._gradients.add(self.population.bias, factor.sum(dim=0) * term.factor)
+            self.gradients.add(self.population.bias, factor.sum(dim=0) * term.factor)
 
     def close(self) -> None:
         """End the step: what is kept of it for those to come."""

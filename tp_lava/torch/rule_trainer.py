@@ -101,7 +101,9 @@ class RuleTrainer(Trainer, Generic[R]):
         module.learn_by(rule)
         self.rule, network = rule, module.network()
         self._rates, self._own_connections = rule.with_most_rows(network.n_classes).rates(network), rule.connections(network)
-        self._learn({**self._rates, READOUT: rule.readout_rate})
+        own = {c.name: c.pre for c in self._own_connections if self._rates.get(c.pre) and rule.trains(c.name)}  # a layer's classifier
+        gains = rule.gains(network)
+        self._learn({**self._rates, READOUT: rule.readout_rate, **{name: gains[name].rate for name in own}}, own)
 
     def _checked_readout(self, rule: R) -> Readout:
         """The readout of a rule of this kind. Raises InvalidValueError for another rule, and for one without a readout."""

@@ -33,14 +33,17 @@ class Trainer(ABC):
         self._optimisers: list[torch.optim.Optimizer] = []
         self._learning: dict[str, nn.Parameter] = {}
 
-    def _learn(self, rates: Mapping[str, float]) -> None:
-        """Make the optimisers of the layers, by name of the population, or "readout", whose rate is above zero."""
+    def _learn(self, rates: Mapping[str, float], own: Mapping[str, str] | None = None) -> None:
+        """Make the optimisers of the layers, by name of the population, or "readout", whose rate is above zero.
+
+        own: weights of a rule's own among them -> the layer whose kind of optimiser they have.
+        """
         groups: dict[Optimiser, list[Group]] = {}
         for layer, rate in rates.items():
             if rate > 0:
-                learned = self._learned(layer)
+                learned = self._named(layer) if own and layer in own else self._learned(layer)
                 self._learning |= learned
-                groups.setdefault(of_layer(self._kinds, layer), []).append(Group(rate, tuple(learned.values())))
+                groups.setdefault(of_layer(self._kinds, (own or {}).get(layer, layer)), []).append(Group(rate, tuple(learned.values())))
         self._optimisers = [torch_optimiser(kind, members) for kind, members in groups.items()]
 
     @abstractmethod

@@ -12,7 +12,7 @@ import numpy as np
 
 from tp_lava.backends.loihi2 import CircuitListings, circuit_listings
 from tp_lava.checks import is_whole
-from tp_lava.circuit import Owner, names
+from tp_lava.circuit import names
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.description import NO_DECAY, arrays, circuit_of, described
@@ -133,7 +133,7 @@ def _compared(learner: Learner, graph: Bundled) -> list[dict[str, object]]:
     circuit = circuit_of(learner)
 
     def found(what: str, key: str, buffer: str, weights: str = "") -> dict[str, object]:
-        owner = Owner("plasticity", weights) if weights else circuit.buffers[buffer].owner
+        owner = next(o.owner for o in reversed(circuit.step) if buffer in o.writes)
         part = next(part for part in graph.parts.parts.values() if owner in part.owners)
         lag = max(stage.lag for stage in part.stages if any(buffer in o.writes for o in (*stage.learning, *stage.inferring)))
         return {"what": what, "key": key, "weights": weights, "process": part.name, "var": part.names[buffer], "lag": lag}

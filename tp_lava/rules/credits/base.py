@@ -8,7 +8,7 @@ CONTRIBUTING.md, "A rule", says how to add one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -18,7 +18,7 @@ from tp_lava.circuit import names
 from tp_lava.circuit.builder import Builder
 from tp_lava.circuit.formats import RULE_WEIGHTS
 from tp_lava.circuit.products import Signal
-from tp_lava.circuit.terms import PRES, Pre
+from tp_lava.circuit.terms import PRES, Gain, Pre
 from tp_lava.graph.network import Connection, Network, Population
 
 PEAK_ERROR = 2.0  # a softmax less a label: the largest sum of its absolute values
@@ -54,8 +54,12 @@ class Credit(ABC):
         """A bound of |delta| in a population, for fixed point; None where there is none."""
         return self.largest
 
+    def gains(self, network: Network) -> Mapping[str, Gain]:
+        """The scale of each third factor of its own, by what the names of its buffers begin with."""
+        return {}
+
     def connections(self, network: Network) -> tuple[Connection, ...]:
-        """Connections of its own, from a population of its own into the network's."""
+        """Connections of its own: from a population of its own into the network's, or from those to one of its own."""
         return ()
 
     def trains(self, connection: str) -> bool:
