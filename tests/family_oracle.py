@@ -105,7 +105,7 @@ class FamilyOracle:
         r = g @ a / credit.temperature
         error = softmax(r) - y if credit.loss == "softmax" else np.clip(r - y, -1.0, 1.0)
         if credit.rate:
-            self.told[name] = np.outer(a, error)
+            self.told[name] = np.outer(a - a.mean(), error)
         return g.T @ error
 
     # Products ---------------------------------------------------------------------------------

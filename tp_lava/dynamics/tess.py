@@ -20,14 +20,29 @@ from tp_lava.numbers import REGISTER_BITS, Format
 Loss = Literal["softmax", "smooth_l1"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 BASIS = Format(2, 0)
+_NO_FORMATS: Mapping[str, Format | None] = {}
 _SPIKE = Format(1, 0, signed=False)
 
 
-def activity_program(activity: Format | None, rate: Format | None, result: Format | None, name: str) -> Program:
-    """third_factor = -rate * a, by which coefficients learn: dB[c,n] = error[c] * third_factor[n]. Over (b, n); formats: of each."""
-    t = Tracer(name, fixed=result is not None, axes={"b": 1, "n": 1})
-    a = t.read("activity", "input", ("b", "n"), activity)
-    t.write("third_factor", multiply(-a, t.read("rate", "parameter", (), rate), result, rounding="stochastic"), ("b", "n"), result)
+def activity_program(
+    sizes: Mapping[str, int], formats: Mapping[str, Format | None] = _NO_FORMATS, *, fixed: bool = False, name: str = "activity"
+) -> Program:
+    """third_factor = -rate * (a - mean of a), by which coefficients learn: dB[c,n] = error[c] * third_factor[n].
+
+    Without the mean, what all units have in common would be learned first, and tell them all the same. sizes: largest b, n; formats: of
+    activity, share, rate and third_factor. Input activity (b, n); parameters share, 1 / n, and rate; output third_factor (b, n).
+    """
+    t, seen, result = (
+        Tracer(name, fixed=fixed, axes={axis: sizes[axis] for axis in "bn"}),
+        formats.get("activity"),
+        formats.get("third_factor"),
+    )
+    a = t.read("activity", "input", ("b", "n"), seen)
+    mean = multiply(
+        total(a, "n"), t.read("share", "parameter", (), formats.get("share")), Format(REGISTER_BITS, seen.frac) if seen else None
+    )
+    third = multiply(mean - a, t.read("rate", "parameter", (), formats.get("rate")), result, rounding="stochastic")
+    t.write("third_factor", third, ("b", "n"), result)
     return t.program()
 
 

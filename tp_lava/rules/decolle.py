@@ -31,7 +31,7 @@ class DECOLLE(BaseRule):
     from seed; L: loss "softmax", or "smooth_l1" as published; temperature: > 0. pre_decay, second_decay: [0, 1); rate, readout_rate: as for
     Rule; learn_last: steps at a sample's end in which it learns (None: all); update: "step", as published, or "sequence"; readout: how
     the readout is taught; classifier_rate: rate by which each layer's G learns from the layer's own error,
-    dG = -classifier_rate * dL/dr x a: 0, as published, leaves it as it is.
+    dG = -classifier_rate * dL/dr x (a - mean of a): 0, as published, leaves it as it is.
     Raises InvalidValueError. Source: arXiv 1811.10766, Front. Neurosci. 14, 424, 2020.
     """
 

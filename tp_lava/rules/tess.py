@@ -40,8 +40,9 @@ class TESS(BaseRule):
     "spike" the softmax is nearly uniform whatever the layer does; around 0.1 and with "trace" the error falls as a sample is
     learned, and far more is; grid: maps of a convolution are averaged to so many by so many places, or as many as
     there are, before their basis (n: channels times places); basis_rate: rate by which each layer's basis learns from the layer's own
-    error, dB = -basis_rate * m' x a, m' = softmax - label: 0, as published, leaves it fixed; on pictures, convolutions learn far more
-    from a basis that learns; readout: how the readout is taught, by default as published. The published neuron is TESS.neuron().
+    error, dB = -basis_rate * m' x (a - mean of a), m' = softmax - label: 0, as published, leaves it fixed; on pictures, convolutions
+    learn far more from a basis that learns; readout: how the readout is taught, by default as published. The published neuron is
+    TESS.neuron().
     Raises InvalidValueError. Source: arXiv 2502.01837, IJCNN 2025.
     """
 

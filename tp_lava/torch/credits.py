@@ -80,7 +80,7 @@ class _Classified(BatchCredit):
         smooth = self._credit.loss == "smooth_l1"
         error = ((output - labels).clamp(-1, 1) if smooth else torch.softmax(output, dim=1) - labels) / len(labels)
         if learned in layer.gradients:
-            layer.gradients.add_product(learned, seen, error)
+            layer.gradients.add_product(learned, seen - seen.mean(dim=1, keepdim=True), error)
         return spread(error @ coefficients * scale)
 
 

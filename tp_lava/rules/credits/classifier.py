@@ -2,7 +2,8 @@
 
 error = softmax(G a / (n temperature)) - label, or that of another loss;   delta = G^T error / n
 
-G: (classes, n), fixed, or learned by the same error: dG = -rate * error x a, a delta rule as the readout's, whose scale is in the rate.
+G: (classes, n), fixed, or learned by the same error: dG = -rate * error x (a - mean of a), a delta rule as the readout's, whose scale is
+in the rate.
 """
 
 from __future__ import annotations
@@ -134,11 +135,18 @@ class Classifying(Credit):
             return
         with b.owned(Owner("credit", population.name), "error"):
             seen, third = b.buffers[self._activity(b, population)], names.of(name, "third_factor")
-            rate, result = b.buffers[b.rate(name, population.name, f"{self.held}_")], b.format(third)
-            b.buffer(third, seen.axes, "work", result, local=f"{self.held}_third_factor")
+            b.buffer(third, seen.axes, "work", b.format(third), local=f"{self.held}_third_factor")
+            share, each = 1.0 / self.seen(population), path.of("share")
+            bindings = {
+                "activity": seen.name,
+                "share": b.parameter(each, scale_format(share) if b.formats else None, share, local="share"),
+                "rate": b.rate(name, population.name, f"{self.held}_"),
+                "third_factor": third,
+            }
             stream = _STREAM + 2 * b.network.populations.index(population)
-            program = activity_program(seen.format, rate.format, result, third)
-            b.run(program, {"activity": seen.name, "rate": rate.name, "third_factor": third}, random_stream=stream)
+            formats = {port: b.buffers[held].format for port, held in bindings.items()}
+            program = activity_program({"b": b.batch_size, "n": self.seen(population)}, formats, fixed=bool(b.formats), name=third)
+            b.run(program, bindings, random_stream=stream)
             connection = next(c for c in self.connections(b.network) if c.name == name)
             switch, last = b.learning_switch(population.name), b.rule.learn_last
             learn_by(b, connection, third, population.name, switch, trace=path.of("error"), stream=stream + 1, last=last)
