@@ -648,9 +648,9 @@ def test_four_ways_are_compared(tmp_path, capsys, tiny, name, write, shape):
     held = json.loads(path.read_text())
     assert held["printed"] == out.rstrip("\n")
     assert held["measured"]["network"].startswith(shape)
-    assert np.shape(held["measured"]["accuracies"]) == (2, 4, 2)
+    assert np.shape(held["measured"]["accuracies"]) == (2, 5, 2)
     rows = {row["method"]: row for row in held["measured"]["methods"]}
-    assert list(rows) == ["frozen convolutions", "TP", "TESS", "BPTT"]
+    assert list(rows) == ["frozen convolutions", "TP", "TESS", "TESS, basis learned", "BPTT"]
     for number, row in enumerate(rows.values()):
         accuracies = np.array(held["measured"]["accuracies"])[:, number]
         assert row["best"]["percent"] == pytest.approx(accuracies.max(axis=1).mean(), abs=0.01)
@@ -666,7 +666,20 @@ def test_files_of_another_layout_are_refused(tmp_path, name):
         run.main([name, "--small", "--recordings", str(file), "--form", "engine"])
 
 
+def test_some_of_the_methods_are_compared():
+    mode = Mode("torch")
+    plan = planned(EXPERIMENTS["cifar10"], mode, None, None, methods=["BPTT", "TP"])
+    assert [method.name for method in plan.methods] == ["TP", "BPTT"]
+    for unknown in (["TP", "tp"], ["DFA"]):
+        with pytest.raises(SystemExit):
+            run.main(["cifar10", "--small", "--methods", *unknown])
+    with pytest.raises(SystemExit):
+        run.main(["nmnist", "--small", "--methods", "TP"])
+    with pytest.raises(SystemExit):
+        run.main(["cifar10", "--small", "--form", "engine", "--methods", "BPTT"])
+
+
 def test_backpropagation_is_not_the_engines():
     plan = planned(EXPERIMENTS["cifar10"], Mode("engine"), None, None, epochs=2)
-    assert [method.name for method in plan.methods] == ["frozen convolutions", "TP", "TESS"]
+    assert [method.name for method in plan.methods] == ["frozen convolutions", "TP", "TESS", "TESS, basis learned"]
     assert {method.learning.schedule for method in plan.methods} == {tpl.Cosine(2, 0.25)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -53,14 +54,15 @@ def planned(
     seeds: int | None = None,
     train: int | None = None,
     test: int | None = None,
+    methods: Collection[str] | None = None,
 ) -> Plan:
-    """The experiment's settings, except for the given ones. folder: None runs the stand-in."""
+    """The experiment's settings, except for the given ones. folder: None runs the stand-in; methods: names of those compared, None: all."""
     small, limits = experiment.small, (folder, recordings, train, test)
     assert small is not None
     if folder is None and isinstance(small, Comparison):
-        chosen = [method for method in small.methods if mode.form == "torch" or not isinstance(method.learning.rule, BPTT)]
-        methods = tuple(replace(method, learning=method.learning.lasting(epochs)) for method in chosen)
-        return Plan(experiment, mode, methods[0].learning, seeds or small.seeds, *limits, methods)
+        chosen = compared_in(small, mode.form)
+        compared = [replace(one, learning=one.learning.lasting(epochs)) for one in chosen if methods is None or one.name in methods]
+        return Plan(experiment, mode, compared[0].learning, seeds or small.seeds, *limits, tuple(compared))
     if folder is not None or isinstance(small, Comparison):
         learning = experiment.batch if mode.form != "streaming" else experiment.streaming
         count = experiment.seeds
@@ -69,6 +71,11 @@ def planned(
         count = small.seeds
     assert learning is not None
     return Plan(experiment, mode, learning.lasting(epochs), seeds or count, *limits)
+
+
+def compared_in(small: Comparison, form: str) -> list[Method]:
+    """The methods that a form has: BPTT is PyTorch's alone."""
+    return [method for method in small.methods if form == "torch" or not isinstance(method.learning.rule, BPTT)]
 
 
 def load(plan: Plan) -> DataSet | SpeakerSplit:

@@ -29,10 +29,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from experiments import report
 from experiments.cifar import LayoutError
-from experiments.config import Comparison, Convolution
+from experiments.config import Comparison, Convolution, Experiment
 from experiments.configs import EXPERIMENTS
 from experiments.on_disk import MissingDataError
-from experiments.plan import all_seeds, load, planned
+from experiments.plan import all_seeds, compared_in, load, planned
 from experiments.training import Mode
 from tp_lava.errors import ArchiveError
 
@@ -53,6 +53,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--train", type=_count, help="use at most this many training samples")
     parser.add_argument("--test", type=_count, help="use at most this many test samples")
     parser.add_argument("--processes", type=_count, default=os.cpu_count() or 1, help="number of seeds in parallel")
+    parser.add_argument("--methods", nargs="+", metavar="NAME", help="with --small: only these of the methods that it compares")
     parser.add_argument("--json", type=Path, help="write the results to this file too")
     options = parser.parse_args(arguments)
     _check(parser, options)
@@ -81,6 +82,7 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         parser.error(f"there is no file {options.recordings}; give --recordings FILE")
     if options.form is None:
         options.form = "torch" if options.device or isinstance(experiment.network, Convolution) else "engine"
+    _check_methods(parser, options, experiment)
     if options.form == "streaming" and experiment.streaming is None:
         parser.error(f"{experiment.name} has no streaming form: use --form torch or engine")
     if options.form != "streaming" and options.precision == "fixed":
@@ -89,6 +91,13 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
         parser.error("--device is for --form torch: the others run in tp_lava's engine")
     if options.form == "torch":
         _check_device(parser, options.device or "cpu")
+
+
+def _check_methods(parser: argparse.ArgumentParser, options: argparse.Namespace, experiment: Experiment) -> None:
+    small = experiment.small if options.small else None
+    known = [method.name for method in compared_in(small, options.form)] if isinstance(small, Comparison) else []
+    if unknown := sorted({*(options.methods or ())} - {*known}):
+        parser.error(f"--methods {', '.join(unknown)}: {experiment.name} compares {', '.join(known) or 'none, as it is run'}")
 
 
 def _check_device(parser: argparse.ArgumentParser, device: str) -> None:
@@ -105,7 +114,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
     alone = options.processes == 1 or options.seeds == 1
     mode = Mode(options.form, options.precision, options.device or "cpu", progress=alone and sys.stderr.isatty())
     limits = (options.epochs, options.seeds, options.train, options.test)
-    plan = planned(EXPERIMENTS[options.experiment], mode, options.data, options.recordings, *limits)
+    plan = planned(EXPERIMENTS[options.experiment], mode, options.data, options.recordings, *limits, methods=options.methods)
     start = time.perf_counter()
     data = load(plan)
     found = all_seeds(plan, 1 if options.form == "torch" else options.processes)
