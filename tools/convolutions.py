@@ -4,7 +4,7 @@
     uv run python tools/convolutions.py mnist --recordings mnist.npz --networks dense --rules TESS --rate 0.1 --seeds 1 --epochs 2
 
 nmnist: N-MNIST recordings in 30 steps of 10 ms (tpl.data.from_nmnist). mnist: MNIST's pictures through the simulated event camera, in
-20 steps. Frozen: kernels stay as drawn, the readout learns. Printed: test accuracy of the last epoch and of the best one, mean and
+20 steps. Frozen: kernels stay as drawn, the readout learns; learned-basis: TESS whose bases learn. Printed: test accuracy of the last epoch and of the best one, mean and
 deviation over seeds, and seconds of an epoch on one core.
 """
 
@@ -33,6 +33,7 @@ RULES: dict[str, Callable[[float | None], tpl.TP | tpl.TESS]] = {  # of the hidd
     "frozen": lambda rate: tpl.TESS(0.0, READOUT_RATE, readout=READOUT, **TESS),  # type: ignore[arg-type]
     "TP": lambda rate: tpl.TP(7e-4 if rate is None else rate, READOUT_RATE, "all", update="sequence", readout=READOUT, grid=8),
     "TESS": lambda rate: tpl.TESS(0.5 if rate is None else rate, 1e-3, readout=READOUT, **TESS),  # type: ignore[arg-type]
+    "learned-basis": lambda rate: tpl.TESS(0.5 if rate is None else rate, 1e-3, readout=READOUT, **TESS, basis_rate=0.01),  # type: ignore[arg-type]
 }
 # A random walk of rounding adds to what 8-bit weights learn, and is as large as their resolution: twice the default one for kernels on the
 # input and the readout, which leaves them 1 and 0.5 to grow to. Third factors use the 7 bits of a smaller range.
