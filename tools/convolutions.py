@@ -4,8 +4,8 @@
     uv run python tools/convolutions.py mnist --recordings mnist.npz --networks dense --rules TESS --rate 0.1 --seeds 1 --epochs 2
 
 nmnist: N-MNIST recordings in 30 steps of 10 ms (tpl.data.from_nmnist). mnist: MNIST's pictures through the simulated event camera, in
-20 steps. Frozen: kernels stay as drawn, the readout learns; learned-basis: TESS whose bases learn. Printed: test accuracy of the last epoch and of the best one, mean and
-deviation over seeds, and seconds of an epoch on one core.
+20 steps. Frozen: kernels stay as drawn, the readout learns; learned-basis: TESS whose bases learn. Printed: test accuracy of the last
+epoch and of the best one, mean and deviation over seeds, and seconds of an epoch on one core.
 """
 
 from __future__ import annotations
