@@ -63,11 +63,15 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=3e-4, help="of the hidden layers")
     parser.add_argument("--readout-rate", type=float, default=1e-3)
     parser.add_argument("--threshold", type=float, default=0.6, help="of the neurons; at 1 the upper layers are silent")
+    parser.add_argument("--basis-rate", type=float, default=0.0, help="of the layers' bases; 0: they are fixed, as published")
+    parser.add_argument("--temperature", type=float, default=0.05, help="of the layers' errors")
+    parser.add_argument("--grid", type=int, default=4, help="places to which maps are averaged, by as many")
     options = parser.parse_args()
     network, _ = vgg9(options.threshold)
     samples = pictures(options.recordings, options.pictures, network)
     readout = tpl.Readout(normalised=True, features="count", learn_last=1)
-    rule = tpl.TESS(options.rate, options.readout_rate, basis="walsh", temperature=0.05, activity="trace", readout=readout)
+    how = {"basis_rate": options.basis_rate, "temperature": options.temperature, "grid": options.grid}
+    rule = tpl.TESS(options.rate, options.readout_rate, basis="walsh", activity="trace", readout=readout, **how)
     learner = tpl.Learner(network, rule, optimiser=tpl.Adam())
     print("before: loss {:.3f}  accuracy {:.3f}".format(*seen(learner, samples)), flush=True)
     for epoch in range(1, options.epochs + 1):
