@@ -1,5 +1,6 @@
 """Samples that follow one another in one call: what they leave is what each leaves that begins, runs and ends by itself."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -68,21 +69,17 @@ def test_in_one_call_or_one_by_one(name, precision, rng):
     same(one, together)
 
 
-def test_given_labels_and_batches_in_one_call(rng):
+def test_batches_in_one_call(rng):
     network, rule = RULES["TP, drawn of many"]
     one, together = (tpl.Learner(network, rule) for _ in range(2))
     samples = samples_for(network, rng, 4)
-    one.begin(2, samples[0][0].n_steps, contrast_labels=[5, 2, 0, 6])
-    one.advance(samples[0][0])
-    together.learn(samples[0][0], 2, contrast_labels=[5, 2, 0, 6])
-    same(one, together)
     events, labels = (list(each) for each in zip(*samples, strict=True))
     for pair in (slice(0, 2), slice(2, 4)):
         one.learn_batch(events[pair], labels[pair])
     together._learn(Call(events, labels, 2))
     for name, weights in one.weights.items():
         np.testing.assert_array_equal(weights, together.weights[name])
-    assert one.samples_seen == together.samples_seen == 5
+    assert one.samples_seen == together.samples_seen == 4
 
 
 @pytest.mark.parametrize("size", [1, 3])
@@ -114,3 +111,19 @@ def test_what_comes_before_a_sample_that_is_refused_is_learned(rng):
     same(one, together)
     with pytest.raises(InvalidValueError, match=r"an integer in \[0, 3\)"):
         together.fit([(samples[0][0], 3)])
+
+
+@pytest.mark.parametrize("precision", ["float", "fixed"])
+def test_learners_in_threads_learn_what_they_learn_in_turn(precision, rng):
+    network, rule = RULES["TP, drawn of many"]
+    samples = samples_for(network, rng, 60)
+
+    def learned(seed):
+        learner = tpl.Learner(network, rule, precision, seed)
+        learner.fit(samples, epochs=3)
+        return learner
+
+    in_turn = [learned(seed) for seed in range(3)]
+    with ThreadPoolExecutor(3) as pool:
+        for one, other in zip(in_turn, pool.map(learned, range(3)), strict=True):
+            same(one, other)

@@ -62,16 +62,15 @@ class Engine:
         samples: Sequence[Events],
         labels: Sequence[int] = (),
         size: int = 1,
-        given: Mapping[str, Sequence[int] | None] | None = None,
         wanted: Sequence[str] = (),
     ) -> list[np.ndarray]:
         """Present samples one after the other in one call: what `begin`, `run` over all steps, and counting labels do, for each.
 
-        samples: checked; labels: of each, or none; size: how many at a time side by side; given: see begin.
+        samples: checked; labels: of each, or none; size: how many at a time side by side.
         -> of each wanted buffer what it held at the end of each, (samples / size, *shape).
         """
         memory, circuit = self.memory, self.circuit
-        table = labels_in_turn(circuit, memory, np.array(labels, np.int64).reshape(len(samples) // size, -1), given)
+        table = labels_in_turn(circuit, memory, np.array(labels, np.int64).reshape(len(samples) // size, -1))
         following = one_after_another(samples, size, INPUT_VALUES in circuit.buffers)
         if following.values is not None:
             following = following._replace(values=circuit.buffers[INPUT_VALUES].encode(following.values))

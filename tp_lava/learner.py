@@ -192,7 +192,7 @@ class Learner:
         """Present a sample; nothing is learned. record: keep every step's spikes, membranes and traces."""
         if record:
             return recorded(self, events)
-        return self._infer(Call([self._checked(events)], ())).outcomes()[0]
+        return self._alone(self._checked(events)).outcomes()[0]
 
     def learn(self, events: Events, label: int, **given: Sequence[int] | None) -> Outcome:
         """Present one sample with its label and learn at every step.
@@ -200,7 +200,7 @@ class Learner:
         given: what the rule would otherwise draw from the seed, by keyword; TP: contrast_labels, the labels of its K target rows,
         the sample's own among them. The outcome is what the network said while it learned. Raises InvalidValueError.
         """
-        return self._learn(Call([self._checked(events)], [check_label(label, self._start.n_classes)]), given=given).outcomes()[0]
+        return self._alone(self._checked(events), label, given).outcomes()[0]
 
     def learn_batch(self, events: Sequence[Events], labels: Sequence[int]) -> list[Outcome]:
         """Present several samples together, contrasted with each other as in the paper; learn their mean update at every step.
@@ -208,9 +208,8 @@ class Learner:
         Shorter samples end in silence. Needs at least two samples.
         """
         check_batch(events, labels)
-        taken = [self._checked(sample) for sample in events]
-        own = [check_label(label, self._start.n_classes) for label in labels]
-        return self._learn(Call(taken, own, len(own))).outcomes()
+        checked = [self._checked(sample) for sample in events], [check_label(label, self._start.n_classes) for label in labels]
+        return self._learn(Call(*checked, len(labels))).outcomes()
 
     def fit(
         self,
@@ -266,7 +265,7 @@ class Learner:
     def evaluate(self, samples: Sequence[Sample], progress: bool = False) -> float:
         """Share of samples whose prediction is their label. Raises InvalidValueError for none."""
         check_samples("evaluate", samples)
-        singles, right = (samples[number] for number in range(len(samples))), 0
+        right, singles = 0, (samples[number] for number in range(len(samples)))
         calls = in_calls((self._checked(events), label) for events, label in singles)
         for call in track(calls, len(samples), "evaluating", progress, n_samples):
             right += self._infer(call, False).n_right(call.labels)
@@ -368,24 +367,25 @@ class Learner:
 
     def _infer(self, call: Call, counts: bool = True) -> Kept:
         """Present samples; nothing is learned. counts: of spikes are wanted."""
+        if len(call.events) == 1:
+            return self._alone(call.events[0])
         self.begun += len(call.events)
         self.memory["labelled"][0] = 0
         return present(self._engines.inference, Call(call.events, ()), counts)
 
-    def _learn(self, call: Call, counts: bool = True, given: Mapping | None = None) -> Kept:
+    def _learn(self, call: Call, counts: bool = True) -> Kept:
         """Present samples with their labels, and learn. counts: of spikes are wanted."""
         engine = self._learning()
         if call.size > 1:
             return present(self._engines.batch(call.size), call, counts)
-        if not self.learning:
-            return joined([self._not_learned(*sample, given or {}) for sample in zip(call.events, call.labels, strict=True)])
-        kept = present(engine, call, counts, given)
+        if not self.learning or len(call.events) == 1:  # learning may be switched on in the midst of a sample
+            return joined([self._alone(*sample) for sample in zip(call.events, call.labels, strict=True)])
         self.begun += len(call.events)
         self.memory["labelled"][0] = 1
-        return kept
+        return present(engine, call, counts)
 
-    def _not_learned(self, events: Events, label: int, given: Mapping) -> Kept:
-        """Present a labelled sample that teaches nothing; learning may be switched on in its midst."""
+    def _alone(self, events: Events, label: int | None = None, given: Mapping = MappingProxyType({})) -> Kept:
+        """Present one sample: without the tables of many, which take longer to make than a short sample."""
         self.begin(label, events.n_steps, **given)
         self.advance(events)
         return present_state(self._current)

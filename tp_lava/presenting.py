@@ -6,7 +6,7 @@ How many that are changes no result: each sample begins, runs and ends as if it 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -77,10 +77,10 @@ class Kept(NamedTuple):
         return sum(prediction == label for prediction, label in zip(self.scores.argmax(axis=1).tolist(), labels, strict=True))
 
 
-def present(engine: Engine, call: Call, counts: bool = True, given: Mapping[str, Sequence[int] | None] | None = None) -> Kept:
-    """Present samples one after the other. counts: of spikes are wanted; given: see Engine.present."""
+def present(engine: Engine, call: Call, counts: bool = True) -> Kept:
+    """Present samples one after the other. counts: of spikes are wanted."""
     wanted = engine.told if counts else engine.told[:1]
-    scores, *totals = engine.present(call.events, call.labels, call.size, given, wanted)
+    scores, *totals = engine.present(call.events, call.labels, call.size, wanted)
     return Kept(engine.circuit, _rows(scores), [_rows(counts) for counts in totals])
 
 

@@ -100,12 +100,9 @@ class CompiledOperations:
         """
         self._bind(memory)
         values = None if following.values is None else following.values.view(np.int32)
-        each, has_length = self._each_sample[values is not None], self._circuit.needs_length
-        if len(following.steps) == 1:  # without tables, which take longer to make than a short sample
-            each.whole(following, values, labels, has_length)
-            return [array[np.newaxis].copy() for array in wanted]
         kept = [np.empty((len(following.steps), *array.shape), array.dtype) for array in wanted]
-        each(samples_of(following, has_length), following.offsets, following.units, values, labels, results_of(wanted, kept))
+        samples = samples_of(following, self._circuit.needs_length)
+        self._each_sample[values is not None](samples, following.offsets, following.units, values, labels, results_of(wanted, kept))
         return kept
 
     def timed(self) -> np.ndarray:

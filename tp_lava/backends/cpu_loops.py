@@ -13,8 +13,6 @@ from tp_lava.backends.cpu_calls import CALL_WIDTH, CLOCK, FUNCTION, LAST_STEPS, 
 from tp_lava.backends.cpu_operation import Source
 from tp_lava.backends.cpu_samples import BEGIN, CONSTANT, END, FRESH, LEFT, OFFSETS, SAMPLE_WIDTH, UNITS, WIDTH, SampleLoops
 from tp_lava.backends.cpu_text import Text, V, literal, operation_text
-from tp_lava.circuit.operations import NO_END
-from tp_lava.data.following import Following
 
 
 def _argument(name: str, dtype: type, dimensions: int) -> Argument:
@@ -218,15 +216,7 @@ class EachSample:
         step begins; values: of units, as words, where the input is graded; constant: the events of all steps are those of the first."""
         entries = self._entries  # written one by one: that is faster than an array
         entries[BEGIN], entries[END], entries[CONSTANT], entries[WIDTH] = begin, end, constant, offsets.shape[-1]
-        entries[FRESH] = 0
         self(self._part, offsets.reshape(-1), units, values)
-
-    def whole(self, following: Following, values: np.ndarray | None, labels: np.ndarray, has_length: bool) -> None:
-        """One sample from its start to its end. See samples_of."""
-        entries, steps = self._entries, following.steps[0]
-        entries[BEGIN], entries[END], entries[CONSTANT], entries[WIDTH] = 0, steps, following.constant[0], steps + 1
-        entries[FRESH], entries[LEFT] = 1, steps if has_length else NO_END
-        self(self._part, following.offsets, following.units, values, labels)
 
     def __call__(
         self,

@@ -29,22 +29,24 @@ def present_labels(
 
     given: keyword of an operation -> the labels of its rows, instead of drawn ones. Raises InvalidValueError.
     """
-    given = _known(circuit, given)
+    given = {key: value for key, value in given.items() if value is not None} if given else {}
+    known = {operation.given for operation in circuit.start if operation.given} if given else set()
+    for key in given:
+        if key not in known:
+            raise invalid("sample", key, repr(given[key]), "left out", "this rule has no use for it")
     for operation in circuit.start:
         present(operation, circuit, memory, labels, given.get(operation.given))
 
 
-def labels_in_turn(
-    circuit: Circuit, memory: Memory, labels: np.ndarray, given: Mapping[str, Sequence[int] | None] | None = None
-) -> np.ndarray:
+def labels_in_turn(circuit: Circuit, memory: Memory, labels: np.ndarray) -> np.ndarray:
     """What the operations at the start of samples that follow one another need to know, and how many rows are in use into memory.
 
     labels: int (samples, labels of each). -> int32 (samples, ...), for each operation in turn the label of each row or, where they are
-    drawn, the sample's own and then classes, of which the first that are not its own become the other rows. Raises InvalidValueError.
+    drawn, the sample's own and then classes, of which the first that are not its own become the other rows.
     """
-    given, parts = _known(circuit, given), []
+    parts = []
     for operation in circuit.start:
-        parts.append(_in_turn(operation, circuit, memory, labels, given.get(operation.given)))
+        parts.append(_in_turn(operation, circuit, memory, labels))
         if operation.count:
             memory[operation.count][0] = parts[-1].shape[1] - (operation.rows == "drawn")
     found = np.empty((len(labels), sum(part.shape[1] for part in parts)), np.int32)
@@ -55,7 +57,7 @@ def labels_in_turn(
     return found
 
 
-def _in_turn(operation: PresentLabels, circuit: Circuit, memory: Memory, labels: np.ndarray, given: Sequence[int] | None) -> np.ndarray:
+def _in_turn(operation: PresentLabels, circuit: Circuit, memory: Memory, labels: np.ndarray) -> np.ndarray:
     """The same of one operation."""
     n_classes = circuit.network.n_classes
     if operation.rows == "all":
@@ -63,24 +65,11 @@ def _in_turn(operation: PresentLabels, circuit: Circuit, memory: Memory, labels:
     if operation.rows == "own":
         return labels
     count = _n_drawn(operation, circuit, memory)
-    if given is not None:
-        rows = [_given(given, int(own), count, n_classes, operation.given) for (own,) in labels]
-        return np.concatenate((rows, labels), axis=1)
     if count == n_classes:
         orders = np.arange(n_classes)[np.newaxis].repeat(len(labels), axis=0)
     else:
         orders = _orders_in_turn(n_classes, int(memory["random_seed"][0]), int(memory["samples_seen"][0]), len(labels))[:, :count]
     return np.concatenate((labels, orders), axis=1)
-
-
-def _known(circuit: Circuit, given: Mapping[str, Sequence[int] | None] | None) -> Mapping[str, Sequence[int]]:
-    """What is given, by keyword. Raises InvalidValueError for a keyword that no operation knows."""
-    found = {key: value for key, value in given.items() if value is not None} if given else {}
-    known = {operation.given for operation in circuit.start if operation.given} if found else set()
-    for key in found:
-        if key not in known:
-            raise invalid("sample", key, repr(found[key]), "left out", "this rule has no use for it")
-    return found
 
 
 def present(operation: PresentLabels, circuit: Circuit, memory: Memory, labels: Sequence[int], given: Sequence[int] | None = None) -> None:
