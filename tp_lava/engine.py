@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,8 @@ class Engine:
 
     def __init__(self, circuit: Circuit, memory: MutableMapping[str, np.ndarray]) -> None:
         self.circuit, self.memory = circuit, memory
-        self._zeroed = circuit.names("state")
+        states = circuit.names("state")
+        self._zeroed = itemgetter(*states, states[0])  # the first again, so that one comes as a tuple too
 
     @cached_property
     def compiled(self) -> CompiledOperations:
@@ -51,8 +53,8 @@ class Engine:
         labels: of the samples, none where they have none; n_steps: their length, where the circuit asks for it; given: labels by
         keyword of an operation at a sample's start. Raises InvalidValueError.
         """
-        for name in self._zeroed:
-            self.memory[name].fill(0)
+        for array in self._zeroed(self.memory):
+            array.fill(0)
         if self.circuit.needs_length:
             self.memory[STEPS_LEFT][0] = NO_END if n_steps is None else n_steps
         present_labels(self.circuit, self.memory, labels, given)

@@ -150,7 +150,7 @@ class Learner:
             raise invalid("sample", "n_steps", repr(n_steps), "the number of steps, for this rule acts at a sample's end", remedy)
         engine.begin([own], n_steps, given)
         self._engines.memory["labelled"][0] = 1
-        self._engines.memory["samples_seen"] += 1
+        self._engines.memory["samples_seen"][0] += 1
 
     def relabel(self, label: int | None, reset: Reset = "traces") -> None:
         """The sample begun last goes on with another label, or, with None, without one, from its next step on.
@@ -353,7 +353,7 @@ class Learner:
     def _current(self) -> Engine:
         """The engine that presents the sample begun last."""
         inference, learning = self._engines.inference, self._engines.learning
-        return learning if self.memory["labelled"][0] and self.learning and learning else inference
+        return learning if self._engines.memory["labelled"][0] and self.learning and learning else inference
 
     def _learning(self) -> Engine:
         """The engine that learns. Raises InvalidValueError where there is no rule."""
