@@ -8,6 +8,7 @@ import pytest
 from conftest import random_events
 
 import tp_lava as tpl
+from tp_lava.engine import Engine
 from tp_lava.errors import InvalidValueError
 from tp_lava.presenting import Call, in_calls
 
@@ -36,9 +37,9 @@ def by_itself(learner, events, label):
     return learner.outcome()
 
 
-def samples_for(network, rng, count=9):
+def samples_for(network, rng, count=9, least=1):
     graded = network.input_format is not None
-    made = [random_events(rng, 12, int(rng.integers(1, 8)), 0.4) for _ in range(count)]
+    made = [random_events(rng, 12, int(rng.integers(least, least + 7)), 0.4) for _ in range(count)]
     if graded:
         made = [tpl.Events(e.times, e.units, e.n_steps, 12, rng.integers(-8, 8, len(e)) / 4) for e in made]
     return [(events, int(rng.integers(network.n_classes))) for events in made]
@@ -127,3 +128,24 @@ def test_learners_in_threads_learn_what_they_learn_in_turn(precision, rng):
     with ThreadPoolExecutor(3) as pool:
         for one, other in zip(in_turn, pool.map(learned, range(3)), strict=True):
             same(one, other)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_long_sample_goes_in_several_calls(name, rng, monkeypatch):
+    """So that Ctrl-C acts between them; the results are those of one."""
+    network, rule = RULES[name]
+    one, parts = (tpl.Learner(network, rule, "fixed") for _ in range(2))
+    (events, label), *_ = samples_for(network, rng, 1, 20)
+    one._pace.most, parts._pace.most = 100, 3
+    spans, run = [], Engine.run
+
+    def watched(self, offsets, units, begin, end, *others):
+        spans.append((begin, end))
+        run(self, offsets, units, begin, end, *others)
+
+    one.learn(events, label)
+    monkeypatch.setattr(Engine, "run", watched)
+    parts.learn(events, label)
+    assert len(spans) > 1
+    assert [begin for begin, _ in spans] == [0, *(end for _, end in spans[:-1])]
+    same(one, parts)

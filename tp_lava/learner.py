@@ -29,7 +29,7 @@ from tp_lava.learner_checks import check_arguments, check_batch, check_endless, 
 from tp_lava.liveness import Liveness
 from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
 from tp_lava.outcome import Arrays, Outcome
-from tp_lava.presenting import Call, Kept, in_calls, joined, n_samples, present, present_state
+from tp_lava.presenting import Call, Kept, Pace, advance, in_calls, joined, n_samples, present, present_state
 from tp_lava.progress import track
 from tp_lava.rules import BaseRule
 from tp_lava.shared_engines import SharedEngines
@@ -68,6 +68,7 @@ class Learner:
         self._scores: list[float] = []  # of each epoch, for the schedule
         self.learning, self.begun = True, 0
         self._liveness: Liveness | None = None
+        self._pace = Pace()
         self._engines = SharedEngines(network, rule, self._fixed, seed, optimiser)
         self._scale_rates()
 
@@ -180,8 +181,7 @@ class Learner:
     def advance(self, events: Events) -> None:
         """The next events.n_steps time steps of the sample begun last."""
         self._checked(events)
-        values = values_of(events) if self._start.input_format else None
-        self._current.run(events.offsets[np.newaxis], events.units, 0, events.n_steps, values, events.is_constant)
+        advance(self._current, events, values_of(events) if self._start.input_format else None, self._pace)
 
     def outcome(self) -> Outcome:
         """What the sample begun last has given so far."""

@@ -13,12 +13,28 @@ import numpy as np
 
 from tp_lava.circuit import names
 from tp_lava.circuit.circuit import Circuit
+from tp_lava.circuit.operations import NO_END
 from tp_lava.data.events import Events
 from tp_lava.engine import Engine
 from tp_lava.outcome import Outcome
 
 _SECONDS = 0.05  # of one call
 _LARGEST = 1 << 20  # steps and events of one call, since they are copied for it
+
+
+class Pace:
+    """How much takes about _SECONDS. Attribute most: of the next call."""
+
+    def __init__(self, first: int = 8, largest: int = NO_END) -> None:
+        self.most, self._largest = first, largest
+
+    def told(self, made: int, begun: float) -> None:
+        """So much was made in one call since then, by time.perf_counter."""
+        seconds = time.perf_counter() - begun
+        if seconds > _SECONDS:
+            self.most = max(1, int(made * _SECONDS / seconds))
+        elif made >= self.most:
+            self.most = min(self._largest, 2 * self.most)
 
 
 class Call(NamedTuple):
@@ -34,14 +50,14 @@ def in_calls(samples: Iterable[tuple[Events, int]], size: int = 1, most: Callabl
 
     most: samples of the next call, at most; None: any number. What comes before a sample that cannot be made is yielded first.
     """
-    limit, made, longest = 0, 0, most()
+    pace, made, longest = Pace(1, _LARGEST), 0, most()
     events, labels = list[Events](), list[int]()
     try:
         for each, label in samples:
-            if (made > limit or len(events) == longest) and events and not len(events) % size:
+            if (made >= pace.most or len(events) == longest) and events and not len(events) % size:
                 begun = time.perf_counter()
                 yield Call(events, labels, size)
-                limit = min(int(made * min(2.0, _SECONDS / max(time.perf_counter() - begun, 1e-9))), _LARGEST)
+                pace.told(made, begun)
                 events, labels, made, longest = [], [], 0, most()
             events.append(each)
             labels.append(label)
@@ -75,6 +91,16 @@ class Kept(NamedTuple):
     def n_right(self, labels: Sequence[int]) -> int:
         """How many of the samples were told right."""
         return sum(prediction == label for prediction, label in zip(self.scores.argmax(axis=1).tolist(), labels, strict=True))
+
+
+def advance(engine: Engine, events: Events, values: np.ndarray | None, pace: Pace) -> None:
+    """The next steps of the sample begun last, in several calls where they take long. values: of graded input."""
+    offsets, begin = events.offsets[np.newaxis], 0
+    while begin < events.n_steps:
+        end, begun = min(begin + pace.most, events.n_steps), time.perf_counter()
+        engine.run(offsets, events.units, begin, end, values, events.is_constant)
+        pace.told(end - begin, begun)
+        begin = end
 
 
 def present(engine: Engine, call: Call, counts: bool = True) -> Kept:
