@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any
 
 from llvmlite import binding
 
 from tp_lava.backends.code_folder import Code
 
+_ONE_PIECE = "use_lmm"  # the argument by which llvmlite allocates memory for code and constants at once, if it can
+_HAS_ONE_PIECE = _ONE_PIECE in signature(binding.create_mcjit_compiler).parameters
 FUNCTION = "operation"  # as the code that LLVM makes calls it
 _ELF = b"\x7fELF\x02\x01"  # of 64 bits, little endian
 _SYMBOLS, _UNDEFINED = 2, 0  # type of a section, section of a symbol
@@ -88,13 +91,13 @@ def _engine(text: str = "", *, together: bool = False) -> Any:
     triple = binding.get_process_triple()
     module = binding.parse_assembly(f'target triple = "{triple}"\n{text}')
     machine = binding.Target.from_triple(triple).create_target_machine(codemodel="jitdefault", jit=True)
-    return binding.create_mcjit_compiler(module, machine, use_lmm=together or None)
+    return binding.create_mcjit_compiler(module, machine, **({_ONE_PIECE: True} if together else {}))
 
 
 def stands_alone(data: bytes) -> bool:
-    """Whether it is an ELF object that wants nothing from elsewhere."""
+    """Whether it is an ELF object that wants nothing from elsewhere, and this llvmlite can put it into one piece of memory."""
     try:
-        return not any(undefined_symbols(data))
+        return _HAS_ONE_PIECE and not any(undefined_symbols(data))
     except (struct.error, IndexError, ValueError):
         return False
 
