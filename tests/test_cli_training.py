@@ -150,22 +150,22 @@ def test_the_saved_configuration_repeats_a_run_bit_for_bit(trained, tmp_path, mo
 def test_an_interrupted_run_loses_nothing(trained, tmp_path, monkeypatch, stop_after):
     """Ctrl-C at any sample: what is kept goes on to what would have come of it."""
     folder, _ = trained
-    learn, seen = tpl.Learner.learn, []
+    learn, seen = tpl.Learner._learn, []
 
-    def interrupted(self, *arguments):
-        seen.append(1)
+    def interrupted(self, call, *arguments, **given):
+        seen.extend(call.labels)
         if len(seen) > stop_after + 1:  # one is learned to compile
             raise KeyboardInterrupt
-        return learn(self, *arguments)
+        return learn(self, call, *arguments, **given)
 
-    monkeypatch.setattr(tpl.Learner, "learn", interrupted)
+    monkeypatch.setattr(tpl.Learner, "_learn", interrupted)
     done = run("train", "--config", folder / "config.toml", "--out", tmp_path / "run", "--no-plot")
     epochs = stop_after // 18
     assert done.exit_code == 130
     assert f"interrupted; the learner after epoch {epochs} is in {tmp_path / 'run'}" in done.stderr
     assert f"tp-lava train --resume {tmp_path / 'run'}" in done.stderr
     assert tpl.Learner.load(tmp_path / "run" / "learner.safetensors").epochs_done == epochs
-    monkeypatch.setattr(tpl.Learner, "learn", learn)
+    monkeypatch.setattr(tpl.Learner, "_learn", learn)
     figures = told("train", "--resume", tmp_path / "run", "--no-plot", "--json")
     assert len(figures["epochs"]) == 3
     for file in ("learner.safetensors", "best.safetensors", "config.toml"):

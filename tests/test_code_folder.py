@@ -16,7 +16,8 @@ from llvmlite import binding
 import tp_lava as tpl
 from tp_lava.backends import code_folder, cpu_code, cpu_loops
 from tp_lava.backends.code_folder import Code, CodeFolder
-from tp_lava.backends.cpu_objects import load, undefined_symbols
+from tp_lava.backends.cpu_llvm import machine_code
+from tp_lava.backends.cpu_objects import load, stands_alone, undefined_symbols
 
 KEY, CODE = "a" * 64, Code("begin", b"\x7fELF" + bytes(range(256)))
 LEARN = """
@@ -186,6 +187,14 @@ def test_code_that_calls_what_is_not_there_is_refused():
 
 
 # Writers -------------------------------------------------------------------------------------------
+
+
+def test_code_that_calls_nothing_has_its_constants_near():
+    """A loop that clears arrays calls the C library, a step of calls nothing."""
+    assert stands_alone(machine_code(cpu_loops._ONCE).object)
+    assert not stands_alone(machine_code(cpu_loops._EACH_SAMPLE).object)
+    assert not stands_alone(CODE.object)
+    assert not stands_alone(b"MZ")
 
 
 def test_readers_see_whole_files_while_many_write(folder):

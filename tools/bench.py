@@ -50,8 +50,8 @@ def network():
     return tpl.Network.dense((N_IN, N_HIDDEN, N_CLASSES))
 
 
-def engine(precision: str, repetitions: int) -> list[float]:
-    """Seconds per step of Learner.learn, one figure for all recordings."""
+def engine(precision: str, repetitions: int, *, together: bool = False) -> list[float]:
+    """Seconds per step of Learner.learn, or of Learner.fit (together), one figure for all recordings."""
     import tp_lava as tpl
 
     learner, samples = tpl.Learner(network(), tpl.TP(), precision), recordings(N_SAMPLES)  # type: ignore[arg-type]
@@ -59,8 +59,11 @@ def engine(precision: str, repetitions: int) -> list[float]:
     times = []
     for _ in range(repetitions):
         start = time.perf_counter()
-        for sample in samples:
-            learner.learn(*sample)
+        if together:
+            learner.fit(samples)
+        else:
+            for sample in samples:
+                learner.learn(*sample)
         times.append((time.perf_counter() - start) / (N_STEPS * len(samples)))
     return times
 
@@ -151,8 +154,10 @@ def stock(tag: str, repetitions: int) -> list[float]:
 
 
 FORMS: dict[str, Callable[[int], list[float]]] = {
-    "engine, float": lambda n: engine("float", n),
-    "engine, fixed": lambda n: engine("fixed", n),
+    "engine, float": lambda n: engine("float", n, together=True),
+    "engine, fixed": lambda n: engine("fixed", n, together=True),
+    "engine, float, a recording at a time": lambda n: engine("float", n),
+    "engine, fixed, a recording at a time": lambda n: engine("fixed", n),
     "OnChipLearner in Lava, float, asynchronous": lambda n: in_lava("floating_pt", n),
     "OnChipLearner in Lava, fixed, asynchronous": lambda n: in_lava("fixed_pt", n),
     "OnChipLearner in Lava, float, step by step": lambda n: in_lava("floating_pt", n, stepwise=True),
@@ -167,7 +172,7 @@ FORMS: dict[str, Callable[[int], list[float]]] = {
 }
 # Measured in pairs, one right after the other in one process: what a machine does elsewhere meanwhile cancels.
 PAIRS: dict[str, tuple[Callable[[int], list[float]], Callable[[int], list[float]]]] = {
-    "engine, float : fixed": (lambda n: engine("float", n), lambda n: engine("fixed", n)),
+    "engine, float : fixed": (FORMS["engine, float"], FORMS["engine, fixed"]),
     "asynchronous : engine, float": (lambda n: in_lava("floating_pt", n), lambda n: engine("float", n)),
     "asynchronous : engine, fixed": (lambda n: in_lava("fixed_pt", n), lambda n: engine("fixed", n)),
     "step by step, float : Lava's synchronisation": (lambda n: in_lava("floating_pt", n, stepwise=True), synchronisation),
@@ -176,8 +181,8 @@ PAIRS: dict[str, tuple[Callable[[int], list[float]], Callable[[int], list[float]
         lambda n: stock("floating_pt", n),
         lambda n: in_lava("floating_pt", n, layers=True),
     ),
-    "batch TP in PyTorch, closed form : engine, float": (lambda n: in_torch("closed", n), lambda n: engine("float", n)),
-    "batch TP in PyTorch, autograd : engine, float": (lambda n: in_torch("autograd", n), lambda n: engine("float", n)),
+    "batch TP in PyTorch, closed form : engine, float": (lambda n: in_torch("closed", n), FORMS["engine, float"]),
+    "batch TP in PyTorch, autograd : engine, float": (lambda n: in_torch("autograd", n), FORMS["engine, float"]),
 }
 REFERENCE = "stock LearningDense, float"
 

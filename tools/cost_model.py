@@ -221,10 +221,11 @@ def _ticks_a_nanosecond() -> float:
     lists = np.zeros((1, 1), np.int32), np.zeros(1, np.int32)
     none = np.zeros((0, 0), np.int32), np.zeros(1, np.int32)
     counters = np.zeros(1, np.uint32), np.zeros(1, np.uint32)
-    step = cpu_loops.EachStep(np.array([call], np.int64), counters, lists, none, 0, 0, ticks)
+    starts = np.zeros((0, 2), np.int64), np.zeros((0, 2), np.int64)
+    step = cpu_loops.EachSample(np.array([call], np.int64), counters, lists, none, starts, np.zeros(1, np.int32), 0, 0, ticks)
     for _ in range(PASSES):
         ticks[:], start = 0, time.perf_counter_ns()
-        step(0, 1, np.zeros((1, 2), np.int32), np.zeros(0, np.int32), None, False)
+        step.part(0, 1, np.zeros((1, 2), np.int32), np.zeros(0, np.int32), None, False)
         ratios.append(ticks[0] / (time.perf_counter_ns() - start))
     del kept
     return max(ratios)

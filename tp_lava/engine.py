@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +12,15 @@ import numpy as np
 from tp_lava.alignment import aligned, aligned_copy
 from tp_lava.circuit import Buffer, Circuit
 from tp_lava.circuit.buffers import Role
-from tp_lava.circuit.labels import present_labels
+from tp_lava.circuit.labels import labels_in_turn, present_labels
+from tp_lava.circuit.names import SCORE, of
 from tp_lava.circuit.operations import INPUT_VALUES, NO_END, STEPS_LEFT
+from tp_lava.data.events import Events
+from tp_lava.data.following import one_after_another
 from tp_lava.numbers import Format, seed_key
 
 if TYPE_CHECKING:
-    from tp_lava.backends.protocol import Compiled
+    from tp_lava.backends.cpu import CompiledOperations
 
 COUNTERS = {"random_seed": np.uint32, "random_step": np.uint32, "samples_seen": np.int64, "labelled": np.int32}
 
@@ -26,14 +30,20 @@ class Engine:
 
     def __init__(self, circuit: Circuit, memory: MutableMapping[str, np.ndarray]) -> None:
         self.circuit, self.memory = circuit, memory
-        self._zeroed = circuit.names("state")
+        states = circuit.names("state")
+        self._zeroed = itemgetter(*states, states[0])  # the first again, so that one comes as a tuple too
 
     @cached_property
-    def compiled(self) -> Compiled:
+    def compiled(self) -> CompiledOperations:
         """Its code, compiled when it is first asked for; Numba takes a second to load, so not before."""
         from tp_lava.backends.cpu import CPU
 
         return CPU().compile(self.circuit)
+
+    @cached_property
+    def told(self) -> tuple[str, ...]:
+        """Names of what a sample's outcome is made of: scores, and counts of spikes of each population."""
+        return SCORE, *(of(population.name, "total") for population in self.circuit.network.populations)
 
     def begin(
         self, labels: Sequence[int] = (), n_steps: int | None = None, given: Mapping[str, Sequence[int] | None] | None = None
@@ -43,11 +53,33 @@ class Engine:
         labels: of the samples, none where they have none; n_steps: their length, where the circuit asks for it; given: labels by
         keyword of an operation at a sample's start. Raises InvalidValueError.
         """
-        for name in self._zeroed:
-            self.memory[name].fill(0)
+        for array in self._zeroed(self.memory):
+            array.fill(0)
         if self.circuit.needs_length:
             self.memory[STEPS_LEFT][0] = NO_END if n_steps is None else n_steps
         present_labels(self.circuit, self.memory, labels, given)
+
+    def present(
+        self,
+        samples: Sequence[Events],
+        labels: Sequence[int] = (),
+        size: int = 1,
+        wanted: Sequence[str] = (),
+    ) -> list[np.ndarray]:
+        """Present samples one after the other in one call: what `begin`, `run` over all steps, and counting labels do, for each.
+
+        samples: checked; labels: of each, or none; size: how many at a time side by side.
+        -> of each wanted buffer what it held at the end of each, (samples / size, *shape).
+        """
+        memory, circuit = self.memory, self.circuit
+        table = labels_in_turn(circuit, memory, np.array(labels, np.int64).reshape(len(samples) // size, -1))
+        following = one_after_another(samples, size, INPUT_VALUES in circuit.buffers)
+        if following.values is not None:
+            following = following._replace(values=circuit.buffers[INPUT_VALUES].encode(following.values))
+        kept = self.compiled.present(memory, following, table, [memory[name] for name in wanted])
+        if labels:
+            memory["samples_seen"][0] += len(labels)
+        return kept
 
     def scale_rates(self, factor: float) -> None:
         """Set every learning rate to `factor` times what it started with."""

@@ -17,19 +17,19 @@ import numpy as np
 from tp_lava import archive
 from tp_lava.checks import is_whole
 from tp_lava.circuit import Buffer, Circuit
-from tp_lava.circuit import names as buffer_names
 from tp_lava.circuit.formats import FixedPoint, own_fixed_point
 from tp_lava.circuit.labels import Reset, check_label
 from tp_lava.data.augmentation import Augmentation, augmented
-from tp_lava.data.events import Events, Sample, check_events, side_by_side, values_of
+from tp_lava.data.events import Events, Sample, check_events, values_of
 from tp_lava.data.order import epoch_order
 from tp_lava.engine import Engine
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.graph.network import Network
-from tp_lava.learner_checks import check_arguments, check_batch, check_endless, check_epochs, check_samples
+from tp_lava.learner_checks import check_arguments, check_batch, check_endless, check_epochs, check_samples, checked_in_order
 from tp_lava.liveness import Liveness
 from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
 from tp_lava.outcome import Arrays, Outcome
+from tp_lava.presenting import Call, Kept, Pace, advance, in_calls, joined, n_samples, present, present_state
 from tp_lava.progress import track
 from tp_lava.rules import BaseRule
 from tp_lava.shared_engines import SharedEngines
@@ -68,7 +68,7 @@ class Learner:
         self._scores: list[float] = []  # of each epoch, for the schedule
         self.learning, self.begun = True, 0
         self._liveness: Liveness | None = None
-        self._totals = tuple(buffer_names.of(population.name, "total") for population in network.populations)
+        self._pace = Pace()
         self._engines = SharedEngines(network, rule, self._fixed, seed, optimiser)
         self._scale_rates()
 
@@ -151,7 +151,7 @@ class Learner:
             raise invalid("sample", "n_steps", repr(n_steps), "the number of steps, for this rule acts at a sample's end", remedy)
         engine.begin([own], n_steps, given)
         self._engines.memory["labelled"][0] = 1
-        self._engines.memory["samples_seen"] += 1
+        self._engines.memory["samples_seen"][0] += 1
 
     def relabel(self, label: int | None, reset: Reset = "traces") -> None:
         """The sample begun last goes on with another label, or, with None, without one, from its next step on.
@@ -180,21 +180,19 @@ class Learner:
 
     def advance(self, events: Events) -> None:
         """The next events.n_steps time steps of the sample begun last."""
-        self._check(events)
-        self._run(events, 0, events.n_steps)
+        self._checked(events)
+        advance(self._current, events, values_of(events) if self._start.input_format else None, self._pace)
 
     def outcome(self) -> Outcome:
         """What the sample begun last has given so far."""
-        return self._outcome(self._current, 0)
+        return present_state(self._current).outcomes()[0]
 
     # Whole samples ----------------------------------------------------------------------------
     def infer(self, events: Events, record: bool = False) -> Outcome:
         """Present a sample; nothing is learned. record: keep every step's spikes, membranes and traces."""
         if record:
             return recorded(self, events)
-        self._check(events)
-        self.begin()
-        return self._present(events)
+        return self._alone(self._checked(events)).outcomes()[0]
 
     def learn(self, events: Events, label: int, **given: Sequence[int] | None) -> Outcome:
         """Present one sample with its label and learn at every step.
@@ -202,9 +200,7 @@ class Learner:
         given: what the rule would otherwise draw from the seed, by keyword; TP: contrast_labels, the labels of its K target rows,
         the sample's own among them. The outcome is what the network said while it learned. Raises InvalidValueError.
         """
-        self._check(events)
-        self.begin(label, events.n_steps, **given)
-        return self._present(events)
+        return self._alone(self._checked(events), label, given).outcomes()[0]
 
     def learn_batch(self, events: Sequence[Events], labels: Sequence[int]) -> list[Outcome]:
         """Present several samples together, contrasted with each other as in the paper; learn their mean update at every step.
@@ -212,19 +208,8 @@ class Learner:
         Shorter samples end in silence. Needs at least two samples.
         """
         check_batch(events, labels)
-        for sample in events:
-            self._check(sample)
-        own = [check_label(label, self._start.n_classes) for label in labels]
-        self._learning()
-        engine = self._engines.batch(len(own))
-        offsets, units, values = side_by_side(events)
-        if self._start.input_format and values is None:
-            values = np.ones(len(units), np.float32)
-        steps = offsets.shape[1] - 1
-        engine.begin(own, steps)
-        engine.run(offsets, units, 0, steps, values)
-        self._engines.memory["samples_seen"] += len(own)
-        return [self._outcome(engine, row) for row in range(len(own))]
+        checked = [self._checked(sample) for sample in events], [check_label(label, self._start.n_classes) for label in labels]
+        return self._learn(Call(*checked, len(labels))).outcomes()
 
     def fit(
         self,
@@ -247,17 +232,17 @@ class Learner:
         check_samples("fit", samples)
         check_epochs(batch, epochs)
         accuracies = []
-        self._liveness = self._liveness or Liveness(self)
+        watch = self._liveness = self._liveness or Liveness(self)
         for _ in range(epochs):
             order = epoch_order(len(samples), self.seed, self.epochs_done) if shuffle else np.arange(len(samples))
-            groups = [order[begin : begin + batch] for begin in range(0, len(order), batch)]
             presented, right = augmented(samples, augmentation, self.seed, self.epochs_done), 0
-            for group in track(groups, len(groups), f"epoch {self.epochs_done + 1}", progress):
-                right += self._right([presented[int(index)] for index in group])
+            calls = in_calls(checked_in_order(self._start, presented, order.tolist()), batch, lambda: watch.ahead(batch))
+            for call in track(calls, len(order), f"epoch {self.epochs_done + 1}", progress, n_samples):
+                right += self._right(call)
             accuracies.append(self.evaluate(validation) if validation is not None else right / len(samples))
             self.end_epoch(accuracies[-1])
-        self._liveness.tell()
-        self._liveness.tell_divergence()
+        watch.tell()
+        watch.tell_divergence()
         return accuracies
 
     def end_epoch(self, score: float) -> None:
@@ -269,19 +254,22 @@ class Learner:
         self._scores.append(score)
         self._scale_rates()
 
-    def _right(self, group: Sequence[tuple[Events, int]]) -> int:
-        """Learn some samples together. -> how many of them were told right."""
-        events, labels = [sample[0] for sample in group], [sample[1] for sample in group]
-        outcomes = self.learn_batch(events, labels) if len(group) > 1 else [self.learn(events[0], labels[0])]
-        if self._liveness:
-            self._liveness.see(outcomes, max(sample.n_steps for sample in events))
-        return sum(outcome.prediction == label for outcome, label in zip(outcomes, labels, strict=True))
+    def _right(self, call: Call) -> int:
+        """Learn samples. -> how many of them were told right."""
+        watch = self._liveness
+        kept = self._learn(call, watch is not None and not watch.told)
+        if watch and not watch.told:
+            watch.see_in_turn(call, kept.outcomes())
+        return kept.n_right(call.labels)
 
     def evaluate(self, samples: Sequence[Sample], progress: bool = False) -> float:
         """Share of samples whose prediction is their label. Raises InvalidValueError for none."""
         check_samples("evaluate", samples)
-        indices = track(range(len(samples)), len(samples), "evaluating", progress)
-        return sum(self.infer(events).prediction == label for events, label in (samples[i] for i in indices)) / len(samples)
+        right, singles = 0, (samples[number] for number in range(len(samples)))
+        calls = in_calls((self._checked(events), label) for events, label in singles)
+        for call in track(calls, len(samples), "evaluating", progress, n_samples):
+            right += self._infer(call, False).n_right(call.labels)
+        return right / len(samples)
 
     # Its memory, for those who run it elsewhere ------------------------------------------------
     @property
@@ -365,7 +353,7 @@ class Learner:
     def _current(self) -> Engine:
         """The engine that presents the sample begun last."""
         inference, learning = self._engines.inference, self._engines.learning
-        return learning if self.memory["labelled"][0] and self.learning and learning else inference
+        return learning if self._engines.memory["labelled"][0] and self.learning and learning else inference
 
     def _learning(self) -> Engine:
         """The engine that learns. Raises InvalidValueError where there is no rule."""
@@ -373,22 +361,34 @@ class Learner:
             raise invalid("Learner", "rule", None, "a rule, to learn", "make it with tpl.Learner(network, tpl.TP(...))")
         return self._engines.learning
 
-    def _check(self, events: object) -> None:
+    def _checked(self, events: Events) -> Events:
         check_events(events, self._start.n_inputs, self._start.input_format)
+        return events
 
-    def _run(self, events: Events, begin: int, end: int) -> None:
-        values = values_of(events) if self._start.input_format else None
-        self._current.run(events.offsets[np.newaxis], events.units, begin, end, values, events.is_constant)
+    def _infer(self, call: Call, counts: bool = True) -> Kept:
+        """Present samples; nothing is learned. counts: of spikes are wanted."""
+        if len(call.events) == 1:
+            return self._alone(call.events[0])
+        self.begun += len(call.events)
+        self.memory["labelled"][0] = 0
+        return present(self._engines.inference, Call(call.events, ()), counts)
 
-    def _present(self, events: Events) -> Outcome:
-        self._run(events, 0, events.n_steps)
-        return self.outcome()
+    def _learn(self, call: Call, counts: bool = True) -> Kept:
+        """Present samples with their labels, and learn. counts: of spikes are wanted."""
+        engine = self._learning()
+        if call.size > 1:
+            return present(self._engines.batch(call.size), call, counts)
+        if not self.learning or len(call.events) == 1:  # learning may be switched on in the midst of a sample
+            return joined([self._alone(*sample) for sample in zip(call.events, call.labels, strict=True)])
+        self.begun += len(call.events)
+        self.memory["labelled"][0] = 1
+        return present(engine, call, counts)
 
-    def _outcome(self, engine: Engine, row: int) -> Outcome:
-        memory, score = engine.memory, engine.circuit.buffers[buffer_names.SCORE]
-        counts = tuple(memory[name][row].copy() for name in self._totals)
-        scores = score.decode(memory[score.name][row])
-        return Outcome(scores, int(memory[score.name][row].argmax()), counts)
+    def _alone(self, events: Events, label: int | None = None, given: Mapping = MappingProxyType({})) -> Kept:
+        """Present one sample: without the tables of many, which take longer to make than a short sample."""
+        self.begin(label, events.n_steps, **given)
+        self.advance(events)
+        return present_state(self._current)
 
 
 def _made_again(made: tuple, description: Mapping, saved: Mapping[str, np.ndarray], learning: bool) -> Learner:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tp_lava.checks import is_whole
 from tp_lava.circuit.formats import FixedPoint
-from tp_lava.data.events import Events, Sample
+from tp_lava.circuit.labels import check_label
+from tp_lava.data.events import Events, Sample, check_events
 from tp_lava.data.recordings import Recordings
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import invalid
@@ -21,6 +22,17 @@ def check_samples(obj: str, samples: Sequence[Sample]) -> None:
         raise invalid(obj, "samples", found, "a sequence of samples", "give recordings.samples, for example from_shd(file).samples")
     if len(samples) == 0:
         raise invalid(obj, "samples", "empty", "at least one sample", "check where they come from")
+
+
+def checked_in_order(network: Network, samples: Sequence[tuple[Events, int]], order: Iterable[int]) -> Iterator[tuple[Events, int]]:
+    """Samples in an order, each checked when it is asked for: what is as usual without a call, which would take as long as a step."""
+    n_inputs, format, n_classes = network.n_inputs, network.input_format, network.n_classes
+    for number in order:
+        events, label = samples[number]
+        if type(events) is not Events or events.n_units != n_inputs or events.values is not None:
+            check_events(events, n_inputs, format)
+        usual = type(label) is int and 0 <= label < n_classes
+        yield events, label if usual else check_label(label, n_classes)
 
 
 def check_epochs(batch: object, epochs: object) -> None:

@@ -18,6 +18,7 @@ from tp_lava.graph.names import INPUT, READOUT
 from tp_lava.graph.network import Connection, Population
 from tp_lava.learner_view import LearnerView
 from tp_lava.outcome import Outcome
+from tp_lava.presenting import Call
 
 WATCHED = 50  # samples
 LEAST = 20  # fewer tell nothing
@@ -57,8 +58,8 @@ class Liveness:
         self._start = dict(self._projections())
         self._largest, self._told_divergence = dict(self._sizes()), False
 
-    def see(self, outcomes: Sequence[Outcome], n_steps: int, tell: bool = True) -> None:
-        """Samples that were learned together, in n_steps steps each; tell: once WATCHED of them were."""
+    def see(self, outcomes: Sequence[Outcome], n_steps: int) -> None:
+        """Samples that were learned together, in n_steps steps each."""
         if self.told:
             return
         self.samples += len(outcomes)
@@ -66,8 +67,18 @@ class Liveness:
         for outcome in outcomes:
             for total, counts in zip(self._counts, outcome.spike_counts, strict=True):
                 total += counts
-        if tell and self.samples >= WATCHED:
+
+    def see_in_turn(self, call: Call, outcomes: Sequence[Outcome]) -> None:
+        """Samples that were learned one after the other; warn once WATCHED of them were."""
+        for first in range(0, len(outcomes), call.size):
+            together = slice(first, first + call.size)
+            self.see(outcomes[together], max(events.n_steps for events in call.events[together]))
+        if self.samples >= WATCHED:
             self.tell()
+
+    def ahead(self, size: int) -> int | None:
+        """Samples that it still waits for, a multiple of `size`; None: none."""
+        return None if self.told else -(-(WATCHED - self.samples) // size) * size
 
     def findings(self) -> tuple[Finding, ...]:
         """What cannot learn; nothing before LEAST samples have been seen."""
@@ -170,7 +181,7 @@ def check_liveness(learner: LearnerView, samples: Sequence[Sample]) -> tuple[Fin
     twin = learner.copy()
     watch = Liveness(twin)
     for events, label in samples[:WATCHED]:
-        watch.see([twin.learn(events, label)], events.n_steps, tell=False)
+        watch.see([twin.learn(events, label)], events.n_steps)
     return watch.findings()
 
 

@@ -35,14 +35,16 @@ def _bar(title: str, total: int) -> Iterator[Callable[[int], None]]:
         yield draw
 
 
-def track(items: Iterable[T], total: int, title: str, show: bool) -> Iterator[T]:
-    """Yield items; with `show`, draw a bar."""
+def track(items: Iterable[T], total: int, title: str, show: bool, size: Callable[[T], int] = lambda _: 1) -> Iterator[T]:
+    """Yield items; with `show`, draw a bar. size: what an item counts of the total."""
     if not show or not _on_screen():
         yield from items
         return
     with _bar(title, total) as draw:
-        for done, item in enumerate(items, 1):
+        done = 0
+        for item in items:
             yield item
+            done += size(item)
             draw(done)
 
 

@@ -9,9 +9,10 @@ import numpy as np
 
 from tp_lava.backends import cpu_calls
 from tp_lava.backends.cpu_compiler import NAME, Compiler
-from tp_lava.backends.cpu_loops import EachStep, Once, load_loops
+from tp_lava.backends.cpu_loops import EachSample, Once, load_loops
 from tp_lava.backends.cpu_programs import Compiled
 from tp_lava.backends.cpu_programs import carry_out as carry_out
+from tp_lava.backends.cpu_samples import results_of, samples_of, starts_of, states_of
 from tp_lava.backends.protocol import Memory
 from tp_lava.circuit import (
     Accumulate,
@@ -20,7 +21,8 @@ from tp_lava.circuit import (
 )
 from tp_lava.circuit.buffers import rows_in_use
 from tp_lava.circuit.circuit import touched
-from tp_lava.circuit.operations import INPUT_KEPT, INPUT_VALUES, events_of
+from tp_lava.circuit.operations import INPUT_KEPT, INPUT_VALUES, STEPS_LEFT, events_of
+from tp_lava.data.following import Following
 from tp_lava.graph.names import INPUT
 
 _INPUT = events_of(INPUT)
@@ -52,7 +54,8 @@ class CompiledOperations:
         compiler = Compiler(circuit, keeps=whole)
         operations = circuit.step if operations is None else operations
         graded = (INPUT_VALUES, INPUT_KEPT) if INPUT_VALUES in circuit.buffers else ()
-        names = dict.fromkeys([*touched(operations), *circuit.names("random"), *((*_INPUT, *graded) if whole else ())])
+        held = *_INPUT, *graded, *circuit.names("state"), *(name for operation in circuit.start for name in operation.writes)
+        names = dict.fromkeys([*touched(operations), *circuit.names("random"), *(held if whole else ())])
         self.arguments = tuple(names)
         self._circuit, self._whole = circuit, whole
         alone, others = once_a_sample(operations) if whole else ((), operations)
@@ -67,7 +70,7 @@ class CompiledOperations:
         self._memory: Mapping[str, np.ndarray] = {}
         self._kept: list[np.ndarray] = []  # what the calls point to, beside the memory
         self._once: Once | None = None  # with the arrays of the last time, as the next two
-        self._each_step: dict[bool, EachStep] = {}
+        self._each_sample: dict[bool, EachSample] = {}
 
     def once(self, memory: Memory) -> None:
         """See Compiled."""
@@ -88,7 +91,19 @@ class CompiledOperations:
         """See Compiled."""
         self._bind(memory)
         words = None if values is None else values.view(np.int32)
-        self._each_step[values is not None](begin, end, offsets, units, words, constant)
+        self._each_sample[values is not None].part(begin, end, offsets, units, words, constant)
+
+    def present(self, memory: Memory, following: Following, labels: np.ndarray, wanted: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Samples one after the other, each from its start to its end. -> (samples, *shape) of each wanted array, as each sample left it.
+
+        labels: int32 (samples, rows), of the rows of the operations at a sample's start, whose number memory has already.
+        """
+        self._bind(memory)
+        values = None if following.values is None else following.values.view(np.int32)
+        kept = [np.empty((len(following.steps), *array.shape), array.dtype) for array in wanted]
+        samples = samples_of(following, self._circuit.needs_length)
+        self._each_sample[values is not None](samples, following.offsets, following.units, values, labels, results_of(wanted, kept))
+        return kept
 
     def timed(self) -> np.ndarray:
         """Count the ticks of the processor's counter from now on. -> those that each of `operations` has taken so far, live."""
@@ -109,20 +124,21 @@ class CompiledOperations:
         self._memory, self._kept = dict(zip(self.arguments, views, strict=True)), []
         calls = np.array([self._call(compiled) for compiled in self._compiled], np.int64).reshape(-1, cpu_calls.CALL_WIDTH)
         if self._whole:
-            self._each_step = self._loops(calls)
+            self._each_sample = self._loops(calls, dict(zip(self.arguments, arrays, strict=False)))
         else:
             self._once = Once(calls, self._counters())
         self._used, self._arrays = used, arrays
 
-    def _loops(self, calls: np.ndarray) -> dict[bool, EachStep]:
-        """The loops over steps, by whether the input is graded."""
+    def _loops(self, calls: np.ndarray, whole: Mapping[str, np.ndarray]) -> dict[bool, EachSample]:
+        """The loops over samples and steps, by whether the input is graded. whole: the arrays with the rows that are not in use."""
         memory = self._memory
         graded: dict[bool, tuple[np.ndarray, np.ndarray]] = {False: (_NOT_GRADED, _NOT_KEPT)}
         if INPUT_VALUES in memory:
             graded[True] = memory[INPUT_VALUES].view(np.int32), memory[INPUT_KEPT]
-        lists = [memory[name] for name in _INPUT]
-        how = self._advance, self._alone, self._ticks
-        return {is_graded: EachStep(calls, self._counters(), lists, buffers, *how) for is_graded, buffers in graded.items()}
+        lists, starts = [memory[name] for name in _INPUT], (states_of(self._circuit, whole), starts_of(self._circuit, whole))
+        left = whole[STEPS_LEFT] if self._circuit.needs_length else np.zeros(1, np.int32)
+        how = starts, left, self._advance, self._alone, self._ticks
+        return {is_graded: EachSample(calls, self._counters(), lists, buffers, *how) for is_graded, buffers in graded.items()}
 
     def _call(self, compiled: Compiled) -> list[int]:
         memory = self._memory

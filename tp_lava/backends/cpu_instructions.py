@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from tp_lava.backends.cpu_text import Text, V, literal
+from tp_lava.backends.cpu_text import LANES, Text, V, literal, permutes
 from tp_lava.backends.protocol import entry
 from tp_lava.backends.scalar import LARGEST, is_wide
 from tp_lava.dynamics.piecewise import Piecewise
@@ -136,23 +136,43 @@ class Instructions:
         return self.t.draw(key, index, REGISTER_BITS - i["bits"], lanes=bool(axes) and axes[-1] == place.vector)
 
     def _piecewise(self, i: Instruction, a: list[V], place: Place) -> V:
-        """What "piecewise" gives: segments are chosen in pairs."""
-        t, table = self.t, i["table"]
-        starts = list(table.start)
+        """What "piecewise" gives."""
+        t, table, (x, *_) = self.t, i["table"], a
+        offset, slope = self._looked_up(table, x) if self._looks_up(table, x) else self._selected(table, x)
+        return t.word("ashr", t.binary("add", t.binary("mul", x, slope), offset), table.shift)
+
+    @staticmethod
+    def _looks_up(table: Piecewise, x: V) -> bool:
+        """Whether segments are found by their number: in a vector, where the processor takes any lanes of it at once, or in memory."""
+        return len(table.start) <= LANES and (permutes() if x.wide else table.buckets(LANES) is not None)
+
+    def _looked_up(self, table: Piecewise, x: V) -> list[V]:
+        """Offset and slope by the number of the segment. Its bucket tells that but for one; else it is found by halves."""
+        t, (columns, wide) = self.t, ((table.offset, table.slope), x.wide)
+        if buckets := table.buckets(LANES):
+            bucket = t.word("and", t.word("lshr", x, buckets.shift), LANES - 1)
+            past = t.binary("icmp sge", x, t.entry(buckets.next, bucket))
+            number = t.binary("add", t.entry(buckets.first, bucket), t.op(f"zext {past} to {x.type}", "i32", wide))
+        else:
+            starts, number = (*table.start, *[LARGEST] * (LANES - len(table.start))), literal(0, "i32", wide)
+            for half in (8, 4, 2, 1):
+                further = t.word("or", number, half)
+                number = t.select(t.binary("icmp sge", x, t.entry(starts, further)), further, number)
+        return [t.entry(column, number) for column in columns]
+
+    def _selected(self, table: Piecewise, x: V) -> list[V]:
+        """The same by selects, in pairs."""
+        t, starts = self.t, list(table.start)
         columns = [[literal(number, "i32") for number in column] for column in (table.offset, table.slope)]
         while len(starts) > 1:
             pairs = range(0, len(starts) - 1, 2)
-            past = {k: self._past(table, a[0], starts[k + 1]) for k in pairs}
+            past = {k: t.binary("icmp sge", x, literal(starts[k + 1], "i32")) for k in pairs}
             columns = [
                 [t.select(past[k], column[k + 1], column[k]) if k in past else column[k] for k in range(0, len(starts), 2)]
                 for column in columns
             ]
             starts = starts[::2]
-        (offset,), (slope,) = columns
-        return t.word("ashr", t.binary("add", t.binary("mul", a[0], slope), offset), table.shift)
-
-    def _past(self, table: Piecewise, x: V, start: int) -> V:
-        return self.t.binary("icmp sge", x, literal(start, "i32"))
+        return [column for (column,) in columns]
 
     def _apply(self, i: Instruction, a: list[V], place: Place) -> V:
         x = a[0]

@@ -8,17 +8,19 @@ from typing import Any
 from llvmlite import binding
 
 from tp_lava.backends.code_folder import Code
+from tp_lava.backends.cpu_objects import FUNCTION, stands_alone
 from tp_lava.backends.cpu_operation import Source
 
 _SPEED = 3  # of 0..3
 
 
 @cache
-def _machine() -> Any:
+def _machine(near: bool = False) -> Any:
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     target, features = binding.Target.from_triple(binding.get_process_triple()), binding.get_host_cpu_features().flatten()
-    return target.create_target_machine(binding.get_host_cpu_name(), features, opt=_SPEED, codemodel="jitdefault", jit=True)
+    how = {"codemodel": "small", "reloc": "pic"} if near else {"codemodel": "jitdefault"}
+    return target.create_target_machine(binding.get_host_cpu_name(), features, opt=_SPEED, jit=True, **how)
 
 
 def parsed(text: str) -> Any:
@@ -40,8 +42,9 @@ def optimised(source: Source) -> Any:
 
 
 def machine_code(source: Source) -> Code:
-    """An operation's code."""
-    return Code("operation", _machine().emit_object(optimised(source)))
+    """An operation's code. If it calls nothing, its constants are where 32 bits reach them, which cpu_objects sees to: that is faster."""
+    near = _machine(near=True).emit_object(optimised(source))
+    return Code(FUNCTION, near if stands_alone(near) else _machine().emit_object(optimised(source)))
 
 
 def assembly(source: Source) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 from tp_lava.backends import cpu_code
 from tp_lava.backends.cpu_calls import CALL_WIDTH, CLOCK, FUNCTION, LAST_STEPS, RANDOM_STREAM, SLOTS, SWITCH, Argument, slots_of, where
 from tp_lava.backends.cpu_operation import Source
-from tp_lava.backends.cpu_text import Loops, Text, V, literal, operation_text
+from tp_lava.backends.cpu_samples import BEGIN, CONSTANT, END, FRESH, LEFT, OFFSETS, SAMPLE_WIDTH, UNITS, WIDTH, SampleLoops
+from tp_lava.backends.cpu_text import Text, V, literal, operation_text
 
 
 def _argument(name: str, dtype: type, dimensions: int) -> Argument:
@@ -20,21 +21,29 @@ def _argument(name: str, dtype: type, dimensions: int) -> Argument:
 
 _CALLS = _argument("calls", np.int64, 2)
 _COUNTERS = _argument("seed", np.uint32, 1), _argument("step", np.uint32, 1)
-_EVENTS = _argument("offsets", np.int32, 2), _argument("units", np.int32, 1), _argument("values", np.int32, 1)
+_GIVEN = (  # by each call
+    _argument("samples", np.int64, 2),
+    _argument("offsets", np.int32, 1),
+    _argument("units", np.int32, 1),
+    _argument("values", np.int32, 1),
+    _argument("labels", np.int32, 2),
+    _argument("results", np.int64, 2),
+)
 _LISTS = _argument("active", np.int32, 2), _argument("count", np.int32, 1)
 _GRADED = _argument("graded", np.int32, 2), _argument("kept", np.int32, 1)
-_SPAN, _TICKS = _argument("span", np.int64, 1), _argument("ticks", np.int64, 1)
-_BEGIN, _END, _CONSTANT, _ADVANCE, _ALONE = range(5)  # of span
-_STEPS = (_SPAN, *_EVENTS, *_LISTS, *_GRADED, _CALLS, *_COUNTERS)
+_STARTS = _argument("states", np.int64, 2), _argument("starts", np.int64, 2)
+_FIXED, _TICKS = _argument("fixed", np.int64, 1), _argument("ticks", np.int64, 1)
+_ADVANCE, _ALONE, _STEPS_LEFT = range(3)  # of fixed
+_SAMPLES = (*_GIVEN, _FIXED, *_LISTS, *_GRADED, *_STARTS, _CALLS, *_COUNTERS)
 _ZERO = literal(0, "i64")
 
 
-class _Calls(Loops):
+class _Calls(SampleLoops):
     """Writes loops that carry out calls."""
 
-    def column(self, call: V, column: int) -> V:
-        """An entry of a call."""
-        return self.load("calls", self.t.op(f"add {call}, {column}", "i64"))
+    def of_sample(self, sample: V, column: int) -> V:
+        """An entry of a sample."""
+        return self.entry("samples", self.t.word("mul", sample, SAMPLE_WIDTH), column)
 
     def each(self, first: V, end: V, base: V | None) -> None:
         """Carry out calls. base: what their keys are made of; None: all have the operation's own key, and no condition."""
@@ -44,12 +53,13 @@ class _Calls(Loops):
             if base is None:
                 self._make(call, V("%key", "i32"))
             else:
-                switch, clock, last = (self.column(call, column) for column in (SWITCH, CLOCK, LAST_STEPS))
+                switch, clock, last = (self.entry("calls", call, column) for column in (SWITCH, CLOCK, LAST_STEPS))
                 on = t.binary("or", t.word("icmp eq", switch, 0), self._held(switch, "icmp ne", literal(0, "i32")))
                 steps = t.op(f"trunc {last} to i32", "i32")
                 near = t.binary("or", t.word("icmp eq", last, 0), self._held(clock, "icmp ult", steps))
                 with t.when(t.binary("and", on, near)):
-                    key = t.mix(base, t.op(f"trunc {self.column(call, RANDOM_STREAM)} to i32", "i32"))
+                    stream = self.entry("calls", call, RANDOM_STREAM)
+                    key = t.mix(base, t.op(f"trunc {stream} to i32", "i32"))
                     before = self._counter() if "ticks" in self.arrays else None
                     self._make(call, key)
                     if before:
@@ -68,7 +78,7 @@ class _Calls(Loops):
 
     def _make(self, call: V, key: V) -> None:
         t = self.t
-        function, slots = (t.op(f"inttoptr {self.column(call, column)} to ptr", "ptr") for column in (FUNCTION, SLOTS))
+        function, slots = (self.pointer(self.entry("calls", call, column)) for column in (FUNCTION, SLOTS))
         t.line(f"call void {function.name}({key}, {slots})")
 
 
@@ -87,28 +97,39 @@ def _once_source() -> Source:
     return operation_text(text)
 
 
-def _each_step_source(*, timed: bool = False) -> Source:
+def _each_sample_source(*, timed: bool = False) -> Source:
     t = Text()
-    loops = _Calls(t, (*_STEPS, _TICKS) if timed else _STEPS)
-    begin, end, constant, advance, alone = (loops.load("span", literal(k, "i64")) for k in (_BEGIN, _END, _CONSTANT, _ADVANCE, _ALONE))
-    graded = t.word("icmp ne", loops.arrays["graded"][1], 0)
+    loops = _Calls(t, (*_SAMPLES, _TICKS) if timed else _SAMPLES)
+    alone, steps_left = (loops.load("fixed", literal(k, "i64")) for k in (_ALONE, _STEPS_LEFT))
     with t.without_denormals():
-        with t.when(t.binary("icmp slt", begin, end)):
-            loops.each(_ZERO, alone, literal(0, "i32"))
-        with t.loop(begin, end) as step:
-            again = t.binary("and", t.word("icmp ne", constant, 0), t.word("icmp sgt", step, 0))
-            t.line(f"store {t.op(f'zext {again} to i32', 'i32')}, {loops.at('kept', _ZERO)}")
-            with t.loop(_ZERO, loops.arrays["offsets"][1]) as r:
-                _list_events(loops, graded, r, step)
-            count = loops.load("step", _ZERO)
-            base = t.mix(loops.load("seed", _ZERO), count)
-            t.line(f"store {t.binary('add', count, t.op(f'trunc {advance} to i32', 'i32'))}, {loops.at('step', _ZERO)}")
-            loops.each(alone, loops.arrays["calls"][1], base)
+        with t.loop(_ZERO, loops.arrays["samples"][1]) as sample:
+            begin, end, fresh, left = (loops.of_sample(sample, column) for column in (BEGIN, END, FRESH, LEFT))
+            with t.when(t.word("icmp ne", fresh, 0)):
+                loops.begin(sample, steps_left, left)
+            with t.when(t.binary("icmp slt", begin, end)):
+                loops.each(_ZERO, alone, literal(0, "i32"))
+            with t.loop(begin, end) as step:
+                _step(loops, sample, step, alone)
+            loops.keep(sample)
         t.line(f"store i32 0, {loops.at('kept', _ZERO)}")
     return operation_text(t)
 
 
-def _list_events(loops: _Calls, graded: V, r: V, step: V) -> None:
+def _step(loops: _Calls, sample: V, step: V, alone: V) -> None:
+    """A time step of a sample. alone: the calls that were made before the first."""
+    t = loops.t
+    again = t.binary("and", t.word("icmp ne", loops.of_sample(sample, CONSTANT), 0), t.word("icmp sgt", step, 0))
+    t.line(f"store {t.op(f'zext {again} to i32', 'i32')}, {loops.at('kept', _ZERO)}")
+    graded = t.word("icmp ne", loops.arrays["graded"][1], 0)
+    with t.loop(_ZERO, loops.arrays["count"][1]) as r:
+        _list_events(loops, graded, sample, r, step)
+    count, advance = loops.load("step", _ZERO), loops.load("fixed", literal(_ADVANCE, "i64"))
+    base = t.mix(loops.load("seed", _ZERO), count)
+    t.line(f"store {t.binary('add', count, t.op(f'trunc {advance} to i32', 'i32'))}, {loops.at('step', _ZERO)}")
+    loops.each(alone, loops.arrays["calls"][1], base)
+
+
+def _list_events(loops: _Calls, graded: V, sample: V, r: V, step: V) -> None:
     """The input's events of one row and step, and, if it is graded, their values in the place of those of the step before."""
     t = loops.t
 
@@ -121,19 +142,19 @@ def _list_events(loops: _Calls, graded: V, r: V, step: V) -> None:
 
     with t.when(graded), each(loops.load("count", r)) as q:
         t.line(f"store i32 0, {value_at(q)}")
-    at = loops.place("offsets", r, step)
+    at = t.binary("add", loops.of_sample(sample, OFFSETS), t.binary("add", t.binary("mul", r, loops.of_sample(sample, WIDTH)), step))
     first = loops.load("offsets", at)
     count = t.binary("sub", loops.load("offsets", t.word("add", at, 1)), first)
     t.line(f"store {count}, {loops.at('count', r)}")
-    start = t.op(f"sext {first} to i64", "i64")
+    start = t.binary("add", loops.of_sample(sample, UNITS), t.op(f"sext {first} to i64", "i64"))
     with each(count) as q:
         t.line(f"store {loops.load('units', t.binary('add', start, q))}, {loops.at('active', loops.place('active', r, q))}")
     with t.when(graded), each(count) as q:
         t.line(f"store {loops.load('values', t.binary('add', start, q))}, {value_at(q)}")
 
 
-_WITH_KEY, _ONCE, _EACH_STEP = _with_key_source(), _once_source(), _each_step_source()
-_NO_VALUES, _INT32 = np.zeros(0, np.int32), np.dtype(np.int32)
+_WITH_KEY, _ONCE, _EACH_SAMPLE = _with_key_source(), _once_source(), _each_sample_source()
+_NO_VALUES, _NO_LABELS, _NO_RESULTS = np.zeros(0, np.int32), np.zeros((0, 0), np.int32), np.zeros((0, 0), np.int64)
 
 
 def with_key(calls: np.ndarray, key: int) -> None:
@@ -144,7 +165,7 @@ def with_key(calls: np.ndarray, key: int) -> None:
 
 def load_loops() -> None:
     """Have the code of the loops in this process, so that those forked from it, as Lava's are, need not load it in their first step."""
-    cpu_code.called(_ONCE), cpu_code.called(_EACH_STEP)
+    cpu_code.called(_ONCE), cpu_code.called(_EACH_SAMPLE)
 
 
 class Once:
@@ -160,12 +181,13 @@ class Once:
         self._call(0, self._at)
 
 
-class EachStep:
-    """Lists events and carries out calls, step by step; adds `advance` to the step counter each time.
+class EachSample:
+    """Begins samples, lists events and carries out calls, step by step; adds `advance` to the step counter each time.
 
     calls: the first `alone` of them are made once each time, before the first step: what they do depends on nothing that a step changes;
     lists: active (rows, n) and count (rows,), where events are listed; graded (rows, inputs): where their values are put; kept: 1 in steps
-    whose events are those before; ticks: what the time-stamp counter counts during each call is added to its element, if given.
+    whose events are those before; states, starts: see cpu_samples; steps_left: where a sample's length goes; ticks: what the time-stamp
+    counter counts during each call is added to its element, if given.
     """
 
     def __init__(
@@ -174,32 +196,48 @@ class EachStep:
         counters: Sequence[np.ndarray],
         lists: Sequence[np.ndarray],
         graded: Sequence[np.ndarray],
+        starts: Sequence[np.ndarray],
+        steps_left: np.ndarray,
         advance: int,
         alone: int = 0,
         ticks: np.ndarray | None = None,
     ) -> None:
-        self._span = np.array([0, 0, 0, advance, alone], np.int64)
-        nothing = np.zeros((1, 1), np.int32), np.zeros(0, np.int32), _NO_VALUES
+        fixed = np.array([advance, alone, where(steps_left)], np.int64)
         timed = () if ticks is None else (ticks,)
-        self._arrays: tuple[np.ndarray, ...] = (self._span, *nothing, *lists, *graded, calls, *counters, *timed)
-        self._slots = slots_of((*_STEPS, _TICKS) if timed else _STEPS, self._arrays)
-        self._words, self._numbers = _words(self._slots), _words(self._span)
-        self._first = 1 + _SPAN.dimensions  # of the events' slots
-        self._nothing = where(_NO_VALUES)
-        source = _each_step_source(timed=True) if timed else _EACH_STEP
-        self._at, self._call = where(self._slots), cpu_code.called(source)
+        self._part = np.zeros((1, SAMPLE_WIDTH), np.int64)  # the table of a sample's part
+        self._given: tuple[np.ndarray, ...] = (self._part, _NO_VALUES, _NO_VALUES, _NO_VALUES, _NO_LABELS, _NO_RESULTS)
+        self._arrays = (*self._given, fixed, *lists, *graded, *starts, calls, *counters, *timed, steps_left)
+        self._slots = slots_of((*_SAMPLES, _TICKS) if timed else _SAMPLES, self._arrays[:-1])
+        self._words, self._entries = _words(self._slots), _words(self._part)
+        self._at, self._call = where(self._slots), cpu_code.called(_each_sample_source(timed=True) if timed else _EACH_SAMPLE)
 
-    def __call__(self, begin: int, end: int, offsets: np.ndarray, units: np.ndarray, values: np.ndarray | None, constant: bool) -> None:
-        """Steps begin..end-1. units: the active inputs of all rows; offsets (rows, T + 1): where in units each step begins; values: of
-        units, as words, where the input is graded; constant: the events of all steps are those of the first."""
-        if not (offsets.dtype == units.dtype == _INT32 and offsets.flags.c_contiguous and units.flags.c_contiguous):
-            slots_of(_EVENTS, (offsets, units, _NO_VALUES if values is None else values))  # raises the error
-        words, k = self._words, self._first  # written one by one: that is faster than an array
-        words[k], words[k + 1], words[k + 2] = where(offsets), *offsets.shape
-        words[k + 3], words[k + 4] = where(units), units.shape[0]
-        words[k + 5], words[k + 6] = (self._nothing, 0) if values is None else (where(values), values.shape[0])
-        numbers = self._numbers
-        numbers[_BEGIN], numbers[_END], numbers[_CONSTANT] = begin, end, constant
+    def part(self, begin: int, end: int, offsets: np.ndarray, units: np.ndarray, values: np.ndarray | None, constant: bool) -> None:
+        """Steps begin..end-1 of the sample begun last. units: the active inputs of all rows; offsets (rows, T + 1): where in units each
+        step begins; values: of units, as words, where the input is graded; constant: the events of all steps are those of the first."""
+        entries = self._entries  # written one by one: that is faster than an array
+        entries[BEGIN], entries[END], entries[CONSTANT], entries[WIDTH] = begin, end, constant, offsets.shape[-1]
+        self(self._part, offsets.reshape(-1), units, values)
+
+    def __call__(
+        self,
+        samples: np.ndarray,
+        offsets: np.ndarray,
+        units: np.ndarray,
+        values: np.ndarray | None,
+        labels: np.ndarray = _NO_LABELS,
+        results: np.ndarray = _NO_RESULTS,
+    ) -> None:
+        """Samples by their table; the others are arrays as `Following` has them. labels (samples, rows); results: see cpu_samples."""
+        given, words, place = (samples, offsets, units, _NO_VALUES if values is None else values, labels, results), self._words, 0
+        for argument, array, before in zip(_GIVEN, given, self._given, strict=True):
+            if array is not before:
+                if array.dtype != argument.dtype or not array.flags.c_contiguous:
+                    slots_of((argument,), (array,))  # raises the error
+                words[place] = where(array)
+                for k, size in enumerate(array.shape, place + 1):
+                    words[k] = size
+            place += 1 + argument.dimensions
+        self._given = given
         self._call(0, self._at)
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from inspect import signature
 from typing import Any
 
 from llvmlite import binding
 
 from tp_lava.backends.code_folder import Code
 
+_ONE_PIECE = "use_lmm"  # the argument by which llvmlite allocates memory for code and constants at once, if it can
+_HAS_ONE_PIECE = _ONE_PIECE in signature(binding.create_mcjit_compiler).parameters
+FUNCTION = "operation"  # as the code that LLVM makes calls it
 _ELF = b"\x7fELF\x02\x01"  # of 64 bits, little endian
 _SYMBOLS, _UNDEFINED = 2, 0  # type of a section, section of a symbol
 _SECTIONS_AT, _SECTION_SIZES = struct.Struct("<Q"), struct.Struct("<HH")
@@ -46,7 +50,7 @@ def load(code: Code) -> int | None:
 
 def executable(code: Code) -> int | None:
     """Where the function begins, of code that was made here and calls nothing but what LLVM finds; None where it is not in it."""
-    engine = _engine()
+    engine = _engine(together=code.symbol == FUNCTION and stands_alone(code.object))
     engine.add_object_file(binding.ObjectFileRef.from_data(code.object))
     engine.finalize_object()
     _engines.append(engine)
@@ -78,14 +82,24 @@ def _add_ours(missing: set[str]) -> None:
         binding.add_symbol(name, engine.get_function_address(name))
 
 
-def _engine(text: str = "") -> Any:
-    """An engine for one object: names of functions are unique in a process, not among those of several."""
+def _engine(text: str = "", *, together: bool = False) -> Any:
+    """An engine for one object: names of functions are unique in a process, not among those of several. together: it has one piece of
+    memory for code and constants.
+    """
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     triple = binding.get_process_triple()
     module = binding.parse_assembly(f'target triple = "{triple}"\n{text}')
     machine = binding.Target.from_triple(triple).create_target_machine(codemodel="jitdefault", jit=True)
-    return binding.create_mcjit_compiler(module, machine)
+    return binding.create_mcjit_compiler(module, machine, **({_ONE_PIECE: True} if together else {}))
+
+
+def stands_alone(data: bytes) -> bool:
+    """Whether it is an ELF object that wants nothing from elsewhere, and this llvmlite can put it into one piece of memory."""
+    try:
+        return _HAS_ONE_PIECE and not any(undefined_symbols(data))
+    except (struct.error, IndexError, ValueError):
+        return False
 
 
 def undefined_symbols(data: bytes) -> Iterator[str]:

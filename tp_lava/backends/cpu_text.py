@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from tp_lava.backends.cpu_operation import OPERATION, Source
 LANES = 16  # numbers of 32 bits in the widest vectors there are
 _GOLDEN, _M1, _M2 = (np.uint32(word).astype(np.int32) for word in (0x9E3779B9, 0x7FEB352D, 0x846CA68B))  # see numbers.mix
 _PROCESSOR = platform.machine()
+_PERMUTE = "llvm.x86.avx512.permvar.si.512"
 _FLUSHED = 0x8040  # bits of MXCSR: denormal results, and operands, are zero
 _UNROLLED = {1: "disable", 2: 'count", i32 2', 4: 'count", i32 4'}  # rounds of a loop that are carried out without a jump
 LOOPS = "".join(
@@ -46,6 +49,19 @@ def literal(value: Any, kind: str, wide: bool = False) -> V:
     """A constant."""
     text = f"0x{struct.unpack('<Q', struct.pack('<d', np.float32(value)))[0]:016X}" if kind == "float" else str(int(value))
     return V(f"<{', '.join([f'{kind} {text}'] * LANES)}>" if wide else text, kind, wide)
+
+
+def literal_words(table: Sequence[int]) -> str:
+    """The elements of a constant of LANES words; what is left is zero."""
+    return ", ".join(f"i32 {int(word)}" for word in (*table, *[0] * (LANES - len(table))))
+
+
+@cache
+def permutes() -> bool:
+    """Whether this machine takes any lanes of a vector of LANES words at once."""
+    from llvmlite import binding
+
+    return _PROCESSOR in ("x86_64", "AMD64") and bool(binding.get_host_cpu_features().get("avx512f"))
 
 
 class Text:
@@ -185,6 +201,18 @@ class Text:
         x = self.binary("xor", x, self.word("lshr", x, 15))
         return self.word("lshr", self.word("mul", x, _M1), drop)
 
+    def entry(self, table: Sequence[int], number: V) -> V:
+        """What a table of at most LANES words has for each number below LANES."""
+        words = literal_words(table)
+        if number.wide:
+            type_ = number.type
+            self.declared[f"declare {type_} @{_PERMUTE}({type_}, {type_})"] = None
+            return self.op(f"call {type_} @{_PERMUTE}({type_} <{words}>, {number})", "i32", True)
+        name = f"@table.{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+        self.declared[f"{name} = private unnamed_addr constant [{LANES} x i32] [{words}]"] = None
+        at = self.op(f"getelementptr inbounds i32, ptr {name}, {number}", "ptr")
+        return V(self.load("i32", at.name), "i32")
+
     # Vectors of any type ------------------------------------------------------------------------
     def raw(self, text: str) -> str:
         """Append an instruction. -> the name of its result."""
@@ -286,6 +314,6 @@ class Loops:
 def operation_text(text: Text, before: str = "") -> Source:
     """The source of an operation. before: what it calls."""
     lines = (before + text.function("void @operation(i32 %key, ptr %slots)")).splitlines()
-    needed = dict.fromkeys(line for line in lines if line.startswith("declare "))
+    needed = dict.fromkeys(line for line in lines if line.startswith(("declare ", "@")))
     others = [line for line in lines if line not in needed]
     return Source("\n".join([*others, *needed, LOOPS]), OPERATION, language="llvm")

@@ -20,6 +20,7 @@ from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program
 
 MASKED_FROM = 60  # instructions of a body that is made once, with a mask, not once for whole vectors and once for the rest
 UNROLLED_BELOW = 12  # instructions of a body that is worth it
+_SIDE_BY_SIDE = 4  # vectors whose sums over rows are held in registers together
 _STORED = {"float32": "float", "int32": "i32", "int16": "i16", "int8": "i8", "bool": "i8", "uint32": "i32"}
 
 
@@ -118,7 +119,7 @@ class _Program(Instructions):
         for i in own:
             self.t.line(f"store {self._neutral(i, leaf)}, ptr {sums[i.result]}")
         if gathered:
-            self._gather(loop, gathered, place)
+            self._gather(loop, place)
         elif leaf:
             for inner in self._chunks(loop.axis, place, self._length(loop)):
                 self._vector(loop.body, inner, sums)
@@ -156,9 +157,9 @@ class _Program(Instructions):
     def _length(loop: Loop) -> int:
         return sum(len(nest.instructions) for _, nest in nests_of([loop]))
 
-    def _chunks(self, axis: str, place: Place, length: int) -> Iterator[Place]:
-        """The places of the vectors along an axis. length: of what is done there."""
-        t, size, zero = self.t, self._sizes[axis], literal(0, "i64")
+    def _chunks(self, axis: str, place: Place, length: int, first: V | None = None) -> Iterator[Place]:
+        """The places of the vectors along an axis. length: of what is done there; first: where they begin, a multiple of LANES."""
+        t, size, zero = self.t, self._sizes[axis], first or literal(0, "i64")
         if axis in self._short:
             yield Place({**place.numbers, axis: zero}, axis, self._mask(zero, size))
             return
@@ -189,18 +190,32 @@ class _Program(Instructions):
         plain = not others & set(self.form.kept) and not any(nest.writes or _draws(nest) for nest in nests)
         return tuple(i.result for i in found) if found and alone and plain else ()
 
-    def _gather(self, loop: Loop, results: Sequence[int], place: Place) -> None:
+    def _gather(self, loop: Loop, place: Place) -> None:
         inner = loop.body[0]
         assert isinstance(inner, Loop)
-        reductions = [i for i in _reductions(inner.body) if i.result in results]
-        sums = {i.result: self.t.variable(self.kind(i.result), True) for i in reductions}
-        for chunk in self._chunks(inner.axis, place, self._length(loop)):
+        first, length = literal(0, "i64"), self._length(loop)
+        if length < UNROLLED_BELOW and inner.axis not in self._short:
+            end = self.t.word("and", self._sizes[inner.axis], -LANES * _SIDE_BY_SIDE)
+            with self.t.loop(first, end, LANES * _SIDE_BY_SIDE) as at:
+                numbers = [self.t.word("add", at, LANES * k) for k in range(_SIDE_BY_SIDE)]
+                self._gather_at(loop, inner, [Place({**place.numbers, inner.axis: number}, inner.axis) for number in numbers])
+            first = end
+        for chunk in self._chunks(inner.axis, place, length, first):
+            self._gather_at(loop, inner, [chunk])
+
+    def _gather_at(self, loop: Loop, inner: Loop, chunks: Sequence[Place]) -> None:
+        """The same at some vectors, side by side, so that what is read of a row lies together."""
+        reductions = _reductions(inner.body)
+        sums = [{i.result: self.t.variable(self.kind(i.result), True) for i in reductions} for _ in chunks]
+        for i in reductions:
+            for own in sums:
+                self.t.line(f"store {self._neutral(i, True)}, ptr {own[i.result]}")
+        with self.t.loop(literal(0, "i64"), self._sizes[loop.axis]) as at:
+            for chunk, own in zip(chunks, sums, strict=True):
+                self._vector(inner.body, Place({**chunk.numbers, loop.axis: at}, chunk.vector, chunk.mask), own)
+        for chunk, own in zip(chunks, sums, strict=True):
             for i in reductions:
-                self.t.line(f"store {self._neutral(i, True)}, ptr {sums[i.result]}")
-            with self.t.loop(literal(0, "i64"), self._sizes[loop.axis]) as at:
-                self._vector(inner.body, Place({**chunk.numbers, loop.axis: at}, chunk.vector, chunk.mask), sums)
-            for i in reductions:
-                self._keep(i.result, chunk, self._held(i, sums[i.result], True))
+                self._keep(i.result, chunk, self._held(i, own[i.result], True))
 
     def _reduce(self, i: Instruction, place: Place, into: str) -> None:
         held = self._held(i, into, bool(place.vector))

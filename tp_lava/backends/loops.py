@@ -170,7 +170,7 @@ def _nests(program: Program, sunk: Mapping[int, tuple[str, ...]]) -> list[Nest]:
     nests: list[Nest] = []
     while pending:
         computable = (i for i in pending if done.issuperset(i.arguments))
-        nest = Nest(min((sunk.get(i.result) or domain_of(program, i) for i in computable), key=len))
+        nest = Nest((max if program.reduces else min)((sunk.get(i.result) or domain_of(program, i) for i in computable), key=len))
         ready, waiting = set(done), []
         for instruction in pending:
             domain = sunk.get(instruction.result) or domain_of(program, instruction)

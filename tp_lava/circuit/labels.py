@@ -17,6 +17,7 @@ from tp_lava.numbers import mix
 Memory = MutableMapping[str, np.ndarray]
 Reset = Literal["none", "traces", "all"]  # what is zero where a sample goes on with another label
 _DRAWN_TOGETHER = 256  # samples whose labels are drawn at once, since drawing for one costs as much
+_BLOCKS = (1 << 32) // _DRAWN_TOGETHER  # after which they come again
 LABELS_STREAM = 0x6C616273  # keeps the drawing of labels apart from rounding bits
 LEAST_ROWS = 2  # that drawn labels take: a sample's own, and another
 
@@ -35,6 +36,40 @@ def present_labels(
             raise invalid("sample", key, repr(given[key]), "left out", "this rule has no use for it")
     for operation in circuit.start:
         present(operation, circuit, memory, labels, given.get(operation.given))
+
+
+def labels_in_turn(circuit: Circuit, memory: Memory, labels: np.ndarray) -> np.ndarray:
+    """What the operations at the start of samples that follow one another need to know, and how many rows are in use into memory.
+
+    labels: int (samples, labels of each). -> int32 (samples, ...), for each operation in turn the label of each row or, where they are
+    drawn, the sample's own and then classes, of which the first that are not its own become the other rows.
+    """
+    parts = []
+    for operation in circuit.start:
+        parts.append(_in_turn(operation, circuit, memory, labels))
+        if operation.count:
+            memory[operation.count][0] = parts[-1].shape[1] - (operation.rows == "drawn")
+    found = np.empty((len(labels), sum(part.shape[1] for part in parts)), np.int32)
+    place = 0
+    for part in parts:
+        found[:, place : place + part.shape[1]] = part
+        place += part.shape[1]
+    return found
+
+
+def _in_turn(operation: PresentLabels, circuit: Circuit, memory: Memory, labels: np.ndarray) -> np.ndarray:
+    """The same of one operation."""
+    n_classes = circuit.network.n_classes
+    if operation.rows == "all":
+        return np.arange(n_classes)[np.newaxis]
+    if operation.rows == "own":
+        return labels
+    count = _n_drawn(operation, circuit, memory)
+    if count == n_classes:
+        orders = np.arange(n_classes)[np.newaxis].repeat(len(labels), axis=0)
+    else:
+        orders = _orders_in_turn(n_classes, int(memory["random_seed"][0]), int(memory["samples_seen"][0]), len(labels))[:, :count]
+    return np.concatenate((labels, orders), axis=1)
 
 
 def present(operation: PresentLabels, circuit: Circuit, memory: Memory, labels: Sequence[int], given: Sequence[int] | None = None) -> None:
@@ -60,11 +95,14 @@ def rows_of(
         return range(circuit.network.n_classes)
     if operation.rows == "own":
         return labels
-    n_classes, most = circuit.network.n_classes, circuit.shape(operation.into)[0]
-    count = min(max(int(memory[operation.limit][0]), LEAST_ROWS), most)
+    n_classes, count = circuit.network.n_classes, _n_drawn(operation, circuit, memory)
     if given is not None:
         return _given(given, labels[0], count, n_classes, operation.given)
     return draw_labels(labels[0], n_classes, count, int(memory["random_seed"][0]), int(memory["samples_seen"][0]))
+
+
+def _n_drawn(operation: PresentLabels, circuit: Circuit, memory: Memory) -> int:
+    return min(max(int(memory[operation.limit][0]), LEAST_ROWS), circuit.shape(operation.into)[0])
 
 
 def draw_labels(label: int, n_classes: int, count: int, key: int, sample: int) -> list[int]:
@@ -72,18 +110,24 @@ def draw_labels(label: int, n_classes: int, count: int, key: int, sample: int) -
     if count == n_classes:
         order: Sequence[int] = range(n_classes)
     else:
-        block, place = divmod(sample & 0xFFFFFFFF, _DRAWN_TOGETHER)
-        order = _class_orders(n_classes, key, block)[place][:count]
+        order = _orders_in_turn(n_classes, key, sample, 1)[0, :count].tolist()
     others = [other for other in order if other != label]
     return [label, *others[: count - 1]]
 
 
+def _orders_in_turn(n_classes: int, key: int, sample: int, count: int) -> np.ndarray:
+    """The classes in an order of their own, for samples that follow one another, the first of them number `sample`."""
+    (first, place), last = divmod(sample, _DRAWN_TOGETHER), (sample + count - 1) // _DRAWN_TOGETHER
+    blocks = [_class_orders(n_classes, key, block % _BLOCKS) for block in range(first, last + 1)]
+    return (blocks[0] if first == last else np.concatenate(blocks))[place : place + count]
+
+
 @lru_cache(maxsize=16)
-def _class_orders(n_classes: int, key: int, block: int) -> list[list[int]]:
+def _class_orders(n_classes: int, key: int, block: int) -> np.ndarray:
     """The classes in the order of random words of their own, for each sample of a block."""
     samples = np.arange(block * _DRAWN_TOGETHER, (block + 1) * _DRAWN_TOGETHER, dtype=np.uint32)
     words = mix(mix(labels_key(key), samples)[:, np.newaxis], np.arange(n_classes, dtype=np.uint32))
-    return np.argsort(words, axis=1, kind="stable").tolist()
+    return np.argsort(words, axis=1, kind="stable")
 
 
 @lru_cache(maxsize=64)

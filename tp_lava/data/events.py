@@ -90,10 +90,15 @@ class Events:
     @classmethod
     def from_counts(cls, counts: np.ndarray, units: np.ndarray, n_units: int, values: np.ndarray | None = None) -> Events:
         """From events that were checked before, as they travel: counts (T,) events per step, units in order of time."""
-        events = object.__new__(cls)
         offsets = np.zeros(len(counts) + 1, np.int32)
         np.cumsum(counts, out=offsets[1:])
-        events._fill(units.copy(), offsets, len(counts), n_units, None if values is None else np.array(values, np.float32))
+        return cls.from_offsets(offsets, units.copy(), n_units, None if values is None else np.array(values, np.float32))
+
+    @classmethod
+    def from_offsets(cls, offsets: np.ndarray, units: np.ndarray, n_units: int, values: np.ndarray | None = None) -> Events:
+        """The same of int32 arrays (T + 1,) and units, and float32 values, which are kept as they are, and no longer writeable."""
+        events = object.__new__(cls)
+        events._fill(units, offsets, len(offsets) - 1, n_units, values)
         return events
 
     @classmethod

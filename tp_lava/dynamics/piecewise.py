@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,8 +46,26 @@ class Piecewise:
         results = self(np.arange(high + 1))
         return int(results.min()), int(results.max())
 
+    def buckets(self, most: int) -> Buckets | None:
+        """At most so many buckets of 2**shift arguments, in each of which at most one segment begins; None where there are none."""
+        shift = max(0, self.last.bit_length() - (most.bit_length() - 1))
+        begins = range(0, self.last + 1, 1 << shift)
+        inside = [[start for start in self.start if begin < start < begin + (1 << shift)] for begin in begins]
+        if len(begins) > most or any(len(starts) > 1 for starts in inside):
+            return None
+        first = tuple(sum(start <= begin for start in self.start) - 1 for begin in begins)
+        return Buckets(shift, first, tuple(starts[0] if starts else self.last + 1 for starts in inside))
+
     def __str__(self) -> str:
         return f"{self.name}({len(self.start)} segments)"
+
+
+class Buckets(NamedTuple):
+    """Which segment an argument x lies in: first[b] + (x >= next[b]), b = x >> shift."""
+
+    shift: int
+    first: tuple[int, ...]
+    next: tuple[int, ...]
 
 
 def fit_piecewise(

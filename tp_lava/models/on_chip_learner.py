@@ -11,6 +11,7 @@ from lava.magma.core.model.py.type import LavaPyType
 
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.circuit.operations import STEPS_LEFT
+from tp_lava.lava.channels import received
 from tp_lava.learner import Learner
 from tp_lava.models.base import SimulatorModel
 from tp_lava.models.register import TypesOnDemand, register_model
@@ -89,7 +90,7 @@ class _Asynchronous(_LearnerModel, PyAsyncProcessModel):
     def run_async(self) -> None:
         """Lava calls this once a run."""
         n_inputs, format, ends = self.s_in.shape[0], self.proc_params["network"].input_format, True
-        while (packet := unpack(self.packet_in.recv(), n_inputs, format)) is not None:
+        while (packet := unpack(received(self.packet_in), n_inputs, format)) is not None:
             start, left = packet.start, packet.left
             if start and not ends:  # of a sample that did not say where it ends: it ends here
                 self._send_scores()

@@ -1,8 +1,7 @@
 """Layout of the packets between EventSource and OnChipLearner where they run asynchronously: many steps of one sample.
 
-A packet is a header, the number of events of each step, then the units of all these events and, of graded input, their values as integers
-of its format. Step by step, spikes and sample messages
-(tp_lava.parts.messages) travel instead.
+A packet is a header, where the events of each step begin and those of the last end, then the units of all these events and, of graded
+input, their values as integers of its format. Step by step, spikes and sample messages (tp_lava.parts.messages) travel instead.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class Packet(NamedTuple):
 
 def packet_size(n_units: int, format: Format | None) -> int:
     """Integers in a packet: any single step must fit. format: of the values of graded input."""
-    return max(PACKET_SIZE, _HEADER + 1 + n_units * (2 if format else 1))
+    return max(PACKET_SIZE, _HEADER + 2 + n_units * (2 if format else 1))
 
 
 def end_packet(size: int) -> np.ndarray:
@@ -53,15 +52,15 @@ def packets(
 
     start: of the first packet, see Packet; ends: whether the sample ends with these events.
     """
-    begin, counts = 0, np.diff(events.offsets)
+    begin, offsets = 0, events.offsets
     columns = [events.units, *([format.quantise(values_of(events))] if format else [])]
-    filled = np.cumsum(counts * len(columns) + 1)
+    filled = np.cumsum(np.diff(offsets) * len(columns) + 1)
     while begin < events.n_steps:
         base = filled[begin - 1] if begin else 0
-        end = int(np.searchsorted(filled, base + size - _HEADER, side="right"))
-        here = slice(events.offsets[begin], events.offsets[end])
+        end = int(np.searchsorted(filled, base + size - _HEADER - 1, side="right"))
+        here = slice(offsets[begin], offsets[end])
         header = (label, start if begin == 0 else 0, events.n_steps - begin if ends else UNKNOWN, end - begin)
-        content = np.concatenate([header, counts[begin:end], *(column[here] for column in columns)])
+        content = np.concatenate([header, offsets[begin : end + 1] - offsets[begin], *(column[here] for column in columns)])
         packet = np.zeros(size, np.int32)
         packet[: content.size] = content
         yield packet
@@ -78,8 +77,8 @@ def unpack(packet: np.ndarray, n_units: int, format: Format | None) -> Packet | 
     steps = int(packet[_STEPS])
     if steps == 0:
         return None
-    counts = packet[_HEADER : _HEADER + steps]
-    rest, count = packet[_HEADER + steps :], int(counts.sum())
-    units, values = rest[:count], rest[count : 2 * count]
-    events = Events.from_counts(counts, units, n_units, format.real(values) if format else None)
+    first = _HEADER + steps + 1  # of the units
+    offsets, count = packet[_HEADER:first], int(packet[first - 1])
+    values = format.real(packet[first + count : first + 2 * count]).astype(np.float32) if format else None
+    events = Events.from_offsets(offsets, packet[first : first + count], n_units, values)
     return Packet(int(packet[_START]), int(packet[_LABEL]), events, int(packet[_LEFT]))
