@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import re
 import tracemalloc
 import zipfile
@@ -380,11 +381,14 @@ def test_arguments_of_from_shd(shd, arguments):
 # What a user is told
 
 
-def test_recordings_in_place_of_samples(shd):
+def test_recordings_are_samples_everywhere(shd):
+    recordings = from_shd(shd)
+    assert tpl.network_for(recordings, (5,)).n_inputs == 700
     learner = tpl.Learner(tpl.Network.dense((700, 5, 3)), tpl.TP())
-    for call in (learner.fit, learner.evaluate):
-        with pytest.raises(tpl.InvalidValueError, match=r"samples is Recordings: 3 samples, .*; give recordings.samples"):
-            call(from_shd(shd))
+    learner.fit(recordings)
+    assert learner.evaluate(recordings) == learner.evaluate(recordings.samples)
+    again = pickle.loads(pickle.dumps(recordings))
+    assert again == recordings and len(again.speakers) == len(recordings) == 3
 
 
 def test_a_full_disk_says_which_file(tmp_path, monkeypatch, rng):
