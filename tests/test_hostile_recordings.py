@@ -388,7 +388,8 @@ def test_recordings_are_samples_everywhere(shd):
     learner.fit(recordings)
     assert learner.evaluate(recordings) == learner.evaluate(recordings.samples)
     again = pickle.loads(pickle.dumps(recordings))
-    assert again == recordings and len(again.speakers) == len(recordings) == 3
+    assert again == recordings
+    assert len(again.speakers) == len(recordings) == 3
 
 
 def test_a_full_disk_says_which_file(tmp_path, monkeypatch, rng):
