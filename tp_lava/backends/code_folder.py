@@ -1,7 +1,8 @@
 """Machine code on disk, between processes: the one thing that is written unasked.
 
 Where: TP_LAVA_CACHE, a folder, or "off", "0", "no"; else tp-lava in XDG_CACHE_HOME, else ~/.cache/tp-lava. One file for each
-function, of the name of its key: the SHA-256 of its source, the sources of the back end, the versions of what compiles it, and the processor.
+function, of the name of its key: the SHA-256 of its source, the sources of the back end, the versions of what compiles it, and
+the processor.
 
     magic, the SHA-256 of key and rest, length of the symbol's name (4 bytes, little endian), name, object code
 
