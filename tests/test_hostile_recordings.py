@@ -282,6 +282,18 @@ def test_a_tree_that_leads_back_to_itself(tmp_path):
         refused(read_tree, path, "has a node of a tree at byte")
 
 
+def test_free_space_that_leads_back_to_itself(tmp_path):
+    """In a heap of names, however large it claims to be."""
+    plain_shd(tmp_path / "s.h5")
+    content = bytearray((tmp_path / "s.h5").read_bytes())
+    heap = content.index(b"HEAP")
+    data = int.from_bytes(content[heap + 24 : heap + 32], "little")
+    content[heap + 8 : heap + 16] = (2**60).to_bytes(8, "little")
+    content[heap + 16 : heap + 24] = content[data : data + 8] = bytes(8)
+    (tmp_path / "s.h5").write_bytes(content)
+    refused(from_shd, tmp_path / "s.h5", "has parts that overlap, or lead back to themselves")
+
+
 def places(content, text):
     place = content.find(text)
     while place >= 0:
