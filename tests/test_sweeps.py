@@ -150,7 +150,9 @@ def test_what_is_there_is_not_carried_out_again(own, swept, tmp_path, carried_ou
     lost, half = (again.out / "trials" / f"{results.trials[place].key}.json" for place in (1, 4))
     lost.unlink()
     half.write_bytes(half.read_bytes()[:100])
+    (temporary := lost.with_name(f".{lost.name}.{'0' * 12}.tmp")).write_text("of a process that was killed")
     tpl.sweep(plan_of(own), tmp_path, workers=1)
+    assert not temporary.exists()
     assert carried_out == [results.trials[1].key, results.trials[4].key]
     assert table(tmp_path) == table(folder)
     more = tpl.sweep(plan_of(own), tmp_path, seeds=SEEDS + 1, workers=1)
