@@ -6,7 +6,7 @@
 
 A kill is SIGKILL, or with `--signal INT` a Ctrl-C, after which the exit code must be 130 and which comes while operations are compiled,
 too. It comes every other time at a random moment, else at a random one of the calls that write (open, write, fsync, rename, before or
-after it). After each: is every file whole, is all that was said to be saved there, and, once gone on with (killed again three times in four),
+after it). After each: is every file whole, is all that was said to be saved there, and, once gone on with (mostly killed again),
 do the same bytes come of it, with nothing left beside them? The killed are forked from this process, which has imported and compiled all.
 """
 
