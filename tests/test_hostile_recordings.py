@@ -358,6 +358,7 @@ def test_other_filters_are_named(tmp_path):
     [
         (lambda file: file.attrs.__setitem__("step_s", 1e-300), "steps, but must have at most 16777216; correct the file, or use longer"),
         (lambda file: file.attrs.__setitem__("step_s", -1.0), "step_s is -1, but must be a number of seconds > 0; correct the attribute"),
+        (lambda file: file.attrs.__setitem__("step_s", np.longdouble("1e-4000")), "step_s is 0, but must be a number of seconds > 0"),
         (lambda file: file.attrs.__setitem__("n_units", 2**40), "n_units is 1099511627776, but must be an integer from 1 to 16777216"),
         (lambda file: file.attrs.__setitem__("step_s", "soon"), "has an attribute step_s of object (), not a number"),
         (lambda file: file["labels"].__setitem__(1, 1_900_000_000), "the label of recording 1 is 1900000000, but must be from 0 to 65535"),
