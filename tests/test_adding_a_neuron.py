@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -14,8 +15,10 @@ from conftest import lively, random_events, random_samples
 from opened import assert_fused_is_the_engine, assert_layers_are_the_engine
 from recovering_neuron import Recovering
 from test_neuron import simulate
+from typer.testing import CliRunner
 
 import tp_lava as tpl
+from tp_lava import cli
 from tp_lava.deploy import export_c, map_network
 from tp_lava.dynamics.neuron import NeuronFormats, neuron_program
 from tp_lava.numbers import Format
@@ -96,6 +99,11 @@ def test_in_a_file_with_one_number_a_neuron(tmp_path, monkeypatch):
     monkeypatch.delitem(tpl.LIF.types, "Recovering")
     with pytest.raises(tpl.ArchiveError, match="'Recovering' is no type known here; import the module that defines it first"):
         tpl.load_network(tmp_path / "own.tplava")
+    monkeypatch.delitem(sys.modules, "recovering_neuron")
+    monkeypatch.chdir(Path(__file__).parent)
+    done = CliRunner().invoke(cli.app, ["--import", "recovering_neuron", "inspect", str(tmp_path / "own.tplava"), "--json"])
+    assert done.exit_code == 0, done.output
+    assert isinstance(CliRunner().invoke(cli.app, ["--import", "no_such_module", "info"]).exception, tpl.InvalidValueError)
     with pytest.raises(tpl.InvalidValueError, match="neuron.rise is 9 numbers, but must be one number, or one for each of 8 neurons"):
         tpl.Network.dense((11, 8, 4), own)
 

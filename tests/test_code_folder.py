@@ -85,8 +85,9 @@ def test_where_it_is(monkeypatch, tmp_path):
         found.write(KEY, CODE)
         assert stat.S_IMODE(found.path.stat().st_mode) == 0o700
         assert stat.S_IMODE((found.path / KEY).stat().st_mode) == 0o600
-    monkeypatch.setenv(code_folder.VARIABLE, "off")
-    assert code_folder.code_folder() is None
+    for off in ("off", "0", "no", "OFF"):
+        monkeypatch.setenv(code_folder.VARIABLE, off)
+        assert code_folder.code_folder() is None
 
 
 def test_a_given_folder_that_others_may_open_is_an_error(monkeypatch, tmp_path):

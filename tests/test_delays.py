@@ -193,6 +193,7 @@ def test_the_closed_form_of_tp_is_autograd(kind, rng):
 
 
 def test_mapping_counts_each_copy_as_synapses():
+    from tp_lava.deploy import map_network
     from tp_lava.deploy.loihi2.demand import demands
     from tp_lava.deploy.loihi2.limits import Limits
 
@@ -200,7 +201,8 @@ def test_mapping_counts_each_copy_as_synapses():
     (forward, back), (above,) = (layer.connections for layer in demands(learner.circuits[1], Limits()))
     assert (forward.source, forward.units, forward.copies) == ("input", 21, 3)
     assert (back.source, back.units) == (above.source, above.units) == ("hidden0", 9)
-    assert forward.bits == tpl.Learner(network().with_weights({}), None, "fixed").circuits[0].buffers["hidden0"].format.bits + 6
+    assert (forward.bits, forward.delay_bits) == (learner.buffers["hidden0"].format.bits, 6)
+    assert not [broken for broken in map_network(learner).violations if broken.rule == "weight bits"]
 
 
 @pytest.mark.parametrize("made", [graded_network, synaptic])

@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import re
 import tracemalloc
 import zipfile
@@ -281,6 +282,18 @@ def test_a_tree_that_leads_back_to_itself(tmp_path):
         refused(read_tree, path, "has a node of a tree at byte")
 
 
+def test_free_space_that_leads_back_to_itself(tmp_path):
+    """In a heap of names, however large it claims to be."""
+    plain_shd(tmp_path / "s.h5")
+    content = bytearray((tmp_path / "s.h5").read_bytes())
+    heap = content.index(b"HEAP")
+    data = int.from_bytes(content[heap + 24 : heap + 32], "little")
+    content[heap + 8 : heap + 16] = (2**60).to_bytes(8, "little")
+    content[heap + 16 : heap + 24] = content[data : data + 8] = bytes(8)
+    (tmp_path / "s.h5").write_bytes(content)
+    refused(from_shd, tmp_path / "s.h5", "has parts that overlap, or lead back to themselves")
+
+
 def places(content, text):
     place = content.find(text)
     while place >= 0:
@@ -345,6 +358,7 @@ def test_other_filters_are_named(tmp_path):
     [
         (lambda file: file.attrs.__setitem__("step_s", 1e-300), "steps, but must have at most 16777216; correct the file, or use longer"),
         (lambda file: file.attrs.__setitem__("step_s", -1.0), "step_s is -1, but must be a number of seconds > 0; correct the attribute"),
+        (lambda file: file.attrs.__setitem__("step_s", np.longdouble("1e-4000")), "step_s is 0, but must be a number of seconds > 0"),
         (lambda file: file.attrs.__setitem__("n_units", 2**40), "n_units is 1099511627776, but must be an integer from 1 to 16777216"),
         (lambda file: file.attrs.__setitem__("step_s", "soon"), "has an attribute step_s of object (), not a number"),
         (lambda file: file["labels"].__setitem__(1, 1_900_000_000), "the label of recording 1 is 1900000000, but must be from 0 to 65535"),
@@ -380,11 +394,15 @@ def test_arguments_of_from_shd(shd, arguments):
 # What a user is told
 
 
-def test_recordings_in_place_of_samples(shd):
+def test_recordings_are_samples_everywhere(shd):
+    recordings = from_shd(shd)
+    assert tpl.network_for(recordings, (5,)).n_inputs == 700
     learner = tpl.Learner(tpl.Network.dense((700, 5, 3)), tpl.TP())
-    for call in (learner.fit, learner.evaluate):
-        with pytest.raises(tpl.InvalidValueError, match=r"samples is Recordings: 3 samples, .*; give recordings.samples"):
-            call(from_shd(shd))
+    learner.fit(recordings)
+    assert learner.evaluate(recordings) == learner.evaluate(recordings.samples)
+    again = pickle.loads(pickle.dumps(recordings))
+    assert again == recordings
+    assert len(again.speakers) == len(recordings) == 3
 
 
 def test_a_full_disk_says_which_file(tmp_path, monkeypatch, rng):

@@ -28,7 +28,8 @@ def shd(tmp_path):
 
 
 def test_shd(shd):
-    samples, speakers = from_shd(shd)
+    samples = from_shd(shd)
+    speakers = samples.speakers
     assert samples[0] == (tpl.Events([0, 0, 4], [5, 6, 5], 5, 700), 3)
     assert samples[1] == (tpl.Events([0], [699], 1, 700), 1)
     assert speakers.tolist() == [7, 2]

@@ -4,7 +4,9 @@ import contextlib
 import csv
 import json
 import os
+import pathlib
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -150,7 +152,9 @@ def test_what_is_there_is_not_carried_out_again(own, swept, tmp_path, carried_ou
     lost, half = (again.out / "trials" / f"{results.trials[place].key}.json" for place in (1, 4))
     lost.unlink()
     half.write_bytes(half.read_bytes()[:100])
+    (temporary := lost.with_name(f".{lost.name}.{'0' * 12}.tmp")).write_text("of a process that was killed")
     tpl.sweep(plan_of(own), tmp_path, workers=1)
+    assert not temporary.exists()
     assert carried_out == [results.trials[1].key, results.trials[4].key]
     assert table(tmp_path) == table(folder)
     more = tpl.sweep(plan_of(own), tmp_path, seeds=SEEDS + 1, workers=1)
@@ -343,6 +347,27 @@ def test_a_cluster_gives_the_same_table_though_workers_and_scheduler_are_killed(
     tpl.sweep(plan_of(own), tmp_path, workers=1)
     assert table(tmp_path) == table(swept[0])
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
+
+
+def test_the_recipe_for_slurm(own, swept, tmp_path, monkeypatch):
+    """As docs/sweeps.md has it, smaller. In the place of Slurm: jobs are processes of this machine."""
+    pytest.importorskip("dask_jobqueue")
+    page = (pathlib.Path(__file__).resolve().parents[1] / "docs" / "sweeps.md").read_text()
+    recipe = re.search(r"```\n(from dask_jobqueue.*?)```", page, re.DOTALL)[1]
+    small = recipe.replace("cores=8, processes=8", "cores=2, processes=2").replace("maximum_jobs=20", "maximum_jobs=1")
+    assert small != recipe
+    for name, line in (("sbatch", 'setsid sh "$1" >> "$JOBS" 2>&1 & echo "Submitted batch job $!"'), ("scancel", "kill -- -$1")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    here = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "JOBS": str(tmp_path / "jobs.txt")}
+    given = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": tmp_path, "env": {**os.environ, **here}}
+    with subprocess.Popen([sys.executable, "-c", small], **given) as cluster:
+        address = cluster.stdout.readline().strip()
+        assert address.startswith("tcp://")
+        tpl.sweep(plan_of(own), tmp_path / "swept", scheduler=address)
+        cluster.communicate("\n")
+    assert table(tmp_path / "swept") == table(swept[0])
+    assert (tmp_path / "jobs.txt").read_text().count("Start worker at") >= 2
 
 
 def test_what_a_scheduler_is_refused_for(own, tmp_path, monkeypatch):

@@ -32,7 +32,8 @@ def recordings(path: Path) -> tpl.data.Recordings:
 
 def by_digit(path: Path, speaker: int, seed: int) -> list[list]:
     """The speaker's recordings of each digit, in an order drawn from the seed."""
-    samples, speakers = recordings(path)
+    samples = recordings(path)
+    speakers = samples.speakers
     rng = np.random.default_rng([seed, speaker])
     number = np.unique(speakers)[speaker]
     chosen = [samples[index] for index in rng.permutation(np.flatnonzero(speakers == number))]

@@ -64,7 +64,8 @@ def _recordings(path: Path) -> tpl.data.Recordings:
 
 def another_speaker(path: Path, seed: int) -> Iterator[Task]:
     """Each speaker as the new one, once."""
-    samples, speakers = _recordings(path)
+    samples = _recordings(path)
+    speakers = samples.speakers
     for new in np.unique(speakers):
         rng = np.random.default_rng([seed, int(new)])
         known: list[tpl.Sample] = []

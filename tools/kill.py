@@ -1,12 +1,12 @@
-"""Kills `tp-lava train`, `Learner.save` and `tp-lava report` at random places, and looks at what is left.
+"""Kills `tp-lava train`, `Learner.save`, `tp-lava report` and `tp-lava sweep` at random places, and looks at what is left.
 
-    uv run python tools/kill.py                # 100 kills, the three kinds in turn
+    uv run python tools/kill.py                # 100 kills, the four kinds in turn
     uv run python tools/kill.py -n 300 --seed 1
     uv run python tools/kill.py -n 60 --signal INT
 
 A kill is SIGKILL, or with `--signal INT` a Ctrl-C, after which the exit code must be 130 and which comes while operations are compiled,
 too. It comes every other time at a random moment, else at a random one of the calls that write (open, write, fsync, rename, before or
-after it). After each: is every file whole, is all that was said to be saved there, and, once gone on with (killed again as often as not),
+after it). After each: is every file whole, is all that was said to be saved there, and, once gone on with (mostly killed again),
 do the same bytes come of it, with nothing left beside them? The killed are forked from this process, which has imported and compiled all.
 """
 
@@ -33,8 +33,8 @@ from tp_lava import cli, saving
 from tp_lava.backends import cpu_code
 from tp_lava.commands import configuration, runs
 from tp_lava.commands.options import INTERRUPTED
+from tp_lava.sweeps import results
 
-KINDS = ("train", "save", "report")
 EPOCHS = 3
 CALLS = ("open", "write", "fsync", "replace")
 TRAIN = ("--hidden", "6", "--epochs", str(EPOCHS), "--validation", "0.25", "--keep-best", "--precision", "fixed", "--no-plot", "--json")
@@ -82,6 +82,12 @@ class Killer:
         demand(ended or code == (INTERRUPTED if self.by == signal.SIGINT else -self.by), f"exit code {code}")
         self.killed["" if ended else "moment" if seconds else "place"] += 1
         return ended, numbers[-1] if numbers else -1
+
+    def seconds_of(self, work: Callable[[Tell], None]) -> float:
+        """How long work takes in another process that is not killed."""
+        start = time.monotonic()
+        self.run(work)
+        return time.monotonic() - start
 
     def by_chance(self, work: Callable[[Tell], None], seconds: float, calls: int) -> tuple[bool, int]:
         """The same, killed by a moment or by a place."""
@@ -195,9 +201,7 @@ class Train:
         tpl.data.save_samples(room / "own.npz", samples)
         self.options = ("train", "--data", room / "own.npz", *TRAIN)
         self._run(room / "whole")(lambda _: None)
-        self.seconds = -time.monotonic()
-        killer.run(self._run(room / "again"))
-        self.seconds += time.monotonic()
+        self.seconds = killer.seconds_of(self._run(room / "again"))
         self.whole = contents(room / "again")
         self.calls = 4 + 6 * (3 + 3 * EPOCHS)
 
@@ -222,7 +226,7 @@ class Train:
         folder, killed, told = self.room / f"run{number}", True, -1
         while killed:
             ended, last = self.killer.by_chance(self._run(folder), 1.2 * self.seconds, self.calls)
-            told, killed = max(told, last), not ended and self.killer.random.random() < 0.5
+            told, killed = max(told, last), not ended and self.killer.random.random() < 0.75
             self._check(folder, told)
         self.killer.run(self._run(folder))
         done = contents(folder)
@@ -256,17 +260,17 @@ class Save:
         for learner in self.learners:
             learner.save(self.file)
             self.bytes.append(self.file.read_bytes())
+        self.seconds = killer.seconds_of(self._save_all)
+
+    def _save_all(self, tell: Tell) -> None:
+        for count, learner in enumerate(self.learners):
+            learner.save(self.file)
+            tell(count)
 
     def __call__(self, number: int) -> None:
         """One trial. Raises BrokenError."""
         self.learners[0].save(self.file)
-
-        def work(tell: Tell) -> None:
-            for count, learner in enumerate(self.learners):
-                learner.save(self.file)
-                tell(count)
-
-        _, last = self.killer.by_chance(work, 0.15, 6 * len(self.learners))
+        _, last = self.killer.by_chance(self._save_all, 1.1 * self.seconds, 6 * len(self.learners))
         kept = self.bytes.index(self.file.read_bytes())
         demand(kept in (max(0, last), last + 1), f"save {last} was told, save {kept} is kept")
         saving.remove_left_over(self.file, 0)
@@ -282,9 +286,7 @@ class Report:
         self.model, self.data = room / "made.safetensors", room / "own.npz"
         self._write(2)(lambda _: None)
         self.old = contents(self.out.parent)
-        self.seconds = -time.monotonic()
-        self._write(1)(lambda _: None)
-        self.seconds += time.monotonic()
+        self.seconds = killer.seconds_of(self._write(1))
         self.new = contents(self.out.parent)
 
     def _write(self, counted: int) -> Callable[[Tell], None]:
@@ -311,12 +313,55 @@ class Report:
         demand(sorted(os.listdir(self.out.parent)) == sorted(self.old), "something is left beside the report")
 
 
+class Sweep:
+    """Sweeps of a few short runs, which write 27 files, killed and given again until they end."""
+
+    def __init__(self, killer: Killer, room: Path) -> None:
+        self.killer, self.room, self.plan = killer, room, room / "plan.toml"
+        settings = {"data": str(room / "own.npz"), "hidden": [6], "epochs": 1, "validation": 0.25, "precision": "fixed"}
+        self.plan.write_text(configuration.to_toml({"train": settings, "grid": {"rate": [1e-3, 3e-3, 1e-2]}}))
+        self.seconds = killer.seconds_of(self._run(room / "whole sweep"))
+        self.whole = self._table(room / "whole sweep")
+
+    def _run(self, folder: Path) -> Callable[[Tell], None]:
+        def work(tell: Tell) -> None:
+            add = results.Store.add
+
+            def added(store: results.Store, *trial: Any) -> None:
+                add(store, *trial)
+                tell(len(list(store.out.glob("trials/*.json"))))
+
+            results.Store.add = added  # type: ignore[method-assign, assignment]
+            command("sweep", self.plan, "--workers", 1, "--out", folder, "--json")
+
+        return work
+
+    def _table(self, folder: Path) -> tuple[dict[str, bytes], list[str]]:
+        names = sorted(str(file.relative_to(folder)) for file in folder.rglob("*"))
+        return {name: (folder / name).read_bytes() for name in (results.TABLE, results.BEST)}, names
+
+    def __call__(self, number: int) -> None:
+        """One trial. Raises BrokenError."""
+        folder, killed, told = self.room / f"sweep{number}", True, 0
+        while killed:
+            ended, last = self.killer.by_chance(self._run(folder), 1.2 * self.seconds, 6 * 27)
+            told, killed = max(told, last), not ended and self.killer.random.random() < 0.75
+            kept = [json.loads(file.read_text()) for file in folder.glob("trials/*.json")]
+            demand(len(kept) >= told, f"{told} trials were kept, {len(kept)} are there")
+        self.killer.run(self._run(folder))
+        done = self._table(folder)
+        demand(done[1] == self.whole[1], f"files {done[1]}")
+        demand(done[0] == self.whole[0], "the table or the best settings differ from those of a sweep that was not killed")
+
+
+KINDS: dict[str, Callable[[Killer, Path], Callable[[int], None]]] = {"train": Train, "save": Save, "report": Report, "sweep": Sweep}
+
+
 # All ---------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def silent() -> Iterator[None]:
-    """Nothing of the commands on the screen."""
+def silent() -> Iterator[None]:  # on the screen
     with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing):
         yield
 
@@ -329,16 +374,13 @@ def main() -> None:
     asked = parser.parse_args()
     kills, broken = {kind: Counter[str]() for kind in KINDS}, 0
     with tempfile.TemporaryDirectory() as made:
+        tempfile.tempdir = made  # where the killed leave what nobody can remove for them
         killer, room = Killer(asked.seed, signal.Signals[f"SIG{asked.signal}"]), Path(made)
         with silent():
-            kinds: dict[str, Callable[[int], None]] = {
-                "train": Train(killer, room),
-                "save": Save(killer, room),
-                "report": Report(killer, room),
-            }
+            kinds = {kind: of(killer, room) for kind, of in KINDS.items()}
         number = 0
         while sum(sum(count.values()) for count in kills.values()) < asked.n:
-            kind, killer.killed = KINDS[number % len(KINDS)], Counter()
+            kind, killer.killed = list(KINDS)[number % len(KINDS)], Counter()
             try:
                 kinds[kind](number)
             except (BrokenError, tpl.TpLavaError, ValueError, OSError) as error:

@@ -105,7 +105,8 @@ def options() -> dict[str, Option]:
 @lru_cache(maxsize=1)
 def recordings(path: Path, validate: bool) -> tuple[list[tpl.Sample], list[tpl.Sample]]:
     """(to learn, to test), mixed: no speaker is in both."""
-    samples, speakers = from_spike_lists(path, n_units=64, n_steps=200, merged=4)
+    samples = from_spike_lists(path, n_units=64, n_steps=200, merged=4)
+    speakers = samples.speakers
     known = np.unique(speakers)
     held = known[-UNSEEN - VALIDATED : -UNSEEN] if validate else known[-UNSEEN:]
     left_out = known[-UNSEEN:] if validate else ()

@@ -180,5 +180,5 @@ def _type(name: str) -> type:
     """One of the dataclasses above, a neuron, a rule or a credit."""
     found = _TYPES.get(name) or LIF.types.get(name) or BaseRule.types.get(name) or Credit.types.get(name)
     if found is None:
-        raise ValueError(f"{name!r} is no type known here; import the module that defines it first")
+        raise ValueError(f"{name!r} is no type known here; import the module that defines it first (tp-lava --import MODULE ...)")
     return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 import warnings
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -21,18 +23,31 @@ from tp_lava.commands.quantising import quantise
 from tp_lava.commands.streaming import stream
 from tp_lava.commands.sweeping import sweep, tune
 from tp_lava.commands.training import train
-from tp_lava.errors import LavaRunError, TpLavaError, printable
+from tp_lava.errors import LavaRunError, TpLavaError, invalid, printable
 
 app = typer.Typer(no_args_is_help=True)
 _UsageError: Any = typer.BadParameter.__mro__[1]  # click's, which some versions of typer vendor
 
 
 @app.callback()
-def _main() -> None:
+def _main(
+    modules: Annotated[
+        list[str] | None, typer.Option("--import", help="Module with a neuron or a rule of your own, for files that name it.")
+    ] = None,
+) -> None:
     """On-chip learning for Lava and Loihi-style neuromorphic hardware.
 
     Exit codes: 0 done, 1 the run failed, 2 wrong input, 130 interrupted.
     """
+    if modules:
+        sys.path.insert(0, os.getcwd())  # as with python -m
+    for name in modules or ():
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise invalid(
+                "tp-lava", "--import", repr(name), "a module that can be imported", f"see its name and folder ({error})"
+            ) from None
 
 
 app.command("demo")(demo)

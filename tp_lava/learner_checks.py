@@ -9,6 +9,7 @@ from tp_lava.circuit.formats import FixedPoint
 from tp_lava.circuit.labels import check_label
 from tp_lava.data.events import Events, Sample, check_events
 from tp_lava.data.recordings import Recordings
+from tp_lava.data.events import Events, Sample
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
@@ -16,10 +17,7 @@ from tp_lava.rules import BaseRule
 
 
 def check_samples(obj: str, samples: Sequence[Sample]) -> None:
-    """Refuse no samples, and what holds samples but is none. obj: what was called."""
-    if isinstance(samples, Recordings):
-        found = f"Recordings: {len(samples.samples)} samples, and who spoke them"
-        raise invalid(obj, "samples", found, "a sequence of samples", "give recordings.samples, for example from_shd(file).samples")
+    """Refuse no samples. obj: what was called."""
     if len(samples) == 0:
         raise invalid(obj, "samples", "empty", "at least one sample", "check where they come from")
 

@@ -35,10 +35,19 @@ def write_whole(path: str | os.PathLike, data: bytes) -> None:
 
 def remove_left_over(target: Path, least_age: float = _YOUNG) -> None:
     """Remove what killed processes left of a file: temporaries that nobody holds. least_age: seconds; 0 where nobody else writes."""
+    _remove_temporaries(target.parent, f".{target.name}.", least_age)
+
+
+def remove_all_left_over(folder: Path) -> None:
+    """The same of every file of a folder where nobody else writes."""
+    _remove_temporaries(folder, ".", 0)
+
+
+def _remove_temporaries(folder: Path, begin: str, least_age: float) -> None:
     with contextlib.suppress(OSError):
-        for name in os.listdir(target.parent):
-            if name.startswith(f".{target.name}.") and name.endswith(_SUFFIX):
-                _remove_unheld(target.parent / name, least_age)
+        for name in os.listdir(folder):
+            if name.startswith(begin) and name.endswith(_SUFFIX):
+                _remove_unheld(folder / name, least_age)
 
 
 def _remove_unheld(file: Path, least_age: float) -> None:

@@ -150,11 +150,11 @@ def spoken_words(path: Path, data: Data) -> SpokenWords:
     seconds = (data.step or 0.0) * 1e-6
     if path.suffix == ".npz":
         merged = max(1, round((data.step or 0.0) / _LIST_STEP))
-        samples, speakers = tpl.data.from_spike_lists(path, _LIST_UNITS, _LIST_STEPS, merged)
+        samples = tpl.data.from_spike_lists(path, _LIST_UNITS, _LIST_STEPS, merged)
         seconds = merged * _LIST_STEP * 1e-6
     else:
-        samples, speakers = tpl.data.from_shd(path, seconds)
+        samples = tpl.data.from_shd(path, seconds)
     labels = np.array([sample.label for sample in samples])
-    details = f"{samples[0].events.n_units} channels, {len(np.unique(speakers))} speakers, steps of {seconds * 1e3:g} ms"
+    details = f"{samples[0].events.n_units} channels, {len(np.unique(samples.speakers))} speakers, steps of {seconds * 1e3:g} ms"
     what = f"spoken words, not {data.name}: {path.name}, {details}"
-    return SpokenWords(what, False, int(labels.max()) + 1, samples, labels, speakers)
+    return SpokenWords(what, False, int(labels.max()) + 1, samples, labels, samples.speakers)

@@ -1,7 +1,8 @@
 """Machine code on disk, between processes: the one thing that is written unasked.
 
-Where: TP_LAVA_CACHE, a folder, or "off"; else tp-lava in XDG_CACHE_HOME, else ~/.cache/tp-lava. One file for each function, of the name of
-its key: the SHA-256 of its source, the sources of the back end, the versions of what compiles it, and the processor.
+Where: TP_LAVA_CACHE, a folder, or "off", "0", "no"; else tp-lava in XDG_CACHE_HOME, else ~/.cache/tp-lava. One file for each
+function, of the name of its key: the SHA-256 of its source, the sources of the back end, the versions of what compiles it, and
+the processor.
 
     magic, the SHA-256 of key and rest, length of the symbol's name (4 bytes, little endian), name, object code
 
@@ -27,6 +28,7 @@ from pathlib import Path
 from tp_lava.errors import invalid
 
 VARIABLE, OFF = "TP_LAVA_CACHE", "off"
+_OFF = {OFF, "0", "no"}
 LARGEST_FILE, LARGEST_FOLDER = 64 << 20, 256 << 20  # bytes
 _MAGIC = b"tp_lava code 1\n"
 _DIGEST = hashlib.sha256().digest_size
@@ -111,7 +113,7 @@ class CodeFolder:
 def code_folder() -> CodeFolder | None:
     """The folder that is in use now; None where it is off. Raises InvalidValueError for a given one that cannot be used."""
     given = os.environ.get(VARIABLE, "")
-    if given == OFF or not hasattr(os, "geteuid"):
+    if given.lower() in _OFF or not hasattr(os, "geteuid"):
         return None
     if given:
         folder = CodeFolder(Path(given))

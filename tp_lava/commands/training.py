@@ -16,6 +16,7 @@ from tp_lava.commands.configuration import Config
 from tp_lava.commands.informing import versions
 from tp_lava.commands.printing import make_folder, print_files, print_json, print_rows
 from tp_lava.commands.train_settings import TrainingData, TrainSettings
+from tp_lava.data.timing import LEAST
 from tp_lava.errors import invalid
 from tp_lava.lava import make_importable
 from tp_lava.learner import Learner
@@ -141,7 +142,11 @@ def _print(run: runs.Run, data: TrainingData, figures: dict[str, float], plot: b
         print_json(run.results(**figures, files=[str(file) for file in files]))
         return
     rows = [{name: epoch[name] for name in ("epoch", "accuracy", "samples_per_second")} for epoch in run.epochs]
-    print_rows(f"{len(data.samples)} samples; accuracy: {run.about['accuracy_of']}", rows)
+    longest = max((c.delays.longest for c in run.learner.network.connections if c.delays is not None), default=0)
+    network = "-".join(map(str, run.learner.network.sizes)) + (f" with delays of up to {longest} steps" if longest else "")
+    print_rows(f"{len(data.samples)} samples; network {network}; accuracy: {run.about['accuracy_of']}", rows)
+    if len(data.samples) < LEAST and not run.about["config"]["train"].keys() & {"span", "model"}:
+        print(f"fewer than {LEAST} samples do not tell whether the order of events matters: if it does, give --span, such as --span 60")
     if data.test:
         print(f"{len(data.test)} test samples: accuracy {figures['test_accuracy']:.3f}")
     if "memory" in figures:

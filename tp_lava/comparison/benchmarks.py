@@ -53,7 +53,8 @@ def _spoken(path: Path, seed: int) -> Parts:
 
 def _commands(path: Path, seed: int) -> Parts:
     """Mixed; the last speakers are for testing alone."""
-    samples, speakers = from_spike_lists(path, **_COMMANDS)
+    samples = from_spike_lists(path, **_COMMANDS)
+    speakers = samples.speakers
     unseen, parts = speakers >= np.unique(speakers)[-UNSEEN], ([], [])  # type: ignore[var-annotated]
     for index in np.random.default_rng(0).permutation(len(samples)):
         parts[int(unseen[index])].append(samples[index])

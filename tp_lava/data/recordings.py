@@ -6,9 +6,8 @@ Every size is checked before anything is allocated; how much is read at most say
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -27,11 +26,17 @@ _SLACK = 1e-3  # of a step: times are stored as float32, a little below the step
 _SPLITS = {"train": "Train", "test": "Test"}  # folders of N-MNIST
 
 
-class Recordings(NamedTuple):
-    """Samples, and who spoke each, (N,) int; zeros where the file does not say."""
+class Recordings(list[Sample]):
+    """A list of samples. speakers: who spoke each, (N,) int; zeros where the file does not say."""
 
-    samples: list[Sample]
-    speakers: np.ndarray
+    def __init__(self, samples: Iterable[Sample], speakers: np.ndarray) -> None:
+        super().__init__(samples)
+        self.speakers = speakers
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The samples alone, in a list of their own."""
+        return list(self)
 
 
 # SHD ----------------------------------------------------------------------------------------------

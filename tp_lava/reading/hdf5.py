@@ -115,8 +115,9 @@ class HDF5File:
         held = self.file.attrs.get_id(name)
         if held.dtype.kind not in "iuf" or held.shape not in ((), (1,)):
             raise damaged(self.path, f"has an attribute {name} of {held.dtype} {held.shape}, not a number")
-        value = np.asarray(self.file.attrs[name]).ravel()[0].item()
-        return int(value) if isinstance(value, float) and value.is_integer() else value
+        value = np.asarray(self.file.attrs[name]).ravel()[0]
+        real = float(value)  # of a long double too, which may be 0 or infinite as a float
+        return int(value) if held.dtype.kind in "iu" or real.is_integer() else real
 
     def _dataset(self, place: str) -> Any:
         import h5py

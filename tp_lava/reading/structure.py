@@ -1,9 +1,9 @@
 """The structure of an HDF5 file: groups, object headers and trees, walked before the HDF5 library does.
 
 The library follows a tree's nodes wherever they lead: in one that leads back to itself it never ends, or ends the process (2.0.0). Here
-every node must be one level below the one that names it, and be named once. Layout: HDF5 file format specification, II, III.A to D, IV.
-Groups of the newer kind (link info) and chunk indices of the newer kinds carry checksums and a depth of their own; they are left to the
-library.
+every node must be one level below the one that names it, and be named once, and all parts together are no larger than the file.
+Layout: HDF5 file format specification, II, III.A to D, IV. Groups of the newer kind (link info) and chunk indices of the newer kinds
+carry checksums and a depth of their own; they are left to the library.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Structure:
         self.path, self.content = path, content
         self._named: set[int] = set()  # nodes, heaps and pieces of headers: each has one that names it
         self._headers: set[int] = set()  # of objects, which may have several names
+        self._left = len(content)  # bytes: parts that do not overlap are no more
 
     def check(self) -> None:
         """Refuse a file in which something leads back to itself, or to where it is not. Raises ArchiveError."""
@@ -78,6 +79,7 @@ class Structure:
             end = begin + size
             while begin + head <= end:
                 kind, length = struct.unpack_from(layout, self.content, begin)
+                self._take(head + length)
                 data = self.content[begin + head : begin + head + length]
                 if kind == _CONTINUATION:
                     where, count = struct.unpack_from("<QQ", data)
@@ -119,6 +121,7 @@ class Structure:
                 expected = level if expected is None else expected
                 if (signature, found, level, *neighbours) != (b"TREE", kind, expected, before, after):
                     raise self._refused("a node of a tree", address, "where there is none of its level and neighbours")
+                self._take(count * (key + 8))
                 places = (address + 24 + key + number * (key + 8) for number in range(count))
                 children += [struct.unpack_from("<Q", self.content, place)[0] for place in places]
                 before = address
@@ -132,6 +135,7 @@ class Structure:
         signature, _, _, count = struct.unpack_from("<4sBBH", self.content, address)
         if signature != b"SNOD":
             raise self._refused("a table of symbols", address, "where there is none")
+        self._take(count * 40)
         entries = [struct.unpack_from("<QQI", self.content, address + 8 + 40 * number) for number in range(count)]
         return [header for _, header, kind in entries if kind != 2 and header != _NONE]  # 2: a soft link
 
@@ -141,18 +145,21 @@ class Structure:
         signature, size, free, data = struct.unpack_from("<4s4xQQQ", self.content, address)
         if signature != b"HEAP":
             raise self._refused("a heap of names", address, "where there is none")
-        for _ in range(size // 16 + 1):
-            if free in (1, _NONE):  # the ends of a list
-                return
+        while free not in (1, _NONE):  # the ends of a list
+            self._take(16)
             if free + 16 > size:
-                break
+                raise self._refused("a heap of names", address, "whose free space is beyond it")
             (free,) = struct.unpack_from("<Q", self.content, data + free)
-        raise damaged(self.path, f"has a heap of names at byte {address} whose free space does not end")
 
     def _name_once(self, address: int, what: str) -> None:
         if address in self._named or address >= len(self.content):
             raise self._refused(what, address, "which is beyond its end, or which something else names too")
         self._named.add(address)
+
+    def _take(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise damaged(self.path, "has parts that overlap, or lead back to themselves")
 
     def _refused(self, what: str, address: int, why: str) -> ArchiveError:
         return damaged(self.path, f"has {what} at byte {address}, {why}")

@@ -41,15 +41,17 @@ def carried_out(plan: Plan, out: str | os.PathLike, workers: int | None, schedul
     """The same of a plan."""
     from tp_lava.commands.run_folder import held
     from tp_lava.progress import track
+    from tp_lava.saving import remove_all_left_over
     from tp_lava.sweeps.picture import PICTURE, draw
     from tp_lava.sweeps.plan import Trial
-    from tp_lava.sweeps.results import BEST, PARQUET, TABLE, Results, Store
+    from tp_lava.sweeps.results import BEST, PARQUET, TABLE, TRIALS, Results, Store
     from tp_lava.sweeps.running import finished, workers_for
     from tp_lava.sweeps.searching import searched
 
     folder, failed = Path(out), dict[str, str]()
     store = Store(folder)
     with held(folder, (TABLE, PARQUET, BEST, PICTURE)), workers_for(workers, scheduler) as carrying:
+        remove_all_left_over(folder / TRIALS)
 
         def evaluate(trials: Sequence[Trial]) -> Results:
             missing = {trial.key: trial for trial in trials if store.of(trial) is None}

@@ -44,9 +44,9 @@ _THIRD_FACTORS = "third_factor"  # the stage of a population that is not its neu
 @dataclass(frozen=True)
 class ConnectionDemand:
     """Synapses into a population. source: the axis of the units they come from, `units` many; rows: spike sources that each of those
-    is, one for the sample and one for each row of a rule's own that comes this way; bits: of a weight, sign included, and of its delay;
-    sum_bits: of the changes summed up for it, state_bits: of other states of a synapse, 0 where there are none; traces: that each
-    source keeps; reach: between maps, None where all reach all; copies: of each source, which `units` counts one by one.
+    is, one for the sample and one for each row of a rule's own that comes this way; bits: of a weight, sign included; sum_bits: of the
+    changes summed up for it, state_bits: of other states of a synapse, delay_bits: of its delay, 0 where there are none; traces: that
+    each source keeps; reach: between maps, None where all reach all; copies: of each source, which `units` counts one by one.
     """
 
     name: str
@@ -60,6 +60,7 @@ class ConnectionDemand:
     traces: int
     reach: Reach | None
     copies: int = 1
+    delay_bits: int = 0
 
 
 @dataclass(frozen=True)
@@ -279,13 +280,14 @@ def _connection(circuit: Circuit, name: str, deliveries: list[Accumulate]) -> Co
         source=source,
         units=circuit.sizes[source if deliveries[0].offsets else seen],
         rows=sum(circuit.shape(o.into)[0] for o in deliveries),
-        bits=format_of(buffers[name]).bits + (MOST_STEPS.bit_length() if delays else 0),
+        bits=format_of(buffers[name]).bits,
         plastic=any(isinstance(o, UpdateWeights | AccumulateProducts) for o in circuit.of(plasticity)),
         sum_bits=sum(format_of(buffers[b]).bits for b in sums),
         state_bits=sum(format_of(buffers[b]).bits for b in states),
         traces=sum(b.role == "state" and b.axes == (SAMPLES, arriving) for b in circuit.owned(plasticity)),
         reach=Reach.of(kind) if kind else None,
         copies=delays[0].copies if delays and not deliveries[0].offsets else 1,
+        delay_bits=MOST_STEPS.bit_length() if delays else 0,
     )
 
 

@@ -131,7 +131,7 @@ class _Layer:
 
     def _rows(self, c: ConnectionDemand, first: int, last: int) -> tuple[int, int, int]:
         """-> (sources, synapses, words) of a connection into a range: a row for each source, which starts on a word."""
-        word, bits = self.limits.synapse_word.value, c.bits + c.sum_bits + c.state_bits
+        word, bits = self.limits.synapse_word.value, c.bits + c.delay_bits + c.sum_bits + c.state_bits
         if c.reach is None:
             return c.units, c.units * (last - first), c.units * -(-(last - first) * bits // word)
         index = max(1, (self.limits.neurons_per_core.value - 1).bit_length())  # which neuron of the core
