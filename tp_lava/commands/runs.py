@@ -115,21 +115,22 @@ def learn(run: Run, data: TrainingData, settings: TrainSettings, progress: bool)
         if not run.epochs:
             _learn_in_lava(run, data, settings, progress)
         return
+    length = settings.length(data)
     run.learner.copy().fit(data.samples[: settings.batch], 1, progress, batch=settings.batch, validation=data.held[:1] or None)
-    while run.learner.epochs_done < settings.epochs and not (settings.patience and len(run.epochs) - run.best >= settings.patience):
+    while run.learner.epochs_done < length.epochs and not (length.patience and len(run.epochs) - run.best >= length.patience):
         begin = time.perf_counter()
         held, varied = data.held or None, settings.augmentation
         (accuracy,) = run.learner.fit(data.samples, 1, progress, batch=settings.batch, validation=held, augmentation=varied)
         run.add_epoch(accuracy, time.perf_counter() - begin, len(data.samples) + len(data.held))
-        if settings.keep_best and run.best == len(run.epochs):
+        if length.keep_best and run.best == len(run.epochs):
             run.learner.save(run.out / BEST)
         run.save()
 
 
 def _learn_in_lava(run: Run, data: TrainingData, settings: TrainSettings, progress: bool) -> None:
     """All epochs in one run; after each, the samples held back are presented without their labels."""
-    rounds = list[Round]()
-    for epoch in range(settings.epochs):
+    rounds, epochs = list[Round](), settings.length(data).epochs
+    for epoch in range(epochs):
         order = epoch_order(len(data.samples), settings.seed, epoch)
         presented = augmented(data.samples, settings.augmentation, settings.seed, epoch)
         rounds.append(Round([presented[i] for i in order], learns=True))
@@ -137,8 +138,8 @@ def _learn_in_lava(run: Run, data: TrainingData, settings: TrainSettings, progre
             rounds.append(Round(data.held, learns=False))
     accuracies, result = run_in_lava(run.learner, rounds, progress)
     for accuracy in accuracies[1::2] if data.held else accuracies:
-        run.add_epoch(accuracy, result.seconds / settings.epochs, len(data.samples) + len(data.held))
-    run.learner, run.learner.epochs_done = result.learner, settings.epochs
+        run.add_epoch(accuracy, result.seconds / epochs, len(data.samples) + len(data.held))
+    run.learner, run.learner.epochs_done = result.learner, epochs
     run.save()
 
 

@@ -53,6 +53,7 @@ def train(
         run = _begun(context, out, settings, data, resumed=resume is not None)
         if not as_json:
             print(configuration.to_toml(run.about["config"]))
+            _tell_length(data, settings)
         figures = _learned(run, data, settings, progress)
         _print(run, data, {**figures, **(_cost(run.learner, data, settings) if cost else {})}, plot, as_json)
 
@@ -80,16 +81,26 @@ def _learned(run: runs.Run, data: TrainingData, settings: TrainSettings, progres
     try:
         runs.learn(run, data, settings, progress)
     except KeyboardInterrupt:
-        kept = f"interrupted; the learner after epoch {len(run.epochs)} is in {out}"
-        print(f"tp-lava: {kept}, go on with tp-lava train --resume {out}", file=sys.stderr)
+        said = f"interrupted; the learner after epoch {len(run.epochs)} is in {out}"
+        print(f"tp-lava: {said}, go on with tp-lava train --resume {out}", file=sys.stderr)
         raise typer.Exit(options.INTERRUPTED) from None
-    tested = Learner.load(out / runs.BEST) if settings.keep_best else run.learner
+    kept = settings.length(data).keep_best
+    tested = Learner.load(out / runs.BEST) if kept else run.learner
     accuracy = tested.evaluate(data.test, progress) if data.test else math.nan
-    shown = run.best if settings.keep_best else len(run.epochs)
+    shown = run.best if kept else len(run.epochs)
     held = run.epochs[shown - 1]["accuracy"] if data.held else math.nan
     figures = {"best_epoch": run.best, "validation_accuracy": held, "test_accuracy": accuracy}
     run.save(**figures)
     return figures
+
+
+def _tell_length(data: TrainingData, settings: TrainSettings) -> None:
+    """What is held back unasked, what for, and how not to."""
+    length = settings.length(data)
+    if length.found and settings.validation is None:
+        count, of = len(data.held), len(data.held) + len(data.samples)
+        print(f"{count} of {of} samples are held back: learning stops after {length.patience} epochs in which they are told no better")
+        print(f"(at most {length.epochs}); the best epoch is kept. --epochs 10 learns all samples, 10 times.\n")
 
 
 def _cost(learner: Learner, data: TrainingData, settings: TrainSettings) -> dict[str, float]:
