@@ -32,19 +32,19 @@ _AUGMENTATION = tuple(field.name for field in fields(Augmentation))
 _HIDDEN, _TESS_TRACE_DECAY = 200, 0.9
 _OF_RULE = ("contrast", "basis", "temperature")
 _EPOCHS = 10  # where their number is neither given nor found
-_HELD_BACK, _LEAST = 0.2, 100  # share held back to find it, and the samples that this takes: a fifth of fewer tells little
-_MOST_EPOCHS, _PATIENCE, _FALLING = 50, 6, Plateau(0.5, 2)  # of a run whose number of epochs is found
+HELD_BACK, _LEAST = 0.2, 100  # share held back to find it, and samples that this takes: a fifth of fewer tells little
+_MOST_EPOCHS, _PATIENCE, _FALLING = 50, 6, Plateau(0.5, 2)  # of a run that stops by samples held back
 
 
 class Length(NamedTuple):
     """epochs: at most so many; patience: epochs without improvement after which learning stops, None: none; keep_best: the learner of
-    the best epoch is kept, and tested; found: the number of epochs was not given, samples held back decide.
+    the best epoch is kept too, and tested.
     """
 
     epochs: int
     patience: int | None
     keep_best: bool
-    found: bool
+
 
 @dataclass(frozen=True)
 class TrainingData:
@@ -93,16 +93,16 @@ class TrainSettings:
     update: Annotated[Update | None, typer.Option(help="When weights change: at each step (TP) or at the end of a sample (TESS).")] = None
     freeze: options.Freeze = None
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Number of times each sample is learned (until samples held back are told no better; 10).")
+        int | None, typer.Option(min=1, help="Number of times each sample is learned (found by a fifth held back; of few or in Lava 10).")
     ] = None
     batch: Annotated[int, typer.Option(min=1, help="Samples learned together; a chip learns one at a time.")] = 1
     schedule: Annotated[
         Literal["cosine", "plateau", "none"] | None,
-        typer.Option(help="Schedule of the learning rates (cosine; without --epochs plateau; in Lava none)."),
+        typer.Option(help="Schedule of the learning rates (cosine; where samples held back end the run, plateau; in Lava none)."),
     ] = None
     validation: Annotated[
         float | None,
-        typer.Option(min=0, max=0.9, help="Share of the samples held back for validation after each epoch (0.2; with --epochs 0)."),
+        typer.Option(min=0, max=0.9, help="Share held back for validation after each epoch; without --epochs, to end the run (0)."),
     ] = None
     split_seed: Annotated[int | None, typer.Option(min=0, help="Seed of what is held back for test and validation (that of --seed).")] = (
         None
@@ -125,7 +125,7 @@ class TrainSettings:
         _ = self.augmentation  # refused here, before anything is read
         if self.bits is not None and self.precision == "float":
             raise _invalid("bits", "given in float", "left out", "or use --precision fixed")
-        if (self.patience or self.keep_best) and not self.holds_back:
+        if not self.validation and (self.keep_best or (self.patience and not self._open)):
             raise _invalid("validation", "0, with --patience or --keep-best", "a share that is held back", "0.1 is usual")
         if self.in_lava and (self.patience or self.keep_best or self.batch > 1 or self.schedule not in (None, "none")):
             limit = "used without --batch, --schedule, --patience and --keep-best"
@@ -152,20 +152,33 @@ class TrainSettings:
         return value not in (None, [], ()) and value is not False
 
     @property
-    def finds_length(self) -> bool:
-        """Whether the number of epochs is left to samples held back, if there are enough."""
-        return self.epochs is None and not self.in_lava and self.validation != 0
+    def _open(self) -> bool:
+        """Whether the number of epochs is to be found."""
+        return self.epochs is None and self.validation is None and not self.in_lava
 
     @property
-    def holds_back(self) -> bool:
-        """Whether samples are held back, if there are enough."""
-        return self.finds_length or bool(self.validation)
+    def _stops(self) -> bool:
+        """Whether the samples held back end the run."""
+        return self.epochs is None and bool(self.validation) and not self.in_lava
 
-    def length(self, data: TrainingData) -> Length:
-        """How long a run with these samples lasts, and which learner comes of it."""
-        if self.finds_length and data.held:
-            return Length(_MOST_EPOCHS, self.patience or _PATIENCE, True, found=True)
-        return Length(self.epochs or _EPOCHS, self.patience, self.keep_best, found=False)
+    def finds_epochs(self, data: TrainingData) -> bool:
+        """Whether a trial finds the number of epochs. Raises InvalidValueError for patience with too few samples."""
+        few = len(data.samples) < _LEAST
+        if self._open and few and self.patience:
+            limit, remedy = f"at least {_LEAST}, or with --validation", "--validation 0.2 holds a fifth back, however many there are"
+            raise _invalid("data", f"of {len(data.samples)} samples to learn, with --patience", limit, remedy)
+        return self._open and not few
+
+    def trial(self) -> TrainSettings:
+        """The run that finds it: a fifth of the samples is held back, and ends it."""
+        return replace(self, validation=HELD_BACK)
+
+    @property
+    def length(self) -> Length:
+        """How long a run lasts, and which learner comes of it."""
+        if self._stops:
+            return Length(_MOST_EPOCHS, self.patience or _PATIENCE, True)
+        return Length(self.epochs or _EPOCHS, self.patience, self.keep_best)
 
     def load_data(self) -> TrainingData:
         """The samples. Raises InvalidValueError where none are left to learn."""
@@ -174,25 +187,20 @@ class TrainSettings:
             samples, test = load_split(self.data, seed)
         else:
             samples, test = ([*chain(*load(name))] for name in (self.data, self.test))
-        share = self._share(len(samples))
-        samples, held = hold_back(samples, share, seed) if share else (samples, [])
-        if not samples or (share and not held):
-            found = f"split into {len(samples)} samples to learn and {len(held)} to validate"
-            raise _invalid("data", found, "enough for both", "give more recordings, or another --validation")
-        data = TrainingData(samples, held, [] if self.skip_test else test)
+        data = self.parted(TrainingData(samples, [], [] if self.skip_test else test))
         if data.n_classes < 2:
             remedy = "give recordings of several classes, labelled from 0"
             raise _invalid("data", "of one class, label 0", "of at least two classes", remedy)
         return data
 
-    def _share(self, count: int) -> float:
-        """Of `count` samples, to be held back. Raises InvalidValueError where one has to be given."""
-        if self.validation is not None or not self.finds_length:
-            return self.validation or 0.0
-        if count < _LEAST and (self.patience or self.keep_best):
-            found, limit = f"of {count} samples to learn, with --patience or --keep-best", f"at least {_LEAST}, or with --validation"
-            raise _invalid("data", found, limit, "--validation 0.2 holds a fifth back, however many there are")
-        return _HELD_BACK if count >= _LEAST else 0.0
+    def parted(self, data: TrainingData) -> TrainingData:
+        """With samples held back as the options say. Raises InvalidValueError where none are left to learn, or to validate."""
+        seed, share = self.seed if self.split_seed is None else self.split_seed, self.validation or 0.0
+        samples, held = hold_back(data.samples, share, seed) if share else (data.samples, [])
+        if not samples or (share and not held):
+            found = f"split into {len(samples)} samples to learn and {len(held)} to validate"
+            raise _invalid("data", found, "enough for both", "give more recordings, or another --validation")
+        return replace(data, samples=samples, held=held)
 
     def new_learner(self, data: TrainingData) -> Learner:
         """The learner before its first epoch."""
@@ -200,7 +208,7 @@ class TrainSettings:
         of_rule = {name: getattr(self, name) for name in ("rate", "readout_rate", "update", *_OF_RULE)}
         rule = training_rule(self.rule, network, of_rule)
         precision: FixedPoint | Literal["float"] = fixed_point(network, self.bits) if self.precision == "fixed" else "float"
-        return Learner(network, frozen(rule, network, self.freeze or ()), precision, self.seed, schedule=self._schedule(self.length(data)))
+        return Learner(network, frozen(rule, network, self.freeze or ()), precision, self.seed, schedule=self._schedule())
 
     def _model(self, data: TrainingData) -> Network:
         assert self.model is not None
@@ -231,12 +239,12 @@ class TrainSettings:
         )
         return network if self.threshold_scale is None else _with_thresholds(network, self.threshold_scale)
 
-    def _schedule(self, length: Length) -> Schedule | None:
+    def _schedule(self) -> Schedule | None:
         if self.schedule == "none" or self.in_lava:
             return None
-        if self.schedule is None and length.found:
+        if self.schedule is None and self._stops:
             return _FALLING
-        return Plateau() if self.schedule == "plateau" else Cosine(length.epochs)
+        return Plateau() if self.schedule == "plateau" else Cosine(self.length.epochs)
 
 
 def _with_thresholds(network: Network, factor: float) -> Network:
