@@ -78,7 +78,7 @@ def test_each_layer_has_its_own_range(samples, tmp_path):
     assert tpl.measured_formats(recurrent(), RULE, samples, fixed).third_factor_range["hidden0"] == 1.0
 
 
-COUNTED = tpl.TP(1e-3, 0.1, contrast="all", readout=tpl.Readout(normalised=True, features="count", learn_last=1))
+COUNTED = tpl.TP(1e-3, 1.0, contrast="all", readout=tpl.Readout(normalised=True, features="count", learn_last=1))
 
 
 def test_weights_have_room_for_what_they_become(samples):
@@ -101,7 +101,7 @@ def test_weights_have_room_for_what_they_become(samples):
 def test_weights_that_are_given_stand_still_or_grow_little_stay(samples):
     network, given = recurrent(), tpl.FixedPoint(weight_bits=6, weight_exponents={"readout": -8})
     assert tpl.measured_weights(network, COUNTED, samples, given).weight_exponents["readout"] == -8
-    still = tpl.measured_weights(network, tpl.TP(0.0, 0.1, readout=COUNTED.readout), samples)
+    still = tpl.measured_weights(network, tpl.TP(0.0, 1.0, readout=COUNTED.readout), samples)
     assert set(still.weight_exponents) == {"readout"}
     little, usual = tpl.measured_weights(network, tpl.TP(1e-6, 1e-6), samples), tpl.FixedPoint().resolved(network, RULE)
     assert little.weight_exponents.items() <= usual.weight_exponents.items()
