@@ -4,7 +4,8 @@
     uv run python tools/continual.py digits --sensor rotated --first-seed 200 --seeds 4 --only default "hidden rate x 2"
     uv run python tools/continual.py speech --recordings spoken_digits.h5
 
-digits: the shipped network gets a mirrored camera (or another of tp_lava.data.sensors) and learns 5 recordings a digit, 20 times, in fixed point; 250 old recordings are kept.
+digits: the shipped network gets a mirrored camera (or another of tp_lava.data.sensors) and learns 5 recordings a digit, 20 times, in fixed
+point; 250 old recordings are kept.
 speech: a network that has learned two speakers' digits learns 5 recordings a digit of the third; each of the three is the third once.
 Mean over the seeds (and speakers); in brackets the worst. Settings were chosen on seeds from 100 on (--first-seed 100).
 """
