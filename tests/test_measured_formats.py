@@ -1,4 +1,4 @@
-"""Formats of learning from measured signals: the range of third factors is what they reach in float, layer by layer; weights' formats hold what they become."""
+"""Formats of learning from measured signals: third factors' ranges are what they reach in float, weights' hold what these become."""
 
 import numpy as np
 import pytest

@@ -56,8 +56,8 @@ class Settings:
         """Of the network with all its outputs, learned from the base."""
         stage = split.base
         network = Network.temporal((stage.learned[0].events.n_units, self.hidden, split.n_classes), seed=seed)
-        precision = "float" if self.precision == "float" else measured_weights(network, self.rule, stage.learned)
-        learner = Learner(network, self.rule, precision, seed, schedule=Cosine(self.epochs))
+        fixed = measured_weights(network, self.rule, stage.learned) if self.precision == "fixed" else None
+        learner = Learner(network, self.rule, fixed or "float", seed, schedule=Cosine(self.epochs))
         learner.fit(stage.learned, self.epochs, augmentation=self.augmentation)
         return learner
 
