@@ -186,6 +186,73 @@ def test_patience_stops_a_run(own, tmp_path):
     assert len(told("train", "--resume", tmp_path, "--json", "--no-plot")["epochs"]) == 3
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Own recordings, enough for a fifth of those that are learned to be held back."""
+    file = tmp_path_factory.mktemp("many") / "many.npz"
+    save_samples(file, random_samples(np.random.default_rng(6), 130, 8, 3, rate=0.4))
+    return file
+
+
+UNTIL_NO_BETTER = ("--span", 0, "--patience", 2)
+
+
+@pytest.fixture(scope="module")
+def found(many, tmp_path_factory):
+    """A run whose number of epochs is found: its folder and its figures."""
+    folder = tmp_path_factory.mktemp("found")
+    return folder, told("train", *SMALL, "--data", many, *UNTIL_NO_BETTER, "--out", folder)
+
+
+def test_samples_held_back_end_a_run(many, found, tmp_path):
+    """With a share of one's own they stay held back, and the best epoch is kept; found by a fifth, all are learned as often."""
+    folder, figures = found
+    trial = told("train", *SMALL, "--data", many, *UNTIL_NO_BETTER, "--validation", 0.2, "--out", tmp_path / "trial")
+    accuracies = [epoch["accuracy"] for epoch in trial["epochs"]]
+    best = 1 + int(np.argmax(accuracies))
+    assert len(accuracies) == best + 2
+    assert trial["samples"] == {"learned": 84, "held_back": 20, "test": 26}
+    assert trial["best_epoch"] == best
+    kept = tpl.Learner.load(tmp_path / "trial" / "best.safetensors")
+    assert kept.epochs_done == best
+    assert trial["test_accuracy"] == kept.evaluate(load_split(str(many), 0)[1])
+    assert figures["epochs_found"] == {"epochs": best, "held_back": 20, "accuracies": accuracies}
+    assert figures["validation_accuracy"] == max(accuracies) == trial["validation_accuracy"]
+    whole = told("train", *SMALL, "--data", many, "--span", 0, "--epochs", best, "--out", tmp_path / "whole")
+    assert figures["samples"] == whole["samples"] == {"learned": 104, "held_back": 0, "test": 26}
+    assert figures["test_accuracy"] == whole["test_accuracy"]
+    for name, other in (("learner.safetensors", "whole"), ("held_back/learner.safetensors", "trial")):
+        assert (folder / name).read_bytes() == (tmp_path / other / "learner.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("stop_after", [0, 84 + 9, -3])
+def test_a_run_that_finds_its_length_loses_nothing(many, found, tmp_path, monkeypatch, stop_after):
+    """Interrupted before the first epoch, in the second on four fifths of the samples, or in the last on all."""
+    folder, figures = found
+    learn, seen = tpl.Learner.learn, []
+    looked, best = len(figures["epochs_found"]["accuracies"]), figures["epochs_found"]["epochs"]
+    last = stop_after if stop_after >= 0 else 84 * looked + 1 + 104 * best + stop_after
+
+    def interrupted(self, *arguments):
+        seen.append(1)
+        if len(seen) > last + 1:  # one is learned to compile
+            raise KeyboardInterrupt
+        return learn(self, *arguments)
+
+    monkeypatch.setattr(tpl.Learner, "learn", interrupted)
+    done = run("train", *SMALL[:-1], "--data", many, *UNTIL_NO_BETTER, "--out", tmp_path / "run")
+    assert done.exit_code == 130
+    assert "20 of 104 samples are held back; learning stops after 2 epochs" in done.stdout
+    assert "--epochs 10 learns them 10 times, and holds none back" in done.stdout
+    assert f"go on with tp-lava train --resume {tmp_path / 'run'}" in done.stderr
+    monkeypatch.setattr(tpl.Learner, "learn", learn)
+    assert "which holds a run" in refused("train", *SMALL, "--data", many, "--out", tmp_path / "run")
+    patience = ("--patience", 1) if stop_after < 0 else ()  # found already
+    assert told("train", "--resume", tmp_path / "run", *patience, "--no-plot", "--json")["test_accuracy"] == figures["test_accuracy"]
+    for file in ("learner.safetensors", "held_back/learner.safetensors", "held_back/best.safetensors"):
+        assert (tmp_path / "run" / file).read_bytes() == (folder / file).read_bytes()
+
+
 def test_a_model_and_other_test_samples(own, trained, tmp_path, rng):
     folder, _ = trained
     other = tmp_path / "other.npz"
@@ -215,6 +282,8 @@ def test_people_see_a_table_and_a_picture(own, tmp_path):
     assert done.exit_code == 0
     texts = ("[train]", "epoch", "24 samples; network 8-6-3; accuracy", "give --span, such as", "6 test samples: accuracy")
     for text in (*texts, f"wrote {tmp_path / 'accuracy.png'}"):
+    assert "held back" not in done.stdout
+    for text in ("[train]", "epoch", "24 samples", "6 test samples: accuracy", f"wrote {tmp_path / 'accuracy.png'}"):
         assert text in done.stdout
     assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
 
@@ -252,7 +321,9 @@ def test_in_lava_the_same_comes_of_it(own, tmp_path):
         (("digits", "--span", 5), "train: span is given with the model digits, but must be left out"),
         (("--bits", 4), "train: bits is given in float, but must be left out; or use --precision fixed"),
         (("--bits", 9, "--precision", "fixed"), "FixedPoint: weight_bits is 9"),
-        (("--patience", 2), "train: validation is 0, with --patience or --keep-best, but must be a share"),
+        (("--patience", 2), "train: data is of 24 samples to learn, with --patience, but must be at least 100, or with --validation; "),
+        (("--patience", 2, "--epochs", 3), "train: validation is 0, with --patience or --keep-best, but must be a share"),
+        (("--keep-best",), "train: validation is 0, with --patience or --keep-best, but must be a share"),
         (("--in-lava", "--batch", 2), "train: in-lava is given with one of these, but must be used without --batch"),
         (("--in-lava", "--schedule", "cosine"), "train: in-lava is given with one of these"),
         (("--validation", 0.01), "train: data is split into 24 samples to learn and 0 to validate, but must be enough for both"),

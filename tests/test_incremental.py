@@ -1,6 +1,7 @@
 """Incremental protocols: splits are exact, learners do what Continual does, results add up, the command writes them."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -176,6 +177,14 @@ def test_speakers_in_fixed_point():
     assert found.protocol == "domain-incremental"
     assert [len(run[0]) for run in found.runs.values()] == [3, 3]
     assert found.runs["Continual, no gate"][0][1].presentations == WORDS * 6
+
+
+def test_fixed_point_leaves_weights_room_for_what_they_become():
+    split, rule = domain_incremental(RECORDINGS, 0, shots=1, unseen=2), replace(QUICK.rule, readout_rate=1.0)
+    base = replace(QUICK, rule=rule, precision="fixed").base(split, 0)
+    network = tpl.Network.temporal((UNITS, 12, WORDS), seed=0)
+    assert base.fixed.weight_exponents.items() >= tpl.measured_weights(network, rule, split.base.learned).weight_exponents.items()
+    assert base.fixed.weight_exponents["readout"] > tpl.Learner(network, rule, "fixed").fixed.weight_exponents["readout"]
 
 
 def test_a_balanced_replay_draws_classes_alike():

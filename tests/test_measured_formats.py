@@ -1,4 +1,4 @@
-"""Formats of learning from measured signals: the range of third factors is what they reach in float, layer by layer."""
+"""Formats of learning from measured signals: third factors' ranges are what they reach in float, weights' hold what these become."""
 
 import numpy as np
 import pytest
@@ -78,6 +78,35 @@ def test_each_layer_has_its_own_range(samples, tmp_path):
     assert tpl.measured_formats(recurrent(), RULE, samples, fixed).third_factor_range["hidden0"] == 1.0
 
 
+COUNTED = tpl.TP(1e-3, 1.0, contrast="all", readout=tpl.Readout(normalised=True, features="count", learn_last=1))
+
+
+def test_weights_have_room_for_what_they_become(samples):
+    network = recurrent()
+    learner = tpl.Learner(network, COUNTED)
+    learner.fit(samples, 1)
+    fixed, usual = tpl.measured_weights(network, COUNTED, samples), tpl.FixedPoint().resolved(network, COUNTED)
+    grown = np.abs(learner.weights["readout"])
+    assert set(fixed.weight_exponents) == {"hidden0", "hidden1", "recurrent0", "readout"}
+    assert fixed.weight_exponents["readout"] > usual.weight_exponents["readout"]
+    for name, exponent in fixed.weight_exponents.items():
+        weights, reach = np.abs(learner.weights[name]), 2.0 ** (exponent + 7)
+        assert np.maximum(weights - reach, 0).sum() <= 0.02 * weights.sum()
+        wider = exponent > usual.weight_exponents[name]
+        assert not wider or np.maximum(weights - reach / 2, 0).sum() > 0.02 * weights.sum()
+    whole = tpl.measured_weights(network, COUNTED, samples, cut=0.0)
+    assert 2.0 ** (whole.weight_exponents["readout"] + 6) < grown.max() <= 2.0 ** (whole.weight_exponents["readout"] + 7)
+
+
+def test_weights_that_are_given_stand_still_or_grow_little_stay(samples):
+    network, given = recurrent(), tpl.FixedPoint(weight_bits=6, weight_exponents={"readout": -8})
+    assert tpl.measured_weights(network, COUNTED, samples, given).weight_exponents["readout"] == -8
+    still = tpl.measured_weights(network, tpl.TP(0.0, 1.0, readout=COUNTED.readout), samples)
+    assert set(still.weight_exponents) == {"readout"}
+    little, usual = tpl.measured_weights(network, tpl.TP(1e-6, 1e-6), samples), tpl.FixedPoint().resolved(network, RULE)
+    assert little.weight_exponents.items() <= usual.weight_exponents.items()
+
+
 def test_what_has_a_bound_is_not_measured(samples):
     assert tpl.measured_formats(recurrent(), tpl.TESS(basis="walsh"), samples) == tpl.FixedPoint()
     assert tpl.measured_formats(recurrent(), tpl.TP(0.0, 1e-3), samples) == tpl.FixedPoint()
@@ -93,6 +122,10 @@ def test_fine_tuning_measures(samples):
 def test_wrong_ranges(samples):
     with pytest.raises(InvalidValueError, match="measured_formats: samples is empty"):
         tpl.measured_formats(recurrent(), RULE, [])
+    with pytest.raises(InvalidValueError, match="measured_weights: samples is empty"):
+        tpl.measured_weights(recurrent(), RULE, [])
+    with pytest.raises(InvalidValueError, match=r"measured_weights: cut is -1, but must be a number in \[0, 1\); 0.02 is usual"):
+        tpl.measured_weights(recurrent(), RULE, samples, cut=-1)
     with pytest.raises(InvalidValueError, match=r"cut is 1, but must be a number in \[0, 1\)"):
         tpl.measured_formats(recurrent(), RULE, samples, cut=1)
     with pytest.raises(InvalidValueError, match="third_factor_range"):

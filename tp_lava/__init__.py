@@ -60,6 +60,7 @@ from tp_lava.quantisation import QuantisationReport as QuantisationReport
 from tp_lava.quantisation import QuantisationWarning as QuantisationWarning
 from tp_lava.quantisation import Quantised as Quantised
 from tp_lava.quantisation import measured_formats as measured_formats
+from tp_lava.quantisation import measured_weights as measured_weights
 from tp_lava.quantisation import quantise as quantise
 from tp_lava.ranges import RangeReport as RangeReport
 from tp_lava.ranges import check_ranges as check_ranges

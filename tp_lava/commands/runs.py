@@ -2,6 +2,7 @@
 
 config.toml           the effective configuration, written first: with it alone a run can be resumed
 learner.safetensors   the learner after the last finished epoch; best.safetensors: after the best one, with --keep-best
+held_back/            learner and results of the run that found the number of epochs, on four fifths of the samples, where it was not given
 results.json          accuracy and speed of each epoch, how the run was made, at the end the accuracy on the test samples
 
 All are written whole (saving.py), each epoch anew. An epoch is about 120 bytes of results.json; the learner beside it is written as often,
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from tp_lava.learner import Learner
 from tp_lava.saving import write_whole
 
 LEARNER, BEST, RESULTS, PICTURE = "learner.safetensors", "best.safetensors", "results.json", "accuracy.png"
+TRIAL = "held_back"
 FILES = (LEARNER, BEST, RESULTS, PICTURE, configuration.NAME)
 
 
@@ -66,14 +68,14 @@ class Run:
 
 def check_free(out: Path) -> None:
     """Raise InvalidValueError where the folder has a run that was begun."""
-    if (out / LEARNER).exists():
+    if any((folder / LEARNER).exists() for folder in (out, out / TRIAL)):
         remedy = f"give another with --out, or --resume {out} to go on with it"
         raise invalid("train", "out", f"{out}, which holds a run", "a folder without one", remedy)
 
 
 def check_same_data(out: Path, checksums: Mapping[str, str]) -> None:
     """Raise InvalidValueError where a file of data is not what it was as the run in the folder began. checksums: file -> SHA-256 now."""
-    before = {str(Path(name).resolve()): checksum for name, checksum in begun_with(out).items()}
+    before = {str(Path(name).resolve()): checksum for name, checksum in kept(out, "sha256").items()}
     for name, now in checksums.items():
         then = before.get(str(Path(name).resolve()), now)
         if now != then:
@@ -81,17 +83,19 @@ def check_same_data(out: Path, checksums: Mapping[str, str]) -> None:
             raise invalid("train", "data", f"{name} of SHA-256 {now}", limit, "bring that one back, or begin a new run")
 
 
-def begun_with(out: Path) -> dict[str, str]:
-    """file -> SHA-256 of what a run was begun with; empty where that is not known."""
+def kept(out: Path, name: str) -> dict[str, Any]:
+    """What results.json has by this name; empty where that is not known."""
     try:
-        return dict(json.loads((out / RESULTS).read_text())["sha256"])
+        return dict(json.loads((out / RESULTS).read_text())[name])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
-def start(out: Path, about: Mapping[str, Any], learner: Learner) -> Run:
-    """A new run, in a folder without one."""
-    run = Run(out, about, learner)
+def begin(out: Path, about: Mapping[str, Any], learner: Callable[[], Learner]) -> Run:
+    """The run in a folder, after its last saved epoch, or a new one of the learner that is made. Raises ArchiveError."""
+    if (out / LEARNER).exists():
+        return resume(out, about)
+    run = Run(out, about, learner())
     run.save()
     return run
 
@@ -115,21 +119,22 @@ def learn(run: Run, data: TrainingData, settings: TrainSettings, progress: bool)
         if not run.epochs:
             _learn_in_lava(run, data, settings, progress)
         return
+    length = settings.length
     run.learner.copy().fit(data.samples[: settings.batch], 1, progress, batch=settings.batch, validation=data.held[:1] or None)
-    while run.learner.epochs_done < settings.epochs and not (settings.patience and len(run.epochs) - run.best >= settings.patience):
+    while run.learner.epochs_done < length.epochs and not (length.patience and len(run.epochs) - run.best >= length.patience):
         begin = time.perf_counter()
         held, varied = data.held or None, settings.augmentation
         (accuracy,) = run.learner.fit(data.samples, 1, progress, batch=settings.batch, validation=held, augmentation=varied)
         run.add_epoch(accuracy, time.perf_counter() - begin, len(data.samples) + len(data.held))
-        if settings.keep_best and run.best == len(run.epochs):
+        if length.keep_best and run.best == len(run.epochs):
             run.learner.save(run.out / BEST)
         run.save()
 
 
 def _learn_in_lava(run: Run, data: TrainingData, settings: TrainSettings, progress: bool) -> None:
     """All epochs in one run; after each, the samples held back are presented without their labels."""
-    rounds = list[Round]()
-    for epoch in range(settings.epochs):
+    rounds, epochs = list[Round](), settings.length.epochs
+    for epoch in range(epochs):
         order = epoch_order(len(data.samples), settings.seed, epoch)
         presented = augmented(data.samples, settings.augmentation, settings.seed, epoch)
         rounds.append(Round([presented[i] for i in order], learns=True))
@@ -137,8 +142,8 @@ def _learn_in_lava(run: Run, data: TrainingData, settings: TrainSettings, progre
             rounds.append(Round(data.held, learns=False))
     accuracies, result = run_in_lava(run.learner, rounds, progress)
     for accuracy in accuracies[1::2] if data.held else accuracies:
-        run.add_epoch(accuracy, result.seconds / settings.epochs, len(data.samples) + len(data.held))
-    run.learner, run.learner.epochs_done = result.learner, settings.epochs
+        run.add_epoch(accuracy, result.seconds / epochs, len(data.samples) + len(data.held))
+    run.learner, run.learner.epochs_done = result.learner, epochs
     run.save()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
 
@@ -31,6 +31,19 @@ _OF_NETWORK = ("hidden", "decay", "threshold", "trace_decay", "threshold_scale",
 _AUGMENTATION = tuple(field.name for field in fields(Augmentation))
 _HIDDEN, _TESS_TRACE_DECAY = 200, 0.9
 _OF_RULE = ("contrast", "basis", "temperature")
+_EPOCHS = 10  # where their number is neither given nor found
+HELD_BACK, _LEAST = 0.2, 100  # share held back to find it, and samples that this takes: a fifth of fewer tells little
+_MOST_EPOCHS, _PATIENCE, _FALLING = 50, 6, Plateau(0.5, 2)  # of a run that stops by samples held back
+
+
+class Length(NamedTuple):
+    """epochs: at most so many; patience: epochs without improvement after which learning stops, None: none; keep_best: the learner of
+    the best epoch is kept too, and tested.
+    """
+
+    epochs: int
+    patience: int | None
+    keep_best: bool
 
 
 @dataclass(frozen=True)
@@ -79,12 +92,18 @@ class TrainSettings:
     temperature: Annotated[float | None, typer.Option(help="TESS: temperature of its softmax (0.05).")] = None
     update: Annotated[Update | None, typer.Option(help="When weights change: at each step (TP) or at the end of a sample (TESS).")] = None
     freeze: options.Freeze = None
-    epochs: options.Epochs = 10
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Number of times each sample is learned (found by a fifth held back; of few or in Lava 10).")
+    ] = None
     batch: Annotated[int, typer.Option(min=1, help="Samples learned together; a chip learns one at a time.")] = 1
     schedule: Annotated[
-        Literal["cosine", "plateau", "none"] | None, typer.Option(help="Schedule of the learning rates (cosine; in Lava none).")
+        Literal["cosine", "plateau", "none"] | None,
+        typer.Option(help="Schedule of the learning rates (cosine; where samples held back end the run, plateau; in Lava none)."),
     ] = None
-    validation: Annotated[float, typer.Option(min=0, max=0.9, help="Share of the samples held back for validation after each epoch.")] = 0.0
+    validation: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.9, help="Share held back for validation after each epoch; without --epochs, to end the run (0)."),
+    ] = None
     split_seed: Annotated[int | None, typer.Option(min=0, help="Seed of what is held back for test and validation (that of --seed).")] = (
         None
     )
@@ -106,7 +125,7 @@ class TrainSettings:
         _ = self.augmentation  # refused here, before anything is read
         if self.bits is not None and self.precision == "float":
             raise _invalid("bits", "given in float", "left out", "or use --precision fixed")
-        if (self.patience or self.keep_best) and not self.validation:
+        if not self.validation and (self.keep_best or (self.patience and not self._open)):
             raise _invalid("validation", "0, with --patience or --keep-best", "a share that is held back", "0.1 is usual")
         if self.in_lava and (self.patience or self.keep_best or self.batch > 1 or self.schedule not in (None, "none")):
             limit = "used without --batch, --schedule, --patience and --keep-best"
@@ -132,6 +151,35 @@ class TrainSettings:
         value = getattr(self, name)
         return value not in (None, [], ()) and value is not False
 
+    @property
+    def _open(self) -> bool:
+        """Whether the number of epochs is to be found."""
+        return self.epochs is None and self.validation is None and not self.in_lava
+
+    @property
+    def _stops(self) -> bool:
+        """Whether the samples held back end the run."""
+        return self.epochs is None and bool(self.validation) and not self.in_lava
+
+    def finds_epochs(self, data: TrainingData) -> bool:
+        """Whether a trial finds the number of epochs. Raises InvalidValueError for patience with too few samples."""
+        few = len(data.samples) < _LEAST
+        if self._open and few and self.patience:
+            limit, remedy = f"at least {_LEAST}, or with --validation", "--validation 0.2 holds a fifth back, however many there are"
+            raise _invalid("data", f"of {len(data.samples)} samples to learn, with --patience", limit, remedy)
+        return self._open and not few
+
+    def trial(self) -> TrainSettings:
+        """The run that finds it: a fifth of the samples is held back, and ends it."""
+        return replace(self, validation=HELD_BACK)
+
+    @property
+    def length(self) -> Length:
+        """How long a run lasts, and which learner comes of it."""
+        if self._stops:
+            return Length(_MOST_EPOCHS, self.patience or _PATIENCE, True)
+        return Length(self.epochs or _EPOCHS, self.patience, self.keep_best)
+
     def load_data(self) -> TrainingData:
         """The samples. Raises InvalidValueError where none are left to learn."""
         seed = self.seed if self.split_seed is None else self.split_seed
@@ -139,15 +187,20 @@ class TrainSettings:
             samples, test = load_split(self.data, seed)
         else:
             samples, test = ([*chain(*load(name))] for name in (self.data, self.test))
-        samples, held = hold_back(samples, self.validation, seed) if self.validation else (samples, [])
-        if not samples or (self.validation and not held):
-            found = f"split into {len(samples)} samples to learn and {len(held)} to validate"
-            raise _invalid("data", found, "enough for both", "give more recordings, or another --validation")
-        data = TrainingData(samples, held, [] if self.skip_test else test)
+        data = self.parted(TrainingData(samples, [], [] if self.skip_test else test))
         if data.n_classes < 2:
             remedy = "give recordings of several classes, labelled from 0"
             raise _invalid("data", "of one class, label 0", "of at least two classes", remedy)
         return data
+
+    def parted(self, data: TrainingData) -> TrainingData:
+        """With samples held back as the options say. Raises InvalidValueError where none are left to learn, or to validate."""
+        seed, share = self.seed if self.split_seed is None else self.split_seed, self.validation or 0.0
+        samples, held = hold_back(data.samples, share, seed) if share else (data.samples, [])
+        if not samples or (share and not held):
+            found = f"split into {len(samples)} samples to learn and {len(held)} to validate"
+            raise _invalid("data", found, "enough for both", "give more recordings, or another --validation")
+        return replace(data, samples=samples, held=held)
 
     def new_learner(self, data: TrainingData) -> Learner:
         """The learner before its first epoch."""
@@ -189,7 +242,9 @@ class TrainSettings:
     def _schedule(self) -> Schedule | None:
         if self.schedule == "none" or self.in_lava:
             return None
-        return Plateau() if self.schedule == "plateau" else Cosine(self.epochs)
+        if self.schedule is None and self._stops:
+            return _FALLING
+        return Plateau() if self.schedule == "plateau" else Cosine(self.length.epochs)
 
 
 def _with_thresholds(network: Network, factor: float) -> Network:

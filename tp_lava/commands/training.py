@@ -6,6 +6,7 @@ import hashlib
 import math
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,8 @@ from tp_lava.lava import make_importable
 from tp_lava.learner import Learner
 from tp_lava.rules.memory import counted
 
+FOUND = "epochs_found"  # in results.json
+_HELD_BACK = "validation"
 _COUNTED = 5  # samples whose changes of weights are counted
 
 Resume = Annotated[
@@ -49,48 +52,74 @@ def train(
         make_importable()  # what cannot run leaves no folder behind
     out = resume or out
     data = settings.load_data()
+    found = settings.finds_epochs(data)
     make_folder(out)
     with run_folder.held(out, runs.FILES):
-        run = _begun(context, out, settings, data, resumed=resume is not None)
+        about = _begun(context, out, settings, data, resumed=resume is not None)
         if not as_json:
-            print(configuration.to_toml(run.about["config"]))
+            print(configuration.to_toml(about["config"]))
+        if found:
+            settings, about = _epochs_found(out, settings, data, about, progress, as_json)
+        run = runs.begin(out, about, lambda: settings.new_learner(data))
         figures = _learned(run, data, settings, progress)
         _print(run, data, {**figures, **(_cost(run.learner, data, settings) if cost else {})}, plot, as_json)
 
 
-def _begun(context: typer.Context, out: Path, settings: TrainSettings, data: TrainingData, *, resumed: bool) -> runs.Run:
-    """The run in a folder, new or resumed. One that was killed before its learner was written has none, and begins."""
+def _begun(context: typer.Context, out: Path, settings: TrainSettings, data: TrainingData, *, resumed: bool) -> dict[str, Any]:
+    """How the run in a folder is made, new or resumed. One that was killed before its learner was written has none, and begins."""
     about = _about(context, settings, data)
     if resumed:
         _check_unchanged(context, out, settings)
-        runs.check_same_data(out, {name: about["sha256"][name] for name in _files(settings.data, settings.test)})
-        about["sha256"] |= runs.begun_with(out)
-    if resumed and (out / runs.LEARNER).exists():
-        run = runs.resume(out, about)
-        configuration.save(context, out / configuration.NAME)
-        return run
-    runs.check_free(out)
-    learner = settings.new_learner(data)
+    else:
+        runs.check_free(out)
+    for folder in (out / runs.TRIAL, out) if resumed else ():
+        runs.check_same_data(folder, {name: about["sha256"][name] for name in _files(settings.data, settings.test)})
+        about["sha256"] |= runs.kept(folder, "sha256")
     configuration.save(context, out / configuration.NAME)
-    return runs.start(out, about, learner)
+    return about
+
+
+def _epochs_found(
+    out: Path, settings: TrainSettings, data: TrainingData, about: dict[str, Any], progress: bool, as_json: bool
+) -> tuple[TrainSettings, dict[str, Any]]:
+    """Find the number of epochs by a run in a folder of its own, on four fifths of the samples. -> the settings, how it was found."""
+    trial, folder = settings.trial(), out / runs.TRIAL
+    parts, patience = trial.parted(data), trial.length.patience
+    if not as_json:
+        print(f"How many epochs? {len(parts.held)} of {len(data.samples)} samples are held back; learning stops after {patience} epochs")
+        print("that tell them no better. Then all samples are learned as often. --epochs 10 learns them 10 times, and holds none back.\n")
+    found = runs.kept(out, FOUND) if (out / runs.LEARNER).exists() else {}  # patience may have changed since
+    if not found:
+        make_folder(folder)
+        with run_folder.held(folder, runs.FILES):
+            run = runs.begin(folder, about | {"accuracy_of": _HELD_BACK}, lambda: trial.new_learner(parts))
+            _learned_whole(run, parts, trial, progress, out)
+        accuracies = [epoch["accuracy"] for epoch in run.epochs]
+        found = {"epochs": run.best, "held_back": len(parts.held), "accuracies": accuracies}
+    return replace(settings, epochs=found["epochs"], patience=None), about | {FOUND: found}
 
 
 def _learned(run: runs.Run, data: TrainingData, settings: TrainSettings, progress: bool) -> dict[str, float]:
     """Learn what is left of a run. -> best epoch, accuracies, NaN without samples held back or to test."""
-    out = run.out
+    _learned_whole(run, data, settings, progress, run.out)
+    kept = settings.length.keep_best
+    tested = Learner.load(run.out / runs.BEST) if kept else run.learner
+    accuracy = tested.evaluate(data.test, progress) if data.test else math.nan
+    shown = run.best if kept else len(run.epochs)
+    accuracies = [epoch["accuracy"] for epoch in run.epochs[shown - 1 :]] if data.held else run.about.get(FOUND, {}).get("accuracies", ())
+    figures = {"best_epoch": run.best, "validation_accuracy": max(accuracies, default=math.nan), "test_accuracy": accuracy}
+    run.save(**figures)
+    return figures
+
+
+def _learned_whole(run: runs.Run, data: TrainingData, settings: TrainSettings, progress: bool, out: Path) -> None:
+    """Learn what is left; say how to go on where that is interrupted."""
     try:
         runs.learn(run, data, settings, progress)
     except KeyboardInterrupt:
-        kept = f"interrupted; the learner after epoch {len(run.epochs)} is in {out}"
-        print(f"tp-lava: {kept}, go on with tp-lava train --resume {out}", file=sys.stderr)
+        said = f"interrupted; the learner after epoch {len(run.epochs)} is in {run.out}"
+        print(f"tp-lava: {said}, go on with tp-lava train --resume {out}", file=sys.stderr)
         raise typer.Exit(options.INTERRUPTED) from None
-    tested = Learner.load(out / runs.BEST) if settings.keep_best else run.learner
-    accuracy = tested.evaluate(data.test, progress) if data.test else math.nan
-    shown = run.best if settings.keep_best else len(run.epochs)
-    held = run.epochs[shown - 1]["accuracy"] if data.held else math.nan
-    figures = {"best_epoch": run.best, "validation_accuracy": held, "test_accuracy": accuracy}
-    run.save(**figures)
-    return figures
 
 
 def _cost(learner: Learner, data: TrainingData, settings: TrainSettings) -> dict[str, float]:
@@ -125,7 +154,7 @@ def _about(context: typer.Context, settings: TrainSettings, data: TrainingData) 
         "versions": versions(),
         "sha256": {name: hashlib.sha256(Path(name).read_bytes()).hexdigest() for name in files},
         "samples": {"learned": len(data.samples), "held_back": len(data.held), "test": len(data.test)},
-        "accuracy_of": "validation" if data.held else "samples as they are learned",
+        "accuracy_of": _HELD_BACK if data.held else "samples as they are learned",
     }
 
 

@@ -25,6 +25,7 @@ from tp_lava.incremental.splits import Split, Stage, class_incremental, domain_i
 from tp_lava.learner import Learner
 from tp_lava.optimisers import Cosine
 from tp_lava.progress import track
+from tp_lava.quantisation import measured_weights
 from tp_lava.rules import TP, BaseRule, Readout
 from tp_lava.tables import json_values, markdown
 
@@ -55,7 +56,8 @@ class Settings:
         """Of the network with all its outputs, learned from the base."""
         stage = split.base
         network = Network.temporal((stage.learned[0].events.n_units, self.hidden, split.n_classes), seed=seed)
-        learner = Learner(network, self.rule, self.precision, seed, schedule=Cosine(self.epochs))
+        fixed = measured_weights(network, self.rule, stage.learned) if self.precision == "fixed" else None
+        learner = Learner(network, self.rule, fixed or "float", seed, schedule=Cosine(self.epochs))
         learner.fit(stage.learned, self.epochs, augmentation=self.augmentation)
         return learner
 

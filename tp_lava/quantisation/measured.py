@@ -1,4 +1,4 @@
-"""Formats of learning from measured signals: how far a layer's third factors reach, in float, on a few samples."""
+"""Formats of learning from what it is in float: how far third factors reach on a few samples, and weights after all of them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tp_lava.state_history import watch
 
 SAMPLES = 10  # that are looked at, spread over those given
 CUT = 0.2  # share of the summed third factors that saturation may take
+CUT_WEIGHTS = 0.02  # share of the summed weights that may be beyond their format
 _LEAST, _MOST = 2.0**-6, THIRD_FACTOR_RANGE  # of a range
 
 
@@ -35,14 +36,39 @@ def measured_formats(
     names them one by one; cut: in [0, 1), 0.2 unless given. Layers with a bound of their own, and those that do not learn, have nothing
     to measure. Raises InvalidValueError.
     """
-    if not samples:
-        raise invalid("measured_formats", "samples", "empty", "at least one recording with its label", "give some that will be learned")
-    if not 0 <= cut < 1:
-        raise invalid("measured_formats", "cut", repr(cut), "a number in [0, 1)", "0.2 is usual")
+    _check("measured_formats", samples, cut, CUT)
     fixed = fixed or FixedPoint()
     kept = dict(fixed.third_factor_range) if isinstance(fixed.third_factor_range, Mapping) else {}
     found = {name: _range(values, cut) for name, values in third_factors(network, rule, samples).items() if name not in kept}
     return replace(fixed, third_factor_range={**found, **kept}) if found else fixed
+
+
+def measured_weights(
+    network: Network, rule: BaseRule, samples: Sequence[Sample], fixed: FixedPoint | None = None, *, cut: float = CUT_WEIGHTS
+) -> FixedPoint:
+    """The options of fixed point with coarser weights where learning makes them larger than the usual formats hold.
+
+        R = the smallest power of two with  sum max(0, |w| - R) <= cut * sum |w|          w: a connection's weights
+
+    of a copy that has learned each sample once in float, in an order drawn from seed 0. The usual format leaves a
+    blank layer's weights room for about a quarter of a threshold, or 1 in the readout, which suits rules that change them at every step.
+    A readout that learns once a sample, from counts, has larger ones: clipped, it forgets. samples: to be learned, all of them, as few
+    do not tell how large weights become; fixed: other options, FixedPoint() unless given, whose weight exponents are kept; cut: in [0, 1),
+    0.02 unless given. Formats never become finer than without measuring, and connections that do not learn stay. Raises InvalidValueError.
+    """
+    _check("measured_weights", samples, cut, CUT_WEIGHTS)
+    fixed = fixed or FixedPoint()
+    usual = fixed.resolved(network.folded(), rule).weight_exponents
+    learner = Learner(network.folded(), rule)
+    before = {name: learner.weights[name].copy() for name in usual}
+    learner.fit(samples)
+    found = dict(fixed.weight_exponents)
+    for name in usual.keys() - found.keys():
+        grown = np.abs(learner.weights[name])
+        if not np.array_equal(before[name], learner.weights[name]) and np.isfinite(grown).all():
+            reach = round(math.log2(_reach(grown.ravel(), cut, float(grown.max()))))
+            found[name] = max(usual[name], reach - (fixed.bits(name) - 1))
+    return replace(fixed, weight_exponents={name: found[name] for name in usual if name in found})
 
 
 def third_factors(network: Network, rule: BaseRule, samples: Sequence[Sample]) -> dict[str, np.ndarray]:
@@ -74,11 +100,23 @@ def _measurable(learner: Learner, rule: BaseRule) -> dict[str, tuple[str, float]
     return found
 
 
+def _check(function: str, samples: Sequence[Sample], cut: float, usual: float) -> None:
+    if not samples:
+        raise invalid(function, "samples", "empty", "at least one recording with its label", "give some that will be learned")
+    if not 0 <= cut < 1:
+        raise invalid(function, "cut", repr(cut), "a number in [0, 1)", f"{usual} is usual")
+
+
 def _range(values: np.ndarray, cut: float) -> float:
-    """The smallest power of two beyond which at most this share of the sum lies."""
-    total, reach = float(values.sum()), _MOST
+    """Of third factors: at most that which holds without measuring."""
+    return _reach(values, cut, _MOST)
+
+
+def _reach(values: np.ndarray, cut: float, most: float) -> float:
+    """The smallest power of two beyond which at most this share of the sum lies, from 2^-6 up to the first that is not below `most`."""
+    total, reach = float(values.sum()), 2.0 ** math.ceil(math.log2(max(most, _LEAST)))
     if not total or not math.isfinite(total):
-        return _MOST
+        return reach
     while reach / 2 >= _LEAST and float(np.maximum(values - reach / 2, 0.0).sum()) <= cut * total:
         reach /= 2
     return reach
