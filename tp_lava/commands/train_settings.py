@@ -121,11 +121,11 @@ class TrainSettings:
         for part in self.augment.split(","):
             name, _, number = part.strip().partition("=")
             try:
-                given[name] = float(number) if name in ("drop", "stretch") else int(number)
+                given[name] = int(number) if name in ("shift", "units", "pixels") else float(number)
             except ValueError:
                 name = ""
             if name not in _AUGMENTATION:
-                raise _invalid("augment", repr(part), "shift=, units=, drop= or stretch= and a number", "for example shift=3,units=2")
+                raise _invalid("augment", repr(part), f"{'=, '.join(_AUGMENTATION)}= and a number", "for example shift=3,units=2")
         return Augmentation(**given)
 
     def _is_given(self, name: str) -> bool:
