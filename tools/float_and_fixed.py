@@ -63,18 +63,17 @@ def convolutions(given: argparse.Namespace) -> Task:
 
     train, test = tpl.data.digits()
     torch.manual_seed(0)
-    neuron = {"batch_size": BATCH, "spike_fn": SingleSpike}
+    neurons = [sl.IAFSqueeze(batch_size=BATCH, spike_fn=SingleSpike) for _ in range(2)]
     side, steps = int((train[0].events.n_units // 2) ** 0.5), train[0].events.n_steps
     net = torch.nn.Sequential(
-        torch.nn.Conv2d(2, 8, 3, bias=False), sl.IAFSqueeze(**neuron), sl.SumPool2d(2), torch.nn.Conv2d(8, 16, 3, bias=False),
-        sl.IAFSqueeze(**neuron), torch.nn.Flatten(), torch.nn.LazyLinear(10, bias=False),
+        torch.nn.Conv2d(2, 8, 3, bias=False), neurons[0], sl.SumPool2d(2), torch.nn.Conv2d(8, 16, 3, bias=False),
+        neurons[1], torch.nn.Flatten(), torch.nn.LazyLinear(10, bias=False),
     )  # fmt: skip
 
     def out(frames: torch.Tensor) -> torch.Tensor:
-        for layer in net:
-            if hasattr(layer, "reset_states"):
-                layer.reset_states()
-                layer.batch_size = len(frames)
+        for layer in neurons:
+            layer.reset_states()
+            layer.batch_size = len(frames)
         return net(frames.reshape(-1, 2, side, side)).reshape(len(frames), steps, 10).mean(1) * 5
 
     trained(net, train[:800], out, 5)

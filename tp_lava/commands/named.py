@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -178,7 +178,8 @@ def augmentation_of(command: str, text: str | None) -> Augmentation | None:
     """How samples vary, from name=number,name=number; None of None. Raises InvalidValueError for other text."""
     if text is None:
         return None
-    kinds, given = {field.name: type(field.default) for field in fields(Augmentation)}, {}
+    kinds: dict[str, Callable[[str], Any]] = {field.name: int if field.type == "int" else float for field in fields(Augmentation)}
+    given: dict[str, Any] = {}
     for part in text.split(","):
         name, _, number = part.strip().partition("=")
         try:
