@@ -80,9 +80,94 @@ def test_fit_learns_what_is_drawn_and_is_repeated_by_its_seed():
     assert not np.array_equal(learned(varied, 2), learned(None, 2))
 
 
+# A camera's recordings ----------------------------------------------------------------------------
+SIDE = 9
+
+
+def picture(places):
+    """One event of each polarity at each (y, x), one a step."""
+    units = [p * SIDE**2 + y * SIDE + x for y, x in places for p in range(2)]
+    return tpl.Events(range(len(units)), units, len(units), 2 * SIDE**2)
+
+
+def seen(events):
+    """-> {(polarity, y, x)}"""
+    return {(int(u) // SIDE**2, int(u) % SIDE**2 // SIDE, int(u) % SIDE) for u in events.units}
+
+
+def test_a_picture_moves_by_whole_pixels():
+    events, found = picture([(4, 4), (0, 8)]), set()
+    for number in range(60):
+        got = tpl.Augmentation(pixels=1).applied(events, 0, 0, number)
+        at = next((y - 4, x - 4) for p, y, x in seen(got) if abs(y - 4) < 2 and abs(x - 4) < 2)
+        expected = {(p, y + at[0], x + at[1]) for p, y, x in seen(events) if 0 <= y + at[0] < SIDE and 0 <= x + at[1] < SIDE}
+        assert seen(got) == expected
+        found.add(at)
+    assert found == {(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)}
+
+
+@pytest.mark.parametrize(("options", "inner", "outer"), [({"rotation": 90}, 3, 3), ({"zoom": 0.5}, 1.5, 4.5)])
+def test_a_picture_turns_and_grows_about_its_middle(options, inner, outer):
+    events = picture([(4, 7)])
+    got = [seen(tpl.Augmentation(**options).applied(events, 1, 0, number)) for number in range(60)]
+    distances = [np.hypot(y - 4, x - 4) for each in got for _, y, x in each]
+    assert inner - 1.2 < min(distances) < max(distances) < outer + 1.2
+    places = {(y, x) for each in got for _, y, x in each}
+    assert len(places) > 5
+    assert all(x >= 3 for _, x in places)  # by a quarter at most
+
+
+def test_what_is_no_camera_has_no_pixels():
+    with pytest.raises(tpl.InvalidValueError, match="n_units is 12, but must be .*of a square camera"):
+        tpl.Augmentation(pixels=1).applied(recording(np.random.default_rng(0)), 0, 0, 0)
+
+
+def test_graded_pictures_keep_their_values():
+    events = tpl.Events([0, 0, 1], [31, 40, 81 + 50], 2, 2 * SIDE**2, [10, 20, 30])
+    assert tpl.Augmentation(rotation=5, zoom=0.1).applied(events, 0, 0, 0).values.tolist() == [10, 20, 30]
+
+
+# Fine-tuning --------------------------------------------------------------------------------------
+VARIED = tpl.Augmentation(shift=2, units=1, drop=0.2)
+RULE = tpl.TP(1e-2, 1e-2, contrast="all")
+
+
+def few_recordings(seed=1, count=6):
+    rng = np.random.default_rng(seed)
+    return [tpl.Sample(recording(rng), i % 3) for i in range(count)]
+
+
+def test_fine_tuning_learns_variants():
+    network, new = tpl.Network.dense((12, 8, 3), tpl.LIF(0.9, 1.0)), few_recordings()
+    options = {"rule": RULE, "precision": "float", "epochs": 2, "seed": 4}
+    tuned = tpl.finetune(network, new, new, augmentation=VARIED, variants=3, **options)
+    by_hand = tpl.Learner(tuned.prepared.network, tuned.prepared.rule, "float", 4, schedule=tpl.Cosine(2))
+    for epoch in range(2):
+        by_hand.fit([tpl.Sample(VARIED.applied(new[i % 6].events, 4, epoch, i), new[i % 6].label) for i in range(18)])
+    assert np.array_equal(tuned.learner.weights["hidden0"], by_hand.weights["hidden0"])
+    with pytest.raises(tpl.InvalidValueError, match=r"variants is 3, but must be .* 1 without augmentation; give augmentation="):
+        tpl.finetune(network, new, new, variants=3, **options)
+
+
+def test_old_samples_vary_as_they_are_replayed(tmp_path):
+    network, old = tpl.Network.dense((12, 8, 3), tpl.LIF(0.9, 1.0)), few_recordings(2)
+    tuned = tpl.finetune(network, few_recordings(), old, rule=RULE, old=old, augmentation=VARIED, epochs=1)
+    assert tuned.continual.replay.augmentation == VARIED
+    tuned.continual.save(tmp_path / "a.safetensors")
+    again = tpl.Continual.load(tmp_path / "a.safetensors")
+    first, second = ([each.buffer.draw(1)[0] for _ in range(8)] for each in (tuned.continual, again))
+    assert first == second
+    kept = tuned.continual.buffer.samples
+    assert not any(sample in kept for sample in first)
+
+
 @pytest.mark.parametrize(
-    "wrong", [{"shift": -1}, {"shift": 0.5}, {"units": -2}, {"drop": 1.0}, {"drop": -0.1}, {"drop": float("nan")}, {"stretch": 1.0}]
-)
+    "wrong",
+    [
+        {"shift": -1}, {"shift": 0.5}, {"units": -2}, {"drop": 1.0}, {"drop": -0.1}, {"drop": float("nan")}, {"stretch": 1.0},
+        {"pixels": 0.5}, {"rotation": 180}, {"zoom": -0.1},
+    ],
+)  # fmt: skip
 def test_refuses(wrong):
     with pytest.raises(tpl.InvalidValueError, match=f"Augmentation.*{next(iter(wrong))}"):
         tpl.Augmentation(**wrong)

@@ -174,6 +174,7 @@ def run(*arguments):
 
 def test_finetune_is_repeated_by_what_it_wrote(tmp_path):
     options = ("--sensor", "rotated", "--shots", 1, "--epochs", 1, "--precision", "float", "--rate", 0.002, "--freeze", "readout", "--json")
+    options += ("--augment", "pixels=1,rotation=10", "--variants", 2)
     first = json.loads(run("finetune", "digits", *options, "--out", tmp_path / "first.safetensors"))
     again = json.loads(run("finetune", "--config", tmp_path / "first.toml", "--out", tmp_path / "again.safetensors", "--json"))
     assert first == again

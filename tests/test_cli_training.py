@@ -315,8 +315,11 @@ def test_in_lava_the_same_comes_of_it(own, tmp_path):
         (("--basis", "walsh"), "train: basis is given with --rule tp"),
         (("--contrast", "some"), "train: contrast is 'some', but must be a number of target streams, or \"all\""),
         (("--contrast", 5), "TP: contrast is 5, but must be at most the number of classes, 3"),
-        (("--augment", "shift"), "train: augment is 'shift', but must be shift=, units=, drop= or stretch= and a number"),
-        (("--augment", "tilt=2"), "train: augment is 'tilt=2', but must be shift=, units=, drop= or stretch="),
+        (
+            ("--augment", "shift"),
+            "train: augment is 'shift', but must be shift=, units=, drop=, stretch=, pixels=, rotation=, zoom= and a number",
+        ),
+        (("--augment", "tilt=2"), "train: augment is 'tilt=2', but must be shift=, units=, drop="),
         (("--augment", "shift=-1"), "Augmentation: shift is -1"),
         (("digits", "--span", 5), "train: span is given with the model digits, but must be left out"),
         (("--bits", 4), "train: bits is given in float, but must be left out; or use --precision fixed"),

@@ -171,9 +171,17 @@ def built(slayer, name, rng):
     for block in module.blocks:
         if getattr(getattr(block, "neuron", None), "norm", None) is not None:
             block.neuron.norm.running_mean = 0.2 * torch.randn(block.neuron.norm.num_features)
-        if hasattr(block, "recurrent_synapse"):  # its states persist
-            block.neuron.current_state = block.neuron.voltage_state = torch.zeros(1)
+    at_rest(module)
     return module, spikes, outputs(module, spikes)
+
+
+def at_rest(module):
+    """Neurons that keep their states from one sample to the next, as those of recurrent blocks, lose them."""
+    import torch
+
+    for block in module.blocks:
+        if getattr(block, "neuron", None) is not None:
+            block.neuron.current_state = block.neuron.voltage_state = torch.zeros(1)
 
 
 def latencies(module):

@@ -262,7 +262,7 @@ def test_states_and_gradients_of_a_run_do_not_matter():
         (lambda: snn.Lapicque(0.9, reset_mechanism="zero"), r"1: reset_mechanism is 'zero', but must be 'subtract' in a Lapicque"),
         (lambda: snn.Alpha(0.9, 0.8), "1: type is Alpha"),
         (lambda: changed_reset(snn.Leaky(0.9)), "1: reset_mechanism is set or loaded after the layer was made, but must be 'subtract'"),
-        (lambda: type("Mine", (snn.Leaky,), {})(0.9), "1: forward is of Mine, but must be that of Leaky"),
+        (lambda: type("Mine", (snn.Leaky,), {})(0.9), "1: type is Mine, made from Leaky, but must be Leaky itself"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:Inhibition is an unstable:UserWarning")

@@ -136,7 +136,9 @@ def refused():
     act = pytest.importorskip("sinabs.activation")
     layers = pytest.importorskip("sinabs.layers")
     yield layers.LIF(5.0), "spike_fn is MultiSpike, but must be SingleSpike"
-    yield layers.LIF(5.0, spike_fn=act.SingleSpike, min_v_mem=-1.0), "min_v_mem is"
+    yield layers.LIF(5.0, spike_fn=act.SingleSpike, min_v_mem=-1.0), "min_v_mem is -1.0, but must be None"
+    recurrent = layers.LIFRecurrent(5.0, rec_connect=nn.Linear(5, 5), spike_fn=act.SingleSpike)
+    yield recurrent, "type is LIFRecurrent, made from LIF, but must be LIF itself; use LIF itself, or declare neurons in its place"
     yield layers.IAF(spike_fn=act.SingleSpike, reset_fn=act.MembraneReset(0.2)), "reset_fn is"
 
 

@@ -307,6 +307,20 @@ def test_a_decay_that_does_not_fit_is_refused():
         tpl.quantise(network, [tpl.Events([0], [0], 5, 4)])
 
 
+def test_a_score_that_long_samples_could_saturate_is_told():
+    """A bias that learns may fill its register, and would fill the score's in 127 steps."""
+    network = tpl.Network.dense((4, 5, 3), tpl.LIF(0.9, 0.2))
+    network = network.with_weights({**network.weights, "readout_bias": np.full(3, 0.1, np.float32)})
+    samples = [tpl.Events.from_dense(np.ones((300, 4), bool))]
+    with pytest.warns(QuantisationWarning, match="readout: score reaches .* within 300 steps.* at most 127 steps a sample.* worst case"):
+        q = tpl.quantise(network, samples, rule=tpl.TP(contrast="all"))
+    assert [entry.name for entry in q.report.ranges.problems] == ["score"]
+    learner = tpl.Learner(q.network, tpl.TP(contrast="all"), q.fixed)
+    learner.memory["readout_bias"][...] = 2**23 - 1
+    learner.infer(samples[0])
+    assert learner.memory["score"].tolist() == [[learner.circuits[0].buffers["score"].format.high] * 3]
+
+
 def test_frozen_layers_need_no_room_to_learn():
     """As `finetune` is told, so is `quantise`: a layer that keeps its weights has their full resolution."""
     network = tpl.Network.dense((8, 6, 3), seed=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from tp_lava.circuit.formats import FixedPoint
 from tp_lava.continual import Anchor, Continual, Cost, Gate, Replay
 from tp_lava.continual.in_lava import play_in_lava
 from tp_lava.continual.presenter import Round
+from tp_lava.data.augmentation import Augmentation, augmented
 from tp_lava.data.events import Sample
 from tp_lava.data.order import epoch_order
 from tp_lava.errors import invalid
@@ -105,6 +106,8 @@ def finetune(
     gate: Gate | Literal["default"] | None = "default",
     anchor: Anchor | Literal["default"] | None = "default",
     ends: Ends = "choose",
+    augmentation: Augmentation | None = None,
+    variants: int = 1,
     old_test: Sequence[Sample] = (),
     validation: Sequence[Sample] = (),
     patience: int | None = None,
@@ -115,27 +118,25 @@ def finetune(
 ) -> FineTuned:
     """Learn the samples of a new task, one at a time, and measure the accuracy on the new and on the old task.
 
-    samples: see `few`; test, old_test: of the new and of the old task; freeze: layers that keep their weights, by name, or
-    "convolutions"; rates: layer -> factor of its rate; old: samples of the old task, of which the replay buffer keeps some; replay, gate,
-    anchor: see Continual, by default REPLAY, GATE and ANCHOR where there are old samples and none where not; ends: of a network that ends
-    in spikes, whether its last map learns as the "readout", its "spikes" are counted and its last neurons learn as hidden ones, or finetune
-    is to "choose"; tp_lava.preparation also brings thresholds to about 1, as rates and surrogates want them, and scores to a size
-    at which a softmax teaches: `said` of the result tells it; validation: samples for
-    early stopping, tested after each epoch; patience: epochs without improvement after which
-    learning stops; keep_best: return the learner of the best epoch instead of the last; in_lava: learn in one run in Lava, with
-    constant rates (in the engine they follow a cosine) and without early stopping.
+    samples: see `few`; test, old_test: of the new and of the old task; freeze: layers that keep their weights, by name, or "convolutions";
+    rates: layer -> factor of its rate; old: samples of the old task, of which the replay buffer keeps some; replay, gate, anchor: see
+    Continual, by default REPLAY, GATE and ANCHOR where there are old samples and none where not; ends: of a network that ends in spikes,
+    whether its last map learns as the "readout", its "spikes" are counted and its last neurons learn as hidden ones, or finetune is to
+    "choose"; tp_lava.preparation also brings thresholds to about 1, as rates and surrogates want them, and scores to a size at which a
+    softmax teaches: `said` of the result tells it; augmentation: how the new samples vary, and by default the old ones that are replayed;
+    variants: of each new sample, presented in an epoch; validation: samples for early stopping, tested after each epoch; patience: epochs
+    without improvement after which learning stops; keep_best: return the learner of the best epoch instead of the last; in_lava: learn in
+    one run in Lava, with constant rates (in the engine they follow a cosine) and without early stopping.
     Warns (FineTuningWarning) of an end in spikes that cannot become a readout. Raises InvalidValueError.
     """
     _check(epochs, patience, keep_best, validation, in_lava)
     end = choose_end(network, precision, samples, old, ends)
     prepared = prepare(end.network, _wished(rule, end, rates or {}, freeze), precision, samples, end)
     start = Learner(prepared.network, prepared.rule, prepared.precision, seed, schedule=None if in_lava else Cosine(epochs))
-    trained = _learner_for(start, old, replay, gate, anchor)
+    trained = _learner_for(start, old, augmentation, replay, gate, anchor)
     before, old_before = _accuracies(Learner(network, None, precision, seed) if end.removed else start, test, old_test)
-    if in_lava:
-        trained, curve, epoch = _in_lava(trained, samples, epochs, progress), list[float](), epochs
-    else:
-        trained, curve, epoch = _in_engine(trained, samples, epochs, validation, patience, keep_best, progress)
+    how = (trained, _New(samples, augmentation, variants, seed), epochs, progress)
+    trained, curve, epoch = _in_lava(*how) if in_lava else _in_engine(*how, validation, patience, keep_best)
     learner, continual = _remembering(trained, samples)
     after, old_after = _accuracies(learner, test, old_test)
     return FineTuned(learner, before, after, old_before, old_after, tuple(curve), epoch, continual, prepared)
@@ -164,9 +165,9 @@ def _check(epochs: int, patience: int | None, keep_best: bool, validation: Seque
         raise invalid("finetune", "in_lava", "asked for with early stopping", "one of them", "a run in Lava has a fixed length")
 
 
-def _learner_for(start: Learner, old: Sequence[Sample], *settings: object) -> Learner | Continual:
+def _learner_for(start: Learner, old: Sequence[Sample], varied: Augmentation | None, *settings: object) -> Learner | Continual:
     """The learner itself, or a Continual that holds old samples. settings: replay, gate and anchor, or "default"."""
-    defaults = (REPLAY, GATE, ANCHOR) if old else (None, None, None)
+    defaults = (replace(REPLAY, augmentation=varied), GATE, ANCHOR) if old else (None, None, None)
     chosen: list[Any] = [usual if given == "default" else given for given, usual in zip(settings, defaults, strict=True)]
     if chosen == [None, None, None]:
         return start
@@ -179,33 +180,54 @@ def _learner_for(start: Learner, old: Sequence[Sample], *settings: object) -> Le
     return trained
 
 
-def _in_lava(trained: Learner | Continual, samples: Sequence[Sample], epochs: int, progress: bool) -> Learner | Continual:
-    """Learn all epochs in one run in Lava."""
-    seed = trained.learner.seed if isinstance(trained, Continual) else trained.seed
-    rounds = [Round([samples[i] for i in epoch_order(len(samples), seed, epoch)], learns=True, keep=False) for epoch in range(epochs)]
+@dataclass(frozen=True)
+class _New:
+    """The new samples, `variants` of each in an epoch."""
+
+    samples: Sequence[Sample]
+    augmentation: Augmentation | None
+    variants: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        self.of(0)  # refused here, before anything is learned
+
+    def of(self, epoch: int) -> Sequence[Sample]:
+        """Those of an epoch."""
+        return cast(Sequence[Sample], augmented(self.samples, self.augmentation, self.seed, epoch, self.variants))
+
+    def ordered(self, epoch: int) -> list[Sample]:
+        """Those of an epoch, in their order."""
+        presented = self.of(epoch)
+        return [presented[i] for i in epoch_order(len(presented), self.seed, epoch)]
+
+
+def _in_lava(trained: Learner | Continual, new: _New, epochs: int, progress: bool) -> tuple[Learner | Continual, list[float], int]:
+    """Learn all epochs in one run in Lava. -> as _in_engine."""
+    rounds = [Round(new.ordered(epoch), learns=True, keep=False) for epoch in range(epochs)]
     if isinstance(trained, Continual):
         play_in_lava(trained, rounds, progress=progress)
-        return trained
-    return run_in_lava(trained, rounds, progress)[1].learner
+        return trained, [], epochs
+    return run_in_lava(trained, rounds, progress)[1].learner, [], epochs
 
 
 def _in_engine(
     trained: Learner | Continual,
-    samples: Sequence[Sample],
+    new: _New,
     epochs: int,
+    progress: bool,
     validation: Sequence[Sample],
     patience: int | None,
     keep_best: bool,
-    progress: bool,
 ) -> tuple[Learner | Continual, list[float], int]:
     """-> what learned, accuracies on the validation samples, the learner's epoch."""
     curve = [trained.evaluate(validation)] if validation else []
     best, kept, epoch = 0, trained.copy() if keep_best else trained, 0
     for epoch in range(1, epochs + 1):
         if isinstance(trained, Continual):
-            trained.fit_epoch(samples, keep=False, progress=progress)
+            trained.fit_epoch(new.of(epoch - 1), keep=False, progress=progress)
         else:
-            trained.fit(samples, progress=progress)
+            trained.fit(new.of(epoch - 1), progress=progress)
         if validation:
             curve.append(trained.evaluate(validation))
             if curve[-1] > curve[best]:

@@ -11,7 +11,7 @@ import typer
 
 from tp_lava.commands import configuration, options
 from tp_lava.commands.configuration import Config
-from tp_lava.commands.named import check_fits, fine_tuning_rule, load_split, model_named
+from tp_lava.commands.named import augmentation_of, check_fits, fine_tuning_rule, load_split, model_named
 from tp_lava.commands.printing import make_folder, print_result, print_rows
 from tp_lava.continual import Anchor, Cost, Gate, Replay
 from tp_lava.data.events import Sample
@@ -96,6 +96,8 @@ class FineTuneSettings:
     gate_old: Annotated[bool, typer.Option("--gate-old", help="With --gate: look at old samples alone, and learn new ones always.")] = False
     margin: Annotated[float | None, typer.Option(help="With --gate unsure: lead below which it is, a share of the best score.")] = None
     anchor: Annotated[float | None, typer.Option(min=0, help="Pull of the weights to what they were, a share a learned sample.")] = None
+    augment: options.Augment = None
+    variants: Annotated[int, typer.Option(min=1, help="With --augment: variants of each new sample, presented in an epoch.")] = 1
     precision: options.Precision = "fixed"
     in_lava: options.InLava = False
     patience: options.Patience = None
@@ -124,6 +126,8 @@ class FineTuneSettings:
             "keep_best": self.keep_best,
             "in_lava": self.in_lava,
             "seed": self.seed,
+            "augmentation": augmentation_of("finetune", self.augment),
+            "variants": self.variants,
             **self._replay(task),
             **self._gate(),
             **({} if self.anchor is None else {"anchor": Anchor(self.anchor) if self.anchor else None}),
@@ -136,7 +140,8 @@ class FineTuneSettings:
         if self.replay == 0:
             return {"replay": None}
         if task.old and (self.replay is not None or self.replay_each is not None):
-            return {"replay": Replay(self.replay or REPLAY.size, self.replay_each or REPLAY.per_sample)}
+            varied = augmentation_of("finetune", self.augment)
+            return {"replay": Replay(self.replay or REPLAY.size, self.replay_each or REPLAY.per_sample, augmentation=varied)}
         if self.replay_each is not None:
             limit, remedy = "left out where nothing is replayed", "give --sensor or --new-class and --replay"
             raise invalid("finetune", "replay_each", self.replay_each, limit, remedy)

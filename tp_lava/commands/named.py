@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from tp_lava.comparison.benchmarks import BENCHMARKS, TEST_SHARE, hold_back
 from tp_lava.comparison.variants import FAMILY, variant_named
 from tp_lava.convert import convert
 from tp_lava.data import class_names, digits, from_nmnist, from_shd, from_spike_lists, load_samples
+from tp_lava.data.augmentation import Augmentation
 from tp_lava.data.digits import digits_to_test
 from tp_lava.data.events import Sample
 from tp_lava.deploy.bundle.graph import why_not_in_engine
@@ -171,3 +172,19 @@ def _contrast(text: str | None, n_classes: int) -> int | Literal["all"]:
     if not text.isdecimal():
         raise invalid("train", "contrast", repr(text), 'a number of target streams, or "all"', f"{_STREAMS} is usual")
     return int(text)
+
+
+def augmentation_of(command: str, text: str | None) -> Augmentation | None:
+    """How samples vary, from name=number,name=number; None of None. Raises InvalidValueError for other text."""
+    if text is None:
+        return None
+    kinds: dict[str, Callable[[str], Any]] = {field.name: int if field.type == "int" else float for field in fields(Augmentation)}
+    given: dict[str, Any] = {}
+    for part in text.split(","):
+        name, _, number = part.strip().partition("=")
+        try:
+            given[name] = kinds[name](number)
+        except (KeyError, ValueError):
+            limit = f"{'=, '.join(kinds)}= and a number"
+            raise invalid(command, "augment", repr(part), limit, "for example shift=3,units=2") from None
+    return Augmentation(**given)

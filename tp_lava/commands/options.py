@@ -45,6 +45,7 @@ Epochs = Annotated[int, typer.Option(min=1, help="Number of times each sample is
 Patience = Annotated[int | None, typer.Option(min=1, help="Stop after this many epochs without improvement.")]
 Precision = Annotated[Literal["float", "fixed"], typer.Option(help="Number system.")]
 Bits = Annotated[int | None, typer.Option(help="In fixed point: bits of a model's weights, 2 to 8 (8).")]
+Augment = Annotated[str | None, typer.Option(help="How recordings vary while they are learned: shift=3,drop=0.2; of a camera pixels=1.")]
 InLava = Annotated[bool, typer.Option("--in-lava", help="Run in Lava instead of the engine.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers: weights, label projection, splits, order, labels, rounding.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -11,7 +11,17 @@ import typer
 from tp_lava.blank_networks import COPIES, DECAY, DELAYED_DECAY, network_for, suitable_span
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.commands import options
-from tp_lava.commands.named import fixed_point, is_learner, load, load_split, model_named, named_classes, rules_with, training_rule
+from tp_lava.commands.named import (
+    augmentation_of,
+    fixed_point,
+    is_learner,
+    load,
+    load_split,
+    model_named,
+    named_classes,
+    rules_with,
+    training_rule,
+)
 from tp_lava.comparison.benchmarks import hold_back
 from tp_lava.data.augmentation import Augmentation
 from tp_lava.data.events import Sample
@@ -28,7 +38,6 @@ from tp_lava.rules.base import Update
 from tp_lava.rules.layer_rates import frozen
 
 _OF_NETWORK = ("hidden", "decay", "threshold", "trace_decay", "threshold_scale", "surrogate_width", "recurrent", "span", "copies")
-_AUGMENTATION = tuple(field.name for field in fields(Augmentation))
 _HIDDEN, _TESS_TRACE_DECAY = 200, 0.9
 _OF_RULE = ("contrast", "basis", "temperature")
 _EPOCHS = 10  # where their number is neither given nor found
@@ -81,9 +90,7 @@ class TrainSettings:
     ] = None
     copies: Annotated[int | None, typer.Option(min=2, help="Untrained: delayed copies of each input, evenly spaced (12).")] = None
     scale: Annotated[bool, typer.Option(help="Untrained: scale the weights to the data, so that neurons spike now and then.")] = True
-    augment: Annotated[
-        str | None, typer.Option(help="How recordings vary while they are learned: shift=3,units=2,drop=0.2,stretch=0.1.")
-    ] = None
+    augment: options.Augment = None
     rule: options.Rule = "tp"
     rate: options.Rate = None
     readout_rate: options.ReadoutRate = None
@@ -134,18 +141,7 @@ class TrainSettings:
     @property
     def augmentation(self) -> Augmentation | None:
         """How the samples vary. Raises InvalidValueError for text that is not name=number, one after the other."""
-        if self.augment is None:
-            return None
-        given: dict[str, Any] = {}
-        for part in self.augment.split(","):
-            name, _, number = part.strip().partition("=")
-            try:
-                given[name] = float(number) if name in ("drop", "stretch") else int(number)
-            except ValueError:
-                name = ""
-            if name not in _AUGMENTATION:
-                raise _invalid("augment", repr(part), "shift=, units=, drop= or stretch= and a number", "for example shift=3,units=2")
-        return Augmentation(**given)
+        return augmentation_of("train", self.augment)
 
     def _is_given(self, name: str) -> bool:
         value = getattr(self, name)

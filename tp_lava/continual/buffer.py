@@ -100,7 +100,7 @@ class ReplayBuffer:
     def __init__(self, settings: Replay, n_units: int, seed: int) -> None:
         self.settings, self.n_units = settings, n_units
         self._key = mix(np.array([seed_key(seed)], np.uint32), np.array([_STREAM], np.uint32))
-        self._draws = 0
+        self._seed, self._draws = seed, 0
         self._records: list[np.ndarray] = []
         self._labels: list[int] = []
         self._seen: dict[int, int] = {}  # class -> samples offered so far
@@ -142,9 +142,14 @@ class ReplayBuffer:
         """So many samples, see Replay.balanced; none of an empty buffer."""
         if not self._records:
             return []
-        return [decompress(self._records[self._drawn()], self.n_units) for _ in range(count)]
+        return [self._varied(decompress(self._records[self._drawn()], self.n_units)) for _ in range(count)]
 
     # Inside -----------------------------------------------------------------------------------
+    def _varied(self, sample: Sample) -> Sample:
+        """The sample just drawn, as Replay.augmentation has it; the number of draws so far makes it another one each time."""
+        by = self.settings.augmentation
+        return sample if by is None else Sample(by.applied(sample.events, self._seed, _STREAM, self._draws), sample.label)
+
     def _drawn(self) -> int:
         """The place of a sample to replay: any one, or any one of a class that is any one."""
         if not self.settings.balanced:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from tp_lava.checks import is_number, is_whole
+from tp_lava.data.augmentation import Augmentation, check_augmentation
 from tp_lava.errors import invalid
 
 MARGIN_BITS = 8  # fractional bits of a margin
@@ -20,7 +21,8 @@ class Replay:
 
     size: samples kept at most, >= 1; per_sample: old samples presented for each new one, drawn with replacement, >= 0; bytes: of
     compressed samples kept at most. At least one of size and bytes is given. balanced: draw a class first, then one of its samples, so
-    that a class of few samples is replayed as often as the others; else every sample is as likely. Raises InvalidValueError.
+    that a class of few samples is replayed as often as the others; else every sample is as likely; augmentation: how a kept sample varies
+    each time it is presented again. Raises InvalidValueError.
     Source of what is kept: class-balancing reservoir sampling, Chrysakis and Moens 2020.
     """
 
@@ -28,6 +30,7 @@ class Replay:
     per_sample: int = 1
     bytes: int | None = None
     balanced: bool = False
+    augmentation: Augmentation | None = None
 
     def __post_init__(self) -> None:
         for attr in ("size", "bytes"):
@@ -39,6 +42,9 @@ class Replay:
             raise invalid("Replay", "per_sample", repr(self.per_sample), "an integer of at least 0", "1 to 5 are usual")
         if not isinstance(self.balanced, bool):
             raise invalid("Replay", "balanced", repr(self.balanced), "True or False", "True suits classes of different size")
+        if isinstance(self.augmentation, dict):  # of a file
+            object.__setattr__(self, "augmentation", Augmentation(**self.augmentation))
+        check_augmentation("Replay", self.augmentation)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import numpy as np
 
 from tp_lava.convert.builder import SourceBuilder
 from tp_lava.convert.stages import Spiking
-from tp_lava.convert.values import Parameter, broadcast, refuse
+from tp_lava.convert.values import Parameter, array_of, broadcast, refuse
 
 BASES = {  # library and class -> of all its neurons
     "snntorch.SpikingNeuron",
@@ -47,7 +47,13 @@ def _sinabs(builder: SourceBuilder, path: str, leaf: Any) -> None:
         remedy = "train with spike_fn=sinabs.activation.SingleSpike"
         raise refuse(path, "spike_fn", fires, "SingleSpike: a neuron here spikes once a step", remedy)
     if leaf.min_v_mem is not None:
-        raise refuse(path, "min_v_mem", leaf.min_v_mem, "None: membranes here have no lower bound", "train without it")
+        raise refuse(
+            path,
+            "min_v_mem",
+            float(np.min(array_of(path, "min_v_mem", leaf.min_v_mem))),
+            "None: membranes here have no lower bound",
+            "train without it",
+        )
     reset, reset_by = type(leaf.reset_fn).__name__, None
     if reset not in ("MembraneSubtract", "MembraneReset") or getattr(leaf.reset_fn, "reset_value", 0.0) != 0.0:
         raise refuse(path, "reset_fn", repr(leaf.reset_fn)[:60], "MembraneSubtract, or MembraneReset to zero", "train with one of them")

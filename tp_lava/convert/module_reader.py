@@ -306,9 +306,11 @@ class ModuleReader:
         if type(module).__module__.startswith(STEPPING):
             return kind
         if is_neuron(module):
-            changed = type(module) is not cls
-        else:
-            changed = any(getattr(type(module), f, None) is not getattr(cls, f, None) for f in ("forward", "_conv_forward"))
+            if type(module) is cls and "forward" not in vars(module):
+                return kind
+            remedy = f"use {cls.__name__} itself, or declare neurons in its place: neurons={{{path!r}: tpl.LIF(...)}}"
+            raise refuse(path, "type", f"{type(module).__name__}, made from {cls.__name__}", f"{cls.__name__} itself", remedy)
+        changed = any(getattr(type(module), f, None) is not getattr(cls, f, None) for f in ("forward", "_conv_forward"))
         if changed or "forward" in vars(module):
             remedy = f"give standardised=({path!r},) if that is all it does, or use {cls.__name__} itself"
             raise refuse(path, "forward", f"of {type(module).__name__}", f"that of {cls.__name__}", remedy)

@@ -22,28 +22,28 @@ Sensor = Callable[[Events], Events]
 
 def mirrored(events: Events) -> Events:
     """Left and right exchanged, as behind a mirror."""
-    polarity, y, x, side = _places(events)
-    return _seen(events, polarity, y, side - 1 - x)
+    polarity, y, x, side = places(events)
+    return seen_at(events, polarity, y, side - 1 - x)
 
 
 def rotated(events: Events) -> Events:
     """Turned by a quarter, clockwise, as a camera mounted on its side."""
-    polarity, y, x, side = _places(events)
-    return _seen(events, polarity, x, side - 1 - y)
+    polarity, y, x, side = places(events)
+    return seen_at(events, polarity, x, side - 1 - y)
 
 
 def inverted(events: Events) -> Events:
     """ON and OFF exchanged, as with a negative."""
-    polarity, y, x, _ = _places(events)
-    return _seen(events, POLARITIES - 1 - polarity, y, x)
+    polarity, y, x, _ = places(events)
+    return seen_at(events, POLARITIES - 1 - polarity, y, x)
 
 
 def half_dead(events: Events, share: float = _DEAD) -> Events:
     """Without the pixels of the right-hand columns. share: of the columns, [0, 1)."""
     _check_share("share", share)
-    polarity, y, x, side = _places(events)
+    polarity, y, x, side = places(events)
     alive = x < side - round(share * side)
-    return _seen(events, polarity, y, x, alive)
+    return seen_at(events, polarity, y, x, alive)
 
 
 def noisy(events: Events, rate: float = _NOISE, seed: int = 0) -> Events:
@@ -64,7 +64,7 @@ def through(sensor: str, samples: Sequence[Sample]) -> list[Sample]:
     return [Sample(SENSORS[sensor](events), label) for events, label in samples]
 
 
-def _places(events: Events) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+def places(events: Events) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """(polarity, y, x) of each event, and the side of the sensor."""
     side = int(np.sqrt(events.n_units // POLARITIES))
     if POLARITIES * side**2 != events.n_units:
@@ -74,10 +74,12 @@ def _places(events: Events) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     return polarity, *np.divmod(place, side), side
 
 
-def _seen(events: Events, polarity: np.ndarray, y: np.ndarray, x: np.ndarray, alive: np.ndarray | slice = slice(None)) -> Events:
+def seen_at(events: Events, polarity: np.ndarray, y: np.ndarray, x: np.ndarray, alive: np.ndarray | slice = slice(None)) -> Events:
+    """The events at other places, without those that are not alive."""
     side = int(np.sqrt(events.n_units // POLARITIES))
     units = polarity * side**2 + y * side + x
-    return Events(events.times[alive], units[alive], events.n_steps, events.n_units)
+    values = None if events.values is None else events.values[alive]
+    return Events(events.times[alive], units[alive], events.n_steps, events.n_units, values)
 
 
 def _check_share(name: str, value: float) -> None:

@@ -13,6 +13,7 @@ from tp_lava.backends.layerwise import Batch
 from tp_lava.checks import is_number, is_whole
 from tp_lava.circuit.formats import FixedPoint, Formats, plan
 from tp_lava.circuit.labels import check_label
+from tp_lava.circuit.names import SCORE
 from tp_lava.data.events import Events, Sample, check_events
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
@@ -20,6 +21,7 @@ from tp_lava.numbers import seed_key
 from tp_lava.quantisation.report import LayerReport, QuantisationReport, measure
 from tp_lava.quantisation.search import Search, SearchOptions
 from tp_lava.ranges.checking import check_ranges as prove
+from tp_lava.ranges.report import RangeReport
 from tp_lava.rules import BaseRule
 from tp_lava.rules.layer_rates import frozen
 
@@ -68,7 +70,8 @@ def quantise(
     holds for all. Room costs resolution: 2 is one bit. calibration: samples, drawn by seed, that the search looks at; the report
     looks at all. check_ranges: prove that every number fits, in samples as long as these, and say so in the report
     (docs/ranges.md).
-    Warns (QuantisationWarning) of layers that fixed point silences or saturates, and of those that never spiked at all.
+    Warns (QuantisationWarning) of layers that fixed point silences or saturates, of those that never spiked at all, and of samples so
+    long that scores could reach the end of their register, where they stay.
     Raises InvalidValueError, and NumberRangeError for what no exponent makes fit.
     """
     _check_options(network, rule, weight_bits, room_to_learn, accept, calibration)
@@ -81,7 +84,7 @@ def quantise(
     formats = plan(network, rule, fixed)
     report = measure(network, formats, events, labels, rule)
     if check_ranges:
-        report = replace(report, ranges=prove(network, rule, fixed, steps=max(sample.n_steps for sample in events)))
+        report = replace(report, ranges=_proven(network, rule, fixed, max(sample.n_steps for sample in events)))
     for layer in report.layers:
         _warn(layer)
     own = rule.parameters(network) if rule else {}
@@ -101,6 +104,17 @@ def _frozen(rule: BaseRule | None, network: Network, freeze: Sequence[str] | str
 def _held(arrays: Mapping[str, np.ndarray], formats: Formats) -> dict[str, np.ndarray]:
     """Every array rounded to its format."""
     return {name: formats[name].real(formats[name].quantise(array)).astype(np.float32) for name, array in arrays.items()}
+
+
+def _proven(network: Network, rule: BaseRule | None, fixed: FixedPoint, steps: int) -> RangeReport:
+    """The proof for samples of so many steps. Scores saturate in every form, so what they could reach in the worst case is only told."""
+    ranges = prove(network, rule, fixed, steps=steps, strict=False)
+    if any(entry.name != SCORE for entry in ranges.problems):
+        return ranges.check()
+    for entry in ranges.problems:
+        remedy = "beyond, scores stay at the end of their register; fewer weight_bits of the readout or a frozen one leave more room"
+        warnings.warn(f"{entry.message} This is the worst case; {remedy}.", QuantisationWarning, stacklevel=3)
+    return ranges
 
 
 def _warn(layer: LayerReport) -> None:

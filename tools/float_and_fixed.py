@@ -1,0 +1,140 @@
+"""Fine-tuning in fixed point beside float: networks of several libraries learn a changed sensor from five recordings a class.
+
+    uv run python tools/float_and_fixed.py [--recordings nmnist_small.npz --net nmnist.net]
+
+Dense: the shipped digits network, the camera mirrored. Convolutions: a CNN of sinabs, trained here on the digits and read from its NIR
+graph, the camera mirrored. Recurrent: a network of snnTorch, trained here on seven touch-like patterns of 12 sensors, whose order is then
+reversed. SLAYER: see tools/slayer_nmnist.py, which makes the file. Needs snntorch, sinabs and nir. Printed: accuracy on the new task
+before and after, means over seeds, which draw the recordings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import tp_lava as tpl
+from tp_lava.data.sensors import through
+from tp_lava.finetuning import few
+from tp_lava.pretrained import pretrained
+
+BATCH, SHOTS, STEPS, SENSORS, LETTERS, WITHIN = 40, 5, 60, 12, 7, 0.05
+Task = tuple[tpl.Network, list[tpl.Sample], list[tpl.Sample], dict[str, Any]]  # network, samples and test of the new task, options
+
+
+def dense(given: argparse.Namespace) -> Task:
+    train, test = tpl.data.digits()
+    return tpl.convert(pretrained("digits")), through("mirrored", train), through("mirrored", test), {}
+
+
+def slayer(given: argparse.Namespace) -> Task | None:
+    if given.net is None:
+        return None
+    train, test = tpl.data.from_nmnist(given.recordings, n_steps=30, step=10_000)
+    options = {"rule": tpl.TP(1e-3, 1e-2, contrast="all"), "epochs": 10}
+    return tpl.convert(given.net), through("mirrored", train), through("mirrored", test), options
+
+
+# Trained here ----------------------------------------------------------------------------------------
+def trained(module: torch.nn.Module, samples: list[tpl.Sample], out: Callable[[torch.Tensor], torch.Tensor], epochs: int) -> None:
+    """By backpropagation. out: of frames (B, T, n), the scores (B, classes)."""
+    frames = torch.as_tensor(np.stack([sample.events.to_dense() for sample in samples]).astype(np.float32))
+    labels = torch.as_tensor([sample.label for sample in samples])
+    optimiser = torch.optim.Adam(module.parameters(), 3e-3)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(labels)).split(BATCH):
+            loss = torch.nn.functional.cross_entropy(out(frames[batch]), labels[batch])
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)  # spikes fed back let it explode
+            optimiser.step()
+
+
+def convolutions(given: argparse.Namespace) -> Task:
+    import sinabs.layers as sl
+    from sinabs.activation import SingleSpike
+    from sinabs.nir import to_nir
+
+    train, test = tpl.data.digits()
+    torch.manual_seed(0)
+    neurons = [sl.IAFSqueeze(batch_size=BATCH, spike_fn=SingleSpike) for _ in range(2)]
+    side, steps = int((train[0].events.n_units // 2) ** 0.5), train[0].events.n_steps
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(2, 8, 3, bias=False), neurons[0], sl.SumPool2d(2), torch.nn.Conv2d(8, 16, 3, bias=False),
+        neurons[1], torch.nn.Flatten(), torch.nn.LazyLinear(10, bias=False),
+    )  # fmt: skip
+
+    def out(frames: torch.Tensor) -> torch.Tensor:
+        for layer in neurons:
+            layer.reset_states()
+            layer.batch_size = len(frames)
+        return net(frames.reshape(-1, 2, side, side)).reshape(len(frames), steps, 10).mean(1) * 5
+
+    trained(net, train[:800], out, 5)
+    graph = to_nir(net.eval(), torch.zeros(steps * BATCH, 2, side, side))
+    return tpl.convert(graph, exporter="sinabs"), through("mirrored", train), through("mirrored", test), {}
+
+
+def touched(letter: int, rng: np.random.Generator, reversed_: bool) -> tpl.Sample:
+    """A pattern moves over the sensors: two bumps a sensor, whose rises and falls spike in a channel each."""
+    shape = np.random.default_rng(letter)
+    at, size, width = shape.uniform(10, 50, (SENSORS, 2)), shape.uniform(0.3, 1, (SENSORS, 2)), 5.0
+    at, size = at * rng.uniform(0.9, 1.1) + rng.normal(0, 1.5, at.shape), size * rng.uniform(0.7, 1.3, (SENSORS, 1))
+    force = (size * np.exp(-0.5 * ((np.arange(STEPS)[:, None, None] - at) / width) ** 2)).sum(2) + rng.normal(0, 0.02, (STEPS, SENSORS))
+    change = np.diff(force, axis=0, prepend=0)
+    frames = np.concatenate([change > 0.05, change < -0.05], 1)
+    order = np.arange(SENSORS)[::-1] if reversed_ else np.arange(SENSORS)
+    return tpl.Sample(tpl.Events.from_dense(frames[:, np.concatenate([order, SENSORS + order])]), letter)
+
+
+def recurrent(given: argparse.Namespace) -> Task:
+    import snntorch as snn
+
+    rng = np.random.default_rng(0)
+    old, new, test = ([touched(k % LETTERS, rng, r) for k in range(LETTERS * n)] for n, r in ((40, False), (20, True), (30, True)))
+    torch.manual_seed(0)
+    hidden = snn.RLeaky(0.9, linear_features=80, init_hidden=True, spike_grad=snn.surrogate.fast_sigmoid(slope=25))
+    hidden.recurrent.weight.data *= 0.3
+    net = torch.nn.Sequential(torch.nn.Linear(2 * SENSORS, 80), hidden, torch.nn.Linear(80, LETTERS))
+
+    def out(frames: torch.Tensor) -> torch.Tensor:
+        hidden.reset_mem()
+        return torch.stack([net(frame) for frame in frames.transpose(0, 1)]).mean(0) * 5
+
+    trained(net, old, out, 15)
+    hidden.reset_mem()
+    return tpl.convert(net.eval(), input_shape=2 * SENSORS), new, test, {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recordings", type=Path)
+    parser.add_argument("--net", type=Path, help="SLAYER's; without it that line is left out")
+    parser.add_argument("--seeds", type=int, default=3)
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    for make in (dense, recurrent, convolutions, slayer):
+        if (task := make(given)) is None:
+            continue
+        network, samples, test, options = task
+        tuned = {
+            precision: [
+                tpl.finetune(network, few(samples, SHOTS, seed), test, precision=precision, seed=seed, **options)
+                for seed in range(given.seeds)
+            ]
+            for precision in ("float", "fixed")
+        }
+        (f0, f1), (i0, i1) = ([float(np.mean([getattr(run, at) for run in runs])) for at in ("before", "after")] for runs in tuned.values())
+        within = "within" if i1 >= f1 - WITHIN else "NOT within"
+        print(f"{make.__name__:14} float {f0:.3f} -> {f1:.3f}   fixed {i0:.3f} -> {i1:.3f}   {within} {WITHIN}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
