@@ -281,9 +281,8 @@ def test_people_see_a_table_and_a_picture(own, tmp_path):
     done = run("train", "--hidden", 6, "--data", own, "--epochs", 1, "--out", tmp_path)
     assert done.exit_code == 0
     texts = ("[train]", "epoch", "24 samples; network 8-6-3; accuracy", "give --span, such as", "6 test samples: accuracy")
-    for text in (*texts, f"wrote {tmp_path / 'accuracy.png'}"):
     assert "held back" not in done.stdout
-    for text in ("[train]", "epoch", "24 samples", "6 test samples: accuracy", f"wrote {tmp_path / 'accuracy.png'}"):
+    for text in (*texts, f"wrote {tmp_path / 'accuracy.png'}"):
         assert text in done.stdout
     assert (tmp_path / "accuracy.png").read_bytes().startswith(b"\x89PNG")
 

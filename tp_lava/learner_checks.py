@@ -8,8 +8,6 @@ from tp_lava.checks import is_whole
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.circuit.labels import check_label
 from tp_lava.data.events import Events, Sample, check_events
-from tp_lava.data.recordings import Recordings
-from tp_lava.data.events import Events, Sample
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
