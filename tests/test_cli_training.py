@@ -229,23 +229,23 @@ def test_samples_held_back_end_a_run(many, found, tmp_path):
 def test_a_run_that_finds_its_length_loses_nothing(many, found, tmp_path, monkeypatch, stop_after):
     """Interrupted before the first epoch, in the second on four fifths of the samples, or in the last on all."""
     folder, figures = found
-    learn, seen = tpl.Learner.learn, []
+    learn, seen = tpl.Learner._learn, []
     looked, best = len(figures["epochs_found"]["accuracies"]), figures["epochs_found"]["epochs"]
     last = stop_after if stop_after >= 0 else 84 * looked + 1 + 104 * best + stop_after
 
-    def interrupted(self, *arguments):
-        seen.append(1)
+    def interrupted(self, call, *arguments, **given):
+        seen.extend(call.labels)
         if len(seen) > last + 1:  # one is learned to compile
             raise KeyboardInterrupt
-        return learn(self, *arguments)
+        return learn(self, call, *arguments, **given)
 
-    monkeypatch.setattr(tpl.Learner, "learn", interrupted)
+    monkeypatch.setattr(tpl.Learner, "_learn", interrupted)
     done = run("train", *SMALL[:-1], "--data", many, *UNTIL_NO_BETTER, "--out", tmp_path / "run")
     assert done.exit_code == 130
     assert "20 of 104 samples are held back; learning stops after 2 epochs" in done.stdout
     assert "--epochs 10 learns them 10 times, and holds none back" in done.stdout
     assert f"go on with tp-lava train --resume {tmp_path / 'run'}" in done.stderr
-    monkeypatch.setattr(tpl.Learner, "learn", learn)
+    monkeypatch.setattr(tpl.Learner, "_learn", learn)
     assert "which holds a run" in refused("train", *SMALL, "--data", many, "--out", tmp_path / "run")
     patience = ("--patience", 1) if stop_after < 0 else ()  # found already
     assert told("train", "--resume", tmp_path / "run", *patience, "--no-plot", "--json")["test_accuracy"] == figures["test_accuracy"]
