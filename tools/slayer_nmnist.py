@@ -4,7 +4,7 @@
 
 The file is made first where it does not exist: 2312-512-10 CUBA neurons of threshold 80 (1.25 in SLAYER), 30 steps of 10 ms, 25 epochs of
 recordings that are moved and turned a little; that needs lava-dl. Then each recipe learns 50 mirrored recordings for 10 epochs; printed
-are means over seeds, which draw the 50 recordings, of the new and of the old task. The last recipe is told that the camera is mirrored.
+are means over seeds, which draw the 50 recordings, of the new and of the old task. The last recipes are told that the camera is mirrored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ STEPS, STEP, HIDDEN, SHOTS, EPOCHS = 30, 10_000, 512, 5, 10
 NEURON = {"threshold": 1.25, "current_decay": 0.25, "voltage_decay": 0.05, "tau_grad": 0.1, "scale_grad": 1, "requires_grad": False}
 VARIED = tpl.Augmentation(pixels=2, rotation=10)  # while it is trained
 FAST, VARYING = tpl.TP(1e-3, 1e-2, contrast="all"), tpl.TP(3e-3, 5e-3, contrast="all")
-TWO, VARIED_TWO = tpl.Replay(250, 2), tpl.Replay(250, 2, augmentation=tpl.Augmentation(pixels=1, rotation=8, zoom=0.08))
+A_LITTLE = tpl.Augmentation(pixels=1, rotation=8, zoom=0.08)  # of old ones
+TWO, VARIED_TWO, ONE = tpl.Replay(250, 2), tpl.Replay(250, 2, augmentation=A_LITTLE), tpl.Replay(250, 1, augmentation=A_LITTLE)
 FEW = tpl.Augmentation(pixels=1, rotation=12, zoom=0.12, drop=0.1)  # of the 50 recordings
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     "default": {},
@@ -37,7 +38,10 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "rates 1e-3, 1e-2, 2 old ones each": {"rule": FAST, "old": True, "replay": TWO},
     "16 variants each, old ones as they are": {"rule": VARYING, "old": True, "replay": TWO, "augmentation": FEW, "variants": 16},
     "16 variants each, old ones vary too": {"rule": VARYING, "old": True, "replay": VARIED_TWO, "augmentation": FEW, "variants": 16},
+    "48 variants each, 1 old one each": {"rule": VARYING, "old": True, "replay": ONE, "augmentation": FEW, "variants": 48},
+    "the same, SLTT": {"rule": tpl.SLTT(6e-3, 5e-3), "old": True, "replay": ONE, "augmentation": FEW, "variants": 48},
     "25 old recordings a digit, mirrored": {"rule": VARYING, "old": True, "replay": TWO, "shots": 25},
+    "the same, 4 variants each": {"rule": VARYING, "old": True, "replay": VARIED_TWO, "shots": 25, "augmentation": FEW, "variants": 4},
 }
 
 
