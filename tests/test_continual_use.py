@@ -93,7 +93,7 @@ def test_the_command_replays_gates_and_anchors():
     done = command("--sensor", "mirrored", "--replay", "20", "--replay-each", "2", "--gate", "wrong", "--anchor", "0.01", "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.output)
-    assert told["cost"]["replayed"] == 2 * told["cost"]["seen"] == 20
+    assert told["cost"]["replayed"] == 2 * told["cost"]["seen"] == 80  # ten, in four variants
     assert told["cost"]["presentations"] > 30
     assert told["cost"]["anchor_bytes"] == 512 * 200 + 2000
     shown = command("--new-class", "9", "--replay", "20", "--gate", "always")

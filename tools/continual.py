@@ -23,11 +23,12 @@ import numpy as np
 
 import tp_lava as tpl
 from tp_lava.data.sensors import through
-from tp_lava.finetuning import ANCHOR, GATE, REPLAY, RULE, few, finetune
+from tp_lava.finetuning import ANCHOR, CAMERA, CAMERA_VARIANTS, GATE, REPLAY, RULE, few, finetune
 from tp_lava.pretrained import pretrained
 
 SHOTS, HELD_BACK, SPEAKERS, EPOCHS = 5, 10, 3, 20
 VARIED = tpl.Augmentation(shift=5, units=3, drop=0.2, stretch=0.12)  # chosen on ten words of pairs of speakers of other recordings
+CAMERAS: dict[str, Any] = {"augmentation": CAMERA, "variants": CAMERA_VARIANTS}
 OPTIONS: dict[str, dict[str, Any]] = {
     "the new samples alone": {"replay": None, "gate": None, "anchor": None},
     "anchor 1e-3": {"replay": None, "gate": None, "anchor": tpl.Anchor(1e-3)},
@@ -43,6 +44,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "hidden rate x 3": {"replay": REPLAY, "gate": GATE, "anchor": ANCHOR, "rates": {"hidden0": 3.0}},
     "readout rate x 2": {"replay": REPLAY, "gate": GATE, "anchor": ANCHOR, "rates": {"readout": 2.0}},
     "readout rate x 0.5": {"replay": REPLAY, "gate": GATE, "anchor": ANCHOR, "rates": {"readout": 0.5}},
+    "variants, replay alone": {"replay": REPLAY, "gate": None, "anchor": ANCHOR, **CAMERAS},
+    "variants: default of sensors": {"replay": REPLAY, "gate": GATE, "anchor": ANCHOR, **CAMERAS},
     "default": {"replay": REPLAY, "gate": GATE, "anchor": ANCHOR},
 }
 

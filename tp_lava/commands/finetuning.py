@@ -17,7 +17,7 @@ from tp_lava.continual import Anchor, Cost, Gate, Replay
 from tp_lava.data.events import Sample
 from tp_lava.data.sensors import through
 from tp_lava.errors import invalid
-from tp_lava.finetuning import REPLAY, few
+from tp_lava.finetuning import CAMERA, CAMERA_VARIANTS, REPLAY, few
 from tp_lava.finetuning import finetune as finetuned
 from tp_lava.lava import make_importable
 
@@ -97,7 +97,10 @@ class FineTuneSettings:
     margin: Annotated[float | None, typer.Option(help="With --gate unsure: lead below which it is, a share of the best score.")] = None
     anchor: Annotated[float | None, typer.Option(min=0, help="Pull of the weights to what they were, a share a learned sample.")] = None
     augment: options.Augment = None
-    variants: Annotated[int, typer.Option(min=1, help="With --augment: variants of each new sample, presented in an epoch.")] = 1
+    variants: Annotated[
+        int | None,
+        typer.Option(min=1, help="Variants of each new sample an epoch, with --augment (1); with --sensor alone 4, of a camera."),
+    ] = None
     precision: options.Precision = "fixed"
     in_lava: options.InLava = False
     patience: options.Patience = None
@@ -126,9 +129,8 @@ class FineTuneSettings:
             "keep_best": self.keep_best,
             "in_lava": self.in_lava,
             "seed": self.seed,
-            "augmentation": augmentation_of("finetune", self.augment),
-            "variants": self.variants,
             **self._replay(task),
+            **self._varied(),
             **self._gate(),
             **({} if self.anchor is None else {"anchor": Anchor(self.anchor) if self.anchor else None}),
         }
@@ -145,7 +147,20 @@ class FineTuneSettings:
         if self.replay_each is not None:
             limit, remedy = "left out where nothing is replayed", "give --sensor or --new-class and --replay"
             raise invalid("finetune", "replay_each", self.replay_each, limit, remedy)
-        return {}
+        return {"replay": REPLAY} if self._as_a_camera and task.old else {}  # what is replayed stays as it is
+
+    @property
+    def _as_a_camera(self) -> bool:
+        """Whether new recordings vary as a camera's do: those of another sensor, where nothing else is said.
+
+        Not in Lava, whose rates are constant: there they cost the old task more than the new one gains.
+        """
+        return self.sensor is not None and self.augment is None and self.variants is None and not self.in_lava
+
+    def _varied(self) -> dict[str, Any]:
+        if self._as_a_camera:
+            return {"augmentation": CAMERA, "variants": CAMERA_VARIANTS}
+        return {"augmentation": augmentation_of("finetune", self.augment), "variants": self.variants or 1}
 
     def _gate(self) -> dict[str, Any]:
         if self.gate is not None:
