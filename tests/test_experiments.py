@@ -117,6 +117,7 @@ def test_convolutional_configurations_fit_their_data(name):
         "frozen convolutions": tpl.TP,
         "TP": tpl.TP,
         "TESS": tpl.TESS,
+        "TESS, basis learned": tpl.TESS,
         "BPTT": BPTT,
     }
     assert len({method.learning.epochs for method in experiment.small.methods}) == 1
