@@ -222,6 +222,10 @@ def test_a_grid_plays_no_part_without_maps():
         (lambda: tpl.Network.sequential(SHAPE, [tpl.Dense(3)], 2).unshare("hidden0"), "connections is hidden0, but must be among"),
         (lambda: tpl.Standardisation(0.0), "gain is 0.0, but must be a number > 0"),
         (lambda: tpl.TESS(grid=0), "grid is 0, but must be an integer of at least 1"),
+        (
+            lambda: tpl.TESS(basis_rate=-1),
+            "TESS: basis_rate is -1, but must be a finite number >= 0; 0 leaves a layer's classifier as it is",
+        ),
         (lambda: tpl.TP(grid=0), "TP: grid is 0, but must be an integer of at least 1, or None"),
         (lambda: Contrast(grid=1.5), "Contrast: grid is 1.5, but must be an integer of at least 1, or None"),
     ],
@@ -248,5 +252,5 @@ def test_values_are_checked_against_the_network(rng):
 def test_what_learning_remembers_is_counted(update):
     layers = [tpl.Conv2d(4, 3, padding=1), tpl.MaxPool2d(2), tpl.Conv2d(4, 3, standardised=True), tpl.Dense(5)]
     made = tpl.Network.sequential(SHAPE, layers, CLASSES)
-    for learned_by in (tpl.TESS(update=update, basis="walsh"), tpl.TP()):
+    for learned_by in (tpl.TESS(update=update, basis="walsh"), tpl.TESS(update=update, basis="walsh", basis_rate=0.1), tpl.TP()):
         assert learned_by.remembered(made, 10) == counted(made, learned_by)

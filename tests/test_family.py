@@ -269,6 +269,7 @@ def test_what_sltt_and_ottt_remember():
         (lambda: tpl.ETLP(matrix="gauss"), """ETLP: matrix is 'gauss', but must be "signs" or "uniform\""""),
         (lambda: tpl.ETLP(learn_last=0), "ETLP: learn_last is 0"),
         (lambda: tpl.DECOLLE(loss="l2"), "LocalClassifier: loss is 'l2', but must be one of softmax, smooth_l1"),
+        (lambda: tpl.DECOLLE(classifier_rate=float("nan")), "LocalClassifier: rate is nan, but must be a finite number >= 0"),
         (lambda: tpl.DECOLLE(temperature=0), "LocalClassifier: temperature is 0, but must be a number > 0"),
         (lambda: tpl.DECOLLE(activity="rate"), "LocalClassifier: activity is 'rate'"),
         (lambda: tpl.OTTT(readout=tpl.Match()), r"OTTT: readout is Match\(\), but must be a Readout"),
