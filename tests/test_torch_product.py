@@ -120,6 +120,13 @@ def test_frozen_layers_carry_errors_and_the_readout_may_rest():
         np.testing.assert_array_equal(arrays(module)[name], network.weights[name])
 
 
+def test_adam_of_a_basis_that_learns():
+    """At the rate of the basis, not of its layer."""
+    network = network_of_maps(5)
+    rule = tpl.TESS(0.01, 0.01, basis="walsh", temperature=0.1, activity="trace", grid=2, basis_rate=0.05)
+    assert_learns_as_the_engine(network, rule, samples_of(network, 1, count=3), batch=True, optimiser=tpl.Adam(epsilon=1e-3))
+
+
 def test_adam_and_last_steps():
     network = network_of(3)
     rule, optimiser = tpl.STLLR(0.01, 0.01, learn_last=4), tpl.Adam(epsilon=1e-3)
