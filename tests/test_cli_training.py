@@ -146,26 +146,31 @@ def test_the_saved_configuration_repeats_a_run_bit_for_bit(trained, tmp_path, mo
         assert again[name] == figures[name]
 
 
-@pytest.mark.parametrize("stop_after", [0, 7, 18 + 6 + 5, 2 * 18 + 17])
-def test_an_interrupted_run_loses_nothing(trained, tmp_path, monkeypatch, stop_after):
-    """Ctrl-C at any sample: what is kept goes on to what would have come of it."""
-    folder, _ = trained
+def interrupt_after(patch, count):
+    """Ctrl-C once so many samples are learned, beside the one that is learned to compile."""
     learn, seen = tpl.Learner._learn, []
 
     def interrupted(self, call, *arguments, **given):
         seen.extend(call.labels)
-        if len(seen) > stop_after + 1:  # one is learned to compile
+        if len(seen) > count + 1:
             raise KeyboardInterrupt
         return learn(self, call, *arguments, **given)
 
-    monkeypatch.setattr(tpl.Learner, "_learn", interrupted)
-    done = run("train", "--config", folder / "config.toml", "--out", tmp_path / "run", "--no-plot")
+    patch.setattr(tpl.Learner, "_learn", interrupted)
+
+
+@pytest.mark.parametrize("stop_after", [0, 7, 18 + 6 + 5, 2 * 18 + 17])
+def test_an_interrupted_run_loses_nothing(trained, tmp_path, monkeypatch, stop_after):
+    """Ctrl-C at any sample: what is kept goes on to what would have come of it."""
+    folder, _ = trained
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, stop_after)
+        done = run("train", "--config", folder / "config.toml", "--out", tmp_path / "run", "--no-plot")
     epochs = stop_after // 18
     assert done.exit_code == 130
     assert f"interrupted; the learner after epoch {epochs} is in {tmp_path / 'run'}" in done.stderr
     assert f"tp-lava train --resume {tmp_path / 'run'}" in done.stderr
     assert tpl.Learner.load(tmp_path / "run" / "learner.safetensors").epochs_done == epochs
-    monkeypatch.setattr(tpl.Learner, "_learn", learn)
     figures = told("train", "--resume", tmp_path / "run", "--no-plot", "--json")
     assert len(figures["epochs"]) == 3
     for file in ("learner.safetensors", "best.safetensors", "config.toml"):
@@ -229,23 +234,16 @@ def test_samples_held_back_end_a_run(many, found, tmp_path):
 def test_a_run_that_finds_its_length_loses_nothing(many, found, tmp_path, monkeypatch, stop_after):
     """Interrupted before the first epoch, in the second on four fifths of the samples, or in the last on all."""
     folder, figures = found
-    learn, seen = tpl.Learner._learn, []
     looked, best = len(figures["epochs_found"]["accuracies"]), figures["epochs_found"]["epochs"]
     last = stop_after if stop_after >= 0 else 84 * looked + 1 + 104 * best + stop_after
 
-    def interrupted(self, call, *arguments, **given):
-        seen.extend(call.labels)
-        if len(seen) > last + 1:  # one is learned to compile
-            raise KeyboardInterrupt
-        return learn(self, call, *arguments, **given)
-
-    monkeypatch.setattr(tpl.Learner, "_learn", interrupted)
-    done = run("train", *SMALL[:-1], "--data", many, *UNTIL_NO_BETTER, "--out", tmp_path / "run")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, last)
+        done = run("train", *SMALL[:-1], "--data", many, *UNTIL_NO_BETTER, "--out", tmp_path / "run")
     assert done.exit_code == 130
     assert "20 of 104 samples are held back; learning stops after 2 epochs" in done.stdout
     assert "--epochs 10 learns them 10 times, and holds none back" in done.stdout
     assert f"go on with tp-lava train --resume {tmp_path / 'run'}" in done.stderr
-    monkeypatch.setattr(tpl.Learner, "_learn", learn)
     assert "which holds a run" in refused("train", *SMALL, "--data", many, "--out", tmp_path / "run")
     patience = ("--patience", 1) if stop_after < 0 else ()  # found already
     assert told("train", "--resume", tmp_path / "run", *patience, "--no-plot", "--json")["test_accuracy"] == figures["test_accuracy"]

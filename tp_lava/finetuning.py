@@ -30,8 +30,8 @@ RULE = TP(1e-3, 5e-4, contrast="all")
 REPLAY = Replay(250, per_sample=5)  # where old samples are given, and nothing else is said; docs/continual.md has what was measured
 GATE: Gate | None = Gate("wrong", of="old")
 ANCHOR: Anchor | None = None
-CAMERA = Augmentation(pixels=1, rotation=5.0, zoom=0.05)  # of few recordings of a camera, in so many variants an epoch; chosen on one that
-CAMERA_VARIANTS = 4  # was rotated: docs/continual.md
+CAMERA = Augmentation(pixels=1, rotation=5.0, zoom=0.05)  # for few recordings of a camera; chosen on a rotated one (docs/continual.md)
+CAMERA_VARIANTS = 4  # of each recording, in an epoch
 
 
 @dataclass(frozen=True)

@@ -116,9 +116,8 @@ class Classifying(Credit):
     def _delta(self, b: Builder, population: Population, held: str, units: str) -> str:
         """Append the learning signals: coefficients that learn stay where their error is, and neurons get numbers. -> their buffer."""
         path, seen = sample_path(population), Seen(b.buffers[held].format, error=ERROR, port="weight")
-        classes, format = b.sizes[CLASSES], None
-        if b.formats:
-            format = signal_format(classes, seen)
+        classes = b.sizes[CLASSES]
+        format = signal_format(classes, seen) if b.formats else None
         delta = b.buffer(path.of("local_signal"), (SAMPLES, units), "work", format, local="local_signal")
         program = signal_program(classes, seen, fixed=bool(b.formats), name=path.of("local_signal"))
         b.run(program, {"weight": held, "error": path.of("error"), "signal": delta})
@@ -134,12 +133,13 @@ class Classifying(Credit):
         if name not in b.buffers:
             return
         with b.owned(Owner("credit", population.name), "error"):
-            seen, third = b.buffers[self._activity(b, population)], names.of(name, "third_factor")
+            activity = path.of("grid") if self.averages(population) else self._activity(b, population)
+            seen, third = b.buffers[activity], names.of(name, "third_factor")
             b.buffer(third, seen.axes, "work", b.format(third), local=f"{self.held}_third_factor")
-            share, each = 1.0 / self.seen(population), path.of("share")
+            share = 1.0 / self.seen(population)
             bindings = {
                 "activity": seen.name,
-                "share": b.parameter(each, scale_format(share) if b.formats else None, share, local="share"),
+                "share": b.parameter(path.of("share"), scale_format(share) if b.formats else None, share, local="share"),
                 "rate": b.rate(name, population.name, f"{self.held}_"),
                 "third_factor": third,
             }
@@ -152,10 +152,8 @@ class Classifying(Credit):
             learn_by(b, connection, third, population.name, switch, trace=path.of("error"), stream=stream + 1, last=last)
 
     def _activity(self, b: Builder, population: Population) -> str:
-        """Buffer of what the coefficients are over."""
+        """Buffer of what is seen, before it is averaged."""
         path = sample_path(population)
-        if self.averages(population):
-            return path.of("grid")
         return b.sent(path) if self.activity == "spike" else path.of("trace")
 
     def signals(self, builder: Builder, population: Population) -> Sequence[Signal]:
@@ -164,7 +162,7 @@ class Classifying(Credit):
         classes, scale = b.sizes[CLASSES], 1.0 / (n * self.temperature)
         gain = scale_format(scale) if b.formats else None
         with b.owned(Owner("credit", population.name), "error"):
-            label, activity = b.labels(), b.sent(path) if self.activity == "spike" else path.of("trace")
+            label, activity = b.labels(), self._activity(b, population)
             units = b.axis(population.name)
             for average in self.averages(population):
                 into, units = path.of("grid"), f"{population.name}_grid"
