@@ -89,7 +89,15 @@ def test_a_learner_too_by_any_schedule(form):
     assert here.memory["hidden0_rate"] < learner("fixed", None).memory["hidden0_rate"]
 
 
-@pytest.mark.parametrize("rounds", [[], [Round(task(1, 2), True), Round([], False)]])
-def test_rounds_are_not_empty(rounds):
-    with pytest.raises(tpl.InvalidValueError, match="play_in_lava: rounds is empty, or one of them is"):
-        play_in_lava(learner("fixed", None), rounds)
+@pytest.mark.parametrize(
+    ("optimiser", "rounds", "message"),
+    [
+        (tpl.SGD(), [], "rounds is empty, or one of them is, but must be rounds of at least one sample"),
+        (tpl.SGD(), [Round(task(1, 2), True), Round([], False)], "rounds is empty, or one of them is"),
+        (tpl.SGD(0.9), [Round(task(1, 2), True)], r"optimiser is of a learner with moments, but must be SGD\(\)"),
+    ],
+)
+def test_what_cannot_be_played_is_refused(optimiser, rounds, message):
+    network = learner("float", None).network
+    with pytest.raises(tpl.InvalidValueError, match=f"play_in_lava: {message}"):
+        play_in_lava(tpl.Learner(network, tpl.TP(0.02, 0.02), optimiser=optimiser), rounds)

@@ -17,7 +17,7 @@ from tp_lava.continual import Anchor, Cost, Gate, Replay
 from tp_lava.data.events import Sample
 from tp_lava.data.sensors import through
 from tp_lava.errors import invalid
-from tp_lava.finetuning import REPLAY, SENSOR, few
+from tp_lava.finetuning import REPLAY, CAMERA_DEFAULTS, few
 from tp_lava.finetuning import finetune as finetuned
 from tp_lava.lava import make_importable
 
@@ -151,7 +151,7 @@ class FineTuneSettings:
 
     def _varied(self) -> dict[str, Any]:
         if self.sensor is not None and self.augment is None and self.variants is None:
-            return dict(SENSOR)
+            return dict(CAMERA_DEFAULTS)
         return {"augmentation": augmentation_of("finetune", self.augment), "variants": self.variants or 1}
 
     def _gate(self) -> dict[str, Any]:

@@ -62,9 +62,8 @@ def play_in_lava(
     step; layers: step by step, opened into one Process per part; timeout: seconds without a finished presentation after which the run is
     given up. In fixed point the result equals that of the engine, bit for bit. Raises InvalidValueError; as lava.run.
     """
-    if not rounds or any(len(part.samples) == 0 for part in rounds):
-        raise invalid("play_in_lava", "rounds", "empty, or one of them is", "rounds of at least one sample", "leave empty ones out")
     learner, presenter, pull = _taken_apart(trained)
+    _check(learner, rounds)
     stepwise = stepwise or layers
     tag = "fixed_pt" if learner.fixed else "floating_pt"
     configuration = run_configuration("cpu", tag if stepwise else f"{tag}_async", layers=layers)
@@ -92,6 +91,15 @@ def play_in_lava(
         _take(learner, chip.learner)
         scores = source.scores
     return PlayedRun(accuracies, scores, seconds)
+
+
+def _check(learner: Learner, rounds: Sequence[Round]) -> None:
+    """Refuse what cannot be played."""
+    if not rounds or any(len(part.samples) == 0 for part in rounds):
+        raise invalid("play_in_lava", "rounds", "empty, or one of them is", "rounds of at least one sample", "leave empty ones out")
+    circuit = learner.circuits[1]
+    if circuit and circuit.names("moment") and any(part.learns for part in rounds):
+        raise invalid("play_in_lava", "optimiser", "of a learner with moments", "SGD()", "a chip has no memory for moments: use tpl.SGD()")
 
 
 def _connected(learner: Learner, presenter: Presenter, rounds: Sequence[Round], stepwise: bool, layers: bool) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ from tp_lava.continual import Anchor, Cost
 from tp_lava.convert import convert
 from tp_lava.data.digits import digits
 from tp_lava.data.sensors import through
-from tp_lava.finetuning import SENSOR, FineTuned, few, finetune
+from tp_lava.finetuning import CAMERA_DEFAULTS, FineTuned, few, finetune
 from tp_lava.pretrained import pretrained
 
 DEFAULT = "+ gate"  # what finetune does where nothing is said
@@ -45,7 +45,7 @@ def run_demo(settings: SensorSettings, progress: bool = False) -> Runs:
     new, new_test = few(through(settings.sensor, train), settings.shots, settings.seed), through(settings.sensor, old_test)
 
     def tuned(precision: Any, name: str) -> FineTuned:
-        options = {**SENSOR, **VARIANTS[name], "validation": new_test if name == DEFAULT else ()}
+        options = {**CAMERA_DEFAULTS, **VARIANTS[name], "validation": new_test if name == DEFAULT else ()}
         task = {"old": train, "old_test": old_test, "epochs": settings.epochs, "seed": settings.seed}
         return finetune(network, new, new_test, precision=precision, in_lava=True, progress=progress, **task, **options)
 
@@ -83,7 +83,7 @@ def save(out: Path, settings: SensorSettings, runs: Runs) -> list[Path]:
 
     defaults = {form: run[DEFAULT] for form, run in runs.items()}
     files = [out / "demo.png", out / "demo.json", *(out / f"digits_{settings.sensor}_{form}.safetensors" for form in runs)]
-    presented = [epoch * settings.shots * 10 * SENSOR["variants"] for epoch in range(settings.epochs + 1)]
+    presented = [epoch * settings.shots * 10 * CAMERA_DEFAULTS["variants"] for epoch in range(settings.epochs + 1)]
     with figure_file(files[0], (10, 4.2), columns=2) as (left, right):
         plots.accuracy_over_samples(left, {form: (presented, run.curve) for form, run in defaults.items()})
         left.set_title(f"{settings.sensor} camera, learned in Lava")
