@@ -41,7 +41,7 @@ now. The numbers in brackets are the reasons, below.
 | form | |
 |---|---|
 | float, fixed | `tpl.Learner`, the engine |
-| Lava | the whole network as one Process, `tpl.lava.run(...)`, in both number systems; schedules by `play_in_lava` ([continual learning](continual.md#in-lava)) |
+| Lava | the whole network as one Process, `tpl.lava.run(...)`, in both number systems ([schedules](continual.md#in-lava): `play_in_lava`) |
 | Lava, layers | one Process per part, `layers=True`, in both number systems |
 | LearningDense | the hidden weights in stock Lava's learning engine, `layers="stock"`, in both number systems |
 | PyTorch | `tp_lava.torch` |

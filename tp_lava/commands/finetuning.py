@@ -17,7 +17,7 @@ from tp_lava.continual import Anchor, Cost, Gate, Replay
 from tp_lava.data.events import Sample
 from tp_lava.data.sensors import through
 from tp_lava.errors import invalid
-from tp_lava.finetuning import REPLAY, CAMERA_DEFAULTS, few
+from tp_lava.finetuning import CAMERA_DEFAULTS, REPLAY, few
 from tp_lava.finetuning import finetune as finetuned
 from tp_lava.lava import make_importable
 

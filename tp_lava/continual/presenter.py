@@ -51,7 +51,7 @@ class RoundEnd(NamedTuple):
 
 
 Step = Presentation | Pull | RoundEnd
-Steps = Generator[Step, np.ndarray | None, None]  # sent: the scores (C,) of a presentation, None of what else there is
+Steps = Generator[Step, np.ndarray | None, object]  # sent: the scores (C,) of a presentation, None of what else there is
 _Told = Generator[Step, np.ndarray | None, bool]  # -> whether the first scores tell the sample's label
 
 
@@ -77,7 +77,7 @@ class Presenter:
                 self.cost.replay_bytes = self.buffer.bytes
         return told
 
-    def play(self, rounds: Sequence[Round]) -> Steps:
+    def play(self, rounds: Sequence[Round]) -> Generator[Step, np.ndarray | None, None]:
         """All samples of all rounds, in order, and the end of each round."""
         for samples, learns, keep, validation in rounds:
             right = yield from self._counted(samples, learns, keep)
@@ -120,7 +120,7 @@ class Presenter:
         return (yield from _scores(Presentation(sample, learns)))
 
 
-def following(steps: Steps | _Told, answer: np.ndarray | None) -> Step | None:
+def following(steps: Steps, answer: np.ndarray | None) -> Step | None:
     """What comes after an answer, None for the first; None at the end."""
     try:
         return steps.send(answer)

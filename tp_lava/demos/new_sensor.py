@@ -12,7 +12,7 @@ from tp_lava.continual import Anchor, Cost
 from tp_lava.convert import convert
 from tp_lava.data.digits import digits
 from tp_lava.data.sensors import through
-from tp_lava.finetuning import CAMERA_DEFAULTS, FineTuned, few, finetune
+from tp_lava.finetuning import CAMERA_DEFAULTS, CAMERA_VARIANTS, FineTuned, few, finetune
 from tp_lava.pretrained import pretrained
 
 DEFAULT = "+ gate"  # what finetune does where nothing is said
@@ -20,7 +20,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "the new samples alone": {"replay": None, "gate": None},
     "+ replay": {"gate": None},
     DEFAULT: {},
-    "+ anchor": {"anchor": Anchor(1e-3)},
+    "+ anchor": {"anchor": Anchor(1e-3, every=CAMERA_VARIANTS)},
 }
 
 
@@ -44,10 +44,11 @@ def run_demo(settings: SensorSettings, progress: bool = False) -> Runs:
     old_test = test[: settings.n_test]
     new, new_test = few(through(settings.sensor, train), settings.shots, settings.seed), through(settings.sensor, old_test)
 
+    task: dict[str, Any] = {"old": train, "old_test": old_test, "epochs": settings.epochs, "seed": settings.seed, "progress": progress}
+
     def tuned(precision: Any, name: str) -> FineTuned:
         options = {**CAMERA_DEFAULTS, **VARIANTS[name], "validation": new_test if name == DEFAULT else ()}
-        task = {"old": train, "old_test": old_test, "epochs": settings.epochs, "seed": settings.seed}
-        return finetune(network, new, new_test, precision=precision, in_lava=True, progress=progress, **task, **options)
+        return finetune(network, new, new_test, precision=precision, in_lava=True, **task, **options)
 
     return {precision: {name: tuned(precision, name) for name in VARIANTS} for precision in ("float", "fixed")}
 
