@@ -103,7 +103,10 @@ class OnChipLearner(Process):
         return [memory[here] for names, memory in parts for here in memory if names.get(here, here) == name]
 
     def put(self, arrays: Mapping[str, np.ndarray], timeout: float = TIMEOUT) -> None:
-        """Write arrays by the names of their buffers, as a Learner's memory has them, into each part that has them, between two steps."""
+        """Write arrays by the names of their buffers, as a Learner's memory has them, into each part that has them, between two steps.
+
+        timeout: seconds to wait for the present step to end. Raises LavaRunError as snapshot does.
+        """
         with between_steps(type(self).__name__, self.parts(), timeout):
             for name, values in arrays.items():
                 for array in self.held(name):
