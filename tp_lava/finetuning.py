@@ -31,7 +31,12 @@ GATE: Gate | None = Gate("wrong", of="old")
 ANCHOR: Anchor | None = None
 CAMERA = Augmentation(pixels=1, rotation=5.0, zoom=0.05)  # for few recordings of a camera; chosen on a rotated one (docs/continual.md)
 CAMERA_VARIANTS = 4  # of each recording, in an epoch
-CAMERA_DEFAULTS: Mapping[str, Any] = {"replay": REPLAY, "augmentation": CAMERA, "variants": CAMERA_VARIANTS}  # old ones are not varied
+CAMERA_DEFAULTS: Mapping[str, Any] = {  # of finetune, for another camera; what is replayed stays as it is
+    "replay": REPLAY,
+    "gate": Gate("unsure", margin=0.4, of="old"),
+    "augmentation": CAMERA,
+    "variants": CAMERA_VARIANTS,
+}
 
 
 @dataclass(frozen=True)
