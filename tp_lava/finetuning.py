@@ -14,7 +14,7 @@ from tp_lava.continual import Anchor, Continual, Cost, Gate, Replay
 from tp_lava.continual.in_lava import play_in_lava
 from tp_lava.continual.presenter import Round
 from tp_lava.data.augmentation import Augmentation, augmented
-from tp_lava.data.events import Sample
+from tp_lava.data.events import Sample, check_samples
 from tp_lava.data.order import epoch_order
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT
@@ -136,6 +136,7 @@ def finetune(
     one run in Lava, without early stopping, to the same result. Rates fall from epoch to epoch as half a cosine.
     Warns (FineTuningWarning) of an end in spikes that cannot become a readout. Raises InvalidValueError.
     """
+    check_samples("finetune", samples)
     _check(epochs, patience, keep_best, validation, in_lava)
     end = choose_end(network, precision, samples, old, ends)
     prepared = prepare(end.network, _wished(rule, end, rates or {}, freeze), precision, samples, end)
