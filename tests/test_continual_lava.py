@@ -92,12 +92,13 @@ def test_a_learner_too_by_any_schedule(form):
 @pytest.mark.parametrize(
     ("optimiser", "rounds", "message"),
     [
-        (tpl.SGD(), [], "rounds is empty, or one of them is, but must be rounds of at least one sample"),
-        (tpl.SGD(), [Round(task(1, 2), True), Round([], False)], "rounds is empty, or one of them is"),
-        (tpl.SGD(0.9), [Round(task(1, 2), True)], r"optimiser is of a learner with moments, but must be SGD\(\)"),
+        (tpl.SGD(), [], "play_in_lava: rounds is empty, but must be at least one Round"),
+        (tpl.SGD(), [Round(task(1, 2), True), Round([], False)], "play_in_lava: samples is empty"),
+        (tpl.SGD(), [Round(task(1, 2), True, validation=[(tpl.Events([0], [0], 1, 5), 0)])], "sample: events is of 5 units, but must be of the network.s 12 inputs"),
+        (tpl.SGD(0.9), [Round(task(1, 2), True)], r"play_in_lava: optimiser is of a learner with moments, but must be SGD\(\)"),
     ],
 )
 def test_what_cannot_be_played_is_refused(optimiser, rounds, message):
     network = learner("float", None).network
-    with pytest.raises(tpl.InvalidValueError, match=f"play_in_lava: {message}"):
+    with pytest.raises(tpl.InvalidValueError, match=message):
         play_in_lava(tpl.Learner(network, tpl.TP(0.02, 0.02), optimiser=optimiser), rounds)

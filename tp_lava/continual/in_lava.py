@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ import numpy as np
 
 from tp_lava.continual.continual import Continual
 from tp_lava.continual.presenter import Presentation, Presenter, Pull, Round, RoundEnd, following
+from tp_lava.data.events import check_samples
 from tp_lava.engine import COUNTERS
 from tp_lava.errors import invalid
 from tp_lava.lava.cleanup import all_or_none
@@ -26,6 +28,7 @@ from tp_lava.lava.running import link
 from tp_lava.lava.session import Session
 from tp_lava.lava.shim import make_importable
 from tp_lava.learner import Learner
+from tp_lava.learner_checks import checked_in_order
 from tp_lava.progress import follow
 
 _CHUNK = 256  # Lava steps between two looks at the source, step by step
@@ -95,8 +98,12 @@ def play_in_lava(
 
 def _check(learner: Learner, rounds: Sequence[Round]) -> None:
     """Refuse what cannot be played."""
-    if not rounds or any(len(part.samples) == 0 for part in rounds):
-        raise invalid("play_in_lava", "rounds", "empty, or one of them is", "rounds of at least one sample", "leave empty ones out")
+    if not rounds:
+        raise invalid("play_in_lava", "rounds", "empty", "at least one Round", "give for example [Round(samples, learns=True)]")
+    for part in rounds:
+        check_samples("play_in_lava", part.samples)
+        for samples in (part.samples, part.validation):
+            deque(checked_in_order(learner.network, samples, range(len(samples))), maxlen=0)
     circuit = learner.circuits[1]
     if circuit and circuit.names("moment") and any(part.learns for part in rounds):
         raise invalid("play_in_lava", "optimiser", "of a learner with moments", "SGD()", "a chip has no memory for moments: use tpl.SGD()")
