@@ -13,7 +13,7 @@ Mean over the seeds (and speakers); in brackets the worst. Settings were chosen 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +28,7 @@ from tp_lava.pretrained import pretrained
 
 SHOTS, HELD_BACK, SPEAKERS, EPOCHS = 5, 10, 3, 20
 VARIED = tpl.Augmentation(shift=5, units=3, drop=0.2, stretch=0.12)  # chosen on ten words of pairs of speakers of other recordings
-OPTIONS: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, Mapping[str, Any]] = {
     "the new samples alone": {"replay": None, "gate": None, "anchor": None},
     "anchor 1e-3": {"replay": None, "gate": None, "anchor": tpl.Anchor(1e-3)},
     "hidden layer frozen": {"replay": None, "gate": None, "anchor": None, "freeze": "hidden0"},
