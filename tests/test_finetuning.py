@@ -10,7 +10,7 @@ import tp_lava as tpl
 from tp_lava import InvalidValueError
 from tp_lava.cli import app
 from tp_lava.commands.files import contents_of
-from tp_lava.commands.finetuning import changed_sensor, new_class_data
+from tp_lava.commands.finetuning import FineTuneSettings, changed_sensor, new_class_data
 from tp_lava.data.events import Sample
 from tp_lava.data.sensors import SENSORS, half_dead, inverted, mirrored, noisy, rotated, through
 from tp_lava.finetuning import CAMERA_DEFAULTS, RULE, few, finetune
@@ -173,6 +173,16 @@ def test_finetune_prints_and_writes(tmp_path):
     shown = command("inspect", str(out))
     assert "hidden0" in shown.output
     assert "s8.9" in shown.output
+
+
+def test_the_command_has_the_defaults_of_the_demo_in_lava_too():
+    task = changed_sensor("digits", "rotated", 1, 0)
+    for in_lava in (False, True):
+        given = FineTuneSettings("digits", sensor="rotated", in_lava=in_lava).arguments(task)
+        assert {name: given[name] for name in CAMERA_DEFAULTS} == CAMERA_DEFAULTS
+        assert "anchor" not in given
+    own = FineTuneSettings("digits", sensor="rotated", variants=1, gate="always").arguments(task)
+    assert (own["augmentation"], own["variants"], own["gate"]) == (None, 1, None)
 
 
 def test_the_demo_tells_the_whole_story(tmp_path):
