@@ -43,8 +43,7 @@ def test_it_is_the_continual_learner(in_lava):
     old, new, test = task(1, 20), task(2, 6, shift=2), task(3, 9)
     settings = {"replay": tpl.Replay(10, 2), "gate": tpl.Gate("unsure", margin=0.5), "anchor": tpl.Anchor(0.05)}
     done = finetune(network(), new, test, old=old, in_lava=in_lava, **settings, **OPTIONS)
-    schedule = None if in_lava else tpl.Cosine(2)
-    continual = tpl.Continual(tpl.Learner(network(), OPTIONS["rule"], done.learner.fixed, schedule=schedule), **settings)
+    continual = tpl.Continual(tpl.Learner(network(), OPTIONS["rule"], done.learner.fixed, schedule=tpl.Cosine(2)), **settings)
     continual.remember(old)
     for _ in range(2):
         continual.fit_epoch(new, keep=False)

@@ -10,10 +10,10 @@ import tp_lava as tpl
 from tp_lava import InvalidValueError
 from tp_lava.cli import app
 from tp_lava.commands.files import contents_of
-from tp_lava.commands.finetuning import changed_sensor, new_class_data
+from tp_lava.commands.finetuning import FineTuneSettings, changed_sensor, new_class_data
 from tp_lava.data.events import Sample
 from tp_lava.data.sensors import SENSORS, half_dead, inverted, mirrored, noisy, rotated, through
-from tp_lava.finetuning import RULE, few, finetune
+from tp_lava.finetuning import CAMERA_DEFAULTS, RULE, few, finetune
 from tp_lava.pretrained import NAMES, pretrained
 from tp_lava.rules.layer_rates import frozen
 
@@ -50,15 +50,15 @@ def test_another_sensor_is_learned_from_five_recordings_a_digit(network):
     assert done.epoch == 20
 
 
-def test_in_lava_it_is_the_engines_with_constant_rates(network):
+def test_in_lava_it_is_the_engines(network):
+    """And the curve of the samples for validation too."""
     train, test = tpl.data.digits()
-    shots = few(through("rotated", train), 1)
-    done = finetune(network, shots, test[:20], epochs=3, in_lava=True)
-    learner = tpl.Learner(network, RULE, tpl.measured_formats(network, RULE, shots))
-    learner.fit(shots, 3)
-    for name, mantissas in learner.mantissas.items():
-        np.testing.assert_array_equal(done.learner.mantissas[name], mantissas)
-    assert np.isnan(done.old_before)
+    options = {"epochs": 3, "validation": test[20:30], **CAMERA_DEFAULTS, "replay": None}
+    here, there = (finetune(network, few(through("rotated", train), 1), test[:20], in_lava=there, **options) for there in (False, True))
+    for name, mantissas in here.learner.mantissas.items():
+        np.testing.assert_array_equal(there.learner.mantissas[name], mantissas)
+    assert (here.curve, here.after, here.epoch) == (there.curve, there.after, there.epoch)
+    assert np.isnan(there.old_before)
 
 
 def test_stopping_early_and_keeping_the_best(network):
@@ -175,6 +175,16 @@ def test_finetune_prints_and_writes(tmp_path):
     assert "s8.9" in shown.output
 
 
+def test_the_command_has_the_defaults_of_the_demo_in_lava_too():
+    task = changed_sensor("digits", "rotated", 1, 0)
+    for in_lava in (False, True):
+        given = FineTuneSettings("digits", sensor="rotated", in_lava=in_lava).arguments(task)
+        assert {name: given[name] for name in CAMERA_DEFAULTS} == CAMERA_DEFAULTS
+        assert "anchor" not in given
+    own = FineTuneSettings("digits", sensor="rotated", variants=1, gate="always").arguments(task)
+    assert (own["augmentation"], own["variants"], own["gate"]) == (None, 1, None)
+
+
 def test_the_demo_tells_the_whole_story(tmp_path):
     options = ["--shots", "1", "--epochs", "2", "--test", "25", "--sensor", "rotated", "--no-progress", "--out", str(tmp_path)]
     done = command("demo", *options)
@@ -184,7 +194,7 @@ def test_the_demo_tells_the_whole_story(tmp_path):
     assert "rotated" in changed["step"]
     assert [row["learned from"] for row in told["variants"]] == ["the new samples alone", "+ replay", "+ gate", "+ anchor"]
     for form in ("float", "fixed"):
-        assert any(row[f"old, {form}"] == old[form] for row in told["variants"])
+        assert [row[f"old, {form}"] for row in told["variants"]][2] == old[form]
         assert trained[form] > changed[form] + 0.2
         assert f"{old[form]:.3f}" in done.output
         assert tpl.Learner.load(tmp_path / f"digits_rotated_{form}.safetensors").samples_seen >= 20

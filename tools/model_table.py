@@ -41,7 +41,7 @@ now. The numbers in brackets are the reasons, below.
 | form | |
 |---|---|
 | float, fixed | `tpl.Learner`, the engine |
-| Lava | the whole network as one Process, `tpl.lava.run(...)`, in both number systems |
+| Lava | the whole network as one Process, `tpl.lava.run(...)`, in both number systems ([schedules](continual.md#in-lava): `play_in_lava`) |
 | Lava, layers | one Process per part, `layers=True`, in both number systems |
 | LearningDense | the hidden weights in stock Lava's learning engine, `layers="stock"`, in both number systems |
 | PyTorch | `tp_lava.torch` |
@@ -78,7 +78,8 @@ def _takes(thing: Callable, settings: Mapping[str, Any]) -> None:
 def _process(case: Case, **options: object) -> Any:
     from tp_lava.processes import OnChipLearner
 
-    _takes(OnChipLearner.__init__, case.settings)
+    by_host = () if options.get("stock") else ("schedule",)  # play_in_lava sets its rates
+    _takes(OnChipLearner.__init__, {name: value for name, value in case.settings.items() if name not in by_host})
     return OnChipLearner(case.network, case.rule, **options)  # type: ignore[arg-type]
 
 

@@ -8,7 +8,6 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from tp_lava import lava
 from tp_lava.checks import is_whole
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.continual import Anchor, Continual, Cost, Gate, Replay
@@ -32,6 +31,12 @@ GATE: Gate | None = Gate("wrong", of="old")
 ANCHOR: Anchor | None = None
 CAMERA = Augmentation(pixels=1, rotation=5.0, zoom=0.05)  # for few recordings of a camera; chosen on a rotated one (docs/continual.md)
 CAMERA_VARIANTS = 4  # of each recording, in an epoch
+CAMERA_DEFAULTS: Mapping[str, Any] = {  # of finetune, for another camera; what is replayed stays as it is
+    "replay": REPLAY,
+    "gate": Gate("unsure", margin=0.4, of="old"),
+    "augmentation": CAMERA,
+    "variants": CAMERA_VARIANTS,
+}
 
 
 @dataclass(frozen=True)
@@ -128,18 +133,18 @@ def finetune(
     softmax teaches: `said` of the result tells it; augmentation: how the new samples vary, and by default the old ones that are replayed;
     variants: of each new sample, presented in an epoch; validation: samples for early stopping, tested after each epoch; patience: epochs
     without improvement after which learning stops; keep_best: return the learner of the best epoch instead of the last; in_lava: learn in
-    one run in Lava, with constant rates (in the engine they follow a cosine) and without early stopping.
+    one run in Lava, without early stopping, to the same result. Rates fall from epoch to epoch as half a cosine.
     Warns (FineTuningWarning) of an end in spikes that cannot become a readout. Raises InvalidValueError.
     """
     check_samples("finetune", samples)
     _check(epochs, patience, keep_best, validation, in_lava)
     end = choose_end(network, precision, samples, old, ends)
     prepared = prepare(end.network, _wished(rule, end, rates or {}, freeze), precision, samples, end)
-    start = Learner(prepared.network, prepared.rule, prepared.precision, seed, schedule=None if in_lava else Cosine(epochs))
+    start = Learner(prepared.network, prepared.rule, prepared.precision, seed, schedule=Cosine(epochs))
     trained = _learner_for(start, old, augmentation, replay, gate, anchor)
     before, old_before = _accuracies(Learner(network, None, precision, seed) if end.removed else start, test, old_test)
     how = (trained, _New(samples, augmentation, variants, seed), epochs, progress)
-    trained, curve, epoch = _in_lava(*how) if in_lava else _in_engine(*how, validation, patience, keep_best)
+    trained, curve, epoch = _in_lava(*how, validation) if in_lava else _in_engine(*how, validation, patience, keep_best)
     learner, continual = _remembering(trained, samples)
     after, old_after = _accuracies(learner, test, old_test)
     return FineTuned(learner, before, after, old_before, old_after, tuple(curve), epoch, continual, prepared)
@@ -205,13 +210,16 @@ class _New:
         return [presented[i] for i in epoch_order(len(presented), self.seed, epoch)]
 
 
-def _in_lava(trained: Learner | Continual, new: _New, epochs: int, progress: bool) -> tuple[Learner | Continual, list[float], int]:
+def _in_lava(
+    trained: Learner | Continual, new: _New, epochs: int, progress: bool, validation: Sequence[Sample]
+) -> tuple[Learner | Continual, list[float], int]:
     """Learn all epochs in one run in Lava. -> as _in_engine."""
-    rounds = [Round(new.ordered(epoch), learns=True, keep=False) for epoch in range(epochs)]
-    if isinstance(trained, Continual):
-        play_in_lava(trained, rounds, progress=progress)
-        return trained, [], epochs
-    return run_in_lava(trained, rounds, progress)[1].learner, [], epochs
+    tested = [Round(validation, learns=False)] if validation else []
+    rounds = [*tested]
+    for epoch in range(epochs):
+        rounds += [Round(new.ordered(epoch), learns=True, keep=False), *tested]
+    run = play_in_lava(trained, rounds, progress=progress)
+    return trained, run.accuracies[::2] if tested else [], epochs
 
 
 def _in_engine(
@@ -252,17 +260,3 @@ def _remembering(trained: Learner | Continual, samples: Sequence[Sample]) -> tup
 def _accuracies(learner: Learner, test: Sequence[Sample], old_test: Sequence[Sample]) -> tuple[float, float]:
     """Of the new and of the old task; NaN where it has no samples."""
     return learner.evaluate(test), learner.evaluate(old_test) if old_test else float("nan")
-
-
-def run_in_lava(start: Learner, rounds: Sequence[Round], progress: bool = False) -> tuple[list[float], lava.LavaResult]:
-    """Present all rounds in one run in Lava, which begins with the learner's weights. -> accuracy of each round, the result.
-
-    Accuracies are those of the predictions at each sample, as it is learned or tested.
-    """
-    samples = [sample for part, *_ in rounds for sample in part]
-    learn = [learns for part, learns, _ in rounds for _ in part]
-    tag: Literal["fixed_pt", "floating_pt"] = "fixed_pt" if start.precision == "fixed" else "floating_pt"
-    result = lava.run(start.network, start.rule, samples, learn, tag, start.seed, fixed=start.fixed, progress=progress)
-    right = result.predictions == np.array([label for _, label in samples])
-    ends = np.cumsum([len(part) for part, *_ in rounds])
-    return [float(part.mean()) for part in np.split(right, ends[:-1])], result

@@ -12,9 +12,10 @@ import typer
 from tp_lava.commands import options
 from tp_lava.commands.named import check_fits, fixed_point, is_learner, load_split, load_test, model_named, named_classes
 from tp_lava.commands.printing import print_json, print_rows
+from tp_lava.continual.in_lava import play_in_lava
+from tp_lava.continual.presenter import Round
 from tp_lava.data.events import Sample
 from tp_lava.errors import invalid
-from tp_lava.finetuning import Round, run_in_lava
 from tp_lava.learner import Learner
 from tp_lava.progress import track
 
@@ -106,8 +107,8 @@ def _in_engine(learner: Learner, samples: Sequence[Sample], progress: bool) -> t
 
 
 def _in_lava(learner: Learner, samples: Sequence[Sample], progress: bool) -> tuple[np.ndarray, list[float] | None, float]:
-    _, result = run_in_lava(learner, [Round(samples, learns=False)], progress)
-    return result.predictions, None, result.seconds
+    run = play_in_lava(learner, [Round(samples, learns=False)], progress=progress)
+    return run.predictions, None, run.seconds
 
 
 def _share(part: int, whole: int) -> float | None:

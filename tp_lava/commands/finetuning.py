@@ -17,7 +17,7 @@ from tp_lava.continual import Anchor, Cost, Gate, Replay
 from tp_lava.data.events import Sample
 from tp_lava.data.sensors import through
 from tp_lava.errors import invalid
-from tp_lava.finetuning import CAMERA, CAMERA_VARIANTS, REPLAY, few
+from tp_lava.finetuning import CAMERA_DEFAULTS, REPLAY, few
 from tp_lava.finetuning import finetune as finetuned
 from tp_lava.lava import make_importable
 
@@ -129,8 +129,8 @@ class FineTuneSettings:
             "keep_best": self.keep_best,
             "in_lava": self.in_lava,
             "seed": self.seed,
-            **self._replay(task),
             **self._varied(),
+            **self._replay(task),
             **self._gate(),
             **({} if self.anchor is None else {"anchor": Anchor(self.anchor) if self.anchor else None}),
         }
@@ -147,19 +147,11 @@ class FineTuneSettings:
         if self.replay_each is not None:
             limit, remedy = "left out where nothing is replayed", "give --sensor or --new-class and --replay"
             raise invalid("finetune", "replay_each", self.replay_each, limit, remedy)
-        return {"replay": REPLAY} if self._as_a_camera and task.old else {}  # what is replayed stays as it is
-
-    @property
-    def _as_a_camera(self) -> bool:
-        """Whether new recordings vary as a camera's do: those of another sensor, where nothing else is said.
-
-        Not in Lava, whose rates are constant: there they cost the old task more than the new one gains.
-        """
-        return self.sensor is not None and self.augment is None and self.variants is None and not self.in_lava
+        return {}
 
     def _varied(self) -> dict[str, Any]:
-        if self._as_a_camera:
-            return {"augmentation": CAMERA, "variants": CAMERA_VARIANTS}
+        if self.sensor is not None and self.augment is None and self.variants is None:
+            return dict(CAMERA_DEFAULTS)
         return {"augmentation": augmentation_of("finetune", self.augment), "variants": self.variants or 1}
 
     def _gate(self) -> dict[str, Any]:

@@ -25,10 +25,11 @@ from tp_lava.commands import configuration
 from tp_lava.commands.options import LEARNER
 from tp_lava.commands.printing import json_text
 from tp_lava.commands.train_settings import TrainingData, TrainSettings
+from tp_lava.continual.in_lava import play_in_lava
+from tp_lava.continual.presenter import Round
 from tp_lava.data.augmentation import augmented
 from tp_lava.data.order import epoch_order
 from tp_lava.errors import ArchiveError, invalid
-from tp_lava.finetuning import Round, run_in_lava
 from tp_lava.learner import Learner
 from tp_lava.saving import write_whole
 
@@ -138,13 +139,10 @@ def _learn_in_lava(run: Run, data: TrainingData, settings: TrainSettings, progre
     for epoch in range(epochs):
         order = epoch_order(len(data.samples), settings.seed, epoch)
         presented = augmented(data.samples, settings.augmentation, settings.seed, epoch)
-        rounds.append(Round([presented[i] for i in order], learns=True))
-        if data.held:
-            rounds.append(Round(data.held, learns=False))
-    accuracies, result = run_in_lava(run.learner, rounds, progress)
-    for accuracy in accuracies[1::2] if data.held else accuracies:
-        run.add_epoch(accuracy, result.seconds / epochs, len(data.samples) + len(data.held))
-    run.learner, run.learner.epochs_done = result.learner, epochs
+        rounds.append(Round([presented[i] for i in order], learns=True, validation=data.held))
+    played = play_in_lava(run.learner, rounds, progress=progress)
+    for accuracy in played.accuracies:
+        run.add_epoch(accuracy, played.seconds / epochs, len(data.samples) + len(data.held))
     run.save()
 
 

@@ -104,7 +104,7 @@ class TrainSettings:
     batch: Annotated[int, typer.Option(min=1, help="Samples learned together; a chip learns one at a time.")] = 1
     schedule: Annotated[
         Literal["cosine", "plateau", "none"] | None,
-        typer.Option(help="Schedule of the learning rates (cosine; where samples held back end the run, plateau; in Lava none)."),
+        typer.Option(help="Schedule of the learning rates (cosine; where samples held back end the run, plateau)."),
     ] = None
     validation: Annotated[
         float | None,
@@ -133,9 +133,9 @@ class TrainSettings:
             raise _invalid("bits", "given in float", "left out", "or use --precision fixed")
         if not self.validation and (self.keep_best or (self.patience and not self._open)):
             raise _invalid("validation", "0, with --patience or --keep-best", "a share that is held back", "0.1 is usual")
-        if self.in_lava and (self.patience or self.keep_best or self.batch > 1 or self.schedule not in (None, "none")):
-            limit = "used without --batch, --schedule, --patience and --keep-best"
-            raise _invalid("in_lava", "given with one of these", limit, "a run in Lava has a fixed length and constant rates")
+        if self.in_lava and (self.patience or self.keep_best or self.batch > 1):
+            limit = "used without --batch, --patience and --keep-best"
+            raise _invalid("in_lava", "given with one of these", limit, "a run in Lava has a fixed length")
 
     @property
     def augmentation(self) -> Augmentation | None:
@@ -235,7 +235,7 @@ class TrainSettings:
         return network if self.threshold_scale is None else _with_thresholds(network, self.threshold_scale)
 
     def _schedule(self) -> Schedule | None:
-        if self.schedule == "none" or self.in_lava:
+        if self.schedule == "none":
             return None
         if self.schedule is None and self._stops:
             return _FALLING

@@ -14,7 +14,7 @@ from tp_lava.circuit import Circuit, names
 from tp_lava.circuit.labels import check_label
 from tp_lava.continual.buffer import ReplayBuffer
 from tp_lava.continual.cost import Cost, learned_arrays, updates_of
-from tp_lava.continual.presenter import Presentation, Presenter, Steps, following
+from tp_lava.continual.presenter import Presentation, Presenter, Pull, Steps, following
 from tp_lava.continual.pull import AnchorCopy
 from tp_lava.continual.settings import Anchor, Gate, Replay
 from tp_lava.data.events import Events, Sample, check_events, check_samples
@@ -185,11 +185,9 @@ class Continual:
         outcomes: list[Outcome] = []
         answer: np.ndarray | None = None
         while (step := following(steps, answer)) is not None:
-            if isinstance(step, Presentation):
-                answer = self._presented(step, outcomes)
-            else:
+            answer = self._presented(step, outcomes) if isinstance(step, Presentation) else None
+            if isinstance(step, Pull):
                 self.pull(self.learner.memory, step.number)
-                answer = None
         return outcomes
 
     def _presented(self, step: Presentation, outcomes: list[Outcome]) -> np.ndarray:

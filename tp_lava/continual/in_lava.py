@@ -1,7 +1,8 @@
-"""A continual learner in Lava: FeedbackSource plays, hears the scores, and decides; the chip infers and learns.
+"""Rounds of samples in Lava: FeedbackSource plays, hears the scores, and decides; the chip infers and learns.
 
 The decisions are the engine's, for the same generator makes them: in the source's process as the scores arrive, and here again, from
-the scores that it has kept, so that buffer and costs are known here too. The pull of an anchor is done by the host, on the arrays of
+the scores that it has kept, so that buffer and costs are known here too. Where the generator asks for more than a presentation the source
+waits for the host: an anchor pulls the weights, and at the end of an epoch the learner's schedule sets the rates, in the arrays of
 the chip's Vars, between two runs of the session.
 """
 
@@ -9,13 +10,16 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from tp_lava.continual.presenter import Presenter, Pull, Round, following
+from tp_lava.continual.continual import Continual
+from tp_lava.continual.presenter import Presentation, Presenter, Pull, Round, RoundEnd, following
+from tp_lava.data.events import check_samples
 from tp_lava.engine import COUNTERS
 from tp_lava.errors import invalid
 from tp_lava.lava.cleanup import all_or_none
@@ -24,66 +28,85 @@ from tp_lava.lava.running import link
 from tp_lava.lava.session import Session
 from tp_lava.lava.shim import make_importable
 from tp_lava.learner import Learner
+from tp_lava.learner_checks import checked_in_order
 from tp_lava.progress import follow
-
-if TYPE_CHECKING:
-    from tp_lava.continual.continual import Continual
 
 _CHUNK = 256  # Lava steps between two looks at the source, step by step
 
 
 @dataclass(frozen=True)
-class ContinualRun:
-    """What a run gave. accuracies: of each round, of the first presentation of each sample; scores: (presentations, C), mantissas in
-    fixed point; seconds: of the run, without making and compiling the network.
+class PlayedRun:
+    """What a run gave. accuracies: of each round, see RoundEnd; scores: (presentations, C), mantissas in fixed point; seconds: of the run,
+    without making and compiling the network.
     """
 
     accuracies: list[float]
     scores: np.ndarray = field(repr=False)
     seconds: float
 
+    @property
+    def predictions(self) -> np.ndarray:
+        """(presentations,), the class of the largest score."""
+        return self.scores.argmax(axis=1)
+
 
 def play_in_lava(
-    continual: Continual,
+    trained: Learner | Continual,
     rounds: Sequence[Round],
     *,
     stepwise: bool = False,
     layers: bool = False,
     timeout: float | None = 60.0,
     progress: bool = False,
-) -> ContinualRun:
+) -> PlayedRun:
     """Present all rounds in one session in Lava, which begins with the learner as it is and changes it as learning here would.
 
-    stepwise: one handshake a time step; layers: step by step, opened into one Process per part; timeout: seconds without a finished
-    presentation after which the run is given up. In fixed point the result equals that of the engine, bit for bit. Rates are those of
-    the rule: no schedule. Raises InvalidValueError for an anchor in opened layers, whose weights are not in one memory; as lava.run.
+    A round that learns is an epoch, as of fit: a schedule of the learner's sets the rates of the next. stepwise: one handshake a time
+    step; layers: step by step, opened into one Process per part; timeout: seconds without a finished presentation after which the run is
+    given up. In fixed point the result equals that of the engine, bit for bit. Raises InvalidValueError; as lava.run.
     """
-    if layers and continual.anchor:
-        raise invalid("play_in_lava", "layers", True, "False with an anchor", "the host pulls the weights of one Process; use layers=False")
-    if not rounds or any(len(part.samples) == 0 for part in rounds):
-        raise invalid("play_in_lava", "rounds", "empty, or one of them is", "rounds of at least one sample", "leave empty ones out")
-    learner, presenter = continual.learner, continual.presenter
+    learner, presenter, pull = _taken_apart(trained)
+    _check(learner, rounds)
     stepwise = stepwise or layers
     tag = "fixed_pt" if learner.fixed else "floating_pt"
     configuration = run_configuration("cpu", tag if stepwise else f"{tag}_async", layers=layers)
     source, chip = _connected(learner, copy.deepcopy(presenter), rounds, stepwise, layers)
+    accuracies, due = list[float](), _due(presenter, rounds, source)
     with (
         Session(chip, configuration, (source, chip)) as session,
         follow("in Lava", presenter.most(rounds), lambda: source.done, progress),
     ):
         start = time.perf_counter()
-        _put(learner, chip, layers)
-        number = presenter.cost.pulls
-        while not source.finished:
-            session.run(_CHUNK if stepwise else 1, timeout, lambda: source.done)
-            if source.waits:
-                continual.pull(chip.learner.memory, number)
-                number += 1
-                source.resume()
+        chip.put({name: learner.memory[name] for name in ("random_step", "samples_seen", *_rates(learner))})
+        while len(accuracies) < len(rounds):
+            while not source.waits:
+                session.run(_CHUNK if stepwise else 1, timeout, lambda: source.done)
+            step = next(due)  # every part has learned the sample whose scores have come, for none is behind the readout
+            if isinstance(step, Pull):
+                pull({name: chip.held(name)[0] for name in learner.weights}, step.number)
+            else:
+                accuracies.append(step.accuracy)
+                if step.learned:
+                    learner.end_epoch(step.accuracy)
+                    chip.put({name: learner.memory[name] for name in _rates(learner)})
+            source.resume()
         seconds = time.perf_counter() - start
         _take(learner, chip.learner)
         scores = source.scores
-    return ContinualRun(list(_replayed(presenter, rounds, scores)), scores, seconds)
+    return PlayedRun(accuracies, scores, seconds)
+
+
+def _check(learner: Learner, rounds: Sequence[Round]) -> None:
+    """Refuse what cannot be played."""
+    if not rounds:
+        raise invalid("play_in_lava", "rounds", "empty", "at least one Round", "give for example [Round(samples, learns=True)]")
+    for part in rounds:
+        check_samples("play_in_lava", part.samples)
+        for samples in (part.samples, part.validation):
+            deque(checked_in_order(learner.network, samples, range(len(samples))), maxlen=0)
+    circuit = learner.circuits[1]
+    if circuit and circuit.names("moment") and any(part.learns for part in rounds):
+        raise invalid("play_in_lava", "optimiser", "of a learner with moments", "SGD()", "a chip has no memory for moments: use tpl.SGD()")
 
 
 def _connected(learner: Learner, presenter: Presenter, rounds: Sequence[Round], stepwise: bool, layers: bool) -> tuple[Any, Any]:
@@ -101,13 +124,17 @@ def _connected(learner: Learner, presenter: Presenter, rounds: Sequence[Round], 
     return source, chip
 
 
-def _put(learner: Learner, chip: Any, layers: bool) -> None:
-    """The counters of random bits and labels go on where the learner's stand."""
-    parts = [part.simulator.memory for part in chip.layers.values()] if layers else [chip.learner.memory]
-    for memory in parts:
-        for name in ("random_step", "samples_seen"):
-            if name in memory:
-                memory[name][...] = learner.memory[name]
+def _taken_apart(trained: Learner | Continual) -> tuple[Learner, Presenter, Callable[[Mapping[str, np.ndarray], int], None]]:
+    """-> the learner, what decides, what pulls the weights."""
+    if isinstance(trained, Continual):
+        return trained.learner, trained.presenter, trained.pull
+    return trained, Presenter(None, None, 0), lambda memory, number: None
+
+
+def _rates(learner: Learner) -> Sequence[str]:
+    """Buffers that its schedule sets."""
+    circuit = learner.circuits[1]
+    return circuit.rates if circuit else ()
 
 
 def _take(learner: Learner, other: Learner) -> None:
@@ -117,16 +144,12 @@ def _take(learner: Learner, other: Learner) -> None:
     learner.begin()
 
 
-def _replayed(presenter: Presenter, rounds: Sequence[Round], scores: np.ndarray) -> Iterator[float]:
-    """Take the decisions again, from the scores. -> accuracy of each round."""
-    given = iter(scores)
-    for samples, learns, keep in rounds:
-        right = 0
-        for sample in samples:
-            steps, answer, first = presenter.offer(sample, learns, keep), None, True
-            while (step := following(steps, answer)) is not None:
-                answer = None if isinstance(step, Pull) else next(given)
-                if first and answer is not None:
-                    right += int(np.argmax(answer)) == sample.label
-                    first = False
-        yield right / len(samples)
+def _due(presenter: Presenter, rounds: Sequence[Round], source: Any) -> Iterator[Pull | RoundEnd]:
+    """Take the decisions again, from the scores that have come. -> what the host has to do, each once the source waits for it."""
+    steps, number, answer = presenter.play(rounds), 0, None
+    while (step := following(steps, answer)) is not None:
+        if isinstance(step, Presentation):
+            number, answer = number + 1, source.score(number)
+        else:
+            yield step
+            answer = None

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from tp_lava.continual.in_lava import play_in_lava
+from tp_lava.continual.presenter import Round
 from tp_lava.data.digits import N_CLASSES, digits
 from tp_lava.data.order import epoch_order
-from tp_lava.finetuning import Round, run_in_lava
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.rules import TP
@@ -55,8 +56,8 @@ def run_demo(settings: DemoSettings, progress: bool = False) -> dict[str, DemoRu
         "fixed": Learner(network, rule, "fixed", settings.seed),
     }
     learned, steps = [i * len(train) for i in range(settings.epochs + 1)], sum(s.events.n_steps for part, *_ in rounds for s in part)
-    runs = {name: run_in_lava(learner, rounds, progress) for name, learner in learners.items()}
-    return {name: DemoRun(learned, curve[::2], result.seconds / steps, result.learner) for name, (curve, result) in runs.items()}
+    runs = {name: play_in_lava(learner, rounds, progress=progress) for name, learner in learners.items()}
+    return {name: DemoRun(learned, run.accuracies[::2], run.seconds / steps, learners[name]) for name, run in runs.items()}
 
 
 def rows(runs: Mapping[str, DemoRun]) -> list[dict[str, object]]:

@@ -60,7 +60,7 @@ class Snapshot(Arrays):
 
 def take_snapshot(obj: str, parts: Mapping[str, Any], timeout: float) -> Snapshot:
     """See Process.snapshot."""
-    with _between_steps(obj, parts, timeout):
+    with between_steps(obj, parts, timeout):
         arrays = {name: array.copy() for name, array in _live_arrays(parts).items()}
     return Snapshot(obj, arrays, _formats(parts))
 
@@ -69,7 +69,7 @@ def restore_snapshot(obj: str, parts: Mapping[str, Any], snapshot: Snapshot, tim
     """See Process.restore."""
     if not isinstance(snapshot, Snapshot):
         raise invalid(obj, "restore", f"a {type(snapshot).__name__}", "a Snapshot", "use snapshot() or Snapshot.load(path)")
-    with _between_steps(obj, parts, timeout):
+    with between_steps(obj, parts, timeout):
         live = _live_arrays(parts)
         _check_fits(obj, snapshot, live, _formats(parts))
         for name, array in live.items():
@@ -81,8 +81,8 @@ def _shared(part: Any) -> SharedState:
 
 
 @contextmanager
-def _between_steps(obj: str, parts: Mapping[str, Any], timeout: float) -> Iterator[None]:
-    """Keep all parts from starting a step, after the same number of steps."""
+def between_steps(obj: str, parts: Mapping[str, Any], timeout: float) -> Iterator[None]:
+    """Keep all parts from starting a step, after the same number of steps. Raises LavaRunError."""
     shared, deadline = [_shared(part) for part in parts.values()], time.monotonic() + timeout
     if not shared or None in shared:
         remedy = "call run() or enter a Session first"

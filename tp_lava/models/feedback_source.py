@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from lava.magma.core.model.py.model import PyAsyncProcessModel, PyLoihiProcessModel
 
-from tp_lava.continual.presenter import Presentation, Pull, following
+from tp_lava.continual.presenter import Presentation, following
 from tp_lava.lava.hardware import TAGS
 from tp_lava.models.register import register_model
 from tp_lava.models.sources import AnsweredSourceModel, write_step
@@ -13,7 +13,7 @@ from tp_lava.parts.messages import ALL_ROWS, LAST_STEP, LEFT, NO_LABEL, NO_SAMPL
 from tp_lava.processes.feedback_source import FeedbackSource
 from tp_lava.processes.protocol import end_packet, packets
 
-_DONE, _FINISHED, _WAITS = range(3)  # places in the shared state
+_DONE, _WAITS = range(2)  # places in the shared state
 
 
 class _Feedback(AnsweredSourceModel):
@@ -27,8 +27,7 @@ class _Feedback(AnsweredSourceModel):
     def _go_on(self, answer: np.ndarray | None) -> None:
         """To what comes after an answer."""
         self._now = following(self._steps, answer)
-        self.proc_params["state"][_FINISHED] = self._now is None
-        self.proc_params["state"][_WAITS] = isinstance(self._now, Pull)
+        self.proc_params["state"][_WAITS] = not isinstance(self._now, Presentation)
 
     def _answered(self, scores: np.ndarray) -> None:
         """Keep the scores of a presentation, and go on."""
@@ -37,9 +36,9 @@ class _Feedback(AnsweredSourceModel):
         self._go_on(self.proc_params["kept"][state[_DONE]].copy())
         state[_DONE] += 1
 
-    def _after_pull(self) -> None:
-        """Go on once the pull is done."""
-        if isinstance(self._now, Pull) and not self.proc_params["state"][_WAITS]:
+    def _after_wait(self) -> None:
+        """Go on once the host has done its part."""
+        if not isinstance(self._now, Presentation) and not self.proc_params["state"][_WAITS]:
             self._go_on(None)
 
 
@@ -57,7 +56,7 @@ class PyFeedbackSource(_Feedback, PyLoihiProcessModel):
 
     def run_spk(self) -> None:
         """Lava calls this in each spiking phase."""
-        self._after_pull()
+        self._after_wait()
         spikes, message = np.zeros(self.s_out.shape, np.int32), NO_SAMPLE.copy()
         if (self.time_step - 1) % self.proc_params["period"] == 0:
             self._advance(spikes, message)
@@ -86,12 +85,12 @@ class PyFeedbackSource(_Feedback, PyLoihiProcessModel):
 
 @register_model(FeedbackSource, *TAGS)
 class PyFeedbackSourceAsync(_Feedback, PyAsyncProcessModel):
-    """Sends a sample, receives its scores, and so on; then, or where a pull is due, the end."""
+    """Sends a sample, receives its scores, and so on; where it waits for the host, the end."""
 
     def run_async(self) -> None:
         """Lava calls this once a run."""
         size, format = self.packet_out.shape[0], self.proc_params["format"]
-        self._after_pull()
+        self._after_wait()
         while isinstance(self._now, Presentation):
             for packet in packets(self._now.sample.events, _label(self._now), size, format):
                 if self.check_for_stop_cmd():

@@ -17,8 +17,8 @@ class FeedbackSource(AnsweredSource):
 
     presenter, rounds: see tp_lava.continual.presenter; n_units, n_classes: of the network; period, pause, format: as of EventSource.
     Ports: s_out, sample_out, packet_out as EventSource; score_in (n_classes,) and sample_in (4,) as ScoreSink, which it replaces.
-    Between two samples it waits for the scores of the first; where a pull of an anchor is due it waits for `resume`, step by step,
-    or ends the asynchronous run. Hardware: embedded processor or host.
+    Between two samples it waits for the scores of the first; where the host has something to do, a pull of an anchor or what the end of a
+    round asks for, it waits for `resume`, step by step, or ends the asynchronous run. Hardware: embedded processor or host.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class FeedbackSource(AnsweredSource):
         **parameters,
     ) -> None:
         most = presenter.most(rounds)
-        shared = {"kept": shared_array((most, n_classes), np.float64), "state": shared_array((3,), np.int64)}
+        shared = {"kept": shared_array((most, n_classes), np.float64), "state": shared_array((2,), np.int64)}
         timing = {"period": int(period), "pause": int(pause)}
         super().__init__(n_units, n_classes, format, presenter=presenter, rounds=rounds, **shared, **timing, **parameters)
 
@@ -43,18 +43,17 @@ class FeedbackSource(AnsweredSource):
         return int(self.proc_params["state"][0])
 
     @property
-    def finished(self) -> bool:
-        """Whether there is nothing more to play."""
+    def waits(self) -> bool:
+        """Whether the host has something to do, and nothing is played before `resume`."""
         return bool(self.proc_params["state"][1])
 
-    @property
-    def waits(self) -> bool:
-        """Whether a pull of the anchor is due, and nothing is played before `resume`."""
-        return bool(self.proc_params["state"][2])
-
     def resume(self) -> None:
-        """The pull is done."""
-        self.proc_params["state"][2] = 0
+        """It is done."""
+        self.proc_params["state"][1] = 0
+
+    def score(self, number: int) -> np.ndarray:
+        """(n_classes,) float64, of one presentation."""
+        return self.proc_params["kept"][number].copy()
 
     @property
     def scores(self) -> np.ndarray:

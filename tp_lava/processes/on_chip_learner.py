@@ -17,6 +17,7 @@ from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
 from tp_lava.lava.learning import PERIOD, check_stock, first_weights, pause
+from tp_lava.lava.snapshot import TIMEOUT, between_steps
 from tp_lava.learner import Learner
 from tp_lava.parts.graph import Graph, graph_of, in_learning_engine
 from tp_lava.parts.messages import SAMPLE_SIZE
@@ -95,6 +96,21 @@ class OnChipLearner(Process):
         Opened into layers: a Learner with the weights and counters as they are now, a copy.
         """
         return self.simulator if self.simulator or not self.layers or self.layers["readout"].simulator is None else self._assembled()
+
+    def held(self, name: str) -> list[np.ndarray]:
+        """The live arrays of a buffer, in each part that has it: to be written between two runs alone."""
+        parts = [(getattr(part, "names", {}), part.simulator.memory) for part in self.parts().values()]
+        return [memory[here] for names, memory in parts for here in memory if names.get(here, here) == name]
+
+    def put(self, arrays: Mapping[str, np.ndarray], timeout: float = TIMEOUT) -> None:
+        """Write arrays by the names of their buffers, as a Learner's memory has them, into each part that has them, between two steps.
+
+        timeout: seconds to wait for the present step to end. Raises LavaRunError as snapshot does.
+        """
+        with between_steps(type(self).__name__, self.parts(), timeout):
+            for name, values in arrays.items():
+                for array in self.held(name):
+                    array[...] = values
 
     # Opened into layers -----------------------------------------------------------------------
     def graph(self) -> Graph:
