@@ -26,10 +26,10 @@ COUNTERS = {"random_seed": np.uint32, "random_step": np.uint32, "samples_seen": 
 
 
 class Engine:
-    """Runs a circuit on its memory (buffer name -> array); the arrays are used as they are, and may be replaced."""
+    """Runs a circuit on its memory (buffer name -> array); the arrays are used as they are, and may be replaced. threads: see CPU."""
 
-    def __init__(self, circuit: Circuit, memory: MutableMapping[str, np.ndarray]) -> None:
-        self.circuit, self.memory = circuit, memory
+    def __init__(self, circuit: Circuit, memory: MutableMapping[str, np.ndarray], threads: int = 1) -> None:
+        self.circuit, self.memory, self.threads = circuit, memory, threads
         states = circuit.names("state")
         self._zeroed = itemgetter(*states, states[0])  # the first again, so that one comes as a tuple too
 
@@ -38,7 +38,13 @@ class Engine:
         """Its code, compiled when it is first asked for; Numba takes a second to load, so not before."""
         from tp_lava.backends.cpu import CPU
 
-        return CPU().compile(self.circuit)
+        return CPU(self.threads).compile(self.circuit)
+
+    def use_threads(self, threads: int) -> None:
+        """Compile for so many threads, when it is next asked for."""
+        if threads != self.threads:
+            self.threads = threads
+            self.__dict__.pop("compiled", None)
 
     @cached_property
     def told(self) -> tuple[str, ...]:

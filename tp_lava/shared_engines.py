@@ -21,7 +21,7 @@ from tp_lava.sharing import shared_array
 
 
 class SharedEngines:
-    """Makes the engines of a network and a rule, and holds their memory. fixed: None in float; seed, optimiser: as for Learner.
+    """Makes the engines of a network and a rule, and holds their memory. fixed: None in float; seed, optimiser, threads: as for Learner.
 
     Attributes inference, learning (None without a rule): the engines; memory: buffer name -> array, live; buffers: of all weights, a
     rule's own among them. Raises InvalidValueError or NumberRangeError for a rule that does not fit.
@@ -34,8 +34,9 @@ class SharedEngines:
         fixed: FixedPoint | None,
         seed: int,
         optimiser: Optimiser | Mapping[str, Optimiser],
+        threads: int = 1,
     ) -> None:
-        self._network, self._fixed, self._optimiser = network, fixed, optimiser
+        self._network, self._fixed, self._optimiser, self._threads = network, fixed, optimiser, threads
         self.buffers: dict[str, Buffer] = {}
         self.memory = shared_memory({}, {}, seed)
         self.learning: Engine | None = None
@@ -74,6 +75,17 @@ class SharedEngines:
             engine = self._batches[size] = self._engine(self._kept(), self.rule, self._formats(self.rule, size), size)
             engine.scale_rates(self._factor)
         return self._batches[size]
+
+    @property
+    def threads(self) -> int:
+        """How many threads share the work of large operations."""
+        return self._threads
+
+    @threads.setter
+    def threads(self, threads: int) -> None:
+        self._threads = threads
+        for engine in (*self._single(), *self._batches.values()):
+            engine.use_threads(threads)
 
     def scale_rates(self, factor: float) -> None:
         """Set every learning rate to `factor` times what it started with, those of later engines too."""
@@ -136,7 +148,7 @@ class SharedEngines:
     def _engine(self, memory: dict[str, np.ndarray], rule: BaseRule | None, formats: Formats, batch_size: int = 1) -> Engine:
         circuit = build_circuit(self._network, rule, formats, batch_size, self._optimiser)
         add_memory(memory, circuit)
-        return Engine(circuit, memory)
+        return Engine(circuit, memory, self._threads)
 
 
 class _States(NamedTuple):

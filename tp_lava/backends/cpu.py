@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from operator import is_, itemgetter
 
 import numpy as np
@@ -13,6 +14,7 @@ from tp_lava.backends.cpu_loops import EachSample, Once, load_loops
 from tp_lava.backends.cpu_programs import Compiled
 from tp_lava.backends.cpu_programs import carry_out as carry_out
 from tp_lava.backends.cpu_samples import results_of, samples_of, starts_of, states_of
+from tp_lava.backends.cpu_threads import Team
 from tp_lava.backends.protocol import Memory
 from tp_lava.circuit import (
     Accumulate,
@@ -28,6 +30,7 @@ from tp_lava.graph.names import INPUT
 _INPUT = events_of(INPUT)
 _NOT_DRAWN = np.zeros(1, np.uint32)
 _NOT_KEPT = np.zeros(1, np.int32)
+_ALONE = nullcontext()
 _NOT_GRADED = np.zeros((0, 0), np.int32)
 
 
@@ -35,23 +38,26 @@ _NOT_GRADED = np.zeros((0, 0), np.int32)
 
 
 class CPU:
-    """The back end that compiles by Numba."""
+    """The back end that compiles by Numba. threads: how many share the work of large operations; the bits are the same."""
 
     name = NAME
+
+    def __init__(self, threads: int = 1) -> None:
+        self.threads = threads
 
     def compile(self, circuit: Circuit, operations: Sequence[Operation] | None = None) -> CompiledOperations:
         """See BackEnd."""
         load_loops()
-        return CompiledOperations(circuit, operations)
+        return CompiledOperations(circuit, operations, self.threads)
 
 
 class CompiledOperations:
     """Some operations of a circuit, to be carried out in order on its buffers. Operations that differ in sizes alone share their code."""
 
-    def __init__(self, circuit: Circuit, operations: Sequence[Operation] | None = None) -> None:
-        """operations: all of the circuit's step, if not given."""
+    def __init__(self, circuit: Circuit, operations: Sequence[Operation] | None = None, threads: int = 1) -> None:
+        """operations: all of the circuit's step, if not given; threads: see CPU."""
         whole = operations is None
-        compiler = Compiler(circuit, keeps=whole)
+        compiler = Compiler(circuit, keeps=whole, threads=threads)
         operations = circuit.step if operations is None else operations
         graded = (INPUT_VALUES, INPUT_KEPT) if INPUT_VALUES in circuit.buffers else ()
         held = *_INPUT, *graded, *circuit.names("state"), *(name for operation in circuit.start for name in operation.writes)
@@ -62,6 +68,7 @@ class CompiledOperations:
         made = [(operation, compiled) for operation in (*alone, *others) for compiled in compiler.compiled(operation)]
         self.operations, self._compiled = [operation for operation, _ in made], [compiled for _, compiled in made]
         self._alone = len(alone)
+        self._team = Team(threads) if any(compiled.parts > 1 for compiled in self._compiled) else None
         self._ticks: np.ndarray | None = None
         self._advance = int(circuit.learns)  # what a step adds to the step counter
         self._held = itemgetter(*self.arguments, self.arguments[0])  # the first again, so that one array comes as a tuple too
@@ -91,7 +98,8 @@ class CompiledOperations:
         """See Compiled."""
         self._bind(memory)
         words = None if values is None else values.view(np.int32)
-        self._each_sample[values is not None].part(begin, end, offsets, units, words, constant)
+        with self._helped():
+            self._each_sample[values is not None].part(begin, end, offsets, units, words, constant)
 
     def present(self, memory: Memory, following: Following, labels: np.ndarray, wanted: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Samples one after the other, each from its start to its end. -> (samples, *shape) of each wanted array, as each sample left it.
@@ -102,8 +110,13 @@ class CompiledOperations:
         values = None if following.values is None else following.values.view(np.int32)
         kept = [np.empty((len(following.steps), *array.shape), array.dtype) for array in wanted]
         samples = samples_of(following, self._circuit.needs_length)
-        self._each_sample[values is not None](samples, following.offsets, following.units, values, labels, results_of(wanted, kept))
+        with self._helped():
+            self._each_sample[values is not None](samples, following.offsets, following.units, values, labels, results_of(wanted, kept))
         return kept
+
+    def _helped(self) -> AbstractContextManager[None]:
+        """Within it other threads help, where operations are so large."""
+        return self._team.at_work() if self._team else _ALONE
 
     def timed(self) -> np.ndarray:
         """Count the ticks of the processor's counter from now on. -> those that each of `operations` has taken so far, live."""
@@ -141,13 +154,16 @@ class CompiledOperations:
         return {is_graded: EachSample(calls, self._counters(), lists, buffers, *how) for is_graded, buffers in graded.items()}
 
     def _call(self, compiled: Compiled) -> list[int]:
-        memory = self._memory
-        arrays = compiled.arrays(memory)
-        slots = cpu_calls.slots_of(compiled.arguments, arrays)
-        self._kept += [*arrays, slots]
+        memory, address = self._memory, compiled.address
+        parts = [compiled.arrays(memory, part) for part in range(compiled.parts)]
+        slots, *others = (cpu_calls.slots_of(compiled.arguments, arrays) for arrays in parts)
+        if self._team and others:
+            address, slots, held = self._team.shared(address, [slots, *others])
+            self._kept += held
+        self._kept += [slots, *(array for arrays in parts for array in arrays)]
         switch = memory[compiled.switch] if compiled.switch else None
         clock = memory[compiled.clock] if compiled.last_steps else None
-        return cpu_calls.call_of(compiled.address, slots, compiled.random_stream, switch, clock, compiled.last_steps)
+        return cpu_calls.call_of(address, slots, compiled.random_stream, switch, clock, compiled.last_steps)
 
 
 # What can be known before the first step ---------------------------------------------------------

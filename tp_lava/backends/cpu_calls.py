@@ -13,6 +13,7 @@ import numpy as np
 
 FUNCTION, SLOTS, RANDOM_STREAM, SWITCH, CLOCK, LAST_STEPS, CALL_WIDTH = range(7)  # columns of a call
 NO_KEY = -1  # random stream of an operation that draws nothing
+PART = "part"  # argument of an operation whose calls share its work: number of the part, and how many there are
 KINDS = {np.dtype(t): t.__name__ for t in (np.float32, np.int32, np.int16, np.int8, np.uint32, np.int64, np.bool_)}
 
 
@@ -23,6 +24,9 @@ class Argument:
     name: str
     dtype: np.dtype
     dimensions: int
+
+
+PART_OF_SEVERAL = Argument(PART, np.dtype(np.int64), 1)
 
 
 def unpacked(arguments: Sequence[Argument]) -> list[str]:

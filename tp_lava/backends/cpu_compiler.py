@@ -8,9 +8,18 @@ from dataclasses import replace
 import numpy as np
 
 from tp_lava.backends import cpu_calls, cpu_dense, cpu_events, cpu_maps, cpu_patches, cpu_pools
-from tp_lava.backends.cpu_calls import Argument
+from tp_lava.backends.cpu_calls import PART_OF_SEVERAL, Argument
 from tp_lava.backends.cpu_operation import Source
-from tp_lava.backends.cpu_programs import NO_NAMES, Compiled, address_of, compiled_program, indented, row_program, scratch_arguments_of
+from tp_lava.backends.cpu_programs import (
+    NO_NAMES,
+    Compiled,
+    address_of,
+    compiled_program,
+    indented,
+    row_program,
+    scratch_arguments_of,
+)
+from tp_lava.backends.cpu_shares import is_shared, shared_axis
 from tp_lava.backends.cpu_text import LANES
 from tp_lava.backends.protocol import operation_entry
 from tp_lava.circuit import (
@@ -37,27 +46,36 @@ NAME = "CPU"
 
 
 class Compiler:
-    """Compiles the operations of a circuit. keeps: what a constant input delivers is kept; only who runs whole steps knows when."""
+    """Compiles the operations of a circuit. keeps: what a constant input delivers is kept; only who runs whole steps knows when.
 
-    def __init__(self, circuit: Circuit, *, keeps: bool = False) -> None:
-        self.circuit, self.keeps = circuit, keeps
+    threads: how many share a large operation, see cpu_threads.
+    """
+
+    def __init__(self, circuit: Circuit, *, keeps: bool = False, threads: int = 1) -> None:
+        self.circuit, self.keeps, self.threads = circuit, keeps, threads
 
     def compiled(self, operation: Operation) -> list[Compiled]:
         """An operation, as one call or several."""
         return operation_entry(NAME, _OPERATION_TABLE, operation)(self, operation)
 
+    def _parts(self, o: Operation) -> int:
+        """Of how many parts an operation consists."""
+        return self.threads if self.threads > 1 and is_shared(self.circuit, o) else 1
+
     def accumulate(self, o: Accumulate) -> list[Compiled]:
         """See Accumulate."""
+        parts = self._parts(o)
         named = {"weights": o.weights, **self._lists(o.events), "into": o.into} | ({"values": o.values} if o.values else {})
         if o.offsets:
             text = cpu_events.DELIVER_REACHED.format(value="values[r, v] * " if o.values else "")
             made = self._template(text, {**named, "offsets": o.offsets, "targets": o.targets})
         elif o.kind is None:
-            made = self._dense(cpu_dense.delivering, named)
+            made = self._dense(cpu_dense.delivering, named, parts)
         elif cpu_maps.takes(o.kind):
             number, weights = np.int32 if self.circuit.fixed else np.float32, self.circuit.buffers[o.weights].dtype
-            text, work = cpu_maps.deliver(o.kind, bool(o.values), weights), cpu_maps.work(o.kind, number, number, weights)
-            made = self._placed(text, {**named, "geometry": o.geometry}, work)
+            text = cpu_maps.deliver(o.kind, bool(o.values), weights, parts > 1)
+            work = cpu_maps.work(o.kind, number, number, weights)
+            made = self._placed(text, {**named, "geometry": o.geometry}, work, parts=parts)
         else:
             inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
             geometry = {**named, "geometry": o.geometry}
@@ -82,13 +100,15 @@ class Compiler:
         text = f"rows = seen({weights}, {weights}.size // oc, oc)\n" + text.strip("\n")
         return self._placed(text, named, {"maps": (shape, number)}, names)
 
-    def _placed(self, text: str, named: Mapping[str, str], work: cpu_maps.Work, names: Mapping[str, Source] = NO_NAMES) -> Compiled:
+    def _placed(
+        self, text: str, named: Mapping[str, str], work: cpu_maps.Work, names: Mapping[str, Source] = NO_NAMES, parts: int = 1
+    ) -> Compiled:
         """An operation on maps, by the geometry of a convolution. work: further scratch arrays."""
         lines = [f"{name} = i64(geometry[{place}])" for place, name in enumerate(GEOMETRY)]
         scratch = (Argument(name, np.dtype(dtype), len(shape)) for name, (shape, dtype) in work.items())
-        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch)
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch, *_part_of(parts))
         address = address_of(arguments, indented("\n".join(lines) + "\n" + text.strip("\n")), names)
-        return Compiled(address, arguments, tuple((buffer, False) for buffer in named.values()), work=tuple(work.values()))
+        return Compiled(address, arguments, tuple((buffer, False) for buffer in named.values()), work=tuple(work.values()), parts=parts)
 
     def pool(self, o: Pool) -> list[Compiled]:
         """See Pool."""
@@ -125,12 +145,13 @@ class Compiler:
 
     def run_program(self, o: RunProgram) -> list[Compiled]:
         """See RunProgram."""
-        address, arguments = compiled_program(o.program)
+        parts = self._parts(o)
+        address, arguments = compiled_program(o.program, shared_axis(self.circuit, o) if parts > 1 else "")
         buffers, ports = dict(o.bindings), o.program.ports
         bound = tuple((buffers[port.name], port.name in o.first) for port in ports)
         axes, stream = tuple(port.axes for port in ports), self._stream(o.program, o.random_stream)
         maps = tuple(dict(o.maps).get(port.name, ()) for port in ports) if o.maps else ()
-        return [Compiled(address, arguments, bound, axes, o.program, stream, o.switch, o.last_steps, maps=maps)]
+        return [Compiled(address, arguments, bound, axes, o.program, stream, o.switch, o.last_steps, maps=maps, parts=parts)]
 
     def update_weights(self, o: UpdateWeights) -> list[Compiled]:
         """See UpdateWeights: a loop over rows and active units that calls the program on a row of the weights."""
@@ -138,7 +159,7 @@ class Compiler:
             return [self._update_local(o, o.kind)]
         if o.offsets:
             return [self._update_reached(o)]
-        program, scratch = o.program, scratch_arguments_of(o.program)
+        program, scratch, parts = o.program, scratch_arguments_of(o.program), self._parts(o)
         bound = [(port.name, dict(o.bindings)[port.name]) for port in program.ports]
         named = dict(bound)
         active = self._lists(o.events) if o.events else {"trace": o.trace} if o.trace else {}
@@ -146,14 +167,14 @@ class Compiler:
         by = next(iter(active), "")
         work = (((self.circuit.shape(o.weights)[0] + LANES,), np.int32),) if by == "trace" else ()
         listed = tuple(Argument("listed", np.dtype(dtype), len(shape)) for shape, dtype in work)
-        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch, *listed)
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch, *listed, *_part_of(parts))
         taken = [(argument, self._row(o, argument.name)) for argument in arguments[: len(bound)]]
         taken += [(argument, cpu_dense.whole) for argument in scratch]
         address = cpu_dense.learning(program, taken, arguments, by=by)
         axes = tuple(("", "n") if port == "weight" else () for port in named)  # scratch is as long as a row of the weights
         held = tuple((buffer, False) for buffer in named.values())
         stream = self._stream(program, o.random_stream)
-        return [Compiled(address, arguments, held, axes, program, stream, o.switch, o.last_steps, work=work)]
+        return [Compiled(address, arguments, held, axes, program, stream, o.switch, o.last_steps, work=work, parts=parts)]
 
     def _row(self, o: UpdateWeights, port: str) -> cpu_dense.Row:
         """What the program sees of a port's buffer."""
@@ -205,8 +226,9 @@ class Compiler:
         change = self.circuit.buffers[o.change]
         named = {"change": o.change, "third": o.third_factor, **(self._lists(o.events) if o.events else {"trace": o.trace})}
         if cpu_maps.takes(o.kind):
-            text, work = self._learn_maps(o, change.format)
-            made = self._placed(text, {**named, "geometry": o.geometry}, work)
+            parts = self._parts(o)
+            text, work = self._learn_maps(o, change.format, parts > 1)
+            made = self._placed(text, {**named, "geometry": o.geometry}, work, parts=parts)
             return [replace(made, switch=o.switch, last_steps=o.last_steps)]
         active = cpu_events.ACTIVE_EVENTS if o.events else cpu_events.ACTIVE_TRACE
         inner = cpu_events.INNER_PRODUCTS.format(value="" if o.events else "x1 * ", **_seen(o.kind))
@@ -214,18 +236,18 @@ class Compiler:
         made = self._maps(cpu_events.LEARN_MAPS + clip, active, inner, o.kind, {**named, "geometry": o.geometry}, "change")
         return [replace(made, switch=o.switch, last_steps=o.last_steps)]
 
-    def _learn_maps(self, o: AccumulateProducts, format: Format | None) -> tuple[str, cpu_maps.Work]:
-        """Source and scratch arrays: by third factors, by what is below, or by either."""
+    def _learn_maps(self, o: AccumulateProducts, format: Format | None, shared: bool) -> tuple[str, cpu_maps.Work]:
+        """Source and scratch arrays: by third factors, by what is below, or by either. shared: by several threads."""
         number, narrowest, buffers = np.int32 if self.circuit.fixed else np.float32, cpu_maps.narrowest, self.circuit.buffers
         rows, work = (
-            cpu_maps.learn(o.kind, bool(o.events), format),
+            cpu_maps.learn(o.kind, bool(o.events), format, shared),
             cpu_maps.work(o.kind, narrowest(buffers[o.third_factor].format), number),
         )
         streams = self.circuit.shape(o.third_factor)[0]
         if not cpu_patches.pays(o.kind) or (o.events and streams == 1):
             return rows, work  # spikes of one stream are few
         below = number if not self.circuit.fixed else np.int8 if o.events else narrowest(buffers[o.trace].format)
-        patches, own = cpu_patches.learn(o.kind, bool(o.events), format), cpu_patches.work(o.kind, below, number)
+        patches, own = cpu_patches.learn(o.kind, bool(o.events), format, shared), cpu_patches.work(o.kind, below, number)
         return (cpu_patches.either(patches, rows), {**work, **own}) if o.events else (patches, own)
 
     @staticmethod
@@ -237,9 +259,9 @@ class Compiler:
         arguments = tuple(self._argument(name, buffer) for name, buffer in named.items())
         return Compiled(address_of(arguments, indented(template)), arguments, tuple((buffer, False) for buffer in named.values()))
 
-    def _dense(self, compiled: Callable[[Sequence[Argument]], int], named: Mapping[str, str]) -> Compiled:
-        arguments = tuple(self._argument(name, buffer) for name, buffer in named.items())
-        return Compiled(compiled(arguments), arguments, tuple((buffer, False) for buffer in named.values()))
+    def _dense(self, compiled: Callable[[Sequence[Argument]], int], named: Mapping[str, str], parts: int = 1) -> Compiled:
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *_part_of(parts))
+        return Compiled(compiled(arguments), arguments, tuple((buffer, False) for buffer in named.values()), parts=parts)
 
     def _argument(self, name: str, buffer: str) -> Argument:
         held: Buffer = self.circuit.buffers[buffer]
@@ -248,6 +270,10 @@ class Compiler:
     @staticmethod
     def _stream(program: Program, random_stream: int) -> int:
         return random_stream if program.uses_random else cpu_calls.NO_KEY
+
+
+def _part_of(parts: int) -> tuple[Argument, ...]:
+    return (PART_OF_SEVERAL,) if parts > 1 else ()
 
 
 def _tables_of(o: Pool | Unpool) -> dict[str, str]:

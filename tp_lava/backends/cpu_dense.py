@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 
-from tp_lava.backends.cpu_calls import Argument
+from tp_lava.backends.cpu_calls import PART, Argument
 from tp_lava.backends.cpu_code import address_of
 from tp_lava.backends.cpu_programs import operation_of
 from tp_lava.backends.cpu_text import LANES, Loops, Text, V, literal, operation_text
@@ -43,11 +44,12 @@ def learning(program: Program, taken: Sequence[tuple[Argument, Row]], arguments:
     """Compile the learning of dense weights. -> where it begins.
 
     taken: the program's arguments, and what it sees of each; arguments: the operation's; by: "active", whose lists say which units are
-    active, "trace", of which those that are not zero are, which are listed in `listed`, or "" for all.
+    active, "trace", of which those that are not zero are, which are listed in `listed`, or "" for all. Parts have presynaptic units.
     """
     text = Text()
     rows = Loops(text, arguments)
     arrays = rows.arrays
+    own = rows.own(arrays["weight"][1])
 
     def call(r: V, i: V) -> None:
         passed = [word for argument, row in taken for word in row(rows, argument.name, r, i)]
@@ -59,15 +61,18 @@ def learning(program: Program, taken: Sequence[tuple[Argument, Row]], arguments:
 
     def each(name: str, number: V, count: V) -> None:
         with text.loop(_ZERO, text.op(f"sext {count} to i64", "i64")) as q:
-            call(r, text.op(f"sext {rows.load(name, text.binary('add', number, q))} to i64", "i64"))
+            i = text.op(f"sext {rows.load(name, text.binary('add', number, q))} to i64", "i64")
+            within = PART in arrays and text.binary("and", text.binary("icmp sge", i, own[0]), text.binary("icmp slt", i, own[1]))
+            with text.when(within) if within else nullcontext():
+                call(r, i)
 
     with text.loop(_ZERO, arrays["y1"][1]) as r, text.when(_acts(rows, r) if changes_by_products(program) else literal(1, "i1")):
         if by == "active":
             each("active", rows.place("active", r, _ZERO), rows.load("count", r))
         elif by:
-            each("listed", _ZERO, _Listing(rows, by, r).into("listed", _ZERO, spare=True))
+            each("listed", _ZERO, _Listing(rows, by, r, own if PART in arrays else None).into("listed", _ZERO, spare=True))
         else:
-            with text.loop(_ZERO, arrays["weight"][1]) as i:
+            with text.loop(*own) as i:
                 call(r, i)
     return operation_of(text, program)
 
@@ -94,7 +99,8 @@ def _acts(rows: Loops, r: V) -> V:
 def delivering(arguments: Sequence[Argument]) -> int:
     """Compile into[r] = sum of the rows of `weights` that `active` lists, each times its element of `values`, if there are any.
 
-    Sums are held in registers, in the order of the list; those of 8 bits without values on 16, as long as they fit.
+    Sums are held in registers, in the order of the list; those of 8 bits without values on 16, as long as they fit. Parts have elements
+    of `into`.
     """
     text = Text()
     rows = Loops(text, arguments)
@@ -112,7 +118,7 @@ class _Delivery:
         self.valued = "values" in rows.arrays
         self.held = "i16" if self.stored == "i8" and not self.valued else self.kept
         self.lanes = 2 * LANES if self.held == "i16" else LANES
-        self.size = rows.arrays["into"][2]
+        self.first, self.end = rows.own(rows.arrays["into"][2])
         self.count = self.t.op(f"sext {rows.load('count', r)} to i64", "i64")
 
     def _type(self, kind: str) -> str:
@@ -121,16 +127,16 @@ class _Delivery:
     def emit(self) -> None:
         """All of it, from wide to narrow pieces."""
         t, done = self.t, self.t.variable("i64")
-        t.line(f"store i64 0, ptr {done}")
+        t.line(f"store {self.first}, ptr {done}")
         for registers in _REGISTERS:
             width = registers * self.lanes
-            end = t.op(f"sub {self.size}, {width - 1}", "i64")
+            end = t.op(f"sub {self.end}, {width - 1}", "i64")
             with t.loop(t.op(f"load i64, ptr {done}", "i64"), end, width) as j:
                 self._piece(j, registers, None)
                 t.line(f"store {t.op(f'add {j}, {width}', 'i64')}, ptr {done}")
         j = t.op(f"load i64, ptr {done}", "i64")
-        with t.when(t.binary("icmp slt", j, self.size)):
-            left = t.op(f"trunc {t.binary('sub', self.size, j)} to i32", "i32")
+        with t.when(t.binary("icmp slt", j, self.end)):
+            left = t.op(f"trunc {t.binary('sub', self.end, j)} to i32", "i32")
             self._piece(j, 1, t.lanes_below(left, self.lanes))
 
     def _piece(self, j: V, registers: int, mask: V | None) -> None:
@@ -195,8 +201,10 @@ def listing(arguments: Sequence[Argument]) -> int:
 class _Listing:
     """Writes the listing of what is not zero in a row of an array, without a branch: whether a neuron spikes is hard to predict."""
 
-    def __init__(self, rows: Loops, name: str, r: V) -> None:
+    def __init__(self, rows: Loops, name: str, r: V, within: tuple[V, V] | None = None) -> None:
+        """within: first element, and the one after the last; all, if not given."""
         self.rows, self.t, self.name, self.r = rows, rows.t, name, r
+        self.first, self.end = within or (_ZERO, rows.arrays[name][2])
 
     def chunks(self) -> Iterator[tuple[V, V, V | None]]:
         """-> number of the first element, which are not zero, which take part, of the lanes."""
@@ -207,12 +215,11 @@ class _Listing:
             held = t.load_lanes(type_, rows.at(self.name, rows.place(self.name, self.r, j)), 4, mask)
             return j, V(t.raw(f"{compared} {type_} {held}, zeroinitializer"), "i1", True), mask
 
-        size = rows.arrays[self.name][2]
-        whole = t.word("and", size, -LANES)
-        with t.loop(_ZERO, whole, LANES) as j:
+        whole = t.word("and", self.end, -LANES)
+        with t.loop(self.first, whole, LANES) as j:
             yield chunk(j, None)
-        with t.when(t.binary("icmp slt", whole, size)):
-            left = t.op(f"trunc {t.binary('sub', size, whole)} to i32", "i32")
+        with t.when(t.binary("icmp slt", whole, self.end)):
+            left = t.op(f"trunc {t.binary('sub', self.end, whole)} to i32", "i32")
             yield chunk(whole, t.lanes_below(left, LANES))
 
     def into(self, name: str, first: V, *, spare: bool = False) -> V:

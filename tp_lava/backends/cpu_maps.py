@@ -51,7 +51,7 @@ known[0] = 1
 flat = as_flat(weights)
 for r in range(into.shape[0]):
     if count[r] == 0:
-        into[r, :] = 0
+        {clear}
         continue
     {sort}
     occupied = 0
@@ -63,17 +63,28 @@ for r in range(into.shape[0]):
     touched[...] = 0
     for o in range(0, oc, 8):
         for y in range(oh):
-            transpose(into[r], (o * oh + y) * ow, oh * ow, maps, origin + y * wide * oc + o, -oc, ow, min(8, oc - o))
+            transpose(into[r], ({channel} * oh + y) * ow, oh * ow, maps, origin + y * wide * oc + o, -oc, ow, min(8, oc - o))
 """
 _ROW_BY_ROW = """for a in range(ky):
         for channel in range(c):  # what lies close together, from a cache line's beginning on, stays in a cache
             if touched[channel] != 0:
-                for o in range(n):
-                    held[u64(channel * n + o)] = flat[u64(channel * row + a * n + o)]
+                {hold}
         for q in range(occupied):
             p = u64(pixel[u64(q)])
             first, end = i64(ends[p]), i64(ends[p + u64(1)])
             {add}"""
+_HOLD = """for o in range(n):
+                    held[u64(channel * n + o)] = flat[u64(channel * row + a * n + o)]"""
+# A part delivers to some channels, and learns from some.
+_OWN_CHANNELS = """
+outputs = oc
+{own}
+oc = own_end - own_first
+"""
+_HOLD_OWN = """for b in range(kx):
+                    start = ((channel * ky + a) * kx + b) * outputs + own_first
+                    for o in range(oc):
+                        held[u64(channel * n + b * oc + o)] = flat[u64(start + o)]"""
 _AT_ONCE = """for q in range(occupied):
         p = u64(pixel[u64(q)])
         first, end = i64(ends[p]), i64(ends[p + u64(1)])
@@ -97,7 +108,7 @@ for r in range(third.shape[0]):
     for k in range(oc // size):
         for strip in range(strips):
             for a in range(ky):
-                for channel in range(c):
+                for channel in {channels}:
                     first, end = i64(ends[strip * c + channel]), i64(ends[strip * c + channel + 1])
                     if first < end:
                         touched[channel] = 1
@@ -129,14 +140,29 @@ def takes(kind: Convolution) -> bool:
     return kind.shared and kind.stride == (1, 1) and kind.groups == 1 and kind.dilation[1] == 1
 
 
-def deliver(kind: Convolution, values: bool, weights: type) -> str:
-    """Source that delivers spikes, or values. weights: their type."""
+def own(size: str, unit: int = 1) -> str:
+    """Source of what a part has of 0..size-1, whole units but for the end: from `own_first` below `own_end`."""
+    units = f"({size} + {unit - 1}) // {unit}"
+    return f"own_first = {units} * part[0] // part[1] * {unit}\nown_end = min({size}, {units} * (part[0] + 1) // part[1] * {unit})\n"
+
+
+def delivers_in_parts(kind: Convolution, values: bool, weights: type) -> bool:
+    """Whether a delivery can be divided."""
+    return takes(kind) and (values or not _at_once(kind, np.dtype(weights).itemsize))
+
+
+def deliver(kind: Convolution, values: bool, weights: type, shared: bool = False) -> str:
+    """Source that delivers spikes, or values. weights: their type; shared: in parts, each of some channels."""
     at_once = None if values else _at_once(kind, np.dtype(weights).itemsize)
     put = f"places[at], touched[u64(channel)] = channel * {'row' if at_once else 'n'}, 1"
     put += "; factors[at] = values[r, u64(i)]" if values else ""
     sort = _SORT.format(unit=_UNIT, key="i - start", put=put)
-    sums = _AT_ONCE.format(**at_once) if at_once else _ROW_BY_ROW.format(add=_add(values, "maps", "place_of[p] - a * below", "held", "0"))
-    return _PLACES.format(size="oc") + _DELIVER.format(sort=sort, sums=sums)
+    add, hold = _add(values, "maps", "place_of[p] - a * below", "held", "0"), _HOLD_OWN if shared else _HOLD
+    sums = _AT_ONCE.format(**at_once) if at_once else _ROW_BY_ROW.format(add=add, hold=hold)
+    whole = {"clear": "into[r, :] = 0", "channel": "o"}
+    part = {"clear": "into[r, own_first * oh * ow : own_end * oh * ow] = 0", "channel": "(own_first + o)"}
+    before = _OWN_CHANNELS.format(own=own("oc", _LANES)) if shared else ""
+    return before + _PLACES.format(size="oc") + _DELIVER.format(sort=sort, sums=sums, **(part if shared else whole))
 
 
 def _at_once(kind: Convolution, bytes_: int) -> dict[str, int] | None:
@@ -149,15 +175,18 @@ def _at_once(kind: Convolution, bytes_: int) -> dict[str, int] | None:
     return {"rows": rows, "pieces": pieces, "lanes": lanes, "chunks": n // lanes // pieces}
 
 
-def learn(kind: Convolution, events: bool, format: Format | None) -> str:
-    """Source that sums up changes by spikes, or by traces. format: of the sums, to which they are clipped."""
+def learn(kind: Convolution, events: bool, format: Format | None, shared: bool = False) -> str:
+    """Source that sums up changes by spikes, or by traces. format: of the sums, to which they are clipped; shared: in parts, each of some
+    channels of what is below.
+    """
     blocks = format is None and kind.channels % _BLOCK == 0
     size, apart = (str(_BLOCK), "size, oc") if blocks else ("oc", "")
     rows = f"max(1, min(h, {_STRIP} // (wide * size)))" if format is None else "h"
     sort = _SORT.format(unit=_UNIT, key="pixel[u64(i - start)] + channel", put="places[at] = place_of[u64(i - start)]")
     add = _add(not events, "flat", "channel * row + a * kx * oc + k * size", "maps", "k * area - a * below", apart)
-    text = _LEARN.format(sort=sort if events else _LIST_TRACE, add=add, rows=rows)
-    return _PLACES.format(size=size) + text + (_CLIP.format(high=format.high) if format else "")
+    channels = "range(own_first, own_end)" if shared else "range(c)"
+    text = _LEARN.format(sort=sort if events else _LIST_TRACE, add=add, rows=rows, channels=channels)
+    return (own("c") if shared else "") + _PLACES.format(size=size) + text + (_CLIP.format(high=format.high) if format else "")
 
 
 def _add(scaled: bool, target: str, at: str, source: str, shift: str, apart: str = "") -> str:

@@ -11,6 +11,7 @@ from textwrap import indent
 
 import numpy as np
 
+from tp_lava.backends.cpu_maps import own
 from tp_lava.graph.connections import Convolution
 from tp_lava.numbers import Format
 
@@ -29,21 +30,21 @@ if patch_of[0] == 0:  # the first time
     for y in range(h):
         for x in range(w):
             pixel_of[y * w + x] = ((y + py) * across + px + x) * c
-sums[...] = 0
+{clear}
 for r in range(third.shape[0]):
     {fill}
-    for o in range(oc):
+    for o in {outputs}:
         found = list_numbers(third[r], o * oh * ow, oh * ow, spots, thirds, 0)
         for q in range(found):
             spots[u64(q)] = patch_of[u64(spots[u64(q)])] - 1
         spots[found], thirds[found] = 0, 0  # where two are taken at a time
         add_patches(sums, o * patch, patches, dy * across * c, spots, thirds, found, chunks, {rows}, {pieces})
-transpose(turned, 0, oc, sums, 0, patch, oc, patch)
+{turn}
 for channel in range(c):
     for a in range(ky):
         for b in range(kx):
             to, start = ((channel * ky + a) * kx + b) * oc, (a * line + b * c + channel) * oc
-            for o in range(oc):
+            for o in {outputs}:
                 sums_to[u64(to + o)] = {sum}
 """
 _TRACES = """for y in range(h):
@@ -81,10 +82,19 @@ def pays(kind: Convolution) -> bool:
     return kind.pooled_shape[0] * kind.kernel[0] * kind.kernel[1] <= kind.output_shape[1] * kind.output_shape[2]
 
 
-def learn(kind: Convolution, events: bool, format: Format | None) -> str:
-    """Source that sums up changes by spikes, or by traces. format: of the sums, to which they are clipped."""
+def learn(kind: Convolution, events: bool, format: Format | None, shared: bool = False) -> str:
+    """Source that sums up changes by spikes, or by traces. format: of the sums, to which they are clipped; shared: in parts, each of some
+    channels.
+    """
     sum_ = "sums_to[u64(to + o)] + turned[u64(start + o)]"
+    whole = {"outputs": "range(oc)", "clear": "sums[...] = 0", "turn": "transpose(turned, 0, oc, sums, 0, patch, oc, patch)"}
+    part = {
+        "outputs": "range(own_first, own_end)",
+        "clear": own("oc") + "sums[own_first * patch : own_end * patch] = 0",
+        "turn": "transpose(turned, own_first, oc, sums, own_first * patch, patch, own_end - own_first, patch)",
+    }
     return _LEARN.format(
+        **(part if shared else whole),
         rows=kind.kernel[0],
         pieces=_pieces(kind),
         lanes=_LANES,

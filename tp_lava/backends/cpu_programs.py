@@ -12,7 +12,7 @@ import numpy as np
 
 from tp_lava.alignment import aligned
 from tp_lava.backends import cpu_calls, cpu_code, cpu_loops
-from tp_lava.backends.cpu_calls import Argument
+from tp_lava.backends.cpu_calls import PART_OF_SEVERAL, Argument
 from tp_lava.backends.cpu_operation import KEY, Source, operation
 from tp_lava.backends.cpu_text import LOOPS, Text, operation_text, unpacked_in
 from tp_lava.backends.cpu_vectors import program_text
@@ -20,7 +20,7 @@ from tp_lava.backends.loops import loop_form
 from tp_lava.backends.scalar import Scratch, scratch_of
 from tp_lava.circuit.buffers import stored_weight_type
 from tp_lava.circuit.operations import STEPS_LEFT
-from tp_lava.dynamics.program import Program
+from tp_lava.dynamics.program import REDUCTIONS, Program
 
 NO_NAMES: Mapping[str, Source] = MappingProxyType({})
 
@@ -32,7 +32,8 @@ NO_NAMES: Mapping[str, Source] = MappingProxyType({})
 class Compiled:
     """An operation as it is called. bound: for each argument, its buffer and whether only row 0 of it; the rest are scratch arrays.
 
-    axes: of each bound array, by which scratch arrays get their sizes.
+    axes: of each bound array, by which scratch arrays get their sizes; parts: of which each has scratch arrays of its own and, if there
+    are several, one more argument, cpu_calls.PART.
     """
 
     address: int
@@ -46,6 +47,7 @@ class Compiled:
     clock: str = STEPS_LEFT
     maps: tuple[tuple[int, ...], ...] = ()  # of each bound array: (channels, positions) of its units, where it is seen so
     work: tuple[tuple[tuple[int, ...], Any], ...] = ()  # shape and type of further scratch arrays
+    parts: int = 1
 
     def __post_init__(self) -> None:
         _ = self._scratch  # here, so that a process forked later need not find it out in its first step
@@ -54,13 +56,14 @@ class Compiled:
     def _scratch(self) -> tuple[Scratch, ...]:
         return scratch_of(self.program, vectors=True) if self.program else ()
 
-    def arrays(self, memory: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-        """Its arrays, scratch arrays made anew: a step is too short to make them."""
+    def arrays(self, memory: Mapping[str, np.ndarray], part: int = 0) -> list[np.ndarray]:
+        """The arrays of a part, scratch arrays made anew: a step is too short to make them."""
         found = [memory[buffer][0:1] if first else memory[buffer] for buffer, first in self.bound]
         found = [a.reshape(*a.shape[:-1], *maps) if maps else a for a, maps in zip(found, self.maps, strict=True)] if self.maps else found
         sizes = {axis: size for axes, array in zip(self.axes, found, strict=False) for axis, size in zip(axes, array.shape, strict=False)}
         made = [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in self._scratch]
-        return found + made + [aligned(shape, dtype) for shape, dtype in self.work]
+        number = [np.array([part, self.parts], np.int64)] if self.parts > 1 else []
+        return found + made + [aligned(shape, dtype) for shape, dtype in self.work] + number
 
 
 def address_of(arguments: Sequence[Argument], body: Sequence[str], names: Mapping[str, Source] = NO_NAMES) -> int:
@@ -73,12 +76,12 @@ def indented(template: str) -> list[str]:
     return [f"    {line}" for line in template.strip("\n").splitlines()]
 
 
-def arguments_of(program: Program) -> tuple[Argument, ...]:
-    """Ports, then scratch arrays. Numbers are float32, or int32 in a fixed program, whose weights are narrower (see stored_weight_type)."""
+def arguments_of(program: Program, shared: str = "") -> tuple[Argument, ...]:
+    """Ports, then scratch arrays, then the part, where a program is shared. Numbers are float32, or int32 in a fixed program, whose weights are narrower (see stored_weight_type)."""
     number = np.int32 if program.fixed else np.float32
     dtypes = [stored_weight_type(port.format) if port.format and port.name.startswith("weight") else number for port in program.ports]
     ports = (Argument(port.name, np.dtype(d), max(1, len(port.axes))) for port, d in zip(program.ports, dtypes, strict=True))
-    return *ports, *scratch_arguments_of(program)
+    return *ports, *scratch_arguments_of(program), *((PART_OF_SEVERAL,) if shared else ())
 
 
 def scratch_arguments_of(program: Program) -> tuple[Argument, ...]:
@@ -86,14 +89,21 @@ def scratch_arguments_of(program: Program) -> tuple[Argument, ...]:
     return tuple(Argument(s.name, np.dtype(s.dtype), len(s.axes)) for s in scratch_of(program, vectors=True))
 
 
-def compiled_program(program: Program) -> tuple[int, tuple[Argument, ...]]:
-    """A program as an operation. -> where it begins, and its arguments."""
-    arguments, text = arguments_of(program), Text()
+def compiled_program(program: Program, shared: str = "") -> tuple[int, tuple[Argument, ...]]:
+    """A program as an operation. shared: the axis of which each part has some elements. -> where it begins, and its arguments."""
+    arguments, text = arguments_of(program, shared), Text()
     passed, flat = unpacked_in(text, arguments), flattened(program)
     if flat:
         passed = [[at, text.product(shape)] for at, *shape in passed]
     text.line(f"call void @program({', '.join(['i32 %key', *(str(word) for words in passed for word in words)])})")
-    return operation_of(text, flat or program), arguments
+    return operation_of(text, flat or program, flat.axes[-1] if flat and shared else shared), arguments
+
+
+def shareable(program: Program) -> tuple[str, ...]:
+    """The axes by whose elements a program can be divided: what it writes has them, and nothing is summed up over them."""
+    reduced = {i["axis"] for i in program.instructions if i.op in REDUCTIONS}
+    written = [program.port(port).axes for port, _ in program.writes]
+    return tuple(axis for axis in program.axes if axis not in reduced and all(axis in axes for axes in written))
 
 
 def flattened(program: Program) -> Program | None:
@@ -106,9 +116,9 @@ def flattened(program: Program) -> Program | None:
     return None if loop_form(flat, vectors=True).kept else flat
 
 
-def operation_of(text: Text, program: Program) -> int:
+def operation_of(text: Text, program: Program, shared: str = "") -> int:
     """Compile an operation that calls @program. -> where it begins."""
-    return cpu_code.address_of(operation_text(text, program_text(program, arguments_of(program))))
+    return cpu_code.address_of(operation_text(text, program_text(program, arguments_of(program, shared), shared)))
 
 
 def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: int = 0) -> None:

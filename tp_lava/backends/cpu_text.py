@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tp_lava.backends.cpu_calls import Argument
+from tp_lava.backends.cpu_calls import PART, Argument
 from tp_lava.backends.cpu_operation import OPERATION, Source
 
 LANES = 16  # numbers of 32 bits in the widest vectors there are
@@ -235,6 +235,14 @@ class Text:
         """0, 1, 2, ..."""
         return V(f"<{', '.join(f'i32 {lane}' for lane in range(count))}>", "i32", True)
 
+    def own(self, part: V, size: V) -> tuple[V, V]:
+        """Of 0..size-1 the first number of a part, and the one after its last: whole vectors, but for the end. part: see cpu_calls.PART."""
+        number, parts = (V(self.load("i64", self.op(f"getelementptr inbounds i64, {part}, i64 {k}", "ptr").name), "i64") for k in (0, 1))
+        vectors = self.word("lshr", self.word("add", size, LANES - 1), (LANES - 1).bit_length())
+        ends = [self.binary("udiv", self.binary("mul", vectors, k), parts) for k in (number, self.word("add", number, 1))]
+        first, end = (self.word("mul", k, LANES) for k in ends)
+        return first, self.call("llvm.smin.i64", "i64", False, end, size)
+
     def lanes_below(self, count: V, lanes: int) -> V:
         """A mask of the first lanes. count: i32."""
         type_ = f"<{lanes} x i32>"
@@ -305,6 +313,10 @@ class Loops:
     def load(self, name: str, number: V) -> V:
         """An element."""
         return self.t.op(f"load {self.types[name]}, {self.at(name, number)}", self.types[name])
+
+    def own(self, size: V) -> tuple[V, V]:
+        """Of 0..size-1 the first number of this part, and the one after its last; all, where an operation has no parts."""
+        return self.t.own(self.arrays[PART][0], size) if PART in self.arrays else (literal(0, "i64"), size)
 
     def place(self, name: str, r: V, i: V) -> V:
         """The number of element (r, i)."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tp_lava.backends.cpu_calls import Argument
+from tp_lava.backends.cpu_calls import PART, Argument
 from tp_lava.backends.cpu_instructions import Instructions, Place
 from tp_lava.backends.cpu_text import LANES, Text, V, literal, parameters_of, short
 from tp_lava.backends.loops import Loop, Nest, loop_form, nests_of
@@ -24,17 +24,17 @@ _SIDE_BY_SIDE = 4  # vectors whose sums over rows are held in registers together
 _STORED = {"float32": "float", "int32": "i32", "int16": "i16", "int8": "i8", "bool": "i8", "uint32": "i32"}
 
 
-def program_text(program: Program, arguments: Sequence[Argument]) -> str:
-    """The function @program of a program: its key, ports and scratch arrays."""
+def program_text(program: Program, arguments: Sequence[Argument], shared: str = "") -> str:
+    """The function @program of a program: its key, ports and scratch arrays. shared: the axis of which a part has some elements."""
     text = Text()
-    _Program(program, {a.name: a for a in arguments}, text).render()
+    _Program(program, {a.name: a for a in arguments}, text, shared).render()
     return text.function(f"internal void @program({parameters_of(arguments)}) alwaysinline")
 
 
 class _Program(Instructions):
     """Writes the body of one program."""
 
-    def __init__(self, program: Program, arguments: dict[str, Argument], text: Text) -> None:
+    def __init__(self, program: Program, arguments: dict[str, Argument], text: Text, shared: str) -> None:
         super().__init__(program, text)
         self.arguments = arguments
         self.form = loop_form(program, vectors=True)
@@ -45,6 +45,9 @@ class _Program(Instructions):
             owner = next((port for port in program.ports if axis in port.axes), None)
             if owner:
                 self._sizes[axis] = V(f"%{owner.name}.{owner.axes.index(axis)}", "i64")
+        self._first = dict.fromkeys(program.axes, literal(0, "i64"))
+        if shared:
+            self._first[shared], self._sizes[shared] = text.own(V(f"%{PART}", "ptr"), self._sizes[shared])
         self._short: tuple[str, ...] = ()  # axes of which one vector has all
         self._registers: dict[int, str] = {}  # values over such an axis, in the place of scratch arrays
         self._known: dict[int, V] = {}  # values, where they have names
@@ -124,7 +127,7 @@ class _Program(Instructions):
             for inner in self._chunks(loop.axis, place, self._length(loop)):
                 self._vector(loop.body, inner, sums)
         else:
-            with self.t.loop(literal(0, "i64"), self._sizes[loop.axis]) as at:
+            with self.t.loop(self._first[loop.axis], self._sizes[loop.axis]) as at:
                 inside = Place({**place.numbers, loop.axis: at})
                 for salt in _salts(loop):
                     self.keys[salt, depth + 1] = self.t.mix(self.keys[salt, depth], self.word_of(at))
@@ -159,7 +162,7 @@ class _Program(Instructions):
 
     def _chunks(self, axis: str, place: Place, length: int, first: V | None = None) -> Iterator[Place]:
         """The places of the vectors along an axis. length: of what is done there; first: where they begin, a multiple of LANES."""
-        t, size, zero = self.t, self._sizes[axis], first or literal(0, "i64")
+        t, size, zero = self.t, self._sizes[axis], first or self._first[axis]
         if axis in self._short:
             yield Place({**place.numbers, axis: zero}, axis, self._mask(zero, size))
             return
@@ -193,15 +196,22 @@ class _Program(Instructions):
     def _gather(self, loop: Loop, place: Place) -> None:
         inner = loop.body[0]
         assert isinstance(inner, Loop)
-        first, length = literal(0, "i64"), self._length(loop)
+        first, length = self._first[inner.axis], self._length(loop)
         if length < UNROLLED_BELOW and inner.axis not in self._short:
-            end = self.t.word("and", self._sizes[inner.axis], -LANES * _SIDE_BY_SIDE)
+            end = self._last_whole(inner.axis, LANES * _SIDE_BY_SIDE)
             with self.t.loop(first, end, LANES * _SIDE_BY_SIDE) as at:
                 numbers = [self.t.word("add", at, LANES * k) for k in range(_SIDE_BY_SIDE)]
                 self._gather_at(loop, inner, [Place({**place.numbers, inner.axis: number}, inner.axis) for number in numbers])
             first = end
         for chunk in self._chunks(inner.axis, place, length, first):
             self._gather_at(loop, inner, [chunk])
+
+    def _last_whole(self, axis: str, step: int) -> V:
+        """Where the last whole step along an axis ends."""
+        t, first, end = self.t, self._first[axis], self._sizes[axis]
+        if first.name == "0":
+            return t.word("and", end, -step)
+        return t.binary("add", first, t.word("and", t.binary("sub", end, first), -step))
 
     def _gather_at(self, loop: Loop, inner: Loop, chunks: Sequence[Place]) -> None:
         """The same at some vectors, side by side, so that what is read of a row lies together."""
@@ -264,7 +274,7 @@ class _Program(Instructions):
 
     def _fill_axes(self, axes: tuple[str, ...], reduction: Instruction, place: Place) -> None:
         if len(axes) > 1:
-            with self.t.loop(literal(0, "i64"), self._sizes[axes[0]]) as at:
+            with self.t.loop(self._first[axes[0]], self._sizes[axes[0]]) as at:
                 self._fill_axes(axes[1:], reduction, Place({**place.numbers, axes[0]: at}))
             return
         for chunk in self._chunks(axes[0], place, 0):

@@ -1,0 +1,198 @@
+"""Threads that share the work of a large operation: the same bits with any number of them.
+
+A shared operation is compiled to carry out one of n parts, which are fixed: each has units of its own, whose sums are made in the order that
+one thread makes them in. The thread that carries out the circuit publishes a job, takes parts of it as the others do, whoever comes first,
+and goes on when all are done; the order in which they are done changes nothing. It needs nobody: where no other thread comes, as in a
+process that was forked, it carries out every part.
+
+A job is published by its ticket: how many parts are left, and the number of the job, so that who read an older job takes nothing of
+this one. The memory of a team has words that threads wait for, each far from the others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
+
+import numpy as np
+
+from tp_lava.alignment import aligned
+from tp_lava.backends import cpu_code
+from tp_lava.backends.cpu_calls import Argument, slots_of, where
+from tp_lava.backends.cpu_operation import Source
+from tp_lava.backends.cpu_text import Loops, Text, V, literal, operation_text
+
+MOST_THREADS = 1024
+_APART = 16  # words between those that different threads write: two cache lines, which some processors fetch together
+_TICKET, _DONE, _JOB, _OPEN = (_APART * k for k in range(4))  # words of a team's memory
+_FUNCTION, _SLOTS, _KEY, _YIELD = range(_JOB, _JOB + 4)
+_LEFT_BITS = 16  # of a ticket: parts that are left; above them the number of the job
+_PATIENCE, _SPINS = 1 << 22, 1 << 10  # rounds without work after which a helper leaves; rounds between two times that others may run
+_PAUSES = {"x86_64": "llvm.x86.sse2.pause()", "AMD64": "llvm.x86.sse2.pause()", "aarch64": "llvm.aarch64.hint(i32 1)"}
+_ARGUMENTS = Argument("team", np.dtype(np.int64), 1), Argument("job", np.dtype(np.int64), 1)
+_ONE = literal(1, "i64")
+
+
+# Code --------------------------------------------------------------------------------------------
+
+
+class _Team(Loops):
+    """Writes what threads do with the memory of their team."""
+
+    def __init__(self, text: Text) -> None:
+        super().__init__(text, _ARGUMENTS)
+
+    def word(self, number: int) -> str:
+        """The address of a word."""
+        return self.at("team", literal(number, "i64")).name
+
+    def read(self, number: int, order: str = "monotonic") -> V:
+        """A word that other threads may write."""
+        return self.t.op(f"load atomic i64, ptr {self.word(number)} {order}, align 8", "i64")
+
+    def write(self, number: int, value: V, order: str = "monotonic") -> None:
+        """The inverse."""
+        self.t.line(f"store atomic {value}, ptr {self.word(number)} {order}, align 8")
+
+    def pointer(self, value: V) -> V:
+        """Of an address."""
+        return self.t.op(f"inttoptr {value} to ptr", "ptr")
+
+    def take_parts(self, idle: str) -> None:
+        """Carry out parts until none is left; `idle` is zero after each."""
+        t, name = self.t, self.t.fresh("parts")
+        t.block(f"{name}.look")
+        ticket = self.read(_TICKET, "acquire")
+        left = t.word("and", ticket, (1 << _LEFT_BITS) - 1)
+        t.line(f"br {t.word('icmp ne', left, 0)}, label %{name}.take, label %{name}.none")
+        t.block(f"{name}.take", jump=False)
+        function, slots, key = (self.read(number) for number in (_FUNCTION, _SLOTS, _KEY))
+        less = t.word("sub", ticket, 1)
+        taken = t.op(f"cmpxchg ptr {self.word(_TICKET)}, {ticket}, {less} acq_rel acquire", "{ i64, i1 }")
+        t.line(f"br {t.op(f'extractvalue {taken}, 1', 'i1')}, label %{name}.do, label %{name}.look")
+        t.block(f"{name}.do", jump=False)
+        part = t.op(f"getelementptr inbounds i64, {self.pointer(slots)}, {t.word('sub', left, 1)}", "ptr")
+        own = self.pointer(V(t.load("i64", part.name), "i64"))
+        t.line(f"call void {self.pointer(function).name}({t.op(f'trunc {key} to i32', 'i32')}, {own})")
+        t.op(f"atomicrmw add ptr {self.word(_DONE)}, i64 1 release", "i64")
+        t.line(f"store i64 0, ptr {idle}")
+        t.line(f"br label %{name}.look")
+        t.block(f"{name}.none", jump=False)
+
+    def rest(self, idle: str) -> V:
+        """One more round without work. -> how many there were; now and then another thread may run."""
+        t, pause = self.t, _PAUSES.get(platform.machine())
+        if pause:
+            name, taken = pause.split("(", 1)
+            t.declared[f"declare void @{name}({'i32' if 'i32' in taken else ''})"] = None
+            t.line(f"call void @{pause}")
+        rounds = t.binary("add", V(t.load("i64", idle), "i64"), _ONE)
+        t.line(f"store {rounds}, ptr {idle}")
+        yields = self.read(_YIELD)
+        often = t.word("icmp eq", t.word("and", rounds, _SPINS - 1), 0)
+        with t.when(t.binary("and", often, t.word("icmp ne", yields, 0))):
+            t.op(f"call i32 {self.pointer(yields).name}()", "i32")
+        return rounds
+
+
+def _share_source() -> Source:
+    """Publish a job and see that it is done. job: address of the function, then of the slots of each part."""
+    t = Text()
+    team, idle = _Team(t), t.variable("i64")
+    parts = t.word("sub", team.arrays["job"][1], 1)
+    team.write(_DONE, literal(0, "i64"))
+    team.write(_FUNCTION, team.load("job", literal(0, "i64")))
+    team.write(_SLOTS, t.op(f"ptrtoint {team.at('job', _ONE)} to i64", "i64"))
+    team.write(_KEY, t.op("zext i32 %key to i64", "i64"))
+    number = t.word("add", t.word("lshr", team.read(_TICKET), _LEFT_BITS), 1)
+    team.write(_TICKET, t.binary("or", t.word("shl", number, _LEFT_BITS), parts), "release")
+    t.line(f"store i64 0, ptr {idle}")
+    team.take_parts(idle)
+    t.block("wait")
+    t.line(f"br {t.binary('icmp eq', team.read(_DONE, 'acquire'), parts)}, label %done, label %rest")
+    t.block("rest", jump=False)
+    team.rest(idle)
+    t.line("br label %wait")
+    t.block("done", jump=False)
+    return operation_text(t)
+
+
+def _help_source() -> Source:
+    """Take parts of all jobs while the team is at work."""
+    t = Text()
+    team, idle = _Team(t), t.variable("i64")
+    t.line(f"store i64 0, ptr {idle}")
+    with t.without_denormals():
+        t.block("help")
+        team.take_parts(idle)
+        is_open = t.word("icmp ne", team.read(_OPEN, "acquire"), 0)
+        on = t.binary("and", is_open, t.word("icmp slt", team.rest(idle), _PATIENCE))
+        t.line(f"br {on}, label %help, label %leave")
+        t.block("leave", jump=False)
+    return operation_text(t)
+
+
+_SHARE, _HELP = _share_source(), _help_source()
+
+
+# Threads -----------------------------------------------------------------------------------------
+
+
+def available() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _yield_address() -> int:
+    """Of the function by which a thread lets others run; 0 where there is none."""
+    with contextlib.suppress(AttributeError, OSError):
+        library = ctypes.WinDLL("kernel32") if sys.platform == "win32" else ctypes.CDLL(None)
+        function = library.SwitchToThread if sys.platform == "win32" else library.sched_yield
+        return ctypes.cast(function, ctypes.c_void_p).value or 0
+    return 0
+
+
+@cache
+def _pool(process: int) -> ThreadPoolExecutor:
+    """The threads of a process: one that was forked has none of its parent's."""
+    return ThreadPoolExecutor(MOST_THREADS, "tp_lava")
+
+
+class Team:
+    """So many threads that carry out calls together. It is used by one thread at a time."""
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._memory, self._share = aligned((4 * _APART,), np.int64), cpu_code.address_of(_SHARE)
+        self._memory[_YIELD] = _yield_address()
+        self._slots = slots_of(_ARGUMENTS, (self._memory, np.zeros(1, np.int64)))
+        self._helps = cpu_code.called(_HELP)
+
+    def shared(self, function: int, parts: Sequence[np.ndarray]) -> tuple[int, np.ndarray, list[np.ndarray]]:
+        """A function that is carried out once with each of some slots. -> an operation, its slots, what these point to."""
+        job = np.array([function, *map(where, parts)], np.int64)
+        return self._share, slots_of(_ARGUMENTS, (self._memory, job)), [job, *parts]
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The other threads help within the block."""
+        helpers: list[Future] = []
+        try:
+            self._memory[_OPEN] = 1
+            with contextlib.suppress(RuntimeError):  # no more threads: it needs none
+                for _ in range(self.threads - 1):
+                    helpers.append(_pool(os.getpid()).submit(self._help))
+            yield
+        finally:
+            self._memory[_OPEN] = 0
+            wait(helpers)
+
+    def _help(self) -> None:
+        self._helps(0, where(self._slots))
