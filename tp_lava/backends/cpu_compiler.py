@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from tp_lava.backends import cpu_calls, cpu_dense, cpu_events, cpu_maps, cpu_patches, cpu_pools
-from tp_lava.backends.cpu_calls import PART_OF_SEVERAL, Argument
+from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_operation import Source
 from tp_lava.backends.cpu_programs import (
     NO_NAMES,
@@ -16,6 +16,7 @@ from tp_lava.backends.cpu_programs import (
     address_of,
     compiled_program,
     indented,
+    part_of,
     row_program,
     scratch_arguments_of,
 )
@@ -106,7 +107,7 @@ class Compiler:
         """An operation on maps, by the geometry of a convolution. work: further scratch arrays."""
         lines = [f"{name} = i64(geometry[{place}])" for place, name in enumerate(GEOMETRY)]
         scratch = (Argument(name, np.dtype(dtype), len(shape)) for name, (shape, dtype) in work.items())
-        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch, *_part_of(parts))
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch, *part_of(parts > 1))
         address = address_of(arguments, indented("\n".join(lines) + "\n" + text.strip("\n")), names)
         return Compiled(address, arguments, tuple((buffer, False) for buffer in named.values()), work=tuple(work.values()), parts=parts)
 
@@ -167,7 +168,7 @@ class Compiler:
         by = next(iter(active), "")
         work = (((self.circuit.shape(o.weights)[0] + LANES,), np.int32),) if by == "trace" else ()
         listed = tuple(Argument("listed", np.dtype(dtype), len(shape)) for shape, dtype in work)
-        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch, *listed, *_part_of(parts))
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch, *listed, *part_of(parts > 1))
         taken = [(argument, self._row(o, argument.name)) for argument in arguments[: len(bound)]]
         taken += [(argument, cpu_dense.whole) for argument in scratch]
         address = cpu_dense.learning(program, taken, arguments, by=by)
@@ -260,7 +261,7 @@ class Compiler:
         return Compiled(address_of(arguments, indented(template)), arguments, tuple((buffer, False) for buffer in named.values()))
 
     def _dense(self, compiled: Callable[[Sequence[Argument]], int], named: Mapping[str, str], parts: int = 1) -> Compiled:
-        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *_part_of(parts))
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *part_of(parts > 1))
         return Compiled(compiled(arguments), arguments, tuple((buffer, False) for buffer in named.values()), parts=parts)
 
     def _argument(self, name: str, buffer: str) -> Argument:
@@ -270,10 +271,6 @@ class Compiler:
     @staticmethod
     def _stream(program: Program, random_stream: int) -> int:
         return random_stream if program.uses_random else cpu_calls.NO_KEY
-
-
-def _part_of(parts: int) -> tuple[Argument, ...]:
-    return (PART_OF_SEVERAL,) if parts > 1 else ()
 
 
 def _tables_of(o: Pool | Unpool) -> dict[str, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 
 from tp_lava.backends.cpu_calls import PART, Argument
 from tp_lava.backends.cpu_code import address_of
@@ -44,12 +43,12 @@ def learning(program: Program, taken: Sequence[tuple[Argument, Row]], arguments:
     """Compile the learning of dense weights. -> where it begins.
 
     taken: the program's arguments, and what it sees of each; arguments: the operation's; by: "active", whose lists say which units are
-    active, "trace", of which those that are not zero are, which are listed in `listed`, or "" for all. Parts have presynaptic units.
+    active, "trace", of which those that are not zero are, which are listed in `listed`, or "" for all. Parts have elements of the rows.
     """
     text = Text()
     rows = Loops(text, arguments)
     arrays = rows.arrays
-    own = rows.own(arrays["weight"][1])
+    own = rows.own(arrays["weight"][2]) if PART in arrays else ()
 
     def call(r: V, i: V) -> None:
         passed = [word for argument, row in taken for word in row(rows, argument.name, r, i)]
@@ -57,24 +56,21 @@ def learning(program: Program, taken: Sequence[tuple[Argument, Row]], arguments:
         if program.uses_random:
             number = text.binary("add", text.binary("mul", r, arrays["weight"][1]), i)
             key = text.mix(key, text.op(f"trunc {number} to i32", "i32"))
-        text.line(f"call void @program({', '.join(map(str, [key, *passed]))})")
+        text.line(f"call void @program({', '.join(map(str, [key, *passed, *own]))})")
 
     def each(name: str, number: V, count: V) -> None:
         with text.loop(_ZERO, text.op(f"sext {count} to i64", "i64")) as q:
-            i = text.op(f"sext {rows.load(name, text.binary('add', number, q))} to i64", "i64")
-            within = PART in arrays and text.binary("and", text.binary("icmp sge", i, own[0]), text.binary("icmp slt", i, own[1]))
-            with text.when(within) if within else nullcontext():
-                call(r, i)
+            call(r, text.op(f"sext {rows.load(name, text.binary('add', number, q))} to i64", "i64"))
 
     with text.loop(_ZERO, arrays["y1"][1]) as r, text.when(_acts(rows, r) if changes_by_products(program) else literal(1, "i1")):
         if by == "active":
             each("active", rows.place("active", r, _ZERO), rows.load("count", r))
         elif by:
-            each("listed", _ZERO, _Listing(rows, by, r, own if PART in arrays else None).into("listed", _ZERO, spare=True))
+            each("listed", _ZERO, _Listing(rows, by, r).into("listed", _ZERO, spare=True))
         else:
-            with text.loop(*own) as i:
+            with text.loop(_ZERO, arrays["weight"][1]) as i:
                 call(r, i)
-    return operation_of(text, program)
+    return operation_of(text, program, program.axes[-1] if own else "")
 
 
 def changes_by_products(program: Program) -> bool:
@@ -201,10 +197,8 @@ def listing(arguments: Sequence[Argument]) -> int:
 class _Listing:
     """Writes the listing of what is not zero in a row of an array, without a branch: whether a neuron spikes is hard to predict."""
 
-    def __init__(self, rows: Loops, name: str, r: V, within: tuple[V, V] | None = None) -> None:
-        """within: first element, and the one after the last; all, if not given."""
+    def __init__(self, rows: Loops, name: str, r: V) -> None:
         self.rows, self.t, self.name, self.r = rows, rows.t, name, r
-        self.first, self.end = within or (_ZERO, rows.arrays[name][2])
 
     def chunks(self) -> Iterator[tuple[V, V, V | None]]:
         """-> number of the first element, which are not zero, which take part, of the lanes."""
@@ -215,11 +209,12 @@ class _Listing:
             held = t.load_lanes(type_, rows.at(self.name, rows.place(self.name, self.r, j)), 4, mask)
             return j, V(t.raw(f"{compared} {type_} {held}, zeroinitializer"), "i1", True), mask
 
-        whole = t.word("and", self.end, -LANES)
-        with t.loop(self.first, whole, LANES) as j:
+        size = rows.arrays[self.name][2]
+        whole = t.word("and", size, -LANES)
+        with t.loop(_ZERO, whole, LANES) as j:
             yield chunk(j, None)
-        with t.when(t.binary("icmp slt", whole, self.end)):
-            left = t.op(f"trunc {t.binary('sub', self.end, whole)} to i32", "i32")
+        with t.when(t.binary("icmp slt", whole, size)):
+            left = t.op(f"trunc {t.binary('sub', size, whole)} to i32", "i32")
             yield chunk(whole, t.lanes_below(left, LANES))
 
     def into(self, name: str, first: V, *, spare: bool = False) -> V:

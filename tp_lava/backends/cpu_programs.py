@@ -76,12 +76,12 @@ def indented(template: str) -> list[str]:
     return [f"    {line}" for line in template.strip("\n").splitlines()]
 
 
-def arguments_of(program: Program, shared: str = "") -> tuple[Argument, ...]:
-    """Ports, then scratch arrays, then the part, where a program is shared. Numbers are float32, or int32 in a fixed program, whose weights are narrower (see stored_weight_type)."""
+def arguments_of(program: Program) -> tuple[Argument, ...]:
+    """Ports, then scratch arrays. Numbers are float32, or int32 in a fixed program, whose weights are narrower (see stored_weight_type)."""
     number = np.int32 if program.fixed else np.float32
     dtypes = [stored_weight_type(port.format) if port.format and port.name.startswith("weight") else number for port in program.ports]
     ports = (Argument(port.name, np.dtype(d), max(1, len(port.axes))) for port, d in zip(program.ports, dtypes, strict=True))
-    return *ports, *scratch_arguments_of(program), *((PART_OF_SEVERAL,) if shared else ())
+    return *ports, *scratch_arguments_of(program)
 
 
 def scratch_arguments_of(program: Program) -> tuple[Argument, ...]:
@@ -89,14 +89,24 @@ def scratch_arguments_of(program: Program) -> tuple[Argument, ...]:
     return tuple(Argument(s.name, np.dtype(s.dtype), len(s.axes)) for s in scratch_of(program, vectors=True))
 
 
+def part_of(shared: bool) -> tuple[Argument, ...]:
+    """The further argument of an operation that is shared."""
+    return (PART_OF_SEVERAL,) if shared else ()
+
+
 def compiled_program(program: Program, shared: str = "") -> tuple[int, tuple[Argument, ...]]:
     """A program as an operation. shared: the axis of which each part has some elements. -> where it begins, and its arguments."""
-    arguments, text = arguments_of(program, shared), Text()
+    arguments, text = (*arguments_of(program), *part_of(bool(shared))), Text()
     passed, flat = unpacked_in(text, arguments), flattened(program)
+    passed, part = (passed[:-1], passed[-1][0]) if shared else (passed, None)
     if flat:
-        passed = [[at, text.product(shape)] for at, *shape in passed]
+        passed, shared = [[at, text.product(shape)] for at, *shape in passed], shared and flat.axes[-1]
+    made = flat or program
+    if part:
+        size = next(words[1 + p.axes.index(shared)] for words, p in zip(passed, made.ports, strict=False) if shared in p.axes)
+        passed.append([*text.own(part, size)])
     text.line(f"call void @program({', '.join(['i32 %key', *(str(word) for words in passed for word in words)])})")
-    return operation_of(text, flat or program, flat.axes[-1] if flat and shared else shared), arguments
+    return operation_of(text, made, shared), arguments
 
 
 def shareable(program: Program) -> tuple[str, ...]:
@@ -117,8 +127,8 @@ def flattened(program: Program) -> Program | None:
 
 
 def operation_of(text: Text, program: Program, shared: str = "") -> int:
-    """Compile an operation that calls @program. -> where it begins."""
-    return cpu_code.address_of(operation_text(text, program_text(program, arguments_of(program, shared), shared)))
+    """Compile an operation that calls @program. shared: see program_text. -> where it begins."""
+    return cpu_code.address_of(operation_text(text, program_text(program, arguments_of(program), shared)))
 
 
 def carry_out(program: Program, arrays: MutableMapping[str, np.ndarray], key: int = 0) -> None:

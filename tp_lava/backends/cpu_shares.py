@@ -14,7 +14,7 @@ from tp_lava.circuit import Accumulate, AccumulateProducts, Circuit, Operation, 
 from tp_lava.graph.connections import Convolution
 
 LEAST_WORK = 2**14  # elements that an operation changes or adds in a step, below which to share it costs more than it gains
-_ROWS, _PRODUCTS = 64, 256  # of so many rows of a matrix one has an event; so of the products of a convolution
+_ROWS, _PRODUCTS = 64, 64  # of so many rows of a matrix one has an event; so of the products of a convolution
 
 
 def is_shared(circuit: Circuit, o: Operation) -> bool:
@@ -38,7 +38,7 @@ def _work_of(circuit: Circuit, o: Operation) -> int:
         return _of_maps(o.kind) if cpu_maps.delivers_in_parts(o.kind, bool(o.values), circuit.buffers[o.weights].dtype) else 0
     if isinstance(o, AccumulateProducts):
         return _of_maps(o.kind) if cpu_maps.takes(o.kind) else 0
-    if isinstance(o, UpdateWeights) and o.kind is None and not o.offsets and all(circuit.buffers[name].outputs_last for name in o.writes):
+    if isinstance(o, UpdateWeights) and o.kind is None and not o.offsets and shareable(o.program):
         return prod(circuit.shape(o.weights)) // _ROWS
     return 0
 

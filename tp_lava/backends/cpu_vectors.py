@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tp_lava.backends.cpu_calls import PART, Argument
+from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_instructions import Instructions, Place
 from tp_lava.backends.cpu_text import LANES, Text, V, literal, parameters_of, short
 from tp_lava.backends.loops import Loop, Nest, loop_form, nests_of
@@ -21,14 +21,16 @@ from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program
 MASKED_FROM = 60  # instructions of a body that is made once, with a mask, not once for whole vectors and once for the rest
 UNROLLED_BELOW = 12  # instructions of a body that is worth it
 _SIDE_BY_SIDE = 4  # vectors whose sums over rows are held in registers together
+OWN = V("%own.first", "i64"), V("%own.end", "i64")  # of the axis by which a program is divided: first element, one after the last
 _STORED = {"float32": "float", "int32": "i32", "int16": "i16", "int8": "i8", "bool": "i8", "uint32": "i32"}
 
 
 def program_text(program: Program, arguments: Sequence[Argument], shared: str = "") -> str:
-    """The function @program of a program: its key, ports and scratch arrays. shared: the axis of which a part has some elements."""
+    """The function @program of a program: its key, ports and scratch arrays; shared: the axis of which it has some elements, OWN."""
     text = Text()
     _Program(program, {a.name: a for a in arguments}, text, shared).render()
-    return text.function(f"internal void @program({parameters_of(arguments)}) alwaysinline")
+    taken = [parameters_of(arguments), *(map(str, OWN) if shared else ())]
+    return text.function(f"internal void @program({', '.join(taken)}) alwaysinline")
 
 
 class _Program(Instructions):
@@ -47,7 +49,7 @@ class _Program(Instructions):
                 self._sizes[axis] = V(f"%{owner.name}.{owner.axes.index(axis)}", "i64")
         self._first = dict.fromkeys(program.axes, literal(0, "i64"))
         if shared:
-            self._first[shared], self._sizes[shared] = text.own(V(f"%{PART}", "ptr"), self._sizes[shared])
+            self._first[shared], self._sizes[shared] = OWN
         self._short: tuple[str, ...] = ()  # axes of which one vector has all
         self._registers: dict[int, str] = {}  # values over such an axis, in the place of scratch arrays
         self._known: dict[int, V] = {}  # values, where they have names
