@@ -31,6 +31,7 @@ _INPUT = events_of(INPUT)
 _NOT_DRAWN = np.zeros(1, np.uint32)
 _NOT_KEPT = np.zeros(1, np.int32)
 _ALONE = nullcontext()
+_NOT_COUNTED = np.zeros(0, np.int32)
 _NOT_GRADED = np.zeros((0, 0), np.int32)
 
 
@@ -158,7 +159,8 @@ class CompiledOperations:
         parts = [compiled.arrays(memory, part) for part in range(compiled.parts)]
         slots, *others = (cpu_calls.slots_of(compiled.arguments, arrays) for arrays in parts)
         if self._team and others:
-            address, slots, held = self._team.shared(address, [slots, *others])
+            counts = memory[compiled.count] if compiled.count else _NOT_COUNTED
+            address, slots, held = self._team.shared(address, [slots, *others], counts, compiled.least)
             self._kept += held
         self._kept += [slots, *(array for arrays in parts for array in arrays)]
         switch = memory[compiled.switch] if compiled.switch else None

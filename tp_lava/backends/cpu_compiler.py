@@ -20,7 +20,7 @@ from tp_lava.backends.cpu_programs import (
     row_program,
     scratch_arguments_of,
 )
-from tp_lava.backends.cpu_shares import is_shared, shared_axis
+from tp_lava.backends.cpu_shares import Share, share_of
 from tp_lava.backends.cpu_text import LANES
 from tp_lava.backends.protocol import operation_entry
 from tp_lava.circuit import (
@@ -57,11 +57,15 @@ class Compiler:
 
     def compiled(self, operation: Operation) -> list[Compiled]:
         """An operation, as one call or several."""
-        return operation_entry(NAME, _OPERATION_TABLE, operation)(self, operation)
+        made, share = operation_entry(NAME, _OPERATION_TABLE, operation)(self, operation), self._share(operation)
+        return [replace(each, count=share.count, least=share.least) for each in made] if share else made
+
+    def _share(self, o: Operation) -> Share | None:
+        return share_of(self.circuit, o) if self.threads > 1 else None
 
     def _parts(self, o: Operation) -> int:
         """Of how many parts an operation consists."""
-        return self.threads if self.threads > 1 and is_shared(self.circuit, o) else 1
+        return self.threads if self._share(o) else 1
 
     def accumulate(self, o: Accumulate) -> list[Compiled]:
         """See Accumulate."""
@@ -146,8 +150,8 @@ class Compiler:
 
     def run_program(self, o: RunProgram) -> list[Compiled]:
         """See RunProgram."""
-        parts = self._parts(o)
-        address, arguments = compiled_program(o.program, shared_axis(self.circuit, o) if parts > 1 else "")
+        share, parts = self._share(o), self._parts(o)
+        address, arguments = compiled_program(o.program, share.axis if share else "")
         buffers, ports = dict(o.bindings), o.program.ports
         bound = tuple((buffers[port.name], port.name in o.first) for port in ports)
         axes, stream = tuple(port.axes for port in ports), self._stream(o.program, o.random_stream)

@@ -33,7 +33,7 @@ class Compiled:
     """An operation as it is called. bound: for each argument, its buffer and whether only row 0 of it; the rest are scratch arrays.
 
     axes: of each bound array, by which scratch arrays get their sizes; parts: of which each has scratch arrays of its own and, if there
-    are several, one more argument, cpu_calls.PART.
+    are several, one more argument, cpu_calls.PART; count, least: see cpu_shares.
     """
 
     address: int
@@ -48,6 +48,8 @@ class Compiled:
     maps: tuple[tuple[int, ...], ...] = ()  # of each bound array: (channels, positions) of its units, where it is seen so
     work: tuple[tuple[tuple[int, ...], Any], ...] = ()  # shape and type of further scratch arrays
     parts: int = 1
+    count: str = ""
+    least: int = 0
 
     def __post_init__(self) -> None:
         _ = self._scratch  # here, so that a process forked later need not find it out in its first step

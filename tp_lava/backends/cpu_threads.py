@@ -17,7 +17,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
@@ -33,10 +33,12 @@ _APART = 16  # words between those that different threads write: two cache lines
 _TICKET, _DONE, _JOB, _OPEN = (_APART * k for k in range(4))  # words of a team's memory
 _FUNCTION, _SLOTS, _KEY, _YIELD = range(_JOB, _JOB + 4)
 _LEFT_BITS = 16  # of a ticket: parts that are left; above them the number of the job
-_PATIENCE, _SPINS = 1 << 22, 1 << 10  # rounds without work after which a helper leaves; rounds between two times that others may run
+_PATIENCE, _AFTERWARDS = 1 << 22, 1 << 12  # rounds without work after which a helper leaves: within a call, between calls
+_SPINS = 1 << 10  # rounds between two times that other threads may run
 _PAUSES = {"x86_64": "llvm.x86.sse2.pause()", "AMD64": "llvm.x86.sse2.pause()", "aarch64": "llvm.aarch64.hint(i32 1)"}
-_ARGUMENTS = Argument("team", np.dtype(np.int64), 1), Argument("job", np.dtype(np.int64), 1)
-_ONE = literal(1, "i64")
+_HELPED = (Argument("team", np.dtype(np.int64), 1),)
+_SHARED = (*_HELPED, Argument("job", np.dtype(np.int64), 1), Argument("counts", np.dtype(np.int32), 1))
+_ZERO, _ONE = literal(0, "i64"), literal(1, "i64")
 
 
 # Code --------------------------------------------------------------------------------------------
@@ -44,9 +46,6 @@ _ONE = literal(1, "i64")
 
 class _Team(Loops):
     """Writes what threads do with the memory of their team."""
-
-    def __init__(self, text: Text) -> None:
-        super().__init__(text, _ARGUMENTS)
 
     def word(self, number: int) -> str:
         """The address of a word."""
@@ -64,6 +63,11 @@ class _Team(Loops):
         """Of an address."""
         return self.t.op(f"inttoptr {value} to ptr", "ptr")
 
+    def carry_out(self, function: V, slots: V, part: V, key: V) -> None:
+        """A part of a job."""
+        own = self.t.load("i64", self.t.op(f"getelementptr inbounds i64, {slots}, {part}", "ptr").name)
+        self.t.line(f"call void {self.pointer(function).name}({key}, {self.pointer(V(own, 'i64'))})")
+
     def take_parts(self, idle: str) -> None:
         """Carry out parts until none is left; `idle` is zero after each."""
         t, name = self.t, self.t.fresh("parts")
@@ -77,9 +81,7 @@ class _Team(Loops):
         taken = t.op(f"cmpxchg ptr {self.word(_TICKET)}, {ticket}, {less} acq_rel acquire", "{ i64, i1 }")
         t.line(f"br {t.op(f'extractvalue {taken}, 1', 'i1')}, label %{name}.do, label %{name}.look")
         t.block(f"{name}.do", jump=False)
-        part = t.op(f"getelementptr inbounds i64, {self.pointer(slots)}, {t.word('sub', left, 1)}", "ptr")
-        own = self.pointer(V(t.load("i64", part.name), "i64"))
-        t.line(f"call void {self.pointer(function).name}({t.op(f'trunc {key} to i32', 'i32')}, {own})")
+        self.carry_out(function, self.pointer(slots), t.word("sub", left, 1), t.op(f"trunc {key} to i32", "i32"))
         t.op(f"atomicrmw add ptr {self.word(_DONE)}, i64 1 release", "i64")
         t.line(f"store i64 0, ptr {idle}")
         t.line(f"br label %{name}.look")
@@ -102,13 +104,24 @@ class _Team(Loops):
 
 
 def _share_source() -> Source:
-    """Publish a job and see that it is done. job: address of the function, then of the slots of each part."""
+    """Publish a job and see that it is done. job: address of the function, least sum of `counts`, then addresses of the parts' slots."""
     t = Text()
-    team, idle = _Team(t), t.variable("i64")
-    parts = t.word("sub", team.arrays["job"][1], 1)
-    team.write(_DONE, literal(0, "i64"))
-    team.write(_FUNCTION, team.load("job", literal(0, "i64")))
-    team.write(_SLOTS, t.op(f"ptrtoint {team.at('job', _ONE)} to i64", "i64"))
+    team, idle, total = _Team(t, _SHARED), t.variable("i64"), t.variable("i32")
+    function, least, slots = team.load("job", _ZERO), team.load("job", _ONE), team.at("job", literal(2, "i64"))
+    parts = t.word("sub", team.arrays["job"][1], 2)
+    t.line(f"store i32 0, ptr {total}")
+    with t.loop(_ZERO, team.arrays["counts"][1]) as r:
+        t.line(f"store {t.binary('add', V(t.load('i32', total), 'i32'), team.load('counts', r))}, ptr {total}")
+    few = t.binary("icmp slt", t.op(f"sext i32 {t.load('i32', total)} to i64", "i64"), least)
+    t.line(f"br {few}, label %alone, label %together")
+    t.block("alone", jump=False)
+    with t.loop(_ZERO, parts) as k:
+        team.carry_out(function, slots, k, V("%key", "i32"))
+    t.line("br label %done")
+    t.block("together", jump=False)
+    team.write(_DONE, _ZERO)
+    team.write(_FUNCTION, function)
+    team.write(_SLOTS, t.op(f"ptrtoint {slots} to i64", "i64"))
     team.write(_KEY, t.op("zext i32 %key to i64", "i64"))
     number = t.word("add", t.word("lshr", team.read(_TICKET), _LEFT_BITS), 1)
     team.write(_TICKET, t.binary("or", t.word("shl", number, _LEFT_BITS), parts), "release")
@@ -126,14 +139,14 @@ def _share_source() -> Source:
 def _help_source() -> Source:
     """Take parts of all jobs while the team is at work."""
     t = Text()
-    team, idle = _Team(t), t.variable("i64")
+    team, idle = _Team(t, _HELPED), t.variable("i64")
     t.line(f"store i64 0, ptr {idle}")
     with t.without_denormals():
         t.block("help")
         team.take_parts(idle)
         is_open = t.word("icmp ne", team.read(_OPEN, "acquire"), 0)
-        on = t.binary("and", is_open, t.word("icmp slt", team.rest(idle), _PATIENCE))
-        t.line(f"br {on}, label %help, label %leave")
+        patience = t.select(is_open, literal(_PATIENCE, "i64"), literal(_AFTERWARDS, "i64"))
+        t.line(f"br {t.binary('icmp slt', team.rest(idle), patience)}, label %help, label %leave")
         t.block("leave", jump=False)
     return operation_text(t)
 
@@ -172,27 +185,33 @@ class Team:
         self.threads = threads
         self._memory, self._share = aligned((4 * _APART,), np.int64), cpu_code.address_of(_SHARE)
         self._memory[_YIELD] = _yield_address()
-        self._slots = slots_of(_ARGUMENTS, (self._memory, np.zeros(1, np.int64)))
-        self._helps = cpu_code.called(_HELP)
+        self._slots, self._helps = slots_of(_HELPED, (self._memory,)), cpu_code.called(_HELP)
+        self._process, self._helpers = 0, list[Future | None]()
 
-    def shared(self, function: int, parts: Sequence[np.ndarray]) -> tuple[int, np.ndarray, list[np.ndarray]]:
-        """A function that is carried out once with each of some slots. -> an operation, its slots, what these point to."""
-        job = np.array([function, *map(where, parts)], np.int64)
-        return self._share, slots_of(_ARGUMENTS, (self._memory, job)), [job, *parts]
+    def shared(
+        self, function: int, parts: Sequence[np.ndarray], counts: np.ndarray, least: int
+    ) -> tuple[int, np.ndarray, list[np.ndarray]]:
+        """A function that is carried out once with each of some slots. -> an operation, its slots, what these point to.
+
+        counts: int32; others help if their sum is at least `least`.
+        """
+        job = np.array([function, least, *map(where, parts)], np.int64)
+        return self._share, slots_of(_SHARED, (self._memory, job, counts)), [job, counts, *parts]
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
         """The other threads help within the block."""
-        helpers: list[Future] = []
+        if self._process != (process := os.getpid()):
+            self._process, self._helpers = process, [None] * (self.threads - 1)
         try:
             self._memory[_OPEN] = 1
-            with contextlib.suppress(RuntimeError):  # no more threads: it needs none
-                for _ in range(self.threads - 1):
-                    helpers.append(_pool(os.getpid()).submit(self._help))
+            with contextlib.suppress(RuntimeError):  # no more threads, or the process ends: it needs none
+                for k, helper in enumerate(self._helpers):
+                    if helper is None or helper.done():
+                        self._helpers[k] = _pool(process).submit(self._help)
             yield
         finally:
             self._memory[_OPEN] = 0
-            wait(helpers)
 
     def _help(self) -> None:
         self._helps(0, where(self._slots))
