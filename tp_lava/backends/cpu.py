@@ -156,16 +156,22 @@ class CompiledOperations:
 
     def _call(self, compiled: Compiled) -> list[int]:
         memory, address = self._memory, compiled.address
-        parts = [compiled.arrays(memory, part) for part in range(compiled.parts)]
-        slots, *others = (cpu_calls.slots_of(compiled.arguments, arrays) for arrays in parts)
-        if self._team and others:
+        slots = self._slots(compiled)
+        if self._team and compiled.parts > 1:
+            parts = [self._slots(compiled, (part, compiled.parts)) for part in range(compiled.parts)]
             counts = memory[compiled.count] if compiled.count else _NOT_COUNTED
-            address, slots, held = self._team.shared(address, [slots, *others], counts, compiled.least)
-            self._kept += held
-        self._kept += [slots, *(array for arrays in parts for array in arrays)]
+            address, slots, held = self._team.shared(address, slots, parts, counts, compiled.least)
+            self._kept += [slots, *held]
         switch = memory[compiled.switch] if compiled.switch else None
         clock = memory[compiled.clock] if compiled.last_steps else None
         return cpu_calls.call_of(address, slots, compiled.random_stream, switch, clock, compiled.last_steps)
+
+
+    def _slots(self, compiled: Compiled, part: tuple[int, int] = (0, 1)) -> np.ndarray:
+        arrays = compiled.arrays(self._memory, part)
+        slots = cpu_calls.slots_of(compiled.arguments, arrays)
+        self._kept += [*arrays, slots]
+        return slots
 
 
 # What can be known before the first step ---------------------------------------------------------

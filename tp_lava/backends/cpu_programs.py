@@ -32,8 +32,8 @@ NO_NAMES: Mapping[str, Source] = MappingProxyType({})
 class Compiled:
     """An operation as it is called. bound: for each argument, its buffer and whether only row 0 of it; the rest are scratch arrays.
 
-    axes: of each bound array, by which scratch arrays get their sizes; parts: of which each has scratch arrays of its own and, if there
-    are several, one more argument, cpu_calls.PART; count, least: see cpu_shares.
+    axes: of each bound array, by which scratch arrays get their sizes; parts: if there are several, each has scratch arrays of its own and
+    one more argument, cpu_calls.PART; count, least: see cpu_shares.
     """
 
     address: int
@@ -58,13 +58,13 @@ class Compiled:
     def _scratch(self) -> tuple[Scratch, ...]:
         return scratch_of(self.program, vectors=True) if self.program else ()
 
-    def arrays(self, memory: Mapping[str, np.ndarray], part: int = 0) -> list[np.ndarray]:
-        """The arrays of a part, scratch arrays made anew: a step is too short to make them."""
+    def arrays(self, memory: Mapping[str, np.ndarray], part: tuple[int, int] = (0, 1)) -> list[np.ndarray]:
+        """The arrays of a part, see cpu_calls.PART, scratch arrays made anew: a step is too short to make them."""
         found = [memory[buffer][0:1] if first else memory[buffer] for buffer, first in self.bound]
         found = [a.reshape(*a.shape[:-1], *maps) if maps else a for a, maps in zip(found, self.maps, strict=True)] if self.maps else found
         sizes = {axis: size for axes, array in zip(self.axes, found, strict=False) for axis, size in zip(axes, array.shape, strict=False)}
         made = [np.empty([sizes[axis] for axis in s.axes], s.dtype) for s in self._scratch]
-        number = [np.array([part, self.parts], np.int64)] if self.parts > 1 else []
+        number = [np.array(part, np.int64)] if self.parts > 1 else []
         return found + made + [aligned(shape, dtype) for shape, dtype in self.work] + number
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from tp_lava.backends import cpu_maps
 from tp_lava.backends.cpu_programs import shareable
+from tp_lava.backends.cpu_text import LANES
 from tp_lava.circuit import Accumulate, AccumulateProducts, Circuit, Operation, RunProgram, UpdateWeights
 from tp_lava.circuit.operations import events_of
 
@@ -53,7 +54,7 @@ def _delivers(circuit: Circuit, o: Accumulate) -> bool:
 def _of_program(circuit: Circuit, o: RunProgram) -> Share | None:
     shapes = {port.name: o.seen_shape(port.name, circuit.shape(dict(o.bindings)[port.name])) for port in o.program.ports}
     sizes = {axis: size for port in o.program.ports for axis, size in zip(port.axes, shapes[port.name], strict=False)}
-    axis = max(shareable(o.program), key=lambda axis: sizes[axis], default="")
+    axis = max((axis for axis in shareable(o.program) if sizes[axis] > LANES), key=lambda axis: sizes[axis], default="")
     moved = sum(prod(shapes[name]) * _bytes_of(circuit, buffer) for name, buffer in o.bindings)
     return Share(axis) if axis and moved >= _SIDE_BY_SIDE * LEAST_BYTES else None
 

@@ -104,19 +104,22 @@ class _Team(Loops):
 
 
 def _share_source() -> Source:
-    """Publish a job and see that it is done. job: address of the function, least sum of `counts`, then addresses of the parts' slots."""
+    """Publish a job and see that it is done; carry it out alone where the sum of `counts` is below the least.
+
+    job: address of the function, that least sum, addresses of the slots of the whole and of each part.
+    """
     t = Text()
     team, idle, total = _Team(t, _SHARED), t.variable("i64"), t.variable("i32")
-    function, least, slots = team.load("job", _ZERO), team.load("job", _ONE), team.at("job", literal(2, "i64"))
-    parts = t.word("sub", team.arrays["job"][1], 2)
+    function, least = team.load("job", _ZERO), team.load("job", _ONE)
+    whole, slots = (team.at("job", literal(k, "i64")) for k in (2, 3))
+    parts = t.word("sub", team.arrays["job"][1], 3)
     t.line(f"store i32 0, ptr {total}")
     with t.loop(_ZERO, team.arrays["counts"][1]) as r:
         t.line(f"store {t.binary('add', V(t.load('i32', total), 'i32'), team.load('counts', r))}, ptr {total}")
     few = t.binary("icmp slt", t.op(f"sext i32 {t.load('i32', total)} to i64", "i64"), least)
     t.line(f"br {few}, label %alone, label %together")
     t.block("alone", jump=False)
-    with t.loop(_ZERO, parts) as k:
-        team.carry_out(function, slots, k, V("%key", "i32"))
+    team.carry_out(function, whole, _ZERO, V("%key", "i32"))
     t.line("br label %done")
     t.block("together", jump=False)
     team.write(_DONE, _ZERO)
@@ -189,14 +192,14 @@ class Team:
         self._process, self._helpers = 0, list[Future | None]()
 
     def shared(
-        self, function: int, parts: Sequence[np.ndarray], counts: np.ndarray, least: int
+        self, function: int, whole: np.ndarray, parts: Sequence[np.ndarray], counts: np.ndarray, least: int
     ) -> tuple[int, np.ndarray, list[np.ndarray]]:
-        """A function that is carried out once with each of some slots. -> an operation, its slots, what these point to.
+        """A function in parts. whole, parts: slots of all of its work, and of each part; counts: int32, see cpu_shares.Share.
 
-        counts: int32; others help if their sum is at least `least`.
+        -> an operation, its slots, what these point to.
         """
-        job = np.array([function, least, *map(where, parts)], np.int64)
-        return self._share, slots_of(_SHARED, (self._memory, job, counts)), [job, counts, *parts]
+        job = np.array([function, least, where(whole), *map(where, parts)], np.int64)
+        return self._share, slots_of(_SHARED, (self._memory, job, counts)), [job, counts, whole, *parts]
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:

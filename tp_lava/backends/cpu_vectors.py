@@ -22,6 +22,7 @@ MASKED_FROM = 60  # instructions of a body that is made once, with a mask, not o
 UNROLLED_BELOW = 12  # instructions of a body that is worth it
 _SIDE_BY_SIDE = 4  # vectors whose sums over rows are held in registers together
 OWN = V("%own.first", "i64"), V("%own.end", "i64")  # of the axis by which a program is divided: first element, one after the last
+_ZERO = literal(0, "i64")
 _STORED = {"float32": "float", "int32": "i32", "int16": "i16", "int8": "i8", "bool": "i8", "uint32": "i32"}
 
 
@@ -47,7 +48,7 @@ class _Program(Instructions):
             owner = next((port for port in program.ports if axis in port.axes), None)
             if owner:
                 self._sizes[axis] = V(f"%{owner.name}.{owner.axes.index(axis)}", "i64")
-        self._first = dict.fromkeys(program.axes, literal(0, "i64"))
+        self._first = dict.fromkeys(program.axes, _ZERO)
         if shared:
             self._first[shared], self._sizes[shared] = OWN
         self._short: tuple[str, ...] = ()  # axes of which one vector has all
@@ -168,7 +169,7 @@ class _Program(Instructions):
         if axis in self._short:
             yield Place({**place.numbers, axis: zero}, axis, self._mask(zero, size))
             return
-        whole = t.word("and", size, -LANES)
+        whole = self._last_whole(axis, LANES, zero)
         if length < MASKED_FROM:
             with t.loop(zero, whole, LANES, unrolled=4 if length < UNROLLED_BELOW else 1) as at:
                 yield Place({**place.numbers, axis: at}, axis)
@@ -200,7 +201,7 @@ class _Program(Instructions):
         assert isinstance(inner, Loop)
         first, length = self._first[inner.axis], self._length(loop)
         if length < UNROLLED_BELOW and inner.axis not in self._short:
-            end = self._last_whole(inner.axis, LANES * _SIDE_BY_SIDE)
+            end = self._last_whole(inner.axis, LANES * _SIDE_BY_SIDE, first)
             with self.t.loop(first, end, LANES * _SIDE_BY_SIDE) as at:
                 numbers = [self.t.word("add", at, LANES * k) for k in range(_SIDE_BY_SIDE)]
                 self._gather_at(loop, inner, [Place({**place.numbers, inner.axis: number}, inner.axis) for number in numbers])
@@ -208,10 +209,10 @@ class _Program(Instructions):
         for chunk in self._chunks(inner.axis, place, length, first):
             self._gather_at(loop, inner, [chunk])
 
-    def _last_whole(self, axis: str, step: int) -> V:
-        """Where the last whole step along an axis ends."""
-        t, first, end = self.t, self._first[axis], self._sizes[axis]
-        if first.name == "0":
+    def _last_whole(self, axis: str, step: int, first: V) -> V:
+        """Where the last whole step along an axis ends, from `first` on."""
+        t, end = self.t, self._sizes[axis]
+        if self._first[axis] is _ZERO:
             return t.word("and", end, -step)
         return t.binary("add", first, t.word("and", t.binary("sub", end, first), -step))
 
