@@ -8,9 +8,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -35,6 +35,7 @@ from tp_lava.saving import write_whole
 VERSION = 2  # 1: chains of layers, the label projection among the weights
 IMPOSSIBLE = (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError)  # what a false description raises
 _KEY = "tp_lava"
+T = TypeVar("T")
 _DATACLASSES = (
     *(
         LIF,
@@ -74,6 +75,15 @@ def read(path: str | os.PathLike, kind: str) -> tuple[dict, dict[str, np.ndarray
         raise _refuse(path, f"holds a {found}, not a {kind}", f"load it as a {found}")
     try:
         return _decode(header), arrays
+    except IMPOSSIBLE as error:
+        raise _refuse(path, f"describes something impossible ({error})", "save it again") from None
+
+
+def made(path: str | os.PathLike, kind: str, make: Callable[[dict, dict[str, np.ndarray]], T]) -> T:
+    """What `make` makes of a file's description and arrays. Raises as `read` does, also where they describe nothing possible."""
+    description, arrays = read(path, kind)
+    try:
+        return make(description, arrays)
     except IMPOSSIBLE as error:
         raise _refuse(path, f"describes something impossible ({error})", "save it again") from None
 
@@ -119,11 +129,7 @@ def save_network(network: Network, path: str | os.PathLike) -> None:
 
 def load_network(path: str | os.PathLike) -> Network:
     """The network of such a file. Raises FileNotFoundError, ArchiveError."""
-    description, arrays = read(path, "network")
-    try:
-        return network_from(description, arrays)
-    except IMPOSSIBLE as error:
-        raise _refuse(path, f"describes something impossible ({error})", "save it again") from None
+    return made(path, "network", network_from)
 
 
 def network_arrays(network: Network) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
+from tp_lava.learner_checks import checked_threads
 from tp_lava.optimisers import Cosine
 from tp_lava.preparation import End, Ends, Prepared, choose_end, prepare
 from tp_lava.rules import TP, BaseRule
@@ -120,6 +121,7 @@ def finetune(
     patience: int | None = None,
     keep_best: bool = False,
     in_lava: bool = False,
+    threads: int | Literal["auto"] = 1,
     seed: int = 0,
     progress: bool = False,
 ) -> FineTuned:
@@ -133,16 +135,17 @@ def finetune(
     softmax teaches: `said` of the result tells it; augmentation: how the new samples vary, and by default the old ones that are replayed;
     variants: of each new sample, presented in an epoch; validation: samples for early stopping, tested after each epoch; patience: epochs
     without improvement after which learning stops; keep_best: return the learner of the best epoch instead of the last; in_lava: learn in
-    one run in Lava, without early stopping, to the same result. Rates fall from epoch to epoch as half a cosine.
+    one run in Lava, without early stopping, to the same result; threads: see Learner. Rates fall from epoch to epoch as half a cosine.
     Warns (FineTuningWarning) of an end in spikes that cannot become a readout. Raises InvalidValueError.
     """
     check_samples("finetune", samples)
     _check(epochs, patience, keep_best, validation, in_lava)
     end = choose_end(network, precision, samples, old, ends)
     prepared = prepare(end.network, _wished(rule, end, rates or {}, freeze), precision, samples, end)
-    start = Learner(prepared.network, prepared.rule, prepared.precision, seed, schedule=Cosine(epochs))
+    n_threads = checked_threads(threads, "finetune")
+    start = Learner(prepared.network, prepared.rule, prepared.precision, seed, schedule=Cosine(epochs), threads=n_threads)
     trained = _learner_for(start, old, augmentation, replay, gate, anchor)
-    before, old_before = _accuracies(Learner(network, None, precision, seed) if end.removed else start, test, old_test)
+    before, old_before = _accuracies(Learner(network, None, precision, seed, threads=n_threads) if end.removed else start, test, old_test)
     how = (trained, _New(samples, augmentation, variants, seed), epochs, progress)
     trained, curve, epoch = _in_lava(*how, validation) if in_lava else _in_engine(*how, validation, patience, keep_best)
     learner, continual = _remembering(trained, samples)

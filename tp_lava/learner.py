@@ -15,7 +15,6 @@ from typing import Literal
 import numpy as np
 
 from tp_lava import archive
-from tp_lava.checks import is_whole
 from tp_lava.circuit import Buffer, Circuit
 from tp_lava.circuit.formats import FixedPoint, own_fixed_point
 from tp_lava.circuit.labels import Reset, check_label
@@ -23,9 +22,9 @@ from tp_lava.data.augmentation import Augmentation, augmented
 from tp_lava.data.events import Events, Sample, check_events, check_samples, values_of
 from tp_lava.data.order import epoch_order
 from tp_lava.engine import Engine
-from tp_lava.errors import ArchiveError, invalid
+from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
-from tp_lava.learner_checks import check_arguments, check_batch, check_endless, check_epochs, checked_in_order
+from tp_lava.learner_checks import check_arguments, check_batch, check_endless, check_epochs, check_length, checked_in_order
 from tp_lava.liveness import Liveness
 from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
 from tp_lava.outcome import Arrays, Outcome
@@ -43,7 +42,8 @@ class Learner:
     "float", "fixed" (the formats that the source holds or that it was quantised to, else FixedPoint()) or FixedPoint(...); seed: of the
     labels drawn, the order of samples and every rounding. The same seed and samples give the same weights. optimiser:
     SGD(...) or Adam(...), or one per layer, {"hidden0": ..., "readout": ...}; in fixed point plain SGD(), as on a chip;
-    schedule: Cosine(...) or Plateau(...), by which fit scales all rates from epoch to epoch.
+    schedule: Cosine(...) or Plateau(...), by which fit scales all rates from epoch to epoch; threads: how many share the work of large
+    layers, a number or "auto" (one a processor), with the same results, bit for bit (docs/scale.md).
     Attributes learning: set it to False and labelled samples teach nothing, from the next step on; begun: samples begun so far.
     Raises InvalidValueError or NumberRangeError, naming what does not fit.
     """
@@ -56,6 +56,7 @@ class Learner:
         seed: int = 0,
         optimiser: Optimiser | Mapping[str, Optimiser] = SGD(),  # noqa: B008 (frozen)
         schedule: Schedule | None = None,
+        threads: int | Literal["auto"] = 1,
     ) -> None:
         check_arguments(network, rule, precision)
         check_optimiser(optimiser, [p.name for p in network.populations], precision != "float")
@@ -69,7 +70,7 @@ class Learner:
         self.learning, self.begun = True, 0
         self._liveness: Liveness | None = None
         self._pace = Pace()
-        self._engines = SharedEngines(network, rule, self._fixed, seed, optimiser)
+        self._engines = SharedEngines(network, rule, self._fixed, seed, optimiser, threads)
         self._scale_rates()
 
     # What it is -------------------------------------------------------------------------------
@@ -103,6 +104,15 @@ class Learner:
     def fixed(self) -> FixedPoint | None:
         """Options of fixed point with every weight exponent decided; None in float."""
         return self._fixed
+
+    @property
+    def threads(self) -> int:
+        """How many threads share the work of large layers; another number may be set, also for a learner that was loaded."""
+        return self._engines.threads
+
+    @threads.setter
+    def threads(self, threads: int | Literal["auto"]) -> None:
+        self._engines.threads = threads
 
     @property
     def network(self) -> Network:
@@ -146,9 +156,7 @@ class Learner:
             return
         engine = self._learning()
         own = check_label(label, self._start.n_classes)
-        if engine.circuit.needs_length and not is_whole(n_steps, 1):
-            remedy = 'give begin(label, n_steps=...), or use update="step" and learn_last=None'
-            raise invalid("sample", "n_steps", repr(n_steps), "the number of steps, for this rule acts at a sample's end", remedy)
+        check_length(n_steps, engine.circuit.needs_length)
         engine.begin([own], n_steps, given)
         self._engines.memory["labelled"][0] = 1
         self._engines.memory["samples_seen"][0] += 1
@@ -301,7 +309,7 @@ class Learner:
         """Pickled, deep-copied and sent to other processes as what a file would hold; it is made anew there, its samples begin anew."""
         made = self._start, self._engines.rule, self._fixed or "float", self.seed, self._optimiser, self._schedule
         saved = {name: array.copy() for name, array in self._engines.saved().items()}
-        return _made_again, (made, {"epochs_done": self.epochs_done, "scores": list(self._scores)}, saved, self.learning)
+        return _made_again, (made, {"epochs_done": self.epochs_done, "scores": list(self._scores)}, saved, self.learning, self.threads)
 
     # Files ------------------------------------------------------------------------------------
     def save(self, path: str | os.PathLike) -> None:
@@ -310,27 +318,15 @@ class Learner:
 
     def archived(self) -> tuple[dict[str, object], dict[str, np.ndarray]]:
         """What save writes: a description and arrays."""
-        description: dict[str, object] = {
-            "network": archive.describe_network(self._start),
-            "rule": self._engines.rule,
-            "fixed": self._fixed,
-            "seed": self.seed,
-            "epochs_done": self.epochs_done,
-            "optimiser": self._optimiser,
-            "schedule": self._schedule,
-            "scores": self._scores,
-        }
+        made = {"network": archive.describe_network(self._start), "rule": self._engines.rule, "fixed": self._fixed, "seed": self.seed}
+        how = {"epochs_done": self.epochs_done, "optimiser": self._optimiser, "schedule": self._schedule, "scores": self._scores}
         started = {f"start/{name}": array for name, array in archive.network_arrays(self._start).items()}
-        return description, started | self._engines.saved()
+        return {**made, **how}, started | self._engines.saved()
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Learner:
         """The learner saved there. Raises ArchiveError for a file that is truncated, foreign or newer."""
-        description, arrays = archive.read(path, "learner")
-        try:
-            return cls.from_archive(description, arrays)
-        except archive.IMPOSSIBLE as error:
-            raise ArchiveError(f"{path}: describes something impossible ({error}); save it again.", obj=str(path), attr="file") from None
+        return archive.made(path, "learner", cls.from_archive)
 
     @classmethod
     def from_archive(cls, description: Mapping, arrays: Mapping[str, np.ndarray]) -> Learner:
@@ -391,9 +387,9 @@ class Learner:
         return present_state(self._current)
 
 
-def _made_again(made: tuple, description: Mapping, saved: Mapping[str, np.ndarray], learning: bool) -> Learner:
+def _made_again(made: tuple, description: Mapping, saved: Mapping[str, np.ndarray], learning: bool, threads: int = 1) -> Learner:
     """The learner that was pickled or copied."""
     learner = Learner(*made)
     learner._restore(description, saved)
-    learner.learning = learning
+    learner.learning, learner._engines.threads = learning, threads
     return learner

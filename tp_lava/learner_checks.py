@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
+from tp_lava.backends.protocol import MOST_THREADS
 from tp_lava.checks import is_whole
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.circuit.labels import check_label
@@ -61,6 +64,35 @@ def check_endless(obj: str, network: Network, rule: BaseRule | None) -> None:
         if is_so:
             limit = "what needs neither a sample's end nor its length, of which a stream has none"
             raise invalid(obj, f"rule.{attr}", f"{found!r} of {name}", limit, f"use {remedy}")
+
+
+def check_length(n_steps: int | None, needed: bool) -> None:
+    """Refuse a sample of unknown length where it is needed."""
+    if needed and not is_whole(n_steps, 1):
+        remedy = 'give begin(label, n_steps=...), or use update="step" and learn_last=None'
+        raise invalid("sample", "n_steps", repr(n_steps), "the number of steps, for this rule acts at a sample's end", remedy)
+
+
+def checked_threads(threads: object, obj: str = "Learner") -> int:
+    """Number of threads; of "auto", that of the processors which may be used. Raises InvalidValueError."""
+    if threads == "auto":
+        return _processors()
+    if not is_whole(threads, 1, MOST_THREADS + 1):
+        limit = f'an integer from 1 to {MOST_THREADS}, or "auto"'
+        raise invalid(obj, "threads", repr(threads), limit, f"this process may use {_processors()} processors")
+    return int(threads)  # type: ignore[call-overload]
+
+
+def tell_threads(threads: int) -> None:
+    """Warn (UserWarning) of more threads than there are processors."""
+    if threads > _processors():
+        text = f"threads is {threads}, more than the {_processors()} processors that this process may use: they will wait for one another"
+        warnings.warn(f"Learner: {text}.", UserWarning, stacklevel=5)
+
+
+def _processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_arguments(network: object, rule: object, precision: object) -> None:

@@ -166,7 +166,6 @@ class CompiledOperations:
         clock = memory[compiled.clock] if compiled.last_steps else None
         return cpu_calls.call_of(address, slots, compiled.random_stream, switch, clock, compiled.last_steps)
 
-
     def _slots(self, compiled: Compiled, part: tuple[int, int] = (0, 1)) -> np.ndarray:
         arrays = compiled.arrays(self._memory, part)
         slots = cpu_calls.slots_of(compiled.arguments, arrays)

@@ -48,7 +48,9 @@ def share_of(circuit: Circuit, o: Operation) -> Share | None:
 
 def _delivers(circuit: Circuit, o: Accumulate) -> bool:
     """Whether the neurons of a delivery can be divided."""
-    return o.kind is None and not o.offsets or cpu_maps.delivers_in_parts(o.kind, bool(o.values), circuit.buffers[o.weights].dtype)
+    if o.kind is None:
+        return not o.offsets
+    return cpu_maps.delivers_in_parts(o.kind, bool(o.values), circuit.buffers[o.weights].dtype)
 
 
 def _of_program(circuit: Circuit, o: RunProgram) -> Share | None:

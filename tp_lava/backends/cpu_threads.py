@@ -1,12 +1,12 @@
 """Threads that share the work of a large operation: the same bits with any number of them.
 
-A shared operation is compiled to carry out one of n parts, which are fixed: each has units of its own, whose sums are made in the order that
-one thread makes them in. The thread that carries out the circuit publishes a job, takes parts of it as the others do, whoever comes first,
-and goes on when all are done; the order in which they are done changes nothing. It needs nobody: where no other thread comes, as in a
-process that was forked, it carries out every part.
+A shared operation carries out one of n fixed parts. Each part has units of its own, whose sums are made in the order in which one thread
+makes them. The thread that carries out the circuit publishes a job and takes parts of it, as its helpers do, whoever comes first; it goes
+on when all are done. The order in which they are done changes nothing. Helpers may be missing, as in a process that was forked: then it
+carries out every part itself. So nothing can wait for a thread that does not come.
 
-A job is published by its ticket: how many parts are left, and the number of the job, so that who read an older job takes nothing of
-this one. The memory of a team has words that threads wait for, each far from the others.
+A job is published by its ticket: the number of the job, and how many parts are left. A thread that has read an older ticket cannot take
+a part by it. The memory of a team is made of words, and those that different threads write are far apart.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import contextlib
 import ctypes
 import os
 import platform
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -27,8 +26,8 @@ from tp_lava.backends import cpu_code
 from tp_lava.backends.cpu_calls import Argument, slots_of, where
 from tp_lava.backends.cpu_operation import Source
 from tp_lava.backends.cpu_text import Loops, Text, V, literal, operation_text
+from tp_lava.backends.protocol import MOST_THREADS
 
-MOST_THREADS = 1024
 _APART = 16  # words between those that different threads write: two cache lines, which some processors fetch together
 _TICKET, _DONE, _JOB, _OPEN = (_APART * k for k in range(4))  # words of a team's memory
 _FUNCTION, _SLOTS, _KEY, _YIELD = range(_JOB, _JOB + 4)
@@ -160,18 +159,11 @@ _SHARE, _HELP = _share_source(), _help_source()
 # Threads -----------------------------------------------------------------------------------------
 
 
-def available() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @cache
 def _yield_address() -> int:
     """Of the function by which a thread lets others run; 0 where there is none."""
-    with contextlib.suppress(AttributeError, OSError):
-        library = ctypes.WinDLL("kernel32") if sys.platform == "win32" else ctypes.CDLL(None)
-        function = library.SwitchToThread if sys.platform == "win32" else library.sched_yield
-        return ctypes.cast(function, ctypes.c_void_p).value or 0
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        return ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
     return 0
 
 

@@ -17,6 +17,7 @@ from tp_lava.circuit.operations import INPUT_VALUES, events_of
 from tp_lava.errors import invalid
 from tp_lava.graph.names import INPUT
 
+MOST_THREADS = 1024  # that share the work of one step
 Memory = MutableMapping[str, np.ndarray]
 T = TypeVar("T")
 

@@ -31,12 +31,15 @@ def evaluate(
     precision: Annotated[Precision | None, typer.Option(help="Number system of a model (float); a Learner has its own.")] = None,
     bits: options.Bits = None,
     in_lava: Annotated[bool, typer.Option("--in-lava", help="Run in Lava instead of the engine; spikes are not counted there.")] = False,
+    threads: options.Threads = "1",
     seed: options.Seed = 0,
     as_json: options.AsJson = False,
     progress: options.Progress = True,
 ) -> None:
     """Accuracy, confusion matrix, each class, and spikes per sample, of a saved learner or a model."""
+    n_threads = options.n_threads("eval", threads, in_lava)
     learner = _learner(model, precision, bits, seed)
+    learner.threads = n_threads
     samples = _samples(data, part, seed)
     if not samples:
         raise invalid("eval", "part", part, "one that has samples", "use --part all")

@@ -103,6 +103,7 @@ class FineTuneSettings:
     ] = None
     precision: options.Precision = "fixed"
     in_lava: options.InLava = False
+    threads: options.Threads = "1"
     patience: options.Patience = None
     keep_best: Annotated[bool, typer.Option("--keep-best", help="Keep the learner of the best epoch, by samples held back.")] = False
     seed: options.Seed = 0
@@ -128,6 +129,7 @@ class FineTuneSettings:
             "patience": self.patience,
             "keep_best": self.keep_best,
             "in_lava": self.in_lava,
+            "threads": options.n_threads("finetune", self.threads, self.in_lava),
             "seed": self.seed,
             **self._varied(),
             **self._replay(task),

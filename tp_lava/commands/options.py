@@ -13,6 +13,8 @@ import typer
 
 from tp_lava import pretrained
 from tp_lava.data import sensors
+from tp_lava.errors import invalid
+from tp_lava.learner_checks import checked_threads
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes beside 0; the last is a shell's for Ctrl-C
 
@@ -60,9 +62,20 @@ Precision = Annotated[Literal["float", "fixed"], typer.Option(help="Number syste
 Bits = Annotated[int | None, typer.Option(help="In fixed point: bits of a model's weights, 2 to 8 (8).")]
 Augment = Annotated[str | None, typer.Option(help="How recordings vary while they are learned: shift=3,drop=0.2; of a camera pixels=1.")]
 InLava = Annotated[bool, typer.Option("--in-lava", help="Run in Lava instead of the engine.")]
+Threads = Annotated[
+    str, typer.Option(help="Threads that share the work of large layers: a number, or auto (one a processor); the results are the same.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of all random numbers: weights, label projection, splits, order, labels, rounding.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, and nothing else, on standard output.")]
 Progress = Annotated[bool, typer.Option(help="Draw progress bars, on standard error.")]
+
+
+def n_threads(command: str, threads: str, in_lava: bool) -> int:
+    """What the option says. Raises InvalidValueError for no such number, and for several in Lava, which has its own."""
+    found = checked_threads(int(threads) if threads.isdecimal() else threads, command)
+    if in_lava and found > 1:
+        raise invalid(command, "threads", f"{found}, in Lava", "left out", "each of Lava's Processes has one")
+    return found
 
 
 def options_from(settings: type) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -119,6 +119,7 @@ class TrainSettings:
     precision: options.Precision = "float"
     bits: options.Bits = None
     in_lava: options.InLava = False
+    threads: options.Threads = "1"
     seed: options.Seed = 0
 
     def __post_init__(self) -> None:
@@ -128,7 +129,7 @@ class TrainSettings:
         for name in _OF_RULE:
             if self.rule not in rules_with(name) and self._is_given(name):
                 raise _invalid(name, f"given with --rule {self.rule}", "left out", f"or use --rule {rules_with(name)[0]}")
-        _ = self.augmentation  # refused here, before anything is read
+        _ = self.augmentation, self.n_threads  # refused here, before anything is read
         if self.bits is not None and self.precision == "float":
             raise _invalid("bits", "given in float", "left out", "or use --precision fixed")
         if not self.validation and (self.keep_best or (self.patience and not self._open)):
@@ -141,6 +142,11 @@ class TrainSettings:
     def augmentation(self) -> Augmentation | None:
         """How the samples vary. Raises InvalidValueError for text that is not name=number, one after the other."""
         return augmentation_of("train", self.augment)
+
+    @property
+    def n_threads(self) -> int:
+        """How many threads. Raises InvalidValueError."""
+        return options.n_threads("train", self.threads, self.in_lava)
 
     def _is_given(self, name: str) -> bool:
         value = getattr(self, name)

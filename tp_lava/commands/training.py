@@ -104,6 +104,7 @@ def _learned(run: runs.Run, data: TrainingData, settings: TrainSettings, progres
     _learned_whole(run, data, settings, progress, run.out)
     kept = settings.length.keep_best
     tested = Learner.load(run.out / runs.BEST) if kept else run.learner
+    tested.threads = settings.n_threads
     accuracy = tested.evaluate(data.test, progress) if data.test else math.nan
     shown = run.best if kept else len(run.epochs)
     accuracies = [epoch["accuracy"] for epoch in run.epochs[shown - 1 :]] if data.held else run.about.get(FOUND, {}).get("accuracies", ())
@@ -114,6 +115,7 @@ def _learned(run: runs.Run, data: TrainingData, settings: TrainSettings, progres
 
 def _learned_whole(run: runs.Run, data: TrainingData, settings: TrainSettings, progress: bool, out: Path) -> None:
     """Learn what is left; say how to go on where that is interrupted."""
+    run.learner.threads = settings.n_threads
     try:
         runs.learn(run, data, settings, progress)
     except KeyboardInterrupt:
@@ -138,7 +140,7 @@ def _check_unchanged(context: typer.Context, folder: Path, settings: TrainSettin
     """A run is continued with its own configuration; the number of epochs may change only where the rates do not depend on it."""
     name = str(context.info_name)
     before, now = configuration.read(folder / configuration.NAME).get(name, {}), configuration.effective(context)[name]
-    free = {"patience", "epochs"} if settings.schedule in ("none", "plateau") else {"patience"}
+    free = {"patience", "threads"} | ({"epochs"} if settings.schedule in ("none", "plateau") else set())
     for key in sorted((before.keys() | now.keys()) - free):
         if before.get(key) != now.get(key):
             found, limit = f"{now.get(key, 'left out')} in a run that is resumed", f"{before.get(key, 'left out')}, as it was begun"
