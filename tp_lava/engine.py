@@ -122,3 +122,5 @@ def add_memory(memory: MutableMapping[str, np.ndarray], circuit: Circuit) -> Non
         if name not in memory:
             started = name in circuit.values
             memory[name] = aligned_copy(buffer.encode(circuit.values[name])) if started else aligned(circuit.shape(name), buffer.dtype)
+            if buffer.index and not started:
+                memory[name].fill(0)  # a masked store to a page that was never written costs some processors 100 ns, even of nothing
