@@ -2,6 +2,7 @@
 
     uv run python tools/bench.py
     uv run python tools/bench.py --model
+    uv run python tools/bench.py --threads 1 2
     uv run --extra torch python tools/bench.py --forms PyTorch
     git worktree add /tmp/before COMMIT && uv run python tools/bench.py --against /tmp/before --forms Lava
 
@@ -270,12 +271,18 @@ def main() -> None:
     parser.add_argument("--only", choices=[*FORMS, *PAIRS, *MEMORY], help=argparse.SUPPRESS)
     parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="another checkout: its times over ours, by turns in one run")
     parser.add_argument("--model", action="store_true", help="bytes, operations, bound and time of every operation (tools/cost_model.py)")
+    parser.add_argument("--threads", type=int, nargs="+", help="large networks by so many threads (tools/bench_threads.py)")
     parser.add_argument("--rounds", type=int, default=3, help="turns of --against")
     options = parser.parse_args()
     if options.model:
         import cost_model
 
         cost_model.report(network, recordings)
+        return
+    if options.threads:
+        import bench_threads
+
+        bench_threads.report(options.threads, options.repetitions)
         return
     if options.only:
         measure_it = measure if options.only in FORMS else ratio if options.only in PAIRS else memory

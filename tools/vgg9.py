@@ -66,13 +66,14 @@ def main() -> None:
     parser.add_argument("--basis-rate", type=float, default=0.0, help="of the layers' bases; 0: they are fixed, as published")
     parser.add_argument("--temperature", type=float, default=0.05, help="of the layers' errors")
     parser.add_argument("--grid", type=int, default=4, help="places to which maps are averaged, by as many")
+    parser.add_argument("--threads", default=1, type=int, help="that share the work; the results are the same")
     options = parser.parse_args()
     network, _ = vgg9(options.threshold)
     samples = pictures(options.recordings, options.pictures, network)
     readout = tpl.Readout(normalised=True, features="count", learn_last=1)
     how = {"basis_rate": options.basis_rate, "temperature": options.temperature, "grid": options.grid}
     rule = tpl.TESS(options.rate, options.readout_rate, basis="walsh", activity="trace", readout=readout, **how)
-    learner = tpl.Learner(network, rule, optimiser=tpl.Adam())
+    learner = tpl.Learner(network, rule, optimiser=tpl.Adam(), threads=options.threads)
     print("before: loss {:.3f}  accuracy {:.3f}".format(*seen(learner, samples)), flush=True)
     for epoch in range(1, options.epochs + 1):
         begin = time.perf_counter()
