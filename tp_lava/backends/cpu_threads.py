@@ -1,12 +1,13 @@
 """Threads that share the work of a large operation: the same bits with any number of them.
 
 A shared operation carries out one of n fixed parts. Each part has units of its own, whose sums are made in the order in which one thread
-makes them. The thread that carries out the circuit publishes a job and takes parts of it, as its helpers do, whoever comes first; it goes
-on when all are done. The order in which they are done changes nothing. Helpers may be missing, as in a process that was forked: then it
-carries out every part itself. So nothing can wait for a thread that does not come.
+makes them. The thread that carries out the circuit publishes a job by its number. It takes the first part, then every part that nobody has
+taken; it goes on when all are done. Each of its helpers takes one part, always the same, so that weights stay in the cache of a core. Who
+carries out a part, and when, changes nothing. Helpers may be missing, as in a process that was forked: nothing waits for a thread that
+does not come.
 
-A job is published by its ticket: the number of the job, and how many parts are left. A thread that has read an older ticket cannot take
-a part by it. The memory of a team is made of words, and those that different threads write are far apart.
+A part of job k is taken by changing its claim from k - 1 to k, so a thread that is late cannot take it once more. The memory of a team is
+made of words; those that different threads write are far apart.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from tp_lava.backends.cpu_text import Loops, Text, V, literal, operation_text
 from tp_lava.backends.protocol import MOST_THREADS
 
 _APART = 16  # words between those that different threads write: two cache lines, which some processors fetch together
-_TICKET, _DONE, _JOB, _OPEN = (_APART * k for k in range(4))  # words of a team's memory
-_FUNCTION, _SLOTS, _KEY, _YIELD = range(_JOB, _JOB + 4)
-_LEFT_BITS = 16  # of a ticket: parts that are left; above them the number of the job
+_JOB, _DONE, _OPEN, _CLAIMS = (_APART * k for k in range(4))  # words of a team's memory; a claim for each part
+_NUMBER, _FUNCTION, _SLOTS, _KEY = range(_JOB, _JOB + 4)
+_YIELD = _OPEN + 1
 _PATIENCE, _AFTERWARDS = 1 << 22, 1 << 12  # rounds without work after which a helper leaves: within a call, between calls
 _SPINS = 1 << 10  # rounds between two times that other threads may run
 _PAUSES = {"x86_64": "llvm.x86.sse2.pause()", "AMD64": "llvm.x86.sse2.pause()", "aarch64": "llvm.aarch64.hint(i32 1)"}
@@ -46,11 +47,11 @@ _ZERO, _ONE = literal(0, "i64"), literal(1, "i64")
 class _Team(Loops):
     """Writes what threads do with the memory of their team."""
 
-    def word(self, number: int) -> str:
+    def word(self, number: int | V) -> str:
         """The address of a word."""
-        return self.at("team", literal(number, "i64")).name
+        return self.at("team", number if isinstance(number, V) else literal(number, "i64")).name
 
-    def read(self, number: int, order: str = "monotonic") -> V:
+    def read(self, number: int | V, order: str = "monotonic") -> V:
         """A word that other threads may write."""
         return self.t.op(f"load atomic i64, ptr {self.word(number)} {order}, align 8", "i64")
 
@@ -67,24 +68,17 @@ class _Team(Loops):
         own = self.t.load("i64", self.t.op(f"getelementptr inbounds i64, {slots}, {part}", "ptr").name)
         self.t.line(f"call void {self.pointer(function).name}({key}, {self.pointer(V(own, 'i64'))})")
 
-    def take_parts(self, idle: str) -> None:
-        """Carry out parts until none is left; `idle` is zero after each."""
-        t, name = self.t, self.t.fresh("parts")
-        t.block(f"{name}.look")
-        ticket = self.read(_TICKET, "acquire")
-        left = t.word("and", ticket, (1 << _LEFT_BITS) - 1)
-        t.line(f"br {t.word('icmp ne', left, 0)}, label %{name}.take, label %{name}.none")
-        t.block(f"{name}.take", jump=False)
-        function, slots, key = (self.read(number) for number in (_FUNCTION, _SLOTS, _KEY))
-        less = t.word("sub", ticket, 1)
-        taken = t.op(f"cmpxchg ptr {self.word(_TICKET)}, {ticket}, {less} acq_rel acquire", "{ i64, i1 }")
-        t.line(f"br {t.op(f'extractvalue {taken}, 1', 'i1')}, label %{name}.do, label %{name}.look")
-        t.block(f"{name}.do", jump=False)
-        self.carry_out(function, self.pointer(slots), t.word("sub", left, 1), t.op(f"trunc {key} to i32", "i32"))
-        t.op(f"atomicrmw add ptr {self.word(_DONE)}, i64 1 release", "i64")
-        t.line(f"store i64 0, ptr {idle}")
-        t.line(f"br label %{name}.look")
-        t.block(f"{name}.none", jump=False)
+    def take(self, job: V, part: V, idle: str) -> None:
+        """Carry out a part of a job, by its number, unless another thread has taken it; `idle` is zero then."""
+        t, claim = self.t, self.t.binary("add", self.t.word("mul", part, _APART), literal(_CLAIMS, "i64"))
+        before = t.word("sub", job, 1)
+        with t.when(t.binary("icmp eq", self.read(claim), before)):
+            taken = t.op(f"cmpxchg ptr {self.word(claim)}, {before}, {job} acq_rel monotonic", "{ i64, i1 }")
+            with t.when(t.op(f"extractvalue {taken}, 1", "i1")):
+                function, slots, key = (self.read(number) for number in (_FUNCTION, _SLOTS, _KEY))
+                self.carry_out(function, self.pointer(slots), part, t.op(f"trunc {key} to i32", "i32"))
+                t.op(f"atomicrmw add ptr {self.word(_DONE)}, i64 1 release", "i64")
+                t.line(f"store i64 0, ptr {idle}")
 
     def rest(self, idle: str) -> V:
         """One more round without work. -> how many there were; now and then another thread may run."""
@@ -103,9 +97,10 @@ class _Team(Loops):
 
 
 def _share_source() -> Source:
-    """Publish a job and see that it is done; carry it out alone where the sum of `counts` is below the least.
+    """Publish a job, take its first part, then every other that nobody has taken, and wait for the rest.
 
-    job: address of the function, that least sum, addresses of the slots of the whole and of each part.
+    Where the sum of `counts` is below the least, carry it out alone. job: address of the function, that least sum, addresses of the slots
+    of the whole and of each part.
     """
     t = Text()
     team, idle, total = _Team(t, _SHARED), t.variable("i64"), t.variable("i32")
@@ -125,10 +120,11 @@ def _share_source() -> Source:
     team.write(_FUNCTION, function)
     team.write(_SLOTS, t.op(f"ptrtoint {slots} to i64", "i64"))
     team.write(_KEY, t.op("zext i32 %key to i64", "i64"))
-    number = t.word("add", t.word("lshr", team.read(_TICKET), _LEFT_BITS), 1)
-    team.write(_TICKET, t.binary("or", t.word("shl", number, _LEFT_BITS), parts), "release")
+    number = t.word("add", team.read(_NUMBER), 1)
+    team.write(_NUMBER, number, "release")
     t.line(f"store i64 0, ptr {idle}")
-    team.take_parts(idle)
+    with t.loop(_ZERO, parts) as part:
+        team.take(number, part, idle)
     t.block("wait")
     t.line(f"br {t.binary('icmp eq', team.read(_DONE, 'acquire'), parts)}, label %done, label %rest")
     t.block("rest", jump=False)
@@ -139,13 +135,18 @@ def _share_source() -> Source:
 
 
 def _help_source() -> Source:
-    """Take parts of all jobs while the team is at work."""
+    """Take one part of each job, that of the helper's number, the key, as long as the team is at work."""
     t = Text()
-    team, idle = _Team(t, _HELPED), t.variable("i64")
+    team, idle, last = _Team(t, _HELPED), t.variable("i64"), t.variable("i64")
     t.line(f"store i64 0, ptr {idle}")
+    t.line(f"store i64 0, ptr {last}")
+    part = t.op("zext i32 %key to i64", "i64")
     with t.without_denormals():
         t.block("help")
-        team.take_parts(idle)
+        number = team.read(_NUMBER, "acquire")
+        with t.when(t.binary("icmp ne", number, V(t.load("i64", last), "i64"))):
+            t.line(f"store {number}, ptr {last}")
+            team.take(number, part, idle)
         is_open = t.word("icmp ne", team.read(_OPEN, "acquire"), 0)
         patience = t.select(is_open, literal(_PATIENCE, "i64"), literal(_AFTERWARDS, "i64"))
         t.line(f"br {t.binary('icmp slt', team.rest(idle), patience)}, label %help, label %leave")
@@ -178,7 +179,7 @@ class Team:
 
     def __init__(self, threads: int) -> None:
         self.threads = threads
-        self._memory, self._share = aligned((4 * _APART,), np.int64), cpu_code.address_of(_SHARE)
+        self._memory, self._share = aligned((_CLAIMS + threads * _APART,), np.int64), cpu_code.address_of(_SHARE)
         self._memory[_YIELD] = _yield_address()
         self._slots, self._helps = slots_of(_HELPED, (self._memory,)), cpu_code.called(_HELP)
         self._process, self._helpers = 0, list[Future | None]()
@@ -203,10 +204,10 @@ class Team:
             with contextlib.suppress(RuntimeError):  # no more threads, or the process ends: it needs none
                 for k, helper in enumerate(self._helpers):
                     if helper is None or helper.done():
-                        self._helpers[k] = _pool(process).submit(self._help)
+                        self._helpers[k] = _pool(process).submit(self._help, 1 + k)
             yield
         finally:
             self._memory[_OPEN] = 0
 
-    def _help(self) -> None:
-        self._helps(0, where(self._slots))
+    def _help(self, number: int) -> None:
+        self._helps(number, where(self._slots))

@@ -172,7 +172,7 @@ class _Program(Instructions):
         whole = self._last_whole(axis, LANES, zero)
         if length < MASKED_FROM:
             with t.loop(zero, whole, LANES, unrolled=4 if length < UNROLLED_BELOW else 1) as at:
-                yield Place({**place.numbers, axis: at}, axis)
+                yield Place({**place.numbers, axis: self._backwards(axis, zero, whole, at)}, axis)
             with t.when(t.binary("icmp slt", whole, size)):
                 yield Place({**place.numbers, axis: whole}, axis, self._mask(whole, size))
         else:
@@ -208,6 +208,12 @@ class _Program(Instructions):
             first = end
         for chunk in self._chunks(inner.axis, place, length, first):
             self._gather_at(loop, inner, [chunk])
+
+    def _backwards(self, axis: str, first: V, end: V, at: V) -> V:
+        """Parts go through rows from their end: a processor then fetches less of the next part ahead, which another core writes."""
+        if self._first[axis] is _ZERO:
+            return at
+        return self.t.binary("sub", self.t.binary("add", first, self.t.word("sub", end, LANES)), at)
 
     def _last_whole(self, axis: str, step: int, first: V) -> V:
         """Where the last whole step along an axis ends, from `first` on."""
