@@ -24,7 +24,7 @@ from tp_lava.data.order import epoch_order
 from tp_lava.engine import Engine
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
-from tp_lava.learner_checks import check_arguments, check_batch, check_endless, check_epochs, check_length, checked_in_order
+from tp_lava.learner_checks import check_arguments, check_batch, check_endless, check_epochs, check_length, checked_in_order, told_threads
 from tp_lava.liveness import Liveness
 from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
 from tp_lava.outcome import Arrays, Outcome
@@ -70,7 +70,7 @@ class Learner:
         self.learning, self.begun = True, 0
         self._liveness: Liveness | None = None
         self._pace = Pace()
-        self._engines = SharedEngines(network, rule, self._fixed, seed, optimiser, threads)
+        self._engines = SharedEngines(network, rule, self._fixed, seed, optimiser, told_threads(threads))
         self._scale_rates()
 
     # What it is -------------------------------------------------------------------------------
@@ -112,7 +112,7 @@ class Learner:
 
     @threads.setter
     def threads(self, threads: int | Literal["auto"]) -> None:
-        self._engines.threads = threads
+        self._engines.threads = told_threads(threads, self.threads)
 
     @property
     def network(self) -> Network:

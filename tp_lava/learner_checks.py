@@ -83,11 +83,13 @@ def checked_threads(threads: object, obj: str = "Learner") -> int:
     return int(threads)  # type: ignore[call-overload]
 
 
-def tell_threads(threads: int) -> None:
-    """Warn (UserWarning) of more threads than there are processors."""
-    if threads > _processors():
-        text = f"threads is {threads}, more than the {_processors()} processors that this process may use: they will wait for one another"
-        warnings.warn(f"Learner: {text}.", UserWarning, stacklevel=5)
+def told_threads(threads: object, before: int = 1) -> int:
+    """The same; warns (UserWarning) of more threads than there are processors, if it is another number than before."""
+    number = checked_threads(threads)
+    if number > _processors() and number != before:
+        text = f"threads is {number}, more than the {_processors()} processors that this process may use: they will wait for one another"
+        warnings.warn(f"Learner: {text}.", UserWarning, stacklevel=3)
+    return number
 
 
 def _processors() -> int:

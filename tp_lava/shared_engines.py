@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from tp_lava.circuit.labels import Reset, present_labels
 from tp_lava.circuit.names import SCORE
 from tp_lava.engine import COUNTERS, Engine, add_memory, shared_memory, weight_buffer
 from tp_lava.graph.network import Network
-from tp_lava.learner_checks import checked_threads, tell_threads
 from tp_lava.optimisers import Optimiser
 from tp_lava.rules import BaseRule
 from tp_lava.sharing import shared_array
@@ -35,10 +34,9 @@ class SharedEngines:
         fixed: FixedPoint | None,
         seed: int,
         optimiser: Optimiser | Mapping[str, Optimiser],
-        threads: int | Literal["auto"] = 1,
+        threads: int = 1,
     ) -> None:
-        self._network, self._fixed, self._optimiser, self._threads = network, fixed, optimiser, checked_threads(threads)
-        tell_threads(self._threads)
+        self._network, self._fixed, self._optimiser, self._threads = network, fixed, optimiser, threads
         self.buffers: dict[str, Buffer] = {}
         self.memory = shared_memory({}, {}, seed)
         self.learning: Engine | None = None
@@ -84,11 +82,10 @@ class SharedEngines:
         return self._threads
 
     @threads.setter
-    def threads(self, threads: int | Literal["auto"]) -> None:
-        self._threads = checked_threads(threads)
-        tell_threads(self._threads)
+    def threads(self, threads: int) -> None:
+        self._threads = threads
         for engine in (*self._single(), *self._batches.values()):
-            engine.use_threads(self._threads)
+            engine.use_threads(threads)
 
     def scale_rates(self, factor: float) -> None:
         """Set every learning rate to `factor` times what it started with, those of later engines too."""
