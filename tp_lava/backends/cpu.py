@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from operator import is_, itemgetter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from tp_lava.backends.cpu_loops import EachSample, Once, load_loops
 from tp_lava.backends.cpu_programs import Compiled
 from tp_lava.backends.cpu_programs import carry_out as carry_out
 from tp_lava.backends.cpu_samples import results_of, samples_of, starts_of, states_of
-from tp_lava.backends.cpu_threads import Team
 from tp_lava.backends.protocol import Memory
 from tp_lava.circuit import (
     Accumulate,
@@ -26,6 +26,9 @@ from tp_lava.circuit.circuit import touched
 from tp_lava.circuit.operations import INPUT_KEPT, INPUT_VALUES, STEPS_LEFT, events_of
 from tp_lava.data.following import Following
 from tp_lava.graph.names import INPUT
+
+if TYPE_CHECKING:
+    from tp_lava.backends.cpu_threads import Team
 
 _INPUT = events_of(INPUT)
 _NOT_DRAWN = np.zeros(1, np.uint32)
@@ -69,7 +72,7 @@ class CompiledOperations:
         made = [(operation, compiled) for operation in (*alone, *others) for compiled in compiler.compiled(operation)]
         self.operations, self._compiled = [operation for operation, _ in made], [compiled for _, compiled in made]
         self._alone = len(alone)
-        self._team = Team(threads) if any(compiled.parts > 1 for compiled in self._compiled) else None
+        self._team = _team(threads) if any(compiled.parts > 1 for compiled in self._compiled) else None
         self._ticks: np.ndarray | None = None
         self._advance = int(circuit.learns)  # what a step adds to the step counter
         self._held = itemgetter(*self.arguments, self.arguments[0])  # the first again, so that one array comes as a tuple too
@@ -171,6 +174,13 @@ class CompiledOperations:
         slots = cpu_calls.slots_of(compiled.arguments, arrays)
         self._kept += [*arrays, slots]
         return slots
+
+
+def _team(threads: int) -> Team:
+    """The threads; their module is imported where there are any."""
+    from tp_lava.backends.cpu_threads import Team
+
+    return Team(threads)
 
 
 # What can be known before the first step ---------------------------------------------------------
