@@ -147,8 +147,8 @@ def own(size: str, unit: int = 1) -> str:
 
 
 def delivers_in_parts(kind: Convolution, values: bool, weights: type) -> bool:
-    """Whether a delivery can be divided."""
-    return takes(kind) and (values or not _at_once(kind, np.dtype(weights).itemsize))
+    """Whether a delivery of stride 1 can be divided."""
+    return values or not _at_once(kind, np.dtype(weights).itemsize)
 
 
 def deliver(kind: Convolution, values: bool, weights: type, shared: bool = False) -> str:

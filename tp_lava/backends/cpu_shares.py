@@ -16,6 +16,7 @@ from tp_lava.backends.cpu_programs import shareable
 from tp_lava.backends.cpu_text import LANES
 from tp_lava.circuit import Accumulate, AccumulateProducts, Circuit, Operation, RunProgram, UpdateWeights
 from tp_lava.circuit.operations import events_of
+from tp_lava.graph.connections import Convolution
 
 LEAST_BYTES = 2**17  # that an operation reads here and there in a step, below which to share it costs more than it gains
 _SIDE_BY_SIDE = 4  # times as many are read in the same time in the order in which they lie
@@ -39,7 +40,7 @@ def share_of(circuit: Circuit, o: Operation) -> Share | None:
         return _of_program(circuit, o)
     if isinstance(o, Accumulate) and _delivers(circuit, o):
         return _of_events(circuit, o.weights, o)
-    if isinstance(o, AccumulateProducts) and cpu_maps.takes(o.kind):
+    if isinstance(o, AccumulateProducts) and _has_parts(o.kind):
         return _of_events(circuit, o.change, o)
     if isinstance(o, UpdateWeights) and o.kind is None and not o.offsets and shareable(o.program):
         return _of_events(circuit, o.weights, o)
@@ -50,7 +51,12 @@ def _delivers(circuit: Circuit, o: Accumulate) -> bool:
     """Whether the neurons of a delivery can be divided."""
     if o.kind is None:
         return not o.offsets
-    return cpu_maps.delivers_in_parts(o.kind, bool(o.values), circuit.buffers[o.weights].dtype)
+    return _has_parts(o.kind) and cpu_maps.delivers_in_parts(o.kind, bool(o.values), circuit.buffers[o.weights].dtype)
+
+
+def _has_parts(kind: Convolution) -> bool:
+    """Whether the source for a convolution has parts."""
+    return cpu_maps.takes(kind) and kind.stride == (1, 1)
 
 
 def _of_program(circuit: Circuit, o: RunProgram) -> Share | None:
