@@ -7,22 +7,19 @@ done there. Both orders are the same on every machine. Other float operations ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from tp_lava.backends.cpu_calls import Argument
-from tp_lava.backends.cpu_instructions import Instructions, Place
+from tp_lava.backends.cpu_instructions import Place
+from tp_lava.backends.cpu_ranges import OWN, UNROLLED_BELOW, Ranges
 from tp_lava.backends.cpu_text import LANES, Text, V, literal, parameters_of, short
 from tp_lava.backends.loops import Loop, Nest, loop_form, nests_of
 from tp_lava.backends.scalar import LARGEST
 from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program
 
-MASKED_FROM = 60  # instructions of a body that is made once, with a mask, not once for whole vectors and once for the rest
-UNROLLED_BELOW = 12  # instructions of a body that is worth it
 _SIDE_BY_SIDE = 4  # vectors whose sums over rows are held in registers together
-OWN = V("%own.first", "i64"), V("%own.end", "i64")  # of the axis by which a program is divided: first element, one after the last
-_ZERO = literal(0, "i64")
 _STORED = {"float32": "float", "int32": "i32", "int16": "i16", "int8": "i8", "bool": "i8", "uint32": "i32"}
 
 
@@ -34,24 +31,15 @@ def program_text(program: Program, arguments: Sequence[Argument], shared: str = 
     return text.function(f"internal void @program({', '.join(taken)}) alwaysinline")
 
 
-class _Program(Instructions):
+class _Program(Ranges):
     """Writes the body of one program."""
 
     def __init__(self, program: Program, arguments: dict[str, Argument], text: Text, shared: str) -> None:
-        super().__init__(program, text)
+        super().__init__(program, text, shared)
         self.arguments = arguments
         self.form = loop_form(program, vectors=True)
         self._reads = {index: name for name, index in program.reads}
         self._constants = {i.result: i["value"] for i in program.instructions if i.op == "constant"}
-        self._sizes = {}
-        for axis in program.axes:
-            owner = next((port for port in program.ports if axis in port.axes), None)
-            if owner:
-                self._sizes[axis] = V(f"%{owner.name}.{owner.axes.index(axis)}", "i64")
-        self._first = dict.fromkeys(program.axes, _ZERO)
-        if shared:
-            self._first[shared], self._sizes[shared] = OWN
-        self._short: tuple[str, ...] = ()  # axes of which one vector has all
         self._registers: dict[int, str] = {}  # values over such an axis, in the place of scratch arrays
         self._known: dict[int, V] = {}  # values, where they have names
 
@@ -163,26 +151,6 @@ class _Program(Instructions):
     def _length(loop: Loop) -> int:
         return sum(len(nest.instructions) for _, nest in nests_of([loop]))
 
-    def _chunks(self, axis: str, place: Place, length: int, first: V | None = None) -> Iterator[Place]:
-        """The places of the vectors along an axis. length: of what is done there; first: where they begin, a multiple of LANES."""
-        t, size, zero = self.t, self._sizes[axis], first or self._first[axis]
-        if axis in self._short:
-            yield Place({**place.numbers, axis: zero}, axis, self._mask(zero, size))
-            return
-        whole = self._last_whole(axis, LANES, zero)
-        if length < MASKED_FROM:
-            with t.loop(zero, whole, LANES, unrolled=4 if length < UNROLLED_BELOW else 1) as at:
-                yield Place({**place.numbers, axis: self._backwards(axis, zero, whole, at)}, axis)
-            with t.when(t.binary("icmp slt", whole, size)):
-                yield Place({**place.numbers, axis: whole}, axis, self._mask(whole, size))
-        else:
-            with t.loop(zero, size, LANES) as at:
-                yield Place({**place.numbers, axis: at}, axis, self._mask(at, size))
-
-    def _mask(self, at: V, size: V) -> V:
-        left = self.word_of(self.t.binary("sub", size, at))
-        return self.t.lanes_below(left, LANES)
-
     # Reductions -------------------------------------------------------------------------------
     def _gathered(self, loop: Loop) -> tuple[int, ...]:
         """The sums over a loop that does nothing else than add rows up: they are held in registers."""
@@ -208,19 +176,6 @@ class _Program(Instructions):
             first = end
         for chunk in self._chunks(inner.axis, place, length, first):
             self._gather_at(loop, inner, [chunk])
-
-    def _backwards(self, axis: str, first: V, end: V, at: V) -> V:
-        """Parts go through rows from their end: a processor then fetches less of the next part ahead, which another core writes."""
-        if self._first[axis] is _ZERO:
-            return at
-        return self.t.binary("sub", self.t.binary("add", first, self.t.word("sub", end, LANES)), at)
-
-    def _last_whole(self, axis: str, step: int, first: V) -> V:
-        """Where the last whole step along an axis ends, from `first` on."""
-        t, end = self.t, self._sizes[axis]
-        if self._first[axis] is _ZERO:
-            return t.word("and", end, -step)
-        return t.binary("add", first, t.word("and", t.binary("sub", end, first), -step))
 
     def _gather_at(self, loop: Loop, inner: Loop, chunks: Sequence[Place]) -> None:
         """The same at some vectors, side by side, so that what is read of a row lies together."""
