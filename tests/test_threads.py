@@ -30,6 +30,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Learner. threads is:UserWarning"
 @pytest.fixture(autouse=True)
 def everything_is_large(monkeypatch):
     monkeypatch.setattr(cpu_shares, "LEAST_BYTES", 1)
+    monkeypatch.setattr(cpu_threads, "CHOOSES", False)
 
 
 def dense(rng, recurrent=False):
@@ -181,6 +182,34 @@ def test_parts_or_the_whole(counts, parts):
     called(call, slots)  # nobody helps
     assert sorted(done) == parts
     del kept
+
+
+def test_a_team_works_alone_where_that_is_faster():
+    choice, took = cpu_threads.Choice(), {True: 2.0, False: 1.0}
+
+    def made(calls):
+        ways = []
+        for _ in range(calls):
+            ways.append(choice.next())
+            choice.told(ways[-1], took[ways[-1]])
+        return ways
+
+    assert made(6) == [True, False] * 3
+    assert made(64).count(True) == 2  # tried now and then
+    took[False] = 3.0
+    made(64)
+    assert made(64).count(False) == 2
+
+
+def test_both_ways_by_turns_give_the_same_bits(rng, monkeypatch):
+    monkeypatch.setattr(cpu_threads, "CHOOSES", True)
+    network = dense(rng, recurrent=True)
+    samples = random_samples(rng, 12, network.n_inputs, 5)
+    one, other = (tpl.Learner(network, tpl.TP(1e-2), threads=threads) for threads in (1, 3))
+    for learner in (one, other):
+        for sample in samples:
+            learner.learn(*sample)
+    same(one, other)
 
 
 def test_no_thread_can_be_had(rng, monkeypatch):

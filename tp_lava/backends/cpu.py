@@ -102,7 +102,7 @@ class CompiledOperations:
         """See Compiled."""
         self._bind(memory)
         words = None if values is None else values.view(np.int32)
-        with self._helped():
+        with self._helped(end - begin):
             self._each_sample[values is not None].part(begin, end, offsets, units, words, constant)
 
     def present(self, memory: Memory, following: Following, labels: np.ndarray, wanted: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -114,13 +114,13 @@ class CompiledOperations:
         values = None if following.values is None else following.values.view(np.int32)
         kept = [np.empty((len(following.steps), *array.shape), array.dtype) for array in wanted]
         samples = samples_of(following, self._circuit.needs_length)
-        with self._helped():
+        with self._helped(sum(following.steps)):
             self._each_sample[values is not None](samples, following.offsets, following.units, values, labels, results_of(wanted, kept))
         return kept
 
-    def _helped(self) -> AbstractContextManager[None]:
+    def _helped(self, steps: int) -> AbstractContextManager[None]:
         """Within it other threads help, where operations are so large."""
-        return self._team.at_work() if self._team else _ALONE
+        return self._team.for_steps(steps) if self._team else _ALONE
 
     def timed(self) -> np.ndarray:
         """Count the ticks of the processor's counter from now on. -> those that each of `operations` has taken so far, live."""

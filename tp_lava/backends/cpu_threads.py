@@ -3,8 +3,8 @@
 A shared operation carries out one of n fixed parts. Each part has units of its own, whose sums are made in the order in which one thread
 makes them. The thread that carries out the circuit publishes a job by its number. It takes the first part, then every part that nobody has
 taken; it goes on when all are done. Each of its helpers takes one part, always the same, so that weights stay in the cache of a core. Who
-carries out a part, and when, changes nothing. Helpers may be missing, as in a process that was forked: nothing waits for a thread that
-does not come.
+carries out a part, and when, changes nothing. So helpers may be missing, as in a process that was forked: nothing waits for a thread that
+does not come. And a team times itself, and works alone where that is faster.
 
 A part of job k is taken by changing its claim from k - 1 to k, so a thread that is late cannot take it once more. The memory of a team is
 made of words; those that different threads write are far apart.
@@ -16,6 +16,7 @@ import contextlib
 import ctypes
 import os
 import platform
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -32,12 +33,14 @@ from tp_lava.backends.protocol import MOST_THREADS
 _APART = 16  # words between those that different threads write: two cache lines, which some processors fetch together
 _JOB, _DONE, _OPEN, _CLAIMS = (_APART * k for k in range(4))  # words of a team's memory; a claim for each part
 _NUMBER, _FUNCTION, _SLOTS, _KEY = range(_JOB, _JOB + 4)
-_YIELD = _OPEN + 1
+_YIELD, _ALONE = _OPEN + 1, _JOB + 4
 _PATIENCE, _AFTERWARDS = 1 << 22, 1 << 12  # rounds without work after which a helper leaves: within a call, between calls
 _SPINS = 1 << 10  # rounds between two times that other threads may run
 _PAUSES = {"x86_64": "llvm.x86.sse2.pause()", "AMD64": "llvm.x86.sse2.pause()", "aarch64": "llvm.aarch64.hint(i32 1)"}
 _HELPED = (Argument("team", np.dtype(np.int64), 1),)
 _SHARED = (*_HELPED, Argument("job", np.dtype(np.int64), 1), Argument("counts", np.dtype(np.int32), 1))
+CHOOSES = True  # whether a team works alone where that is faster
+_FIRST, _TRIES = 6, 32  # calls of which every other is made together; then one of so many is made the slower way
 _ZERO, _ONE = literal(0, "i64"), literal(1, "i64")
 
 
@@ -99,8 +102,8 @@ class _Team(Loops):
 def _share_source() -> Source:
     """Publish a job, take its first part, then every other that nobody has taken, and wait for the rest.
 
-    Where the sum of `counts` is below the least, carry it out alone. job: address of the function, that least sum, addresses of the slots
-    of the whole and of each part.
+    Where the sum of `counts` is below the least, or the team does not work together, carry it out alone. job: address of the function,
+    that least sum, addresses of the slots of the whole and of each part.
     """
     t = Text()
     team, idle, total = _Team(t, _SHARED), t.variable("i64"), t.variable("i32")
@@ -111,6 +114,7 @@ def _share_source() -> Source:
     with t.loop(_ZERO, team.arrays["counts"][1]) as r:
         t.line(f"store {t.binary('add', V(t.load('i32', total), 'i32'), team.load('counts', r))}, ptr {total}")
     few = t.binary("icmp slt", t.op(f"sext i32 {t.load('i32', total)} to i64", "i64"), least)
+    few = t.binary("or", few, t.word("icmp ne", team.read(_ALONE), 0))
     t.line(f"br {few}, label %alone, label %together")
     t.block("alone", jump=False)
     team.carry_out(function, whole, _ZERO, V("%key", "i32"))
@@ -174,6 +178,28 @@ def _pool(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(MOST_THREADS, "tp_lava")
 
 
+class Choice:
+    """Whether to work together: as it took less time a step of late, and now and then the other way. Results do not depend on it.
+
+    Cores may be far from one another: what one has written then costs the other more than it saves.
+    """
+
+    def __init__(self) -> None:
+        self._calls, self._seconds = 0, dict[bool, float]()
+
+    def next(self) -> bool:
+        """For the next call."""
+        self._calls += 1
+        if self._calls <= _FIRST or len(self._seconds) < 2:
+            return self._calls % 2 == 1
+        return (self._seconds[True] <= self._seconds[False]) != (self._calls % _TRIES == 0)
+
+    def told(self, together: bool, seconds: float) -> None:
+        """So long a step took in the call."""
+        if self._calls > 2:  # the first of both find caches empty
+            self._seconds[together] = (3 * self._seconds.get(together, seconds) + seconds) / 4
+
+
 class Team:
     """So many threads that carry out calls together. It is used by one thread at a time."""
 
@@ -182,7 +208,7 @@ class Team:
         self._memory, self._share = aligned((_CLAIMS + threads * _APART,), np.int64), cpu_code.address_of(_SHARE)
         self._memory[_YIELD] = _yield_address()
         self._slots, self._helps = slots_of(_HELPED, (self._memory,)), cpu_code.called(_HELP)
-        self._process, self._helpers = 0, list[Future | None]()
+        self._process, self._helpers, self._choice = 0, list[Future | None](), Choice()
 
     def shared(
         self, function: int, whole: np.ndarray, parts: Sequence[np.ndarray], counts: np.ndarray, least: int
@@ -193,6 +219,15 @@ class Team:
         """
         job = np.array([function, least, where(whole), *map(where, parts)], np.int64)
         return self._share, slots_of(_SHARED, (self._memory, job, counts)), [job, counts, whole, *parts]
+
+    @contextlib.contextmanager
+    def for_steps(self, steps: int) -> Iterator[None]:
+        """A call of so many steps within the block: the other threads help, if that is faster."""
+        together, begun = self._choice.next() or not CHOOSES, time.perf_counter()
+        self._memory[_ALONE] = not together
+        with self.at_work() if together else contextlib.nullcontext():
+            yield
+        self._choice.told(together, (time.perf_counter() - begun) / max(1, steps))
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
