@@ -1,4 +1,4 @@
-"""Convolutions of stride 1 and poolings with windows side by side: one operation at a time, against the interpreter."""
+"""Convolutions and poolings with windows side by side: one operation at a time, against the interpreter."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,9 @@ POOLINGS = (
 def _convolution(rng):
     kernel = tuple(int(n) for n in rng.integers(1, 5, 2))
     padding = tuple(int(n) for n in rng.integers(0, 6, 2))
-    return tpl.Conv2d(int(rng.choice([1, 3, 8, 20, 32, 64, 96])), kernel, padding=padding, dilation=(int(rng.integers(1, 3)), 1))
+    stride = tuple(int(n) for n in rng.integers(1, 4, 2)) if rng.random() < 0.4 else (1, 1)
+    dilation = int(rng.integers(1, 3)), 1
+    return tpl.Conv2d(int(rng.choice([1, 3, 8, 20, 32, 64, 96])), kernel, stride, padding, dilation)
 
 
 def _circuit(rng, precision, layers):

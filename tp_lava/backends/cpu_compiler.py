@@ -204,7 +204,7 @@ class Compiler:
         """See AccumulateProducts."""
         change = self.circuit.buffers[o.change]
         named = {"change": o.change, "third": o.third_factor, **(self._lists(o.events) if o.events else {"trace": o.trace})}
-        if cpu_maps.takes(o.kind):
+        if cpu_maps.takes(o.kind) or (not o.events and cpu_patches.pays(o.kind)):
             text, work = self._learn_maps(o, change.format)
             made = self._placed(text, {**named, "geometry": o.geometry}, work)
             return [replace(made, switch=o.switch, last_steps=o.last_steps)]
