@@ -20,6 +20,9 @@ POOLINGS = (
     tpl.AvgPool2d(2),
     tpl.AdaptiveAvgPool2d((2, 2)),
     tpl.AdaptiveAvgPool2d((3, 2)),
+    tpl.AvgPool2d((3, 2), (2, 1), (1, 0)),
+    tpl.SumPool2d((1, 2), 3),
+    tpl.MaxPool2d(3, 2, 1),
 )
 
 
