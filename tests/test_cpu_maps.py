@@ -89,6 +89,21 @@ def test_delivering_and_learning_equal_the_interpreter(precision, seed):
                 _check(circuit, memory, operation, compiled)
 
 
+@pytest.mark.parametrize("layer", [tpl.Conv2d(16, 5), tpl.Conv2d(7, 5, 2, 1)])
+def test_the_largest_sums_of_weights_are_exact(layer):
+    network = tpl.Network.sequential((10, 8, 8), [layer], 3, tpl.LIF(0.9), 0.75, 0)
+    learner = tpl.Learner(network, tpl.TESS(basis="walsh"), "fixed")
+    learner.begin(0, 3)
+    circuit, memory = learner.circuits[1], learner.memory
+    operation = next(o for o in circuit.step if isinstance(o, Accumulate) and o.kind is not None)
+    compiled = CPU().compile(circuit, [operation])
+    active, count = (memory[name] for name in events_of(operation.events))
+    active[0], count[0] = np.arange(active.shape[1]), active.shape[1]
+    for weight in (circuit.buffers[operation.weights].format.low, circuit.buffers[operation.weights].format.high):
+        memory[operation.weights][...] = weight
+        _check(circuit, memory, operation, compiled)
+
+
 @pytest.mark.parametrize("precision", ["float", "fixed"])
 @settings(max_examples=15, deadline=None)
 @given(SEEDS)

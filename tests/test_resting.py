@@ -9,7 +9,7 @@ from tp_lava.backends.resting import resting_port
 from tp_lava.circuit import RunProgram
 
 
-def _programs(precision, optimiser=tpl.SGD()):
+def _programs(precision, optimiser):
     """Those of a small convolution that learns once a sample, by the buffers that they write."""
     network = tpl.Network.sequential((1, 4, 4), [tpl.Conv2d(2, 3)], 2, tpl.LIF(0.9), 0.75)
     rule = tpl.TESS(basis="walsh", update="sequence")
@@ -19,7 +19,7 @@ def _programs(precision, optimiser=tpl.SGD()):
 
 @pytest.mark.parametrize("precision", ["float", "fixed"])
 def test_weights_without_changes_are_passed_over(precision, rng):
-    programs = _programs(precision)
+    programs = _programs(precision, tpl.SGD())
     resting = {writes: port for writes, program in programs.items() if (port := resting_port(program))}
     assert resting == {("hidden0", "hidden0_change"): "change", ("readout", "readout_change"): "change"}
     program = programs["hidden0", "hidden0_change"]

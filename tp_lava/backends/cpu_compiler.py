@@ -57,7 +57,8 @@ class Compiler:
             made = self._dense(cpu_dense.delivering, named)
         elif cpu_maps.takes(o.kind):
             number, weights = self._number, self.circuit.buffers[o.weights].dtype
-            text, work = cpu_maps.deliver(o.kind, bool(o.values), weights), cpu_maps.work(o.kind, number, number, weights)
+            maps = cpu_maps.sums(o.kind, number, weights, bool(o.values))
+            text, work = cpu_maps.deliver(o.kind, bool(o.values), weights), cpu_maps.work(o.kind, maps, number, weights)
             made = self._placed(text, {**named, "geometry": o.geometry}, work)
         else:
             inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))

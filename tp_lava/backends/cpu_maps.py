@@ -55,6 +55,24 @@ _SORT = """ends[...] = 0
         at = u64(ends[u64({key} + 1)])
         ends[u64({key} + 1)] = i32(at + u64(1))
         {put}"""
+# The same by pixel, of which few may have units: `pixel` lists those that do, and list q is places[begins[q]:begins[q + 1]].
+_BY_PIXEL = """ends[...] = 0
+    channel, start = 0, 0
+    for q in range(count[r]):
+        {unit}
+        ends[u64(i - start)] += 1
+    occupied = list_numbers(ends, 0, pixels, pixel, begins, 0)
+    listed = i32(0)
+    for q in range(occupied):
+        own = begins[u64(q)]
+        begins[u64(q)], ends[u64(pixel[u64(q)])] = listed, listed
+        listed += own
+    begins[u64(occupied)] = listed
+    for q in range(count[r]):
+        {unit}
+        at = u64(ends[u64(i - start)])
+        ends[u64(i - start)] = i32(at + u64(1))
+        {put}"""
 _UNIT = """i = i64(active[r, u64(q)])
         if i < start or i >= start + pixels:
             channel = i // pixels
@@ -68,10 +86,6 @@ for r in range(into.shape[0]):
         continue
     {sort}
     {ordered}
-    occupied = 0
-    for p in range(pixels):
-        pixel[u64(occupied)] = p
-        occupied += 1 if ends[u64(p)] < ends[u64(p + 1)] else 0
     maps[...] = 0
     {sums}
     touched[...] = 0
@@ -85,7 +99,7 @@ _ROW_BY_ROW = """for a in range(ky):
                 {hold}
         for q in range(occupied):
             p = u64(pixel[u64(q)])
-            first, end = i64(ends[p]), i64(ends[p + u64(1)])
+            first, end = i64(begins[u64(q)]), i64(begins[u64(q + 1)])
             {add}"""
 _HOLD = """for o in range(n):
                     held[u64(channel * n + o)] = flat[u64(channel * row + a * n + o)]"""
@@ -106,7 +120,7 @@ _ORDER = """for channel in range(c):
                         {put}"""
 _AT_ONCE = """for q in range(occupied):
         p = u64(pixel[u64(q)])
-        first, end = i64(ends[p]), i64(ends[p + u64(1)])
+        first, end = i64(begins[u64(q)]), i64(begins[u64(q + 1)])
         {add}"""
 _TAPS = "add_taps(maps, i64(place_of[p]), -below, {kernel}, n, places, first, end, {chunks}, {rows}, {pieces}, {lanes})"
 _LEARN = """
@@ -188,7 +202,7 @@ def deliver(kind: Convolution, values: bool, weights: type) -> str:
     at_once = "" if values else _at_once(kind, np.dtype(weights).itemsize)
     put = f"places[at], touched[u64(channel)] = channel * {'row' if at_once else 'n'}, 1"
     put += "; factors[at] = values[r, u64(i)]" if values else ""
-    sort = _SORT.format(unit=_UNIT, key="i - start", put=put)
+    sort = _BY_PIXEL.format(unit=_UNIT, put=put)
     if at_once:
         sums, ordered = at_once, _ORDER.format(put="ordered[u64(to + o)] = flat[u64(start + o)]") if strided else ""
     elif strided:
@@ -264,7 +278,7 @@ def work(kind: Convolution, maps: type, factors: type, weights: type | None = No
     (py, px), dy = kind.padding, kind.dilation[0]
     left = max(0, (kx - 1 - px) // sx, (w - 1 + px) // sx - ow + 1)
     top = max(0, ((ky - 1) * dy - py) // sy, (h - 1 + py) // sy - oh + 1)
-    held = {"held": ((c * kx * oc,), weights)} if weights else {}
+    held = {"held": ((c * kx * oc,), weights), "begins": ((h * w + 1,), np.int32)} if weights else {}
     by_phase = {"phase_of": ((h * w,), np.int32), "row_of": ((ky,), np.int32), "column_of": ((kx,), np.int32)}
     ordered = {"ordered": ((c * ky * kx * oc,), weights or factors), **by_phase} if _strided(kind) else {}
     return {
@@ -279,6 +293,11 @@ def work(kind: Convolution, maps: type, factors: type, weights: type | None = No
         **held,
         **ordered,
     }
+
+
+def sums(kind: Convolution, number: type, weights: type, values: bool) -> type:
+    """The type of maps into which spikes are delivered: 16 bits, where no sum of weights of 8 bits can leave them."""
+    return np.int16 if weights == np.int8 and not values and kind.fan_in <= _MOST else number
 
 
 def narrowest(format: Format | None) -> type:

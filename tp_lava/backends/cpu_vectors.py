@@ -153,11 +153,9 @@ class _Program(Instructions):
         if not self._resting or set(place.numbers) != set(self.program.axes):
             yield
             return
-        before, t = dict(self._known), self.t
-        index = dict(self.program.reads)[self._resting]
+        before, t, index = dict(self._known), self.t, dict(self.program.reads)[self._resting]
         self._known[index] = self._loaded(index, place)
-        real = self.kind(index) == "float"
-        ones = t.binary("fcmp une" if real else "icmp ne", self._known[index], literal(0, self.kind(index)))
+        ones = t.word("fcmp une" if self.kind(index) == "float" else "icmp ne", self._known[index], 0)
         with t.when(t.call(f"llvm.vector.reduce.or.v{LANES}i1", "i1", False, ones)):
             yield
         self._known = before
@@ -278,8 +276,7 @@ class _Program(Instructions):
     def _fill(self, index: int, place: Place) -> None:
         """A reduction over an outer axis starts in scratch."""
         reduction = next(i for i in self.program.instructions if i.result == index)
-        axes = self.form.kept[index]
-        self._fill_axes(axes, reduction, place)
+        self._fill_axes(self.form.kept[index], reduction, place)
 
     def _fill_axes(self, axes: tuple[str, ...], reduction: Instruction, place: Place) -> None:
         if len(axes) > 1:
