@@ -5,9 +5,9 @@
 
 small: 2x34x34, 16 maps (5x5), maximum pooling, 32 maps (3x3), maximum pooling, 10 classes; 30 steps of 137 events, drawn, as N-MNIST's
 in steps of 10 ms, or --recordings, a file of N-MNIST. pooled, conv: those networks of convolutions.py, whose first convolution has
-stride 2, on the same. VGG-9: 3x32x32 pictures as a constant current, T = 6, 64-128-M-256-256-M-512-512-M-512-512-average. Every form runs in
-a process of its own, one after the other; a time is the shortest of several, since other work on a machine only adds. "spikes": share
-of neurons that spike in a step, which --threshold sets; the engine's time depends on it, PyTorch's does not. Memory: the engine's
+stride 2, on the same. VGG-9: 3x32x32 pictures as a constant current, T = 6, 64-128-M-256-256-M-512-512-M-512-512-average. Every form
+runs in a process of its own, one after the other; a time is the shortest of several, since other work on a machine only adds. "spikes":
+share of neurons that spike in a step, which --threshold sets; the engine's time depends on it, PyTorch's does not. Memory: the engine's
 arrays, and the process's peak beyond its start.
 
 --processor: on a machine that does other work, the processor's time, all forms on one thread; PyTorch's is then halved, as if its two
