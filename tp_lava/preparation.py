@@ -34,8 +34,8 @@ Ends = Literal["choose", "readout", "spikes"]
 LOGITS = 2.0  # what scores of one step differ from their mean, root mean square, where a softmax teaches well
 _SMALLEST, _LARGEST = LOGITS / 32, LOGITS * 4  # readouts whose scores are within stay as they are: small ones of blank networks grow
 _MEASURED = 8  # samples that scores are measured on
-_COMPARED = 60  # samples on which a readout is compared with spikes
-KEPT = 0.05  # accuracy that the last map may lose as a readout
+_COMPARED = 200  # samples on which a readout is compared with spikes
+KEPT = 0.1  # accuracy that the last map may lose as a readout; what learns from counts of spikes learns far less
 AGREE = 0.8  # share of samples with the same prediction, where no labels of the old task are given
 
 
@@ -86,7 +86,7 @@ def choose_end(network: Network, precision: Precision, samples: Sequence[Sample]
     """What learns at the end of a network: of one that ends in spikes its last map, as a readout, or its last neurons.
 
     samples: to learn; old: of the task that it knows, if there are any, by which the end is chosen. ends: "readout" takes the last map,
-    "spikes" counts the last neurons' spikes and teaches them as hidden ones, "choose" takes the map where it loses at most 0.05 of the
+    "spikes" counts the last neurons' spikes and teaches them as hidden ones, "choose" takes the map where it loses at most 0.1 of the
     accuracy on old samples, or, without them, tells 0.8 of the new ones the same. Warns (FineTuningWarning) where the map cannot be taken.
     Raises InvalidValueError.
     """
