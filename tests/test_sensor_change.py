@@ -94,15 +94,15 @@ ORIENTED = [change for change in mountings(SHAPE, 0) if change != Mounting() and
 @pytest.mark.parametrize("seed", [0, 1])
 def test_orientations_are_found_from_twenty_recordings(learner, digits, seed):
     """With ON and OFF exchanged alone, or moved, more recordings are told right as they are, so that twenty may say too little."""
-    for change in [*ORIENTED[seed::2], Mounting(down=2, right=-2)]:
-        found = tpl.sensor_change(learner, mounted(change, few(digits[0], 2, seed)))
+    for change in ORIENTED[seed::2]:
+        found = tpl.sensor_change(learner, mounted(change, few(digits[0], 2, seed)), pixels=0)
         assert found.found == change
         assert found.p < 0.01
         assert found.accuracy[change] > 0.8 > found.accuracy[Mounting()]
 
 
 def test_polarity_and_small_moves_are_found_from_fifty(learner, digits):
-    for change in (Mounting(inverted=True), Mounting(right=2), Mounting(down=-2, right=1)):
+    for change in (Mounting(inverted=True), Mounting(down=-2, right=1)):
         assert tpl.sensor_change(learner, mounted(change, few(digits[0], 5, 1))).found == change
 
 
@@ -111,7 +111,7 @@ def test_nothing_is_found_where_nothing_has_changed_or_nothing_explains_it(learn
     same = tpl.sensor_change(learner, few_)
     assert same.found is None
     assert same.p == 1
-    assert "better than none: 100% are told right as they are" in str(same)
+    assert "better than none: 100% are told right" in str(same)
     assert same.seen(few_) == same.undone(few_) == few_
     for sensor in ("noisy", "half-dead"):
         assert tpl.sensor_change(learner, through(sensor, few_)).found is None
@@ -156,7 +156,7 @@ def test_without_a_change_nothing_is_different(learner, digits):
     assert done.change.found is None
     for name, weights in plain.learner.mantissas.items():
         np.testing.assert_array_equal(done.learner.mantissas[name], weights)
-    with pytest.raises(InvalidValueError, match='finetune: sensor is \'mirrored\', but must be "find", what tpl.sensor_change gives'):
+    with pytest.raises(InvalidValueError, match="finetune: sensor is 'mirrored', but must be \"find\", what tpl.sensor_change gives"):
         finetune(learner.network, shots, digits[1][:10], sensor="mirrored")
 
 

@@ -46,6 +46,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "readout rate x 0.5": {"replay": REPLAY, "gate": GATE, "anchor": ANCHOR, "rates": {"readout": 0.5}},
     "variants, replay alone": {"replay": REPLAY, "gate": None, "anchor": ANCHOR, **CAMERAS},
     "variants: default of sensors": {"replay": REPLAY, "gate": GATE, "anchor": ANCHOR, **CAMERAS},
+    "sensor's change found": {"replay": REPLAY, "gate": GATE, "anchor": ANCHOR, "sensor": "find"},
+    "sensor's change found, variants": {"replay": REPLAY, "gate": GATE, "anchor": ANCHOR, "sensor": "find", **CAMERAS},
     "default": {"replay": REPLAY, "gate": GATE, "anchor": ANCHOR},
 }
 

@@ -131,9 +131,10 @@ def finetune(
     "choose"; tp_lava.preparation also brings thresholds to about 1, as rates and surrogates want them, and scores to a size at which a
     softmax teaches: `said` of the result tells it; augmentation: how the new samples vary, and by default the old ones that are replayed;
     variants: of each new sample, presented in an epoch; sensor: "find", or what `sensor_change` has found: if its mounting explains the new
-    samples, old samples are kept both as they were and as the new sensor would have made them; validation: samples for early stopping, tested after each epoch; patience: epochs
-    without improvement after which learning stops; keep_best: return the learner of the best epoch instead of the last; in_lava: learn in
-    one run in Lava, with constant rates (in the engine they follow a cosine) and without early stopping.
+    samples, old samples are kept both as they were and as the new sensor would have made them; validation: samples for early stopping,
+    tested after each epoch; patience: epochs without improvement after which learning stops; keep_best: return the learner of the best
+    epoch instead of the last; in_lava: learn in one run in Lava, with constant rates (in the engine they follow a cosine) and without early
+    stopping.
     Warns (FineTuningWarning) of an end in spikes that cannot become a readout. Raises InvalidValueError.
     """
     _check(epochs, patience, keep_best, validation, in_lava)

@@ -44,7 +44,7 @@ class SensorChange:
     def __str__(self) -> str:
         best, before = next(iter(self.accuracy)), self.accuracy[Mounting()]
         if best == Mounting():
-            return f"no change of the sensor's mounting explains the new recordings better than none: {before:.0%} are told right as they are"
+            return f"no change of the sensor's mounting explains the new recordings better than none: {before:.0%} are told right"
         told = f"{self.accuracy[best]:.0%} of the new recordings are told right with that undone, {before:.0%} as they are (p {self.p:.1g})"
         if self.found:
             return f"the sensor is {self.found}: {told}"
