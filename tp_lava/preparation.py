@@ -23,7 +23,7 @@ from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.numbers import exponent_to_hold
-from tp_lava.quantisation.measured import CUT, measured_formats, measured_weights
+from tp_lava.quantisation.measured import measured_formats, measured_weights
 from tp_lava.rules import BaseRule
 from tp_lava.spiking_ends import ends_in_spikes, last_map_as_readout
 from tp_lava.state_history import watch
@@ -36,7 +36,6 @@ _SMALLEST, _LARGEST = LOGITS / 32, LOGITS * 4  # readouts whose scores are withi
 _MEASURED = 8  # samples that scores are measured on
 _COMPARED = 200  # samples on which a readout is compared with spikes
 KEPT = 0.1  # accuracy that the last map may lose as a readout; what learns from counts of spikes learns far less
-CUT_FED_BACK = 0.8  # of third factors, where what one large update and rounding do to the weights comes back by spikes in every step
 AGREE = 0.8  # share of samples with the same prediction, where no labels of the old task are given
 
 
@@ -69,9 +68,8 @@ def prepare(network: Network, rule: BaseRule, precision: Precision, samples: Seq
     if measured and samples:
         fixed = own_fixed_point(network) if precision == "fixed" else precision
         assert isinstance(fixed, FixedPoint)
-        fed_back = any(connection.recurrent for connection in network.connections)
-        precision = measured_formats(network, rule, samples, fixed, cut=CUT_FED_BACK if fed_back else CUT)
-        if fed_back:
+        precision = measured_formats(network, rule, samples, fixed)
+        if any(connection.recurrent for connection in network.connections):  # what rounding does to their weights comes back in each step
             precision = measured_weights(network, rule, samples, precision, finer=True)
     return Prepared(network, rule, precision, units, (*(end.said if end else ()), *said))
 

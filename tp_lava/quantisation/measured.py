@@ -14,7 +14,6 @@ from tp_lava.data.events import Sample
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
-from tp_lava.numbers import exponent_to_hold
 from tp_lava.rules import BaseRule
 from tp_lava.state_history import watch
 
@@ -61,9 +60,9 @@ def measured_weights(
     blank layer's weights room for about a quarter of a threshold, or 1 in the readout, which suits rules that change them at every step.
     A readout that learns once a sample, from counts, has larger ones: clipped, it forgets. samples: to be learned, all of them, as few
     do not tell how large weights become; fixed: other options, FixedPoint() unless given, whose weight exponents are kept; cut: in [0, 1),
-    0.02 unless given; finer: also make formats finer, so that they just hold the largest weight, where the room that the usual ones leave
-    (a factor of 2) is not used; by rounding weights then walk randomly 1 / sqrt(2) as far. Connections that do not learn stay. Raises
-    InvalidValueError.
+    0.02 unless given; finer: formats also become finer than the usual ones, which leave room that is often not used: at 8 bits each change
+    is rounded at random to 0 or one step, by which weights walk, half as far for steps of a quarter. Connections that do not learn stay.
+    Raises InvalidValueError.
     """
     _check("measured_weights", samples, cut, CUT_WEIGHTS)
     fixed = fixed or FixedPoint()
@@ -75,10 +74,8 @@ def measured_weights(
     for name in usual.keys() - found.keys():
         grown = np.abs(learner.weights[name])
         if not np.array_equal(before[name], learner.weights[name]) and np.isfinite(grown).all():
-            largest, bits = float(grown.max()), fixed.bits(name)
-            needed = round(math.log2(_reach(grown.ravel(), cut, largest))) - (bits - 1)
-            tight = exponent_to_hold(largest, bits) if finer and largest else usual[name]
-            found[name] = max(min(usual[name], tight), needed)
+            needed = round(math.log2(_reach(grown.ravel(), cut, float(grown.max())))) - (fixed.bits(name) - 1)
+            found[name] = needed if finer else max(usual[name], needed)
     return replace(fixed, weight_exponents={name: found[name] for name in usual if name in found})
 
 
