@@ -11,7 +11,7 @@ from tp_lava import InvalidValueError
 from tp_lava.cli import app
 from tp_lava.data.mounting import Mounting, camera_shape, mountings
 from tp_lava.data.sensors import through
-from tp_lava.finetuning import few, finetune
+from tp_lava.finetuning import REPLAY, few, finetune
 from tp_lava.pretrained import pretrained
 
 SHAPE = (2, 16, 16)
@@ -145,8 +145,10 @@ def test_old_samples_are_replayed_as_both_sensors_see_them(learner, digits):
     for name, weights in told.learner.mantissas.items():
         np.testing.assert_array_equal(done.learner.mantissas[name], weights)
     assert done.continual.buffer.samples == told.continual.buffer.samples
-    again = finetune(learner.network, shots, test[:10], old=old, sensor=done.change, **options | {"epochs": 1})
-    assert again.change is done.change
+    options |= {"epochs": 1, "sensor": done.change, "old": old}
+    for replay, size in (("default", 500), (REPLAY, 500), (tpl.Replay(250, 1), 250)):
+        again = finetune(learner.network, shots[:2], test[:2], **options | {"replay": replay})
+        assert (again.continual.replay.size, again.change) == (size, done.change)
 
 
 def test_without_a_change_nothing_is_different(learner, digits):

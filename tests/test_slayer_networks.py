@@ -87,7 +87,7 @@ def undelayed(block, out, late):
 
 
 def test_twenty_random_networks(slayer):
-    """SLAYER computes in integers, which fixed point has; float rounds nothing, so where SLAYER does, a spike may differ: in one of them."""
+    """SLAYER computes in integers, which fixed point has; float rounds nothing, so where SLAYER does, a spike may differ."""
     spiking, differing, total, parted = 0, 0, 0, set()
     for seed in range(20):
         module, spikes, found = built(slayer, seed)

@@ -131,10 +131,10 @@ def finetune(
     "choose"; tp_lava.preparation also brings thresholds to about 1, as rates and surrogates want them, and scores to a size at which a
     softmax teaches: `said` of the result tells it; augmentation: how the new samples vary, and by default the old ones that are replayed;
     variants: of each new sample, presented in an epoch; sensor: "find", or what `sensor_change` has found: if its mounting explains the new
-    samples, old samples are kept both as they were and as the new sensor would have made them; validation: samples for early stopping,
-    tested after each epoch; patience: epochs without improvement after which learning stops; keep_best: return the learner of the best
-    epoch instead of the last; in_lava: learn in one run in Lava, with constant rates (in the engine they follow a cosine) and without early
-    stopping.
+    samples, old samples are kept both as they were and as the new sensor would have made them, twice as many by default; validation:
+    samples for early stopping, tested after each epoch; patience: epochs without improvement after which learning stops; keep_best: return
+    the learner of the best epoch instead of the last; in_lava: learn in one run in Lava, with constant rates (in the engine they follow a
+    cosine) and without early stopping.
     Warns (FineTuningWarning) of an end in spikes that cannot become a readout. Raises InvalidValueError.
     """
     _check(epochs, patience, keep_best, validation, in_lava)
@@ -144,7 +144,7 @@ def finetune(
     start = Learner(prepared.network, prepared.rule, prepared.precision, seed, schedule=None if in_lava else Cosine(epochs))
     given = Learner(network, None, precision, seed) if end.removed else start
     change = sensor_change(given, samples) if sensor == "find" else sensor
-    trained = _learner_for(start, [*old, *change.seen(old)] if change and change.found else old, augmentation, replay, gate, anchor)
+    trained = _learner_for(start, old, change, augmentation, replay, gate, anchor)
     before, old_before = _accuracies(given, test, old_test)
     how = (trained, _New(samples, augmentation, variants, seed), epochs, progress)
     trained, curve, epoch = _in_lava(*how) if in_lava else _in_engine(*how, validation, patience, keep_best)
@@ -182,10 +182,16 @@ def _check_sensor(sensor: object) -> None:
         raise invalid("finetune", "sensor", repr(sensor)[:60], '"find", what tpl.sensor_change gives, or None', remedy)
 
 
-def _learner_for(start: Learner, old: Sequence[Sample], varied: Augmentation | None, *settings: object) -> Learner | Continual:
+def _learner_for(
+    start: Learner, old: Sequence[Sample], change: SensorChange | None, varied: Augmentation | None, *settings: object
+) -> Learner | Continual:
     """The learner itself, or a Continual that holds old samples. settings: replay, gate and anchor, or "default"."""
     defaults = (replace(REPLAY, augmentation=varied), GATE, ANCHOR) if old else (None, None, None)
     chosen: list[Any] = [usual if given == "default" else given for given, usual in zip(settings, defaults, strict=True)]
+    if change is not None and change.found and old:
+        old = [*old, *change.seen(old)]
+        if settings[0] == "default" or settings[0] is REPLAY:
+            chosen[0] = replace(chosen[0], size=2 * (REPLAY.size or 1))
     if chosen == [None, None, None]:
         return start
     if chosen[0] is not None and not old:
