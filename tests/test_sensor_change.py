@@ -121,6 +121,14 @@ def test_nothing_is_found_where_nothing_has_changed_or_nothing_explains_it(learn
         assert tpl.sensor_change(learner, drawn, pixels=1).found is None
 
 
+def test_a_camera_that_is_no_square_has_fewer_orientations(rng):
+    samples = [tpl.Sample(tpl.Events.from_dense(rng.random((4, 24)) < 0.4), label) for label in (0, 1)]
+    network = tpl.Network.dense((24, 5, 2))
+    assert tpl.sensor_change(network, samples, shape=(1, 4, 6), pixels=0).accuracy.keys() == set(mountings((1, 4, 6), 0))
+    with pytest.raises(InvalidValueError, match="sensor: n_units is 24"):
+        tpl.sensor_change(network, samples)
+
+
 def test_recordings_of_one_class_say_nothing(learner, digits):
     """A change that makes every recording look like that class would win."""
     ones = [sample for sample in through("rotated", digits[0]) if sample.label == 1][:20]

@@ -47,8 +47,8 @@ RECIPES: Mapping[str, Recipe] = {
     "16 variants each, old ones vary too": {"rule": VARYING, "old": True, "replay": VARIED_TWO, "augmentation": FEW, "variants": 16},
     "48 variants each, 1 old one each": {"rule": VARYING, "old": True, "replay": ONE, "augmentation": FEW, "variants": 48},
     "the same, SLTT": {"rule": tpl.SLTT(6e-3, 5e-3), "old": True, "replay": ONE, "augmentation": FEW, "variants": 48},
-    "the sensor's change found, 250 old ones": {"rule": VARYING, "old": True, "replay": VARIED_TWO, "sensor": "find", **MANY},
-    "the sensor's change found, 500 old ones": {"rule": VARYING, "old": True, "replay": VARIED_FOUR, "sensor": "find", **MANY},
+    "the sensor's change found": {"rule": VARYING, "old": True, "replay": VARIED_FOUR, "gate": None, "sensor": "find", **MANY},
+    "the same, old ones if told wrong": {"rule": VARYING, "old": True, "replay": VARIED_FOUR, "sensor": "find", **MANY},
     "25 old recordings a digit, mirrored": {"rule": VARYING, "old": True, "replay": TWO, "shots": 25},
     "the same, 4 variants each": {"rule": VARYING, "old": True, "replay": VARIED_TWO, "shots": 25, "augmentation": FEW, "variants": 4},
 }
