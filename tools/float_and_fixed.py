@@ -22,7 +22,7 @@ import torch
 
 import tp_lava as tpl
 from tp_lava.data.sensors import through
-from tp_lava.finetuning import few
+from tp_lava.finetuning import RULE, few
 from tp_lava.pretrained import pretrained
 
 BATCH, SHOTS, STEPS, SENSORS, LETTERS, WITHIN = 40, 5, 60, 12, 7, 0.05
@@ -131,6 +131,8 @@ def main() -> None:
     parser.add_argument("--net", type=Path, help="SLAYER's; without it that line is left out")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", help="Names of networks.")
+    parser.add_argument("--epochs", type=int, help="Others than each network's own.")
+    parser.add_argument("--usual-weights", action="store_true", help="In fixed point, formats of weights as without measuring.")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -138,13 +140,15 @@ def main() -> None:
         if (given.only and make.__name__ not in given.only) or (task := make(given)) is None:
             continue
         network, samples, test, options = task
-        tuned = {
-            precision: [
-                tpl.finetune(network, few(samples, SHOTS, seed), test, precision=precision, seed=seed, **options)
-                for seed in range(given.seeds)
-            ]
-            for precision in ("float", "fixed")
-        }
+        options |= {"epochs": given.epochs} if given.epochs else {}
+        precisions: dict[str, Any] = {"float": "float", "fixed": "fixed"}
+        tuned: dict[str, list[tpl.FineTuned]] = {name: [] for name in precisions}
+        for seed in range(given.seeds):
+            shots = few(samples, SHOTS, seed)
+            if given.usual_weights:
+                precisions["fixed"] = tpl.measured_formats(network, options.get("rule", RULE), shots)
+            for name, precision in precisions.items():
+                tuned[name].append(tpl.finetune(network, shots, test, precision=precision, seed=seed, **options))
         (f0, f1), (i0, i1) = ([float(np.mean([getattr(run, at) for run in runs])) for at in ("before", "after")] for runs in tuned.values())
         within = "within" if i1 >= f1 - WITHIN else "NOT within"
         print(f"{make.__name__:14} float {f0:.3f} -> {f1:.3f}   fixed {i0:.3f} -> {i1:.3f}   {within} {WITHIN}", flush=True)
