@@ -56,6 +56,15 @@ def trained(own, tmp_path_factory):
     return folder, told("train", *SMALL, *options, "--out", folder)
 
 
+@pytest.mark.parametrize("command", ["eval", "quantise", "finetune", "inspect", "map"])
+def test_a_run_is_named_by_its_folder(command, trained, own):
+    """And what it has learned is what a command that takes networks goes on with."""
+    folder, options = trained[0], {"inspect": (), "map": ()}.get(command, ("--data", own))
+    options += ("--epochs", 1) if command == "finetune" else ()
+    by_folder, by_file = (told(command, model, *options, "--json") for model in (folder, folder / "learner.safetensors"))
+    assert {**by_folder, "samples_per_second": 0} == {**by_file, "samples_per_second": 0}
+
+
 def assert_same(learner, file):
     """A learner has the weights of a saved one, bit for bit."""
     saved = tpl.Learner.load(file)

@@ -262,7 +262,7 @@ def test_what_rounding_explains():
     [
         (lambda n, e: diverge(3, n, e), "diverge: form is 3, but must be a Network, Learner, Quantised, SpikingNetwork or InLava; wrap"),
         (lambda n, e: diverge(n, tpl.Network.dense((12, 10, 4)), e), "diverge: forms is .* but must be of the same shape"),
-        (lambda n, e: diverge(n, n, []), "diverge: samples is empty, but must be at least one recording"),
+        (lambda n, e: diverge(n, n, []), "diverge: samples is empty, but must be at least one sample"),
         (lambda n, e: diverge(n, n, [3]), "sample: events is of type int, but must be Events"),
         (lambda n, e: diverge(n, n, [tpl.Events([], [], 5, 7)]), "sample: events is of 7 units"),
         (lambda n, e: diverge(n, n, e, tolerance=-1), "diverge: tolerance is -1, but must be a number >= 0, or None"),

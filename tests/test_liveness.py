@@ -106,6 +106,23 @@ def test_nothing_to_learn_is_an_error(samples):
         learner.fit(samples, epochs=-1)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda samples: iter(samples), "fit: samples is of type list_iterator, but must be a sequence of samples; make a list of them"),
+        (lambda samples: samples[0][0], "fit: samples is of type Events, but must be a sequence of samples"),
+        (lambda samples: {"a": samples[0]}, "fit: samples is of type dict, but must be"),
+        (lambda samples: None, "fit: samples is of type NoneType, but must be"),
+        (lambda samples: [samples[0][0]], r"sample: number 0 is of type Events, but must be a pair \(Events, label\)"),
+        (lambda samples: [samples[0], (samples[0][0],)], "sample: number 1 is of type tuple, but must be a pair"),
+        (lambda samples: [(samples[0][0], 0, 1)], "sample: number 0 is of type tuple, but must be a pair"),
+    ],
+)
+def test_what_is_no_sequence_of_pairs_is_an_error(samples, given, message):
+    with pytest.raises(tpl.InvalidValueError, match=message):
+        tpl.Learner(network(), RULE).fit(given(samples), shuffle=False)
+
+
 def test_few_samples_tell_nothing(samples):
     learner = tpl.Learner(network(1e-3), RULE)
     assert told(learner, samples[: LEAST - 1]) == []

@@ -281,7 +281,7 @@ def test_head_room_is_made():
     ("options", "message"),
     [
         ({"network": 3}, "quantise: network is 3, but must be a Network"),
-        ({"samples": []}, "quantise: samples is empty, but must be at least one recording"),
+        ({"samples": []}, "quantise: samples is empty, but must be at least one sample"),
         ({"samples": [3]}, "quantise: samples is of int, but must be Events or"),
         ({"samples": [tpl.Events([], [], 5, 7)]}, "sample: events is of 7 units"),
         ({"samples": [(tpl.Events([], [], 5, 4), 9)]}, r"sample: label is 9, but must be an integer in \[0, 3\)"),

@@ -95,11 +95,12 @@ def learned(
     schedule = tpl.Cosine(steps, 0.05 if steps < 3 else 0.0)
     held = FINE if precision == "fixed" and network != "dense" and isinstance(rule, tpl.TP) else precision
     learner = tpl.Learner(NETWORKS[network](SHAPES[options.data], seed), rule, held, seed=seed, schedule=schedule)  # type: ignore[arg-type]
+    varied = tpl.Augmentation(pixels=options.pixels) if options.pixels else None
     accuracies, seconds = [], 0.0
     for _ in range(options.epochs):
         begin = time.perf_counter()
         for part in range(options.parts):
-            learner.fit(train[part :: options.parts])
+            learner.fit(train[part :: options.parts], augmentation=varied)
         seconds += time.perf_counter() - begin
         accuracies.append(learner.evaluate(test))
     return {"accuracies": accuracies, "seconds": seconds / options.epochs}
@@ -114,6 +115,7 @@ def main() -> None:
     parser.add_argument("--rules", nargs="*", choices=RULES, default=list(RULES))
     parser.add_argument("--precisions", nargs="*", choices=("float", "fixed"), default=["float", "fixed"])
     parser.add_argument("--rate", type=float, help="of the hidden layers, another one than 7e-4 of TP and 0.5 of TESS")
+    parser.add_argument("--pixels", type=int, default=0, help="that a recording moves at most while it is learned, each time another way")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--parts", type=int, default=1, help="of an epoch, at each of which the schedule lowers the rates")

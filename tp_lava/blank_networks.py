@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tp_lava.checks import is_number
-from tp_lava.data.events import Sample
+from tp_lava.data.events import Sample, check_samples
 from tp_lava.data.timing import LEAST, time_in_data
 from tp_lava.dynamics.neuron import LIF
 from tp_lava.errors import invalid
@@ -46,8 +46,7 @@ def network_for(
     trace_decay: unless given LIF(0.95) and 0.95, with delay lines LIF(0.9) and 0.9; span: longest of the delays of `copies` copies of
     the inputs, in steps, 0: none; None: by the data, see suitable_span; scale: see scaled_to_data. Raises InvalidValueError.
     """
-    if len(samples) == 0:
-        raise invalid("network_for", "samples", "empty", "at least one sample", "give those that are learned")
+    check_samples("network_for", samples, "give those that are learned")
     sizes = samples[0][0].n_units, *hidden, n_classes or max(2, 1 + max(label for _, label in samples))
     span = suitable_span(samples, seed) if span is None else span
     decay = DELAYED_DECAY if span else DECAY
@@ -76,8 +75,7 @@ def scaled_to_data(network: Network, samples: Sequence[Sample], rate: float = RA
     """
     if not is_number(rate) or not 0 < rate < 1:
         raise invalid("scaled_to_data", "rate", repr(rate), "spikes of a neuron per step, in (0, 1)", f"{RATE} is usual")
-    if len(samples) == 0:
-        raise invalid("scaled_to_data", "samples", "empty", "at least one sample", "give those that are learned")
+    check_samples("scaled_to_data", samples, "give those that are learned")
     chosen = samples[:: max(1, len(samples) // _SAMPLES)][:_SAMPLES]
     for number, population in enumerate(network.populations):
         if not FITS[0] * rate <= _rate(network, number, chosen) <= FITS[1] * rate:

@@ -15,7 +15,7 @@ from tp_lava.continual import Anchor, Continual, Cost, Gate, Replay
 from tp_lava.continual.in_lava import play_in_lava
 from tp_lava.continual.presenter import Round
 from tp_lava.data.augmentation import Augmentation, augmented
-from tp_lava.data.events import Sample
+from tp_lava.data.events import Sample, check_samples
 from tp_lava.data.order import epoch_order
 from tp_lava.errors import invalid
 from tp_lava.graph.names import READOUT
@@ -137,6 +137,7 @@ def finetune(
     cosine) and without early stopping.
     Warns (FineTuningWarning) of an end in spikes that cannot become a readout. Raises InvalidValueError.
     """
+    check_samples("finetune", samples)
     _check(epochs, patience, keep_best, validation, in_lava)
     _check_sensor(sensor)
     end = choose_end(network, precision, samples, old, ends)

@@ -20,12 +20,12 @@ from tp_lava.circuit import Buffer, Circuit
 from tp_lava.circuit.formats import FixedPoint, own_fixed_point
 from tp_lava.circuit.labels import Reset, check_label
 from tp_lava.data.augmentation import Augmentation, augmented
-from tp_lava.data.events import Events, Sample, check_events, values_of
+from tp_lava.data.events import Events, Sample, check_events, check_samples, values_of
 from tp_lava.data.order import epoch_order
 from tp_lava.engine import Engine
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.graph.network import Network
-from tp_lava.learner_checks import check_arguments, check_batch, check_endless, check_epochs, check_samples, checked_in_order
+from tp_lava.learner_checks import check_arguments, check_batch, check_endless, check_epochs, checked_in_order
 from tp_lava.liveness import Liveness
 from tp_lava.optimisers import SGD, Optimiser, Schedule, check_optimiser, check_schedule
 from tp_lava.outcome import Arrays, Outcome

@@ -7,24 +7,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from tp_lava.checks import is_whole
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.circuit.labels import check_label
-from tp_lava.data.events import Events, Sample, check_events
+from tp_lava.data.events import Events, check_events
 from tp_lava.dynamics.readout import Readout
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.rules import BaseRule
 
 
-def check_samples(obj: str, samples: Sequence[Sample]) -> None:
-    """Refuse no samples. obj: what was called."""
-    if len(samples) == 0:
-        raise invalid(obj, "samples", "empty", "at least one sample", "check where they come from")
-
-
 def checked_in_order(network: Network, samples: Sequence[tuple[Events, int]], order: Iterable[int]) -> Iterator[tuple[Events, int]]:
     """Samples in an order, each checked when it is asked for: what is as usual without a call, which would take as long as a step."""
     n_inputs, format, n_classes = network.n_inputs, network.input_format, network.n_classes
     for number in order:
-        events, label = samples[number]
+        try:
+            events, label = samples[number]
+        except (TypeError, ValueError):
+            found = type(samples[number]).__name__
+            raise invalid("sample", f"number {number}", f"of type {found}", "a pair (Events, label)", "give both, in this order") from None
         if type(events) is not Events or events.n_units != n_inputs or events.values is not None:
             check_events(events, n_inputs, format)
         usual = type(label) is int and 0 <= label < n_classes

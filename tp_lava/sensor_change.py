@@ -18,11 +18,10 @@ from math import comb
 
 import numpy as np
 
-from tp_lava.data.events import Sample
+from tp_lava.data.events import Sample, check_samples
 from tp_lava.data.mounting import Mounting, Shape, camera_shape, mountings
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
-from tp_lava.learner_checks import check_samples
 
 CHANCE = 0.01  # most with which recordings that nothing has happened to are taken for changed ones
 PIXELS = 2  # by which a camera may have moved

@@ -68,7 +68,10 @@ def _checked(source: Path, given: dict[str, Any]) -> dict[str, Any]:
 def inspect(
     file: Annotated[
         Path,
-        typer.Argument(help="A .tplava file, a saved Learner, a model that ships (digits, digits_0_to_8), or recordings (.npz, .h5)."),
+        typer.Argument(
+            callback=options.file_of,
+            help="A .tplava file, a saved Learner, a run's folder, a model that ships (digits, digits_0_to_8), or recordings.",
+        ),
     ],
     as_json: options.AsJson = False,
 ) -> None:

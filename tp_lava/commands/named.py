@@ -42,7 +42,9 @@ _FINE_TUNING: Mapping[str, BaseRule] = {
 
 
 def model_named(name: str, seed: int) -> Network:
-    """A network that ships, or that of a file."""
+    """A network that ships, or that of a file, which may be a saved Learner's."""
+    if is_learner(name):
+        return Learner.load(name).network
     return convert(pretrained(name) if name in NAMES else name, seed=seed)
 
 

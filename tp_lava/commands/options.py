@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
@@ -24,12 +25,24 @@ def completion(names: Iterable[str]) -> Callable[[str], list[str]]:
     return lambda incomplete: [name for name in names if name.lower().startswith(incomplete.lower())]
 
 
-_MODELS, SENSORS = completion(pretrained.NAMES), completion(sensors.SENSORS)
-_MODEL = "a .tplava file, any file that convert reads, or digits or digits_0_to_8, which ship."
+SENSORS = completion(sensors.SENSORS)
+LEARNER = "learner.safetensors"  # in the folder of a run
 
-Model = Annotated[str, typer.Argument(autocompletion=_MODELS, help=f"A model: {_MODEL}")]
-LearnerOrModel = Annotated[str, typer.Argument(autocompletion=_MODELS, help=f"A saved Learner, or a model: {_MODEL}")]
-Start = Annotated[str | None, typer.Argument(autocompletion=_MODELS, help=f"A saved Learner, or a model: {_MODEL} By default untrained.")]
+
+def file_of(model: Any) -> Any:
+    """Of the folder of a run its learner's file, as text or as a path; else what was given."""
+    file = Path(model, LEARNER) if model else None
+    return type(model)(file) if file and file.is_file() else model
+
+
+def _model(help: str) -> Any:
+    return typer.Argument(autocompletion=completion(pretrained.NAMES), callback=file_of, help=help)
+
+
+_MODEL = "a saved Learner, a run's folder, a .tplava file, any file that convert reads, or digits or digits_0_to_8, which ship."
+Model = Annotated[str, _model(f"The network: {_MODEL}")]
+LearnerOrModel = Annotated[str, _model(f"A saved Learner, with what it has learned by, or a network: {_MODEL}")]
+Start = Annotated[str | None, _model(f"A saved Learner, or a network: {_MODEL} By default untrained.")]
 Data = Annotated[
     str,
     typer.Option(

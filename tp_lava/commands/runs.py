@@ -22,6 +22,7 @@ import numpy as np
 
 from tp_lava.archive import encoded
 from tp_lava.commands import configuration
+from tp_lava.commands.options import LEARNER
 from tp_lava.commands.printing import json_text
 from tp_lava.commands.train_settings import TrainingData, TrainSettings
 from tp_lava.data.augmentation import augmented
@@ -31,7 +32,7 @@ from tp_lava.finetuning import Round, run_in_lava
 from tp_lava.learner import Learner
 from tp_lava.saving import write_whole
 
-LEARNER, BEST, RESULTS, PICTURE = "learner.safetensors", "best.safetensors", "results.json", "accuracy.png"
+BEST, RESULTS, PICTURE = "best.safetensors", "results.json", "accuracy.png"
 TRIAL = "held_back"
 FILES = (LEARNER, BEST, RESULTS, PICTURE, configuration.NAME)
 

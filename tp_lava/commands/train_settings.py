@@ -14,7 +14,6 @@ from tp_lava.commands import options
 from tp_lava.commands.named import (
     augmentation_of,
     fixed_point,
-    is_learner,
     load,
     load_split,
     model_named,
@@ -208,7 +207,7 @@ class TrainSettings:
 
     def _model(self, data: TrainingData) -> Network:
         assert self.model is not None
-        network = Learner.load(self.model).network if is_learner(self.model) else model_named(self.model, self.seed)
+        network = model_named(self.model, self.seed)
         if data.n_classes > network.n_classes:
             limit = f"among the model's {network.n_classes} classes"
             raise _invalid("data", f"labelled up to {data.n_classes - 1}", limit, "train an untrained network, or on other data")

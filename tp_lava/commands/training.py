@@ -88,7 +88,7 @@ def _epochs_found(
     if not as_json:
         print(f"How many epochs? {len(parts.held)} of {len(data.samples)} samples are held back; learning stops after {patience} epochs")
         print("that tell them no better. Then all samples are learned as often. --epochs 10 learns them 10 times, and holds none back.\n")
-    found = runs.kept(out, FOUND) if (out / runs.LEARNER).exists() else {}  # patience may have changed since
+    found = runs.kept(out, FOUND) if (out / options.LEARNER).exists() else {}  # patience may have changed since
     if not found:
         make_folder(folder)
         with run_folder.held(folder, runs.FILES):
@@ -164,7 +164,7 @@ def _files(*names: str | None) -> list[str]:
 
 
 def _print(run: runs.Run, data: TrainingData, figures: dict[str, float], plot: bool, as_json: bool) -> None:
-    files = [run.out / name for name in (runs.LEARNER, runs.BEST, runs.RESULTS, configuration.NAME) if (run.out / name).exists()]
+    files = [run.out / name for name in (options.LEARNER, runs.BEST, runs.RESULTS, configuration.NAME) if (run.out / name).exists()]
     if plot and run.epochs:
         files.append(runs.draw(run, len(data.samples)))
     if as_json:

@@ -17,7 +17,7 @@ from tp_lava.continual.cost import Cost, learned_arrays, updates_of
 from tp_lava.continual.presenter import Presentation, Presenter, Steps, following
 from tp_lava.continual.pull import AnchorCopy
 from tp_lava.continual.settings import Anchor, Gate, Replay
-from tp_lava.data.events import Events, Sample, check_events
+from tp_lava.data.events import Events, Sample, check_events, check_samples
 from tp_lava.data.order import epoch_order
 from tp_lava.errors import ArchiveError, invalid
 from tp_lava.learner import Learner
@@ -103,14 +103,14 @@ class Continual:
         """
         if not is_whole(epochs, 0):
             raise invalid("fit", "epochs", repr(epochs), "an integer of at least 0", "give their number")
+        check_samples("fit", samples)
         checked = [self._checked(*sample) for sample in samples]
         return [self.fit_epoch(checked, keep=epoch == epochs - 1, progress=progress, shuffle=shuffle) for epoch in range(epochs)]
 
     def fit_epoch(self, samples: Sequence[Sample], keep: bool = True, progress: bool = False, shuffle: bool = True) -> float:
         """One epoch of fit. keep: offer the samples to the buffer. -> accuracy."""
+        check_samples("fit", samples)
         learner, count = self.learner, len(samples)
-        if count == 0:
-            raise invalid("fit", "samples", "empty", "at least one sample", "check where they come from")
         order = epoch_order(count, learner.seed, learner.epochs_done) if shuffle else np.arange(count)
         right = 0
         for index in track(order, count, f"epoch {learner.epochs_done + 1}", progress):

@@ -17,7 +17,7 @@ import numpy as np
 from tp_lava.checks import is_whole
 from tp_lava.circuit.formats import FixedPoint
 from tp_lava.circuit.labels import check_label
-from tp_lava.data.events import Events, Sample
+from tp_lava.data.events import Events, Sample, check_samples
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
@@ -69,8 +69,7 @@ class Prototypes:
 
     def evaluate(self, samples: Sequence[Sample]) -> float:
         """Share of samples whose prediction is their label. Raises InvalidValueError for none."""
-        if len(samples) == 0:
-            raise invalid("evaluate", "samples", "empty", "at least one sample", "check where they come from")
+        check_samples("evaluate", samples)
         return float(np.mean([self.infer(events).prediction == label for events, label in samples]))
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -238,11 +238,19 @@ def check_events(events: object, n_units: int, format: Format | None = None) -> 
         raise invalid("sample", "values", found, f"in {low:g}..{high:g}, the network's input_format {format}", remedy)
 
 
+def check_samples(what: str, samples: Any, remedy: str = "give some of the data") -> None:
+    """Refuse what is no sequence, and an empty one. what: takes the samples. Raises InvalidValueError."""
+    if isinstance(samples, Events | str | Mapping) or not (hasattr(samples, "__len__") and hasattr(samples, "__getitem__")):
+        made = "make a list of them: [(events, label), ...]; tpl.Stream takes what has no end"
+        raise invalid(what, "samples", f"of type {type(samples).__name__}", "a sequence of samples", made)
+    if len(samples) == 0:
+        raise invalid(what, "samples", "empty", "at least one sample", remedy)
+
+
 def recordings_of(what: str, samples: Sequence[Any], n_units: int, format: Format | None = None) -> list[Events]:
     """The recordings of Events, or of pairs with a label, each checked; what: takes them. Raises InvalidValueError for none."""
+    check_samples(what, samples)
     recordings = [sample[0] if isinstance(sample, tuple) and sample else sample for sample in samples]
-    if not recordings:
-        raise invalid(what, "samples", "empty", "at least one recording", "give some of the data")
     for events in recordings:
         check_events(events, n_units, format)
     return recordings

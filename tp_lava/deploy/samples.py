@@ -13,8 +13,7 @@ from tp_lava.circuit.buffers import rows_in_use
 from tp_lava.circuit.labels import check_label
 from tp_lava.circuit.names import SCORE
 from tp_lava.circuit.operations import INPUT_VALUES, events_of
-from tp_lava.data.events import Events, Sample, check_events, steps_of, values_of
-from tp_lava.errors import invalid
+from tp_lava.data.events import Events, Sample, check_events, check_samples, steps_of, values_of
 from tp_lava.graph.names import INPUT
 from tp_lava.learner import Learner
 from tp_lava.numbers import Format
@@ -36,11 +35,10 @@ class Presented:
 
 def checked_samples(samples: Sequence[Sample], learner: Learner) -> list[Sample]:
     """The samples, if the learner can take them. Raises InvalidValueError."""
+    check_samples("export", samples, "leave it out for random events")
     for events, label in samples:
         check_events(events, learner.network.n_inputs, learner.network.input_format)
         check_label(label, learner.network.n_classes)
-    if not samples:
-        raise invalid("export", "samples", "empty", "at least one sample", "leave it out for random events")
     return [Sample(*sample) for sample in samples]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from lava.magma.core.process.variable import Var
 
 from tp_lava.checks import is_whole
-from tp_lava.data.events import Events, check_events
+from tp_lava.data.events import Events, check_events, check_samples
 from tp_lava.errors import invalid
 from tp_lava.numbers import Format
 from tp_lava.parts.messages import NO_LABEL
@@ -40,9 +40,8 @@ class EventSource(Source):
         format: Format | None = None,
         **parameters,
     ) -> None:
-        obj, count = "EventSource", len(samples)
-        if count == 0:
-            raise invalid(obj, "samples", "empty", "at least one sample", "give (Events, label) pairs")
+        check_samples(obj := "EventSource", samples)
+        count = len(samples)
         flags = np.full(count, labelled, bool) if np.ndim(labelled) == 0 else np.asarray(labelled, bool)
         if flags.shape != (count,):
             raise invalid(obj, "labelled", f"{flags.size} flags", f"one bool or one per sample, {count}", "match the lengths")

@@ -10,7 +10,7 @@ import numpy as np
 
 from tp_lava.circuit.formats import THIRD_FACTOR_RANGE, FixedPoint
 from tp_lava.circuit.terms import third_factor_of
-from tp_lava.data.events import Sample
+from tp_lava.data.events import Sample, check_samples
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
@@ -109,8 +109,7 @@ def _measurable(learner: Learner, rule: BaseRule) -> dict[str, tuple[str, float]
 
 
 def _check(function: str, samples: Sequence[Sample], cut: float, usual: float) -> None:
-    if not samples:
-        raise invalid(function, "samples", "empty", "at least one recording with its label", "give some that will be learned")
+    check_samples(function, samples, "give some that will be learned")
     if not 0 <= cut < 1:
         raise invalid(function, "cut", repr(cut), "a number in [0, 1)", f"{usual} is usual")
 

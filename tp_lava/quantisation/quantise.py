@@ -14,7 +14,7 @@ from tp_lava.checks import is_number, is_whole
 from tp_lava.circuit.formats import FixedPoint, Formats, plan
 from tp_lava.circuit.labels import check_label
 from tp_lava.circuit.names import SCORE
-from tp_lava.data.events import Events, Sample, check_events
+from tp_lava.data.events import Events, Sample, check_events, check_samples
 from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.numbers import seed_key
@@ -131,9 +131,8 @@ def _warn(layer: LayerReport) -> None:
 
 
 def _checked_samples(network: Network, samples: Any) -> tuple[list[Events], list[int | None]]:
+    check_samples("quantise", samples, "give some that the network was trained on")
     pairs = [(sample, None) if isinstance(sample, Events) else sample for sample in samples]
-    if not pairs:
-        raise invalid("quantise", "samples", "empty", "at least one recording", "give some that the network was trained on")
     for pair in pairs:
         if not isinstance(pair, tuple) or len(pair) != 2:
             raise invalid("quantise", "samples", f"of {type(pair).__name__}", "Events or (Events, label)", "make tpl.Events of them")

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from tp_lava.circuit.formats import FixedPoint, plan
-from tp_lava.data.events import Sample
+from tp_lava.data.events import Sample, check_samples
 from tp_lava.deploy.loihi2 import Costs, Counts, Estimate, Limits, Mapping, Remembered, count, estimate, learning_memory, map_network
-from tp_lava.errors import invalid
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.liveness import Finding, check_liveness
@@ -93,8 +92,7 @@ def gather(
     model, rule, fixed, seed, board, limits, costs: as for map_network, Learner and estimate; counted: samples whose operations are counted;
     made_by: options to print; available: so many samples there are; class_names: where the network has none. Raises InvalidValueError.
     """
-    if not samples:
-        raise invalid("report", "samples", "empty", "at least one sample", "give some of the data")
+    check_samples("report", samples)
     mapping, steps = map_network(model, rule, fixed, limits, board), max(sample[0].n_steps for sample in samples)
     learner = model.copy() if isinstance(model, Learner) else Learner(model, rule, mapping.fixed, seed)
     network = _named(learner.network if isinstance(model, Learner) else model, class_names)

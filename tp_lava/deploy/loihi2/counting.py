@@ -32,7 +32,7 @@ from tp_lava.circuit import (
 from tp_lava.circuit.buffers import SAMPLES, rows_in_use
 from tp_lava.circuit.labels import check_label
 from tp_lava.circuit.operations import INPUT_VALUES, STEPS_LEFT, Conditional, events_of
-from tp_lava.data.events import Sample, check_events
+from tp_lava.data.events import Sample, check_events, check_samples
 from tp_lava.deploy.loihi2.demand import instructions, on_cores, pooling_steps, steps_neurons
 from tp_lava.deploy.loihi2.reach import Reach
 from tp_lava.deploy.samples import value_mantissas
@@ -123,8 +123,7 @@ def count(learner: Learner, samples: Sequence[Sample], learning: bool | None = N
     learns = learner.rule is not None if learning is None else learning
     if learns and learner.rule is None:
         raise invalid("count", "learning", True, "False for a learner without a rule", "give the learner a rule")
-    if not samples:
-        raise invalid("count", "samples", "empty", "at least one sample", "give some of the data")
+    check_samples("count", samples)
     twin = learner.copy()
     inference, taught = twin.circuits
     counter = _Counter(taught if learns and taught else inference)
