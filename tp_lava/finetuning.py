@@ -137,9 +137,9 @@ def finetune(
     cosine) and without early stopping.
     Warns (FineTuningWarning) of an end in spikes that cannot become a readout. Raises InvalidValueError.
     """
-    check_samples("finetune", samples)
     _check(epochs, patience, keep_best, validation, in_lava)
     _check_sensor(sensor)
+    check_samples("finetune", samples)
     end = choose_end(network, precision, samples, old, ends)
     prepared = prepare(end.network, _wished(rule, end, rates or {}, freeze), precision, samples, end)
     start = Learner(prepared.network, prepared.rule, prepared.precision, seed, schedule=None if in_lava else Cosine(epochs))
