@@ -101,6 +101,9 @@ class FineTuneSettings:
         int | None,
         typer.Option(min=1, help="Variants of each new sample an epoch, with --augment (1); with --sensor alone 4, of a camera."),
     ] = None
+    find_sensor: Annotated[
+        bool, typer.Option("--find-sensor", help="Look which change of the camera's mounting explains the new samples; replay old ones so.")
+    ] = False
     precision: options.Precision = "fixed"
     in_lava: options.InLava = False
     patience: options.Patience = None
@@ -128,6 +131,7 @@ class FineTuneSettings:
             "patience": self.patience,
             "keep_best": self.keep_best,
             "in_lava": self.in_lava,
+            "sensor": "find" if self.find_sensor else None,
             "seed": self.seed,
             **self._varied(),
             **self._replay(task),
