@@ -43,6 +43,26 @@ def test_fixed_point_equals_the_interpreter(seed, graded):
                 np.testing.assert_array_equal(learner.memory[name], expected[name], name)
 
 
+@settings(max_examples=4)
+@given(SEEDS)
+def test_silence_and_events_in_a_corner_equal_the_interpreter(seed):
+    """Maps of which most is at rest, steps without events, and what samples leave behind for those that follow."""
+    rng = np.random.default_rng(seed)
+    made = network(rng)
+    learner = tpl.Learner(made, rule(rng), "fixed", seed=3)
+    corner = np.zeros(SHAPE, bool)
+    corner[:, : SHAPE[1] // 2, SHAPE[2] // 2 :] = True
+    for label in range(3):
+        shown = (rng.random((6, 1)) < 0.5) & (rng.random((6, corner.size)) < 0.5) & (corner.ravel() | (label == 0))
+        events = tpl.Events.from_dense(shown)
+        learner.begin(label, events.n_steps)
+        expected = _interpreted(learner, events)
+        learner.advance(events)
+        for name in learner.circuits[1].buffers:
+            if not name.endswith("_active"):
+                np.testing.assert_array_equal(learner.memory[name], expected[name], name)
+
+
 @settings(max_examples=6)
 @given(SEEDS, GRADED, st.booleans())
 def test_float_equals_autograd(seed, graded, standardised):

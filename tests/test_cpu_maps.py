@@ -1,4 +1,4 @@
-"""Convolutions of stride 1 and poolings with windows side by side: one operation at a time, against the interpreter."""
+"""Convolutions and poolings with windows side by side: one operation at a time, against the interpreter."""
 
 import numpy as np
 import pytest
@@ -20,13 +20,18 @@ POOLINGS = (
     tpl.AvgPool2d(2),
     tpl.AdaptiveAvgPool2d((2, 2)),
     tpl.AdaptiveAvgPool2d((3, 2)),
+    tpl.AvgPool2d((3, 2), (2, 1), (1, 0)),
+    tpl.SumPool2d((1, 2), 3),
+    tpl.MaxPool2d(3, 2, 1),
 )
 
 
 def _convolution(rng):
     kernel = tuple(int(n) for n in rng.integers(1, 5, 2))
     padding = tuple(int(n) for n in rng.integers(0, 6, 2))
-    return tpl.Conv2d(int(rng.choice([1, 3, 8, 20, 32, 64, 96])), kernel, padding=padding, dilation=(int(rng.integers(1, 3)), 1))
+    stride = tuple(int(n) for n in rng.integers(1, 4, 2)) if rng.random() < 0.4 else (1, 1)
+    dilation = int(rng.integers(1, 3)), 1
+    return tpl.Conv2d(int(rng.choice([1, 3, 8, 20, 32, 64, 96])), kernel, stride, padding, dilation)
 
 
 def _circuit(rng, precision, layers):
@@ -82,6 +87,21 @@ def test_delivering_and_learning_equal_the_interpreter(precision, seed):
             for _ in range(2):  # what the first leaves in scratch arrays is not seen by the second
                 _fill(rng, circuit, memory, operation)
                 _check(circuit, memory, operation, compiled)
+
+
+@pytest.mark.parametrize("layer", [tpl.Conv2d(16, 5), tpl.Conv2d(7, 5, 2, 1)])
+def test_the_largest_sums_of_weights_are_exact(layer):
+    network = tpl.Network.sequential((10, 8, 8), [layer], 3, tpl.LIF(0.9), 0.75, 0)
+    learner = tpl.Learner(network, tpl.TESS(basis="walsh"), "fixed")
+    learner.begin(0, 3)
+    circuit, memory = learner.circuits[1], learner.memory
+    operation = next(o for o in circuit.step if isinstance(o, Accumulate) and o.kind is not None)
+    compiled = CPU().compile(circuit, [operation])
+    active, count = (memory[name] for name in events_of(operation.events))
+    active[0], count[0] = np.arange(active.shape[1]), active.shape[1]
+    for weight in (circuit.buffers[operation.weights].format.low, circuit.buffers[operation.weights].format.high):
+        memory[operation.weights][...] = weight
+        _check(circuit, memory, operation, compiled)
 
 
 @pytest.mark.parametrize("precision", ["float", "fixed"])

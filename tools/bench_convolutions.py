@@ -1,12 +1,13 @@
 """Time and memory of convolutions that learn: our engine on one core, one sample at a time, and our PyTorch form in batches on two.
 
     uv run --extra torch python tools/bench_convolutions.py
-    uv run --extra torch python tools/bench_convolutions.py --network small --rule TP
+    uv run --extra torch python tools/bench_convolutions.py --network small --rule TP --recordings nmnist_small.npz
 
-small: 2x34x34, 16 maps (5x5), maximum pooling, 32 maps (3x3), maximum pooling, 10 classes; 30 steps of 137 events, as N-MNIST's in
-steps of 10 ms. VGG-9: 3x32x32 pictures as a constant current, T = 6, 64-128-M-256-256-M-512-512-M-512-512-average. Every form runs in
-a process of its own, one after the other; a time is the shortest of several, since other work on a machine only adds. "spikes": share
-of neurons that spike in a step, which --threshold sets; the engine's time depends on it, PyTorch's does not. Memory: the engine's
+small: 2x34x34, 16 maps (5x5), maximum pooling, 32 maps (3x3), maximum pooling, 10 classes; 30 steps of 137 events, drawn, as N-MNIST's
+in steps of 10 ms, or --recordings, a file of N-MNIST. pooled, conv: those networks of convolutions.py, whose first convolution has
+stride 2, on the same. VGG-9: 3x32x32 pictures as a constant current, T = 6, 64-128-M-256-256-M-512-512-M-512-512-average. Every form
+runs in a process of its own, one after the other; a time is the shortest of several, since other work on a machine only adds. "spikes":
+share of neurons that spike in a step, which --threshold sets; the engine's time depends on it, PyTorch's does not. Memory: the engine's
 arrays, and the process's peak beyond its start.
 
 --processor: on a machine that does other work, the processor's time, all forms on one thread; PyTorch's is then halved, as if its two
@@ -24,6 +25,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +36,7 @@ FORMS = ("engine float", "engine fixed", "PyTorch")
 Clock = Callable[[], float]
 
 
-def small(threshold: float):
+def small(threshold: float, recordings: Path | None = None):
     """As above. -> network, samples."""
     import tp_lava as tpl
     from tp_lava.graph.sequential import LayerSpec
@@ -42,12 +44,28 @@ def small(threshold: float):
     pooling = tpl.MaxPool2d(2)
     layers: list[LayerSpec] = [tpl.Conv2d(16, 5, padding=2, gain=2.5), pooling, tpl.Conv2d(32, 3, padding=1, gain=2.5), pooling]
     network = tpl.Network.sequential((2, 34, 34), layers, CLASSES, tpl.LIF(0.9, threshold), 0.9)
-    rng = np.random.default_rng(0)
-    spikes = rng.random((BATCH, 30, network.n_inputs)) < 137 / network.n_inputs
-    return network, [(tpl.Events.from_dense(each), k % CLASSES) for k, each in enumerate(spikes)]
+    return network, small_samples(recordings)
 
 
-def vgg9(threshold: float):
+def small_samples(recordings: Path | None):
+    """Recordings, or events that are drawn."""
+    import tp_lava as tpl
+
+    if recordings:
+        return tpl.data.from_nmnist(recordings, n_steps=30, step=10_000)[0][:BATCH]
+    n = 2 * 34 * 34
+    spikes = np.random.default_rng(0).random((BATCH, 30, n)) < 137 / n
+    return [(tpl.Events.from_dense(each), k % CLASSES) for k, each in enumerate(spikes)]
+
+
+def strided(name: str, threshold: float, recordings: Path | None = None):
+    """As above. -> network, samples."""
+    import convolutions
+
+    return convolutions.NETWORKS[name]((2, 34, 34), 0), small_samples(recordings)
+
+
+def vgg9(threshold: float, recordings: Path | None = None):
     """As above. -> network, samples."""
     import tp_lava as tpl
     from tp_lava.graph.sequential import LayerSpec
@@ -63,7 +81,7 @@ def vgg9(threshold: float):
     return network, [(tpl.Events.constant(picture, 6), k % CLASSES) for k, picture in enumerate(pictures)]
 
 
-NETWORKS: dict[str, Callable] = {"small": small, "VGG-9": vgg9}
+NETWORKS: dict[str, Callable] = {"small": small, "VGG-9": vgg9, **{name: partial(strided, name) for name in ("pooled", "conv")}}
 
 
 def rule_of(name: str):
@@ -111,17 +129,18 @@ def in_torch(network, samples, rule, repetitions: int, clock: Clock) -> dict[str
     return {"seconds": min(times) * threads / TORCH_THREADS}
 
 
-def measure(form: str, network_name: str, rule_name: str, threshold: float, repetitions: int, clock: Clock) -> dict[str, float]:
+def measure(form: str, options: argparse.Namespace) -> dict[str, float]:
     """One form, in this process."""
     warnings.simplefilter("ignore")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    network, samples = NETWORKS[network_name](threshold)
-    made, rule = time.perf_counter() - start, rule_of(rule_name)
+    network, samples = NETWORKS[options.network](options.threshold, options.recordings)
+    made, rule = time.perf_counter() - start, rule_of(options.rule)
+    clock = time.process_time if options.processor else time.perf_counter
     if form == "PyTorch":
-        found = in_torch(network, samples, rule, repetitions, clock)
+        found = in_torch(network, samples, rule, options.repetitions, clock)
     else:
-        found = engine(form.split()[1], network, samples, rule, repetitions, clock)
+        found = engine(form.split()[1], network, samples, rule, options.repetitions, clock)
     peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     return found | {"made_s": made, "peak_MB": peak}
 
@@ -132,15 +151,14 @@ def main() -> None:
     parser.add_argument("--network", choices=NETWORKS, default="small")
     parser.add_argument("--rule", choices=("TP", "TESS"), default="TESS")
     parser.add_argument("--threshold", type=float, default=1.0, help="of the neurons: the higher, the fewer spikes")
+    parser.add_argument("--recordings", type=Path, help="a file of N-MNIST, for the small networks")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--processor", action="store_true", help="the processor's time, see above")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument("--only", choices=FORMS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.only:
-        clock = time.process_time if options.processor else time.perf_counter
-        found = measure(options.only, options.network, options.rule, options.threshold, options.repetitions, clock)
-        print(json.dumps(found))
+        print(json.dumps(measure(options.only, options)))
         return
     figures = {}
     for form in FORMS:

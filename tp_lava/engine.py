@@ -22,6 +22,7 @@ from tp_lava.numbers import Format, seed_key
 if TYPE_CHECKING:
     from tp_lava.backends.cpu import CompiledOperations
 
+_LARGE = 2**14  # bytes; of so many, NumPy sets single bytes faster than numbers
 COUNTERS = {"random_seed": np.uint32, "random_step": np.uint32, "samples_seen": np.int64, "labelled": np.int32}
 
 
@@ -54,7 +55,7 @@ class Engine:
         keyword of an operation at a sample's start. Raises InvalidValueError.
         """
         for array in self._zeroed(self.memory):
-            array.fill(0)
+            (array if array.nbytes < _LARGE else array.view(np.uint8)).fill(0)
         if self.circuit.needs_length:
             self.memory[STEPS_LEFT][0] = NO_END if n_steps is None else n_steps
         present_labels(self.circuit, self.memory, labels, given)

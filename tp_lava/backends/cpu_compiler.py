@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -55,8 +56,9 @@ class Compiler:
         elif o.kind is None:
             made = self._dense(cpu_dense.delivering, named)
         elif cpu_maps.takes(o.kind):
-            number, weights = np.int32 if self.circuit.fixed else np.float32, self.circuit.buffers[o.weights].dtype
-            text, work = cpu_maps.deliver(o.kind, bool(o.values), weights), cpu_maps.work(o.kind, number, number, weights)
+            number, weights = self._number, self.circuit.buffers[o.weights].dtype
+            maps = cpu_maps.sums(o.kind, number, weights, bool(o.values))
+            text, work = cpu_maps.deliver(o.kind, bool(o.values), weights), cpu_maps.work(o.kind, maps, number, weights)
             made = self._placed(text, {**named, "geometry": o.geometry}, work)
         else:
             inner = cpu_events.INNER_DELIVER.format(value="values[r, i] * " if o.values else "", **_seen(o.kind))
@@ -77,27 +79,24 @@ class Compiler:
         """An operation that goes through what active units reach by a convolution, its maps in a scratch array."""
         taps = cpu_events.TAPS.replace("{inner}", inner.strip("\n")).strip("\n")
         text = template.replace("{active}", active).replace("{taps}", taps)
-        number = np.int32 if self.circuit.fixed else np.float32
         shape = (kind.output_shape[1] * kind.output_shape[2], kind.channels)
         text = f"rows = seen({weights}, {weights}.size // oc, oc)\n" + text.strip("\n")
-        return self._placed(text, named, {"maps": (shape, number)}, names)
+        return self._placed(text, named, {"maps": (shape, self._number)}, names)
 
     def _placed(self, text: str, named: Mapping[str, str], work: cpu_maps.Work, names: Mapping[str, Source] = NO_NAMES) -> Compiled:
         """An operation on maps, by the geometry of a convolution. work: further scratch arrays."""
         lines = [f"{name} = i64(geometry[{place}])" for place, name in enumerate(GEOMETRY)]
-        scratch = (Argument(name, np.dtype(dtype), len(shape)) for name, (shape, dtype) in work.items())
-        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch)
-        address = address_of(arguments, indented("\n".join(lines) + "\n" + text.strip("\n")), names)
-        return Compiled(address, arguments, tuple((buffer, False) for buffer in named.values()), work=tuple(work.values()))
+        return self._template("\n".join(lines) + "\n" + text.strip("\n"), named, work, names)
 
     def pool(self, o: Pool) -> list[Compiled]:
         """See Pool."""
-        return [self._template(cpu_pools.pool(o, self.circuit.fixed), {"source": o.source, "into": o.into, **_tables_of(o)})]
+        named = {"source": o.source, "into": o.into, **_tables_of(o)}
+        return [self._template(cpu_pools.pool(o, self.circuit.fixed), named, cpu_pools.work(o, self._number))]
 
     def unpool(self, o: Unpool) -> list[Compiled]:
         """See Unpool."""
         named = {"signal": o.signal, "into": o.into, **_tables_of(o)} | ({"source": o.source} if o.pooling.mode == "max" else {})
-        return [self._template(cpu_pools.unpool(o, self.circuit.fixed), named)]
+        return [self._template(cpu_pools.unpool(o, self.circuit.fixed), named, cpu_pools.work(o, self._number))]
 
     def delay(self, o: Delay) -> list[Compiled]:
         """See Delay."""
@@ -204,7 +203,7 @@ class Compiler:
         """See AccumulateProducts."""
         change = self.circuit.buffers[o.change]
         named = {"change": o.change, "third": o.third_factor, **(self._lists(o.events) if o.events else {"trace": o.trace})}
-        if cpu_maps.takes(o.kind):
+        if cpu_maps.takes(o.kind) or (not o.events and cpu_patches.pays(o.kind)):
             text, work = self._learn_maps(o, change.format)
             made = self._placed(text, {**named, "geometry": o.geometry}, work)
             return [replace(made, switch=o.switch, last_steps=o.last_steps)]
@@ -216,7 +215,7 @@ class Compiler:
 
     def _learn_maps(self, o: AccumulateProducts, format: Format | None) -> tuple[str, cpu_maps.Work]:
         """Source and scratch arrays: by third factors, by what is below, or by either."""
-        number, narrowest, buffers = np.int32 if self.circuit.fixed else np.float32, cpu_maps.narrowest, self.circuit.buffers
+        number, narrowest, buffers = self._number, cpu_maps.narrowest, self.circuit.buffers
         rows, work = (
             cpu_maps.learn(o.kind, bool(o.events), format),
             cpu_maps.work(o.kind, narrowest(buffers[o.third_factor].format), number),
@@ -233,13 +232,22 @@ class Compiler:
         active, count = events_of(population)
         return {"active": active, "count": count}
 
-    def _template(self, template: str, named: Mapping[str, str]) -> Compiled:
-        arguments = tuple(self._argument(name, buffer) for name, buffer in named.items())
-        return Compiled(address_of(arguments, indented(template)), arguments, tuple((buffer, False) for buffer in named.values()))
+    def _template(
+        self, template: str, named: Mapping[str, str], work: cpu_maps.Work = MappingProxyType({}), names: Mapping[str, Source] = NO_NAMES
+    ) -> Compiled:
+        """An operation in Python. work: further scratch arrays."""
+        scratch = (Argument(name, np.dtype(dtype), len(shape)) for name, (shape, dtype) in work.items())
+        arguments = (*(self._argument(name, buffer) for name, buffer in named.items()), *scratch)
+        address = address_of(arguments, indented(template), names)
+        return Compiled(address, arguments, tuple((buffer, False) for buffer in named.values()), work=tuple(work.values()))
 
     def _dense(self, compiled: Callable[[Sequence[Argument]], int], named: Mapping[str, str]) -> Compiled:
         arguments = tuple(self._argument(name, buffer) for name, buffer in named.items())
         return Compiled(compiled(arguments), arguments, tuple((buffer, False) for buffer in named.values()))
+
+    @property
+    def _number(self) -> type:
+        return np.int32 if self.circuit.fixed else np.float32
 
     def _argument(self, name: str, buffer: str) -> Argument:
         held: Buffer = self.circuit.buffers[buffer]

@@ -1,4 +1,4 @@
-"""Convolutions of stride 1 that learn by the third factors that are not zero, as source for Numba.
+"""Convolutions of any stride that learn by the third factors that are not zero, as source for Numba.
 
 A neuron sees a patch of the maps below, and each row of a patch lies side by side where maps are held (y, x, channel): a third factor
 that is not zero adds its patch, so many times, to its channel's sum, in registers. Behind a maximum one neuron of a window at most
@@ -25,7 +25,7 @@ patch = ky * line
 if patch_of[0] == 0:  # the first time
     for oy in range(oh):
         for ox in range(ow):
-            patch_of[oy * ow + ox] = (oy * across + ox) * c + 1  # not 0
+            patch_of[oy * ow + ox] = (oy * sy * across + ox * sx) * c + 1  # not 0
     for y in range(h):
         for x in range(w):
             pixel_of[y * w + x] = ((y + py) * across + px + x) * c
@@ -77,7 +77,9 @@ Work = dict[str, tuple[tuple[int, ...], type]]
 
 
 def pays(kind: Convolution) -> bool:
-    """Whether a kernel is so small beside its maps that to turn its sums around costs little."""
+    """Whether these loops do a convolution whose kernel is so small beside its maps that to turn its sums around costs little."""
+    if not kind.shared or kind.groups > 1 or kind.dilation[1] > 1:
+        return False
     return kind.pooled_shape[0] * kind.kernel[0] * kind.kernel[1] <= kind.output_shape[1] * kind.output_shape[2]
 
 

@@ -1,17 +1,20 @@
 """Poolings and their way back as source for Numba.
 
 Windows that lie side by side, all alike, are gone through by rows of windows: in vectors made by hand (cpu_windows), or with their
-units written out; others window by window.
+units written out. Sums over others are made axis by axis, whole rows of maps at a time; maxima window by window.
 """
 
 from __future__ import annotations
 
 from itertools import product
 
+import numpy as np
+
 from tp_lava.circuit import Pool, Unpool
 from tp_lava.graph.pooling import Pair
 
 _MOST_UNITS = 64  # of a window that is written out
+_MOST_TERMS = 16  # of a sum along x that is written out
 _WIDEST, _LANES = 4, (8, 4)  # columns of a window that vectors take; windows at a time
 _SIZES = """
 c, h, w, oh, ow = i64(windows[0]), i64(windows[1]), i64(windows[2]), i64(windows[3]), i64(windows[4])
@@ -69,12 +72,49 @@ _SCALED = {
     True: "i32((i64(found) * i64(share[u64(oy * ow + ox)]) + {0}) >> {1})",
     False: "found * share[u64(oy * ow + ox)]",
 }  # in fixed point, in real numbers
+# Along y, rows of maps are added up; along x, as many units as the widest window has, what is not in a window being zero.
+_POOL_SUMS = """
+for k in range(max(h, oh)):
+    row_at[k] = k * w
+for r in range(into.shape[0]):
+    pooled = into[r]
+    for channel in range(c):
+        lines[...] = 0
+        for oy in range(oh):
+            add_rows(lines, oy * w, w, source[r], channel * h * w, row_at, i64(first_y[oy]), i64(end_y[oy]))
+            for ox in range(ow):
+                first, end = i64(first_x[ox]), i64(end_x[ox])
+                found = {sum}
+                pooled[u64((channel * oh + oy) * ow + ox)] = {scaled}
+"""
+_UNPOOL_SUMS = """
+over_y, until_y, over_x, until_x = end_y[oh:], end_y[oh + h:], end_x[ow:], end_x[ow + w:]
+for k in range(max(h, oh)):
+    row_at[k] = k * w
+for r in range(into.shape[0]):
+    maps, signals = into[r], signal[r]
+    maps[...] = 0
+    for channel in range(c):
+        for oy in range(oh):
+            for ox in range(ow):
+                found = signals[u64((channel * oh + oy) * ow + ox)]
+                line[u64(ox)] = {scaled}
+            for x in range(w):
+                first, end = i64(over_x[x]), i64(until_x[x])
+                lines[u64(oy * w + x)] = {sum}
+        for y in range(h):
+            add_rows(maps, (channel * h + y) * w, w, lines, 0, row_at, i64(over_y[y]), i64(until_y[y]))
+"""
+_TERM = "select(first + {0} < end, {1}[u64({2}first + {0})], {3}(0))"
 _LINE = "\n                "  # in the loop over a row of windows
 
 
 def pool(o: Pool, fixed: bool) -> str:
     """Source of a pooling."""
     number, alike = "i32" if fixed else "f32", _alike(o)
+    if by_axes(o):
+        sum_ = " + ".join(_TERM.format(k, "lines", "oy * w + ", number) for k in range(_widest(o)))
+        return _SIZES + _POOL_SUMS.format(sum=f"{number}({sum_})", **_shares(o, fixed))
     join = f"{number}(max({{0}}, {{1}}))" if o.pooling.mode == "max" else f"{number}({{0}} + {{1}})"
     if alike:
         gather = f"found = {number}(0)"
@@ -88,6 +128,9 @@ def pool(o: Pool, fixed: bool) -> str:
 def unpool(o: Unpool, fixed: bool) -> str:
     """Source of its way back."""
     number, alike, first = "i32" if fixed else "f32", _alike(o), o.pooling.mode == "max"
+    if by_axes(o):
+        sum_ = " + ".join(_TERM.format(k, "line", "", number) for k in range(_widest(o)))
+        return _SIZES + _UNPOOL_SUMS.format(sum=f"{number}({sum_})", **_shares(o, fixed))
     if not alike:
         hand = _HAND_FIRST.format(least=f"{number}(-1)") if first else _HAND_ALL
     elif first:
@@ -98,6 +141,25 @@ def unpool(o: Unpool, fixed: bool) -> str:
     source = "pooled = seen(source[r], c * h, w)" if first else "pass"
     vectors, ky = _vectors(alike, _UNPOOL_ROW) if first else "", alike[0] if alike else 0
     return _SIZES + _UNPOOL.format(hand=hand, vectors=vectors, source=source, clear=clear, ky=ky, **_shares(o, fixed))
+
+
+def by_axes(o: Pool | Unpool) -> bool:
+    """Whether it is made axis by axis."""
+    return o.pooling.mode != "max" and not _alike(o) and _widest(o) <= _MOST_TERMS
+
+
+def work(o: Pool | Unpool, number: type) -> dict[str, tuple[tuple[int, ...], type]]:
+    """Its scratch arrays, with the type of its numbers."""
+    if not by_axes(o):
+        return {}
+    (_, h, w), (_, oh, ow), widest = o.shape, o.pooling.shape(o.shape), _widest(o)
+    return {"lines": ((oh * w + widest,), number), "line": ((ow + widest,), number), "row_at": ((max(h, oh),), np.int32)}
+
+
+def _widest(o: Pool | Unpool) -> int:
+    """The most units that a window has along x; of the way back, the most windows over a unit."""
+    paths = o.pooling.paths(1, o.shape[2])
+    return max(1, int(paths.sum(axis=int(isinstance(o, Pool))).max()))
 
 
 def _vectors(alike: Pair | None, call: str, **details: int) -> str:

@@ -48,7 +48,7 @@ class _Sums(Vectors):
 
     def emit(self) -> None:
         """All of a row, from wide to narrow pieces."""
-        lanes = _BYTES * 8 // (32 if self.held == self.wide else 16)
+        lanes = _BYTES * 8 // (16 if self.held == _INT else 32)
         done = cgutils.alloca_once_value(self.b, ir.Constant(WIDE, 0))
         rest = () if self.parts else ((lanes // 2, 1), (4, 1), (1, 1))
         for width, registers in (*((lanes, n) for n in _REGISTERS), *rest):
@@ -107,7 +107,8 @@ class _Square(Vectors):
     def emit(self, target: Any, at: Any, step: Any, source: Any, start: Any, stride: Any) -> None:
         number = target.type.pointee
         rows = [self.load(source, self._at(start, stride, k), _SIDE) for k in range(_SIDE)]
-        if rows[0].type.element != number:
+        wider = not isinstance(number, ir.FloatType) and number.width > rows[0].type.element.width
+        if rows[0].type.element != number and not wider:
             rows = [self.b.trunc(row, ir.VectorType(number, _SIDE)) for row in rows]
         half = _SIDE // 2
         low = [k // 2 + _SIDE * (k % 2) for k in range(_SIDE)]
@@ -115,6 +116,7 @@ class _Square(Vectors):
             pairs = [(rows[k], rows[k + half]) for k in range(half)]
             rows = [self.shuffled(*pair, [place + by for place in low]) for pair in pairs for by in (0, half)]
         for k, row in enumerate(rows):
+            row = self.b.sext(row, ir.VectorType(number, _SIDE)) if wider else row
             self.store(row, target, self._at(at, step, k), _SIDE)
 
     def _at(self, first: Any, step: Any, k: int) -> Any:

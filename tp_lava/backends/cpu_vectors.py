@@ -8,6 +8,7 @@ done there. Both orders are the same on every machine. Other float operations ar
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_instructions import Instructions, Place
 from tp_lava.backends.cpu_text import LANES, Text, V, literal, parameters_of, short
 from tp_lava.backends.loops import Loop, Nest, loop_form, nests_of
+from tp_lava.backends.resting import resting_port
 from tp_lava.backends.scalar import LARGEST
 from tp_lava.dynamics.program import REDUCTIONS, Instruction, Program
 
@@ -40,6 +42,7 @@ class _Program(Instructions):
         self.form = loop_form(program, vectors=True)
         self._reads = {index: name for name, index in program.reads}
         self._constants = {i.result: i["value"] for i in program.instructions if i.op == "constant"}
+        self._resting = resting_port(program)
         self._sizes = {}
         for axis in program.axes:
             owner = next((port for port in program.ports if axis in port.axes), None)
@@ -122,7 +125,8 @@ class _Program(Instructions):
             self._gather(loop, place)
         elif leaf:
             for inner in self._chunks(loop.axis, place, self._length(loop)):
-                self._vector(loop.body, inner, sums)
+                with self._unless_resting(inner):
+                    self._vector(loop.body, inner, sums)
         else:
             with self.t.loop(literal(0, "i64"), self._sizes[loop.axis]) as at:
                 inside = Place({**place.numbers, loop.axis: at})
@@ -142,6 +146,19 @@ class _Program(Instructions):
                 self._loop(item, place)
             else:
                 self._nest(item, place, sums)
+
+    @contextmanager
+    def _unless_resting(self, place: Place) -> Iterator[None]:
+        """What is done only where a lane of the port at rest (see resting_port) is not zero."""
+        if not self._resting or set(place.numbers) != set(self.program.axes):
+            yield
+            return
+        before, t, index = dict(self._known), self.t, dict(self.program.reads)[self._resting]
+        self._known[index] = self._loaded(index, place)
+        ones = t.word("fcmp une" if self.kind(index) == "float" else "icmp ne", self._known[index], 0)
+        with t.when(t.call(f"llvm.vector.reduce.or.v{LANES}i1", "i1", False, ones)):
+            yield
+        self._known = before
 
     def _vector(self, body: Sequence[Nest | Loop], place: Place, sums: dict[int, str]) -> None:
         """The innermost nests on the lanes of a place."""
@@ -259,8 +276,7 @@ class _Program(Instructions):
     def _fill(self, index: int, place: Place) -> None:
         """A reduction over an outer axis starts in scratch."""
         reduction = next(i for i in self.program.instructions if i.result == index)
-        axes = self.form.kept[index]
-        self._fill_axes(axes, reduction, place)
+        self._fill_axes(self.form.kept[index], reduction, place)
 
     def _fill_axes(self, axes: tuple[str, ...], reduction: Instruction, place: Place) -> None:
         if len(axes) > 1:

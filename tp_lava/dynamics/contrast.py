@@ -64,7 +64,7 @@ def contrast_program(
     """
     fixed, below_positions = trace is not None, sizes.get("p", 1)
     maps = ("m", "p") if below_positions > 1 else ("m",)
-    t = Tracer(name, fixed=fixed, axes={axis: sizes[axis] for axis in ("b", "k", "n", *maps[::-1])})
+    t = Tracer(name, fixed=fixed, axes={axis: sizes[axis] for axis in ("b", "k", "n", *maps)})
     e = t.read("trace", "input", ("b", "n"), trace)
     g = t.read("target_trace", "input", ("k", "n"), trace)
     own = t.read("own_below", "input", ("b", *maps), below)
