@@ -157,6 +157,28 @@ def test_norse(tmp_path):
     assert source.stages[3].current_decay == pytest.approx(0.8)
 
 
+def test_twenty_random_networks_of_norse():
+    """As test_library_modules has them by their modules, here through NIR."""
+    norse = pytest.importorskip("norse.torch")
+    from nir_libraries import quiet, rescaled, run_steps, spikes_of, torch
+    from test_library_modules import norse_neuron
+
+    spiking = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        n, hidden = int(rng.integers(5, 10)), int(rng.integers(5, 12))
+        maps = torch.nn.Linear(n, hidden), torch.nn.Linear(hidden, hidden, bias=False), torch.nn.Linear(hidden, 3)
+        net = norse.SequentialState(maps[0], norse_neuron(rng), maps[1], norse_neuron(rng), maps[2])
+        rescaled(net, 3.0, seed)
+        graph = quiet(norse.to_nir, net, torch.ones(1, n))
+        spikes = spikes_of((n,), 40, seed)
+        theirs = run_steps(net, spikes, [net[1], net[3]])
+        for ours, expected in zip(run_stages(read_nir(graph, exporter="norse"), spikes)[0], theirs, strict=True):
+            np.testing.assert_array_equal(ours, expected != 0, f"seed {seed}")
+        spiking += sum(0.02 < (each != 0).mean() < 0.98 for each in theirs)
+    assert spiking > 35
+
+
 # sinabs
 
 

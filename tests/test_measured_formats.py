@@ -103,6 +103,15 @@ def test_weights_that_are_given_stand_still_or_grow_little_stay(samples):
     assert tpl.measured_weights(network, COUNTED, samples, given).weight_exponents["readout"] == -8
     still = tpl.measured_weights(network, tpl.TP(0.0, 1.0, readout=COUNTED.readout), samples)
     assert set(still.weight_exponents) == {"readout"}
+    finer, given = (tpl.measured_weights(network, RULE, samples, fixed, finer=True) for fixed in (None, given))
+    assert given.weight_exponents["readout"] == -8
+    learner, usual, count = tpl.Learner(network, RULE), tpl.FixedPoint().resolved(network, RULE).weight_exponents, 0
+    learner.fit(samples, 1)
+    for name, exponent in finer.weight_exponents.items():
+        weights, reach = np.abs(learner.weights[name]), 2.0 ** (exponent + 7)
+        assert np.maximum(weights - reach, 0).sum() <= 0.02 * weights.sum() < np.maximum(weights - reach / 2, 0).sum()
+        count += exponent < usual[name]
+    assert count >= 2
     little, usual = tpl.measured_weights(network, tpl.TP(1e-6, 1e-6), samples), tpl.FixedPoint().resolved(network, RULE)
     assert little.weight_exponents.items() <= usual.weight_exponents.items()
 
@@ -113,8 +122,15 @@ def test_what_has_a_bound_is_not_measured(samples):
 
 
 def test_fine_tuning_measures(samples):
+    """Of networks that feed back weights, too."""
     done = tpl.finetune(recurrent(), samples, samples, rule=RULE, epochs=1)
-    assert done.learner.fixed.third_factor_range == tpl.measured_formats(recurrent(), RULE, samples).third_factor_range
+    fixed = tpl.measured_formats(recurrent(), RULE, samples)
+    assert done.learner.fixed.third_factor_range == fixed.third_factor_range
+    measured = tpl.measured_weights(recurrent(), RULE, samples, fixed, finer=True).weight_exponents
+    assert measured.items() <= done.learner.fixed.weight_exponents.items()
+    forward = tpl.Network.dense((20, 12, 4), seed=3)
+    done = tpl.finetune(forward, samples, samples, rule=RULE, epochs=1)
+    assert done.learner.fixed == tpl.measured_formats(forward, RULE, samples).resolved(forward, RULE)
     given = tpl.finetune(recurrent(), samples, samples, rule=RULE, epochs=1, precision=tpl.FixedPoint(third_factor_range=4.0))
     assert given.learner.fixed.third_factor_range == 4.0
 

@@ -88,7 +88,7 @@ def undelayed(block, out, late):
 
 def test_twenty_random_networks(slayer):
     """SLAYER computes in integers, which fixed point has; float rounds nothing, so where SLAYER does, a spike may differ."""
-    spiking, differing, total = 0, 0, 0
+    spiking, differing, total, parted = 0, 0, 0, set()
     for seed in range(20):
         module, spikes, found = built(slayer, seed)
         network, events = tpl.convert(module), tpl.Events.from_dense(spikes.reshape(STEPS, -1))
@@ -97,11 +97,14 @@ def test_twenty_random_networks(slayer):
         for (block, out), late, ours, floats in zip(populations, home.latencies(module), fixed, real, strict=True):
             expected = undelayed(block, out, late)
             np.testing.assert_array_equal(ours[: len(expected)].reshape(expected.shape), expected, f"{seed}: {block}")
-            differing += (floats[: len(expected)].reshape(expected.shape) != expected).sum()
+            if count := int((floats[: len(expected)].reshape(expected.shape) != expected).sum()):
+                differing += count
+                parted.add(seed)
             total += expected.size
             spiking += 0.01 < expected.mean() < 0.99
     assert spiking > 40
     assert differing < 0.001 * total
+    assert len(parted) <= 1
 
 
 @pytest.mark.parametrize("seed", [1, 4, 6, 12, 13, 16])

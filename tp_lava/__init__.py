@@ -78,6 +78,8 @@ from tp_lava.rules import Match as Match
 from tp_lava.rules import Readout as Readout
 from tp_lava.rules import Rule as Rule
 from tp_lava.rules import Term as Term
+from tp_lava.sensor_change import SensorChange as SensorChange
+from tp_lava.sensor_change import sensor_change as sensor_change
 from tp_lava.state_history import StateHistory as StateHistory
 from tp_lava.state_history import watch as watch
 from tp_lava.streams import Stream as Stream

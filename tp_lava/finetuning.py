@@ -25,6 +25,7 @@ from tp_lava.optimisers import Cosine
 from tp_lava.preparation import End, Ends, Prepared, choose_end, prepare
 from tp_lava.rules import TP, BaseRule
 from tp_lava.rules.layer_rates import frozen, scaled
+from tp_lava.sensor_change import SensorChange, sensor_change
 
 RULE = TP(1e-3, 5e-4, contrast="all")
 REPLAY = Replay(250, per_sample=5)  # where old samples are given, and nothing else is said; docs/continual.md has what was measured
@@ -47,7 +48,8 @@ class FineTuned:
     learner: after the last or the best epoch; before, after: accuracy on the new task; old_before, old_after: on the old task, NaN
     without its samples; curve: accuracy on `validation` before and after each epoch; epoch: the learner's, 0 for no learning;
     continual: what learned, with its buffer, to go on with, and `cost`, where there was replay, a gate or an anchor, else None; prepared:
-    what was done to the network before it learned, prepared.said in sentences. before and old_before are the given network's own.
+    what was done to the network before it learned, prepared.said in sentences; change: of the sensor, where that was asked. before and
+    old_before are the given network's own.
     """
 
     learner: Learner
@@ -59,6 +61,7 @@ class FineTuned:
     epoch: int
     continual: Continual | None = None
     prepared: Prepared | None = None
+    change: SensorChange | None = None
 
     @property
     def network(self) -> Network:
@@ -67,8 +70,8 @@ class FineTuned:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """What was done to the network before it learned: units, and its end."""
-        return self.prepared.said if self.prepared else ()
+        """What was done to the network before it learned: units, and its end; and what has changed in the sensor."""
+        return (*(self.prepared.said if self.prepared else ()), *([str(self.change)] if self.change else []))
 
     @property
     def cost(self) -> Cost | None:
@@ -116,6 +119,7 @@ def finetune(
     ends: Ends = "choose",
     augmentation: Augmentation | None = None,
     variants: int = 1,
+    sensor: Literal["find"] | SensorChange | None = None,
     old_test: Sequence[Sample] = (),
     validation: Sequence[Sample] = (),
     patience: int | None = None,
@@ -133,24 +137,29 @@ def finetune(
     whether its last map learns as the "readout", its "spikes" are counted and its last neurons learn as hidden ones, or finetune is to
     "choose"; tp_lava.preparation also brings thresholds to about 1, as rates and surrogates want them, and scores to a size at which a
     softmax teaches: `said` of the result tells it; augmentation: how the new samples vary, and by default the old ones that are replayed;
-    variants: of each new sample, presented in an epoch; validation: samples for early stopping, tested after each epoch; patience: epochs
-    without improvement after which learning stops; keep_best: return the learner of the best epoch instead of the last; in_lava: learn in
-    one run in Lava, without early stopping, to the same result; threads: see Learner. Rates fall from epoch to epoch as half a cosine.
+    variants: of each new sample, presented in an epoch; sensor: "find", or what `sensor_change` has found: if its mounting explains the new
+    samples, old samples are kept both as they were and as the new sensor would have made them, twice as many by default; validation:
+    samples for early stopping, tested after each epoch; patience: epochs without improvement after which learning stops; keep_best: return
+    the learner of the best epoch instead of the last; in_lava: learn in one run in Lava, without early stopping, to the same result;
+    threads: see Learner. Rates fall from epoch to epoch as half a cosine.
     Warns (FineTuningWarning) of an end in spikes that cannot become a readout. Raises InvalidValueError.
     """
-    check_samples("finetune", samples)
     _check(epochs, patience, keep_best, validation, in_lava)
+    _check_sensor(sensor)
+    check_samples("finetune", samples)
     end = choose_end(network, precision, samples, old, ends)
     prepared = prepare(end.network, _wished(rule, end, rates or {}, freeze), precision, samples, end)
     n_threads = checked_threads(threads, "finetune")
     start = Learner(prepared.network, prepared.rule, prepared.precision, seed, schedule=Cosine(epochs), threads=n_threads)
-    trained = _learner_for(start, old, augmentation, replay, gate, anchor)
-    before, old_before = _accuracies(Learner(network, None, precision, seed, threads=n_threads) if end.removed else start, test, old_test)
+    given = Learner(network, None, precision, seed, threads=n_threads) if end.removed else start
+    change = sensor_change(given, samples) if sensor == "find" else sensor
+    trained = _learner_for(start, old, change, augmentation, replay, gate, anchor)
+    before, old_before = _accuracies(given, test, old_test)
     how = (trained, _New(samples, augmentation, variants, seed), epochs, progress)
     trained, curve, epoch = _in_lava(*how, validation) if in_lava else _in_engine(*how, validation, patience, keep_best)
     learner, continual = _remembering(trained, samples)
     after, old_after = _accuracies(learner, test, old_test)
-    return FineTuned(learner, before, after, old_before, old_after, tuple(curve), epoch, continual, prepared)
+    return FineTuned(learner, before, after, old_before, old_after, tuple(curve), epoch, continual, prepared, change)
 
 
 def _wished(rule: BaseRule, end: End, rates: Mapping[str, float], freeze: Sequence[str] | str) -> BaseRule:
@@ -176,10 +185,22 @@ def _check(epochs: int, patience: int | None, keep_best: bool, validation: Seque
         raise invalid("finetune", "in_lava", "asked for with early stopping", "one of them", "a run in Lava has a fixed length")
 
 
-def _learner_for(start: Learner, old: Sequence[Sample], varied: Augmentation | None, *settings: object) -> Learner | Continual:
+def _check_sensor(sensor: object) -> None:
+    if sensor not in (None, "find") and not isinstance(sensor, SensorChange):
+        remedy = "leave it out where the sensor is the same, or known to have changed otherwise"
+        raise invalid("finetune", "sensor", repr(sensor)[:60], '"find", what tpl.sensor_change gives, or None', remedy)
+
+
+def _learner_for(
+    start: Learner, old: Sequence[Sample], change: SensorChange | None, varied: Augmentation | None, *settings: object
+) -> Learner | Continual:
     """The learner itself, or a Continual that holds old samples. settings: replay, gate and anchor, or "default"."""
     defaults = (replace(REPLAY, augmentation=varied), GATE, ANCHOR) if old else (None, None, None)
     chosen: list[Any] = [usual if given == "default" else given for given, usual in zip(settings, defaults, strict=True)]
+    if change is not None and change.found and old:
+        old = [*old, *change.seen(old)]
+        if settings[0] == "default" or settings[0] is REPLAY:
+            chosen[0] = replace(chosen[0], size=2 * (REPLAY.size or 1))
     if chosen == [None, None, None]:
         return start
     if chosen[0] is not None and not old:

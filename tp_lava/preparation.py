@@ -23,7 +23,7 @@ from tp_lava.graph.names import READOUT
 from tp_lava.graph.network import Network
 from tp_lava.learner import Learner
 from tp_lava.numbers import exponent_to_hold
-from tp_lava.quantisation.measured import measured_formats
+from tp_lava.quantisation.measured import measured_formats, measured_weights
 from tp_lava.rules import BaseRule
 from tp_lava.spiking_ends import ends_in_spikes, last_map_as_readout
 from tp_lava.state_history import watch
@@ -34,8 +34,8 @@ Ends = Literal["choose", "readout", "spikes"]
 LOGITS = 2.0  # what scores of one step differ from their mean, root mean square, where a softmax teaches well
 _SMALLEST, _LARGEST = LOGITS / 32, LOGITS * 4  # readouts whose scores are within stay as they are: small ones of blank networks grow
 _MEASURED = 8  # samples that scores are measured on
-_COMPARED = 60  # samples on which a readout is compared with spikes
-KEPT = 0.05  # accuracy that the last map may lose as a readout
+_COMPARED = 200  # samples on which a readout is compared with spikes
+KEPT = 0.1  # accuracy that the last map may lose as a readout; what learns from counts of spikes learns far less
 AGREE = 0.8  # share of samples with the same prediction, where no labels of the old task are given
 
 
@@ -69,6 +69,8 @@ def prepare(network: Network, rule: BaseRule, precision: Precision, samples: Seq
         fixed = own_fixed_point(network) if precision == "fixed" else precision
         assert isinstance(fixed, FixedPoint)
         precision = measured_formats(network, rule, samples, fixed)
+        if any(connection.recurrent for connection in network.connections):  # what rounding does to their weights comes back in each step
+            precision = measured_weights(network, rule, samples, precision, finer=True)
     return Prepared(network, rule, precision, units, (*(end.said if end else ()), *said))
 
 
@@ -86,7 +88,7 @@ def choose_end(network: Network, precision: Precision, samples: Sequence[Sample]
     """What learns at the end of a network: of one that ends in spikes its last map, as a readout, or its last neurons.
 
     samples: to learn; old: of the task that it knows, if there are any, by which the end is chosen. ends: "readout" takes the last map,
-    "spikes" counts the last neurons' spikes and teaches them as hidden ones, "choose" takes the map where it loses at most 0.05 of the
+    "spikes" counts the last neurons' spikes and teaches them as hidden ones, "choose" takes the map where it loses at most 0.1 of the
     accuracy on old samples, or, without them, tells 0.8 of the new ones the same. Warns (FineTuningWarning) where the map cannot be taken.
     Raises InvalidValueError.
     """

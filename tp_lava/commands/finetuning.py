@@ -101,6 +101,9 @@ class FineTuneSettings:
         int | None,
         typer.Option(min=1, help="Variants of each new sample an epoch, with --augment (1); with --sensor alone 4, of a camera."),
     ] = None
+    find_sensor: Annotated[
+        bool, typer.Option("--find-sensor", help="Look which change of the camera's mounting explains the new samples; replay old ones so.")
+    ] = False
     precision: options.Precision = "fixed"
     in_lava: options.InLava = False
     threads: options.Threads = "1"
@@ -130,6 +133,7 @@ class FineTuneSettings:
             "keep_best": self.keep_best,
             "in_lava": self.in_lava,
             "threads": options.n_threads("finetune", self.threads, self.in_lava),
+            "sensor": "find" if self.find_sensor else None,
             "seed": self.seed,
             **self._varied(),
             **self._replay(task),

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from tp_lava.checks import is_number
-from tp_lava.data.camera import POLARITIES
 from tp_lava.data.events import Events, Sample
+from tp_lava.data.mounting import Mounting, camera_shape
 from tp_lava.errors import invalid
 
 _DEAD = 0.5  # share of the columns
@@ -22,20 +22,17 @@ Sensor = Callable[[Events], Events]
 
 def mirrored(events: Events) -> Events:
     """Left and right exchanged, as behind a mirror."""
-    polarity, y, x, side = places(events)
-    return seen_at(events, polarity, y, side - 1 - x)
+    return Mounting(mirrored=True).seen(events, camera_shape((events.n_units,)))
 
 
 def rotated(events: Events) -> Events:
     """Turned by a quarter, clockwise, as a camera mounted on its side."""
-    polarity, y, x, side = places(events)
-    return seen_at(events, polarity, x, side - 1 - y)
+    return Mounting(turns=1).seen(events, camera_shape((events.n_units,)))
 
 
 def inverted(events: Events) -> Events:
     """ON and OFF exchanged, as with a negative."""
-    polarity, y, x, _ = places(events)
-    return seen_at(events, POLARITIES - 1 - polarity, y, x)
+    return Mounting(inverted=True).seen(events, camera_shape((events.n_units,)))
 
 
 def half_dead(events: Events, share: float = _DEAD) -> Events:
@@ -66,17 +63,14 @@ def through(sensor: str, samples: Sequence[Sample]) -> list[Sample]:
 
 def places(events: Events) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
     """(polarity, y, x) of each event, and the side of the sensor."""
-    side = int(np.sqrt(events.n_units // POLARITIES))
-    if POLARITIES * side**2 != events.n_units:
-        limit = f"{POLARITIES} * side**2, of a square camera"
-        raise invalid("sensor", "n_units", events.n_units, limit, "only a camera's events can be turned")
+    side = camera_shape((events.n_units,))[1]
     polarity, place = np.divmod(events.units, side**2)
     return polarity, *np.divmod(place, side), side
 
 
-def seen_at(events: Events, polarity: np.ndarray, y: np.ndarray, x: np.ndarray, alive: np.ndarray | slice = slice(None)) -> Events:
+def seen_at(events: Events, polarity: np.ndarray, y: np.ndarray, x: np.ndarray, alive: np.ndarray) -> Events:
     """The events at other places, without those that are not alive."""
-    side = int(np.sqrt(events.n_units // POLARITIES))
+    side = camera_shape((events.n_units,))[1]
     units = polarity * side**2 + y * side + x
     values = None if events.values is None else events.values[alive]
     return Events(events.times[alive], units[alive], events.n_steps, events.n_units, values)

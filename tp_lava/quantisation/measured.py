@@ -44,7 +44,13 @@ def measured_formats(
 
 
 def measured_weights(
-    network: Network, rule: BaseRule, samples: Sequence[Sample], fixed: FixedPoint | None = None, *, cut: float = CUT_WEIGHTS
+    network: Network,
+    rule: BaseRule,
+    samples: Sequence[Sample],
+    fixed: FixedPoint | None = None,
+    *,
+    cut: float = CUT_WEIGHTS,
+    finer: bool = False,
 ) -> FixedPoint:
     """The options of fixed point with coarser weights where learning makes them larger than the usual formats hold.
 
@@ -54,7 +60,9 @@ def measured_weights(
     blank layer's weights room for about a quarter of a threshold, or 1 in the readout, which suits rules that change them at every step.
     A readout that learns once a sample, from counts, has larger ones: clipped, it forgets. samples: to be learned, all of them, as few
     do not tell how large weights become; fixed: other options, FixedPoint() unless given, whose weight exponents are kept; cut: in [0, 1),
-    0.02 unless given. Formats never become finer than without measuring, and connections that do not learn stay. Raises InvalidValueError.
+    0.02 unless given; finer: formats also become finer than the usual ones, which leave room that is often not used: at 8 bits each change
+    is rounded at random to 0 or one step, by which weights walk, half as far for steps of a quarter. Connections that do not learn stay.
+    Raises InvalidValueError.
     """
     _check("measured_weights", samples, cut, CUT_WEIGHTS)
     fixed = fixed or FixedPoint()
@@ -66,8 +74,8 @@ def measured_weights(
     for name in usual.keys() - found.keys():
         grown = np.abs(learner.weights[name])
         if not np.array_equal(before[name], learner.weights[name]) and np.isfinite(grown).all():
-            reach = round(math.log2(_reach(grown.ravel(), cut, float(grown.max()))))
-            found[name] = max(usual[name], reach - (fixed.bits(name) - 1))
+            needed = round(math.log2(_reach(grown.ravel(), cut, float(grown.max())))) - (fixed.bits(name) - 1)
+            found[name] = needed if finer else max(usual[name], needed)
     return replace(fixed, weight_exponents={name: found[name] for name in usual if name in found})
 
 
