@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tp_lava.backends import cpu_calls
+from tp_lava.backends import cpu_calls, cpu_changes
 from tp_lava.backends.cpu_compiler import NAME, Compiler
 from tp_lava.backends.cpu_loops import EachSample, Once, load_loops
 from tp_lava.backends.cpu_programs import Compiled
@@ -78,6 +78,7 @@ class CompiledOperations:
         self._held = itemgetter(*self.arguments, self.arguments[0])  # the first again, so that one array comes as a tuple too
         self._used: dict[str, int] | None = None  # rows in use, and the arrays, of the last time
         self._arrays: Sequence[np.ndarray] = ()
+        self._changed = {name: np.ones(1, np.int32) for name in cpu_changes.summed(circuit)}  # flags
         self._memory: Mapping[str, np.ndarray] = {}
         self._kept: list[np.ndarray] = []  # what the calls point to, beside the memory
         self._once: Once | None = None  # with the arrays of the last time, as the next two
@@ -132,13 +133,16 @@ class CompiledOperations:
         return self._memory.get("random_seed", _NOT_DRAWN), self._memory.get("random_step", _NOT_DRAWN)
 
     def _bind(self, memory: Memory) -> None:
-        """Make the calls for these arrays, unless they are those of the last time."""
+        """Make the calls for these arrays, unless they are those of the last time. Since the last call others may have written there."""
+        for flag in self._changed.values():
+            flag[0] = 1
         arrays, used = self._held(memory), self._circuit.rows_used(memory)
         if used == self._used and all(map(is_, arrays, self._arrays)):
             return
         axes = (self._circuit.buffers[name].axes for name in self.arguments)
         views = [rows_in_use(array, names, used) for array, names in zip(arrays, axes, strict=False)]
-        self._memory, self._kept = dict(zip(self.arguments, views, strict=True)), []
+        flags = {cpu_changes.flag_of(name): flag for name, flag in self._changed.items()}
+        self._memory, self._kept = {**dict(zip(self.arguments, views, strict=True)), **flags}, []
         calls = np.array([self._call(compiled) for compiled in self._compiled], np.int64).reshape(-1, cpu_calls.CALL_WIDTH)
         if self._whole:
             self._each_sample = self._loops(calls, dict(zip(self.arguments, arrays, strict=False)))
@@ -149,10 +153,11 @@ class CompiledOperations:
     def _loops(self, calls: np.ndarray, whole: Mapping[str, np.ndarray]) -> dict[bool, EachSample]:
         """The loops over samples and steps, by whether the input is graded. whole: the arrays with the rows that are not in use."""
         memory = self._memory
+        resting = {change: self._changed[change] for change in cpu_changes.known_to_rest(self._circuit)}
         graded: dict[bool, tuple[np.ndarray, np.ndarray]] = {False: (_NOT_GRADED, _NOT_KEPT)}
         if INPUT_VALUES in memory:
             graded[True] = memory[INPUT_VALUES].view(np.int32), memory[INPUT_KEPT]
-        lists, starts = [memory[name] for name in _INPUT], (states_of(self._circuit, whole), starts_of(self._circuit, whole))
+        lists, starts = [memory[name] for name in _INPUT], (states_of(self._circuit, whole, resting), starts_of(self._circuit, whole))
         left = whole[STEPS_LEFT] if self._circuit.needs_length else np.zeros(1, np.int32)
         how = starts, left, self._advance, self._alone, self._ticks
         return {is_graded: EachSample(calls, self._counters(), lists, buffers, *how) for is_graded, buffers in graded.items()}
@@ -167,7 +172,8 @@ class CompiledOperations:
             self._kept += [slots, *held]
         switch = memory[compiled.switch] if compiled.switch else None
         clock = memory[compiled.clock] if compiled.last_steps else None
-        return cpu_calls.call_of(address, slots, compiled.random_stream, switch, clock, compiled.last_steps)
+        flag = memory[compiled.flag] if compiled.flag else None
+        return cpu_calls.call_of(address, slots, compiled.random_stream, switch, clock, compiled.last_steps, flag)
 
     def _slots(self, compiled: Compiled, part: tuple[int, int] = (0, 1)) -> np.ndarray:
         arrays = compiled.arrays(self._memory, part)

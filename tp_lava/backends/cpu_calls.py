@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-FUNCTION, SLOTS, RANDOM_STREAM, SWITCH, CLOCK, LAST_STEPS, CALL_WIDTH = range(7)  # columns of a call
+FUNCTION, SLOTS, RANDOM_STREAM, SWITCH, CLOCK, LAST_STEPS, FLAG, CALL_WIDTH = range(8)  # columns of a call
 NO_KEY = -1  # random stream of an operation that draws nothing
 PART = "part"  # argument of an operation whose calls share its work: number of the part, and how many there are
 KINDS = {np.dtype(t): t.__name__ for t in (np.float32, np.int32, np.int16, np.int8, np.uint32, np.int64, np.bool_)}
@@ -65,10 +65,15 @@ def call_of(
     switch: np.ndarray | None = None,
     clock: np.ndarray | None = None,
     last_steps: int = 0,
+    flag: np.ndarray | None = None,
 ) -> list[int]:
-    """A call. switch: it is made only while this is not 0; clock: and, if `last_steps` is not 0, while this is in 0..last_steps - 1."""
+    """A call. switch: it is made only while this is not 0; clock: and, if `last_steps` is not 0, while this is in 0..last_steps - 1.
+
+    flag: and while this is not 0, which it is then.
+    """
     call = [0] * CALL_WIDTH
     call[FUNCTION], call[SLOTS], call[RANDOM_STREAM], call[LAST_STEPS] = function, where(slots), random_stream, last_steps
     call[SWITCH] = 0 if switch is None else where(switch)
     call[CLOCK] = 0 if clock is None else where(clock)
+    call[FLAG] = 0 if flag is None else where(flag)
     return call

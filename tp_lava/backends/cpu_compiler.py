@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from tp_lava.backends import cpu_calls, cpu_dense, cpu_events, cpu_maps, cpu_patches, cpu_pools
+from tp_lava.backends import cpu_calls, cpu_changes, cpu_dense, cpu_events, cpu_maps, cpu_patches, cpu_pools
 from tp_lava.backends.cpu_calls import Argument
 from tp_lava.backends.cpu_operation import Source
 from tp_lava.backends.cpu_programs import (
@@ -55,6 +55,7 @@ class Compiler:
 
     def __init__(self, circuit: Circuit, *, keeps: bool = False, threads: int = 1) -> None:
         self.circuit, self.keeps, self.threads = circuit, keeps, threads
+        self._resting = cpu_changes.known_to_rest(circuit)
 
     def compiled(self, operation: Operation) -> list[Compiled]:
         """An operation, as one call or several."""
@@ -155,7 +156,8 @@ class Compiler:
         bound = tuple((buffers[port.name], port.name in o.first) for port in ports)
         axes, stream = tuple(port.axes for port in ports), self._stream(o.program, o.random_stream)
         maps = tuple(dict(o.maps).get(port.name, ()) for port in ports) if o.maps else ()
-        return [Compiled(address, arguments, bound, axes, o.program, stream, o.switch, o.last_steps, maps=maps, parts=parts)]
+        flag = next((cpu_changes.flag_of(change) for change, applied in self._resting.items() if applied is o), "")
+        return [Compiled(address, arguments, bound, axes, o.program, stream, o.switch, o.last_steps, maps=maps, flag=flag, parts=parts)]
 
     def update_weights(self, o: UpdateWeights) -> list[Compiled]:
         """See UpdateWeights: a loop over rows and active units that calls the program on a row of the weights."""
@@ -228,7 +230,12 @@ class Compiler:
     def accumulate_products(self, o: AccumulateProducts) -> list[Compiled]:
         """See AccumulateProducts."""
         change = self.circuit.buffers[o.change]
-        named = {"change": o.change, "third": o.third_factor, **(self._lists(o.events) if o.events else {"trace": o.trace})}
+        named = {
+            "change": o.change,
+            "changed": cpu_changes.flag_of(o.change),
+            "third": o.third_factor,
+            **(self._lists(o.events) if o.events else {"trace": o.trace}),
+        }
         if cpu_maps.takes(o.kind) or (not o.events and cpu_patches.pays(o.kind)):
             parts = self._parts(o)
             text, work = self._learn_maps(o, change.format, parts > 1)
@@ -237,7 +244,9 @@ class Compiler:
         active = cpu_events.ACTIVE_EVENTS if o.events else cpu_events.ACTIVE_TRACE
         inner = cpu_events.INNER_PRODUCTS.format(value="" if o.events else "x1 * ", **_seen(o.kind))
         clip = cpu_events.CLIP.format(high=change.format.high) if change.format else ""
-        made = self._maps(cpu_events.LEARN_MAPS + clip, active, inner, o.kind, {**named, "geometry": o.geometry}, "change")
+        made = self._maps(
+            "\nchanged[0] = 1" + cpu_events.LEARN_MAPS + clip, active, inner, o.kind, {**named, "geometry": o.geometry}, "change"
+        )
         return [replace(made, switch=o.switch, last_steps=o.last_steps)]
 
     def _learn_maps(self, o: AccumulateProducts, format: Format | None, shared: bool) -> tuple[str, cpu_maps.Work]:
@@ -282,6 +291,8 @@ class Compiler:
         return np.int32 if self.circuit.fixed else np.float32
 
     def _argument(self, name: str, buffer: str) -> Argument:
+        if cpu_changes.is_flag(buffer):
+            return Argument(name, np.dtype(np.int32), 1)
         held: Buffer = self.circuit.buffers[buffer]
         return Argument(name, np.dtype(held.dtype), max(1, len(held.axes)))
 

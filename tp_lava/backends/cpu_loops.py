@@ -9,7 +9,19 @@ from typing import Any
 import numpy as np
 
 from tp_lava.backends import cpu_code
-from tp_lava.backends.cpu_calls import CALL_WIDTH, CLOCK, FUNCTION, LAST_STEPS, RANDOM_STREAM, SLOTS, SWITCH, Argument, slots_of, where
+from tp_lava.backends.cpu_calls import (
+    CALL_WIDTH,
+    CLOCK,
+    FLAG,
+    FUNCTION,
+    LAST_STEPS,
+    RANDOM_STREAM,
+    SLOTS,
+    SWITCH,
+    Argument,
+    slots_of,
+    where,
+)
 from tp_lava.backends.cpu_operation import Source
 from tp_lava.backends.cpu_samples import BEGIN, CONSTANT, END, FRESH, LEFT, OFFSETS, SAMPLE_WIDTH, UNITS, WIDTH, SampleLoops
 from tp_lava.backends.cpu_text import Text, V, literal, operation_text
@@ -53,28 +65,23 @@ class _Calls(SampleLoops):
             if base is None:
                 self._make(call, V("%key", "i32"))
             else:
-                switch, clock, last = (self.entry("calls", call, column) for column in (SWITCH, CLOCK, LAST_STEPS))
-                on = t.binary("or", t.word("icmp eq", switch, 0), self._held(switch, "icmp ne", literal(0, "i32")))
+                switch, clock, last, flag = (self.entry("calls", call, column) for column in (SWITCH, CLOCK, LAST_STEPS, FLAG))
+                on = t.binary("and", *(self.is_set(address) for address in (switch, flag)))
                 steps = t.op(f"trunc {last} to i32", "i32")
-                near = t.binary("or", t.word("icmp eq", last, 0), self._held(clock, "icmp ult", steps))
+                near = t.binary("or", t.word("icmp eq", last, 0), self.held(clock, "icmp ult", steps))
                 with t.when(t.binary("and", on, near)):
                     stream = self.entry("calls", call, RANDOM_STREAM)
                     key = t.mix(base, t.op(f"trunc {stream} to i32", "i32"))
                     before = self._counter() if "ticks" in self.arrays else None
                     self._make(call, key)
+                    with t.when(t.word("icmp ne", flag, 0)):
+                        t.line(f"store i32 0, {self.pointer(flag)}")
                     if before:
                         taken = t.binary("sub", self._counter(), before)
                         t.line(f"store {t.binary('add', self.load('ticks', c), taken)}, {self.at('ticks', c)}")
 
     def _counter(self) -> V:
         return self.t.call("llvm.readcyclecounter", "i64", False)
-
-    def _held(self, address: V, compared: str, number: V) -> V:
-        """Whether the number at an address, if it is one, compares so; without a jump: no address reads the calls themselves."""
-        t = self.t
-        own = t.op(f"ptrtoint {self.arrays['calls'][0]} to i64", "i64")
-        at = t.op(f"inttoptr {t.select(t.word('icmp eq', address, 0), own, address)} to ptr", "ptr")
-        return t.binary(compared, V(t.load("i32", at.name), "i32"), number)
 
     def _make(self, call: V, key: V) -> None:
         t = self.t

@@ -146,6 +146,7 @@ for r in range(third.shape[0]):
     {sort}
     if ends[strips * c * {phases}] == 0:
         continue
+    changed[0] = 1
     for k in range(oc // size):
         for y in range(oh):
             transpose(maps, k * area + origin + y * wide * size, -size, third[r, k * size * oh * ow :], y * ow, oh * ow, size, ow)

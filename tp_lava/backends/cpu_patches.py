@@ -35,6 +35,8 @@ for r in range(third.shape[0]):
     {fill}
     for o in {outputs}:
         found = list_numbers(third[r], o * oh * ow, oh * ow, spots, thirds, 0)
+        if found > 0:
+            changed[0] = 1
         for q in range(found):
             spots[u64(q)] = patch_of[u64(spots[u64(q)])] - 1
         spots[found], thirds[found] = 0, 0  # where two are taken at a time

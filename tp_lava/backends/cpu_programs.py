@@ -47,6 +47,7 @@ class Compiled:
     clock: str = STEPS_LEFT
     maps: tuple[tuple[int, ...], ...] = ()  # of each bound array: (channels, positions) of its units, where it is seen so
     work: tuple[tuple[tuple[int, ...], Any], ...] = ()  # shape and type of further scratch arrays
+    flag: str = ""  # see cpu_changes
     parts: int = 1
     count: str = ""
     least: int = 0

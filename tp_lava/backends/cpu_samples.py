@@ -18,7 +18,7 @@ from tp_lava.data.following import Following
 
 # Columns of the tables: of samples, states, operations at the start, results. Places count elements, sizes bytes.
 BEGIN, END, CONSTANT, WIDTH, OFFSETS, UNITS, FRESH, LEFT, SAMPLE_WIDTH = range(9)
-_STATE, _STATE_SIZE, _STATE_WIDTH = range(3)
+_STATE, _STATE_SIZE, _STATE_FLAG, _STATE_WIDTH = range(4)
 _INTO, _INTO_SIZE, _CLASSES, _ROWS, _FIRST, _ENTRIES, _ONE, _ACTIVE, _ACTIVE_WIDTH, _COUNT, _COUNTED, _START_WIDTH = range(12)
 _FROM, _SIZE, _TO, _RESULT_WIDTH = range(4)
 _ZERO = literal(0, "i64")
@@ -35,9 +35,9 @@ def samples_of(following: Following, has_length: bool) -> np.ndarray:
     return table
 
 
-def states_of(circuit: Circuit, memory: Mapping[str, np.ndarray]) -> np.ndarray:
-    """The table of what is zero when a sample starts."""
-    states = [(where(memory[name]), memory[name].nbytes) for name in circuit.names("state")]
+def states_of(circuit: Circuit, memory: Mapping[str, np.ndarray], flags: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The table of what is zero when a sample starts. flags: of some, see cpu_changes."""
+    states = [(where(memory[name]), memory[name].nbytes, where(flags[name]) if name in flags else 0) for name in circuit.names("state")]
     return np.array(states, np.int64).reshape(-1, _STATE_WIDTH)
 
 
@@ -75,12 +75,27 @@ class SampleLoops(Loops):
         """Of an address."""
         return self.t.op(f"inttoptr {address} to ptr", "ptr")
 
+    def is_set(self, address: V) -> V:
+        """Whether the number at an address, if it is one, is not zero."""
+        return self.t.binary("or", self.t.word("icmp eq", address, 0), self.held(address, "icmp ne", literal(0, "i32")))
+
+    def held(self, address: V, compared: str, number: V) -> V:
+        """Whether the number at an address, if it is one, compares so; without a jump: no address reads the calls themselves."""
+        t = self.t
+        own = t.op(f"ptrtoint {self.arrays['calls'][0]} to i64", "i64")
+        at = t.op(f"inttoptr {t.select(t.word('icmp eq', address, 0), own, address)} to ptr", "ptr")
+        return t.binary(compared, V(t.load("i32", at.name), "i32"), number)
+
     def begin(self, sample: V, steps_left: V, left: V) -> None:
         """See Engine.begin. steps_left: where the number of steps `left` goes."""
         t = self.t
         with t.loop(_ZERO, self.arrays["states"][1]) as k:
             row = t.word("mul", k, _STATE_WIDTH)
-            self._clear(self.entry("states", row, _STATE), self.entry("states", row, _STATE_SIZE))
+            flag = self.entry("states", row, _STATE_FLAG)
+            with t.when(self.is_set(flag)):
+                self._clear(self.entry("states", row, _STATE), self.entry("states", row, _STATE_SIZE))
+                with t.when(t.word("icmp ne", flag, 0)):
+                    t.line(f"store i32 0, {self.pointer(flag)}")
         t.line(f"store {t.op(f'trunc {left} to i32', 'i32')}, {self.pointer(steps_left)}")
         with t.loop(_ZERO, self.arrays["starts"][1]) as o:
             self._present(sample, t.word("mul", o, _START_WIDTH))
