@@ -31,9 +31,14 @@ def learned_apart(learner, samples):
     return learner
 
 
-@pytest.mark.parametrize("second", [{}, {"stride": 2}, {"groups": 2}])
-@pytest.mark.parametrize("precision", ["float", "fixed"])
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("rule", "precision", "second"),
+    [
+        *((rule, precision, {}) for rule in RULES for precision in ("float", "fixed")),
+        ("TP", "fixed", {"stride": 2}),
+        ("TESS", "fixed", {"groups": 2}),
+    ],
+)
 def test_samples_in_one_call_learn_as_samples_apart(rule, precision, second, samples):
     together, apart = (tpl.Learner(network(**second), RULES[rule], precision) for _ in range(2))
     for change in summed(together.circuits[1]):
