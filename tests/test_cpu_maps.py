@@ -76,7 +76,7 @@ def _check(circuit, memory, operation, compiled):
 
 
 @pytest.mark.parametrize("precision", ["float", "fixed"])
-@settings(max_examples=14, deadline=None)
+@settings(max_examples=9, deadline=None)
 @given(SEEDS)
 def test_delivering_and_learning_equal_the_interpreter(precision, seed):
     rng = np.random.default_rng(seed)
@@ -105,7 +105,7 @@ def test_the_largest_sums_of_weights_are_exact(layer):
 
 
 @pytest.mark.parametrize("precision", ["float", "fixed"])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(SEEDS)
 def test_poolings_equal_the_interpreter(precision, seed):
     rng = np.random.default_rng(seed)
