@@ -27,6 +27,15 @@ def _interpreted(learner, events):
     return memory
 
 
+def _assert_learns_as_interpreted(learner, events, label):
+    learner.begin(label, events.n_steps)
+    expected = _interpreted(learner, events)
+    learner.advance(events)
+    for name in learner.circuits[1].buffers:
+        if not name.endswith("_active"):
+            np.testing.assert_array_equal(learner.memory[name], expected[name], name)
+
+
 @settings(max_examples=6)
 @given(SEEDS, GRADED)
 def test_fixed_point_equals_the_interpreter(seed, graded):
@@ -35,12 +44,7 @@ def test_fixed_point_equals_the_interpreter(seed, graded):
     learner = tpl.Learner(made, rule(rng), "fixed", seed=3)
     for label in range(2):
         events = recording(rng, made)
-        learner.begin(label, events.n_steps)
-        expected = _interpreted(learner, events)
-        learner.advance(events)
-        for name in learner.circuits[1].buffers:
-            if not name.endswith("_active"):
-                np.testing.assert_array_equal(learner.memory[name], expected[name], name)
+        _assert_learns_as_interpreted(learner, events, label)
 
 
 @settings(max_examples=4)
@@ -55,12 +59,7 @@ def test_silence_and_events_in_a_corner_equal_the_interpreter(seed):
     for label in range(3):
         shown = (rng.random((6, 1)) < 0.5) & (rng.random((6, corner.size)) < 0.5) & (corner.ravel() | (label == 0))
         events = tpl.Events.from_dense(shown)
-        learner.begin(label, events.n_steps)
-        expected = _interpreted(learner, events)
-        learner.advance(events)
-        for name in learner.circuits[1].buffers:
-            if not name.endswith("_active"):
-                np.testing.assert_array_equal(learner.memory[name], expected[name], name)
+        _assert_learns_as_interpreted(learner, events, label)
 
 
 @settings(max_examples=6)

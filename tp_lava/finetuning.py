@@ -131,32 +131,25 @@ def finetune(
 ) -> FineTuned:
     """Learn the samples of a new task, one at a time, and measure the accuracy on the new and on the old task.
 
-    samples: see `few`; test, old_test: of the new and of the old task; freeze: layers that keep their weights, by name, or "convolutions";
-    rates: layer -> factor of its rate; old: samples of the old task, of which the replay buffer keeps some; replay, gate, anchor: see
-    Continual, by default REPLAY, GATE and ANCHOR where there are old samples and none where not; ends: of a network that ends in spikes,
-    whether its last map learns as the "readout", its "spikes" are counted and its last neurons learn as hidden ones, or finetune is to
-    "choose"; tp_lava.preparation also brings thresholds to about 1, as rates and surrogates want them, and scores to a size at which a
-    softmax teaches: `said` of the result tells it; augmentation: how the new samples vary, and by default the old ones that are replayed;
-    variants: of each new sample, presented in an epoch; sensor: "find", or what `sensor_change` has found: if its mounting explains the new
-    samples, old samples are kept both as they were and as the new sensor would have made them, twice as many by default; validation:
-    samples for early stopping, tested after each epoch; patience: epochs without improvement after which learning stops; keep_best: return
-    the learner of the best epoch instead of the last; in_lava: learn in one run in Lava, without early stopping, to the same result;
-    threads: see Learner. Rates fall from epoch to epoch as half a cosine.
-    Warns (FineTuningWarning) of an end in spikes that cannot become a readout. Raises InvalidValueError.
+    samples: see `few`; test, old_test: of the new and the old task; freeze: layers that keep their weights, or "convolutions"; rates:
+    factors of layers' rates; old: samples of the old task, of which the buffer keeps some; replay, gate, anchor: see Continual, by
+    default REPLAY, GATE and ANCHOR where there are old samples; ends: see preparation.choose_end; augmentation: how new samples vary, and
+    by default those replayed; variants: of each new sample, in an epoch; sensor: "find", or what `sensor_change` found: if it explains
+    the new samples, old ones are kept as both sensors see them, twice as many by default; validation: tested after each epoch; patience:
+    epochs without improvement until learning stops; keep_best: return the best epoch's learner; in_lava: learn in Lava, to the same
+    result; threads: see Learner. Rates fall as half a cosine. Warns (FineTuningWarning) of an end in spikes that cannot become a readout.
+    Raises InvalidValueError.
     """
-    _check(epochs, patience, keep_best, validation, in_lava)
-    _check_sensor(sensor)
-    check_samples("finetune", samples)
+    n_threads = _checked(samples, epochs, patience, keep_best, validation, in_lava, sensor, threads)
     end = choose_end(network, precision, samples, old, ends)
     prepared = prepare(end.network, _wished(rule, end, rates or {}, freeze), precision, samples, end)
-    n_threads = checked_threads(threads, "finetune")
     start = Learner(prepared.network, prepared.rule, prepared.precision, seed, schedule=Cosine(epochs), threads=n_threads)
     given = Learner(network, None, precision, seed, threads=n_threads) if end.removed else start
     change = sensor_change(given, samples) if sensor == "find" else sensor
     trained = _learner_for(start, old, change, augmentation, replay, gate, anchor)
     before, old_before = _accuracies(given, test, old_test)
-    how = (trained, _New(samples, augmentation, variants, seed), epochs, progress)
-    trained, curve, epoch = _in_lava(*how, validation) if in_lava else _in_engine(*how, validation, patience, keep_best)
+    how = (trained, _New(samples, augmentation, variants, seed), epochs, progress, validation)
+    trained, curve, epoch = _in_lava(*how) if in_lava else _in_engine(*how, patience, keep_best)
     learner, continual = _remembering(trained, samples)
     after, old_after = _accuracies(learner, test, old_test)
     return FineTuned(learner, before, after, old_before, old_after, tuple(curve), epoch, continual, prepared, change)
@@ -173,8 +166,17 @@ def _wished(rule: BaseRule, end: End, rates: Mapping[str, float], freeze: Sequen
     return frozen(scaled(rule, end.network, rates), end.network, freeze)
 
 
-def _check(epochs: int, patience: int | None, keep_best: bool, validation: Sequence[Sample], in_lava: bool) -> None:
-    """Refuse impossible wishes."""
+def _checked(
+    samples: Sequence[Sample],
+    epochs: int,
+    patience: int | None,
+    keep_best: bool,
+    validation: Sequence[Sample],
+    in_lava: bool,
+    sensor: object,
+    threads: int | Literal["auto"],
+) -> int:
+    """Refuse impossible wishes. -> how many threads."""
     if not is_whole(epochs, 1):
         raise invalid("finetune", "epochs", repr(epochs), "an integer of at least 1", "20 suits a few samples a class")
     if patience is not None and not is_whole(patience, 1):
@@ -183,12 +185,11 @@ def _check(epochs: int, patience: int | None, keep_best: bool, validation: Seque
         raise invalid("finetune", "validation", "empty", "given, to stop early or keep the best", "hold some samples back")
     if in_lava and (patience or keep_best):
         raise invalid("finetune", "in_lava", "asked for with early stopping", "one of them", "a run in Lava has a fixed length")
-
-
-def _check_sensor(sensor: object) -> None:
     if sensor not in (None, "find") and not isinstance(sensor, SensorChange):
         remedy = "leave it out where the sensor is the same, or known to have changed otherwise"
         raise invalid("finetune", "sensor", repr(sensor)[:60], '"find", what tpl.sensor_change gives, or None', remedy)
+    check_samples("finetune", samples)
+    return checked_threads(threads, "finetune")
 
 
 def _learner_for(

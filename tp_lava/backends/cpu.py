@@ -78,7 +78,10 @@ class CompiledOperations:
         self._held = itemgetter(*self.arguments, self.arguments[0])  # the first again, so that one array comes as a tuple too
         self._used: dict[str, int] | None = None  # rows in use, and the arrays, of the last time
         self._arrays: Sequence[np.ndarray] = ()
-        self._changed = {name: np.ones(1, np.int32) for name in cpu_changes.summed(circuit)}  # flags
+        summed = cpu_changes.summed(circuit)
+        self._flags = np.ones(len(summed), np.int32)  # see cpu_changes
+        self._changed = {name: self._flags[k : k + 1] for k, name in enumerate(summed)}
+        self._resting = {name: self._changed[name] for name in compiler.resting}
         self._memory: Mapping[str, np.ndarray] = {}
         self._kept: list[np.ndarray] = []  # what the calls point to, beside the memory
         self._once: Once | None = None  # with the arrays of the last time, as the next two
@@ -134,8 +137,7 @@ class CompiledOperations:
 
     def _bind(self, memory: Memory) -> None:
         """Make the calls for these arrays, unless they are those of the last time. Since the last call others may have written there."""
-        for flag in self._changed.values():
-            flag[0] = 1
+        self._flags.fill(1)
         arrays, used = self._held(memory), self._circuit.rows_used(memory)
         if used == self._used and all(map(is_, arrays, self._arrays)):
             return
@@ -153,11 +155,10 @@ class CompiledOperations:
     def _loops(self, calls: np.ndarray, whole: Mapping[str, np.ndarray]) -> dict[bool, EachSample]:
         """The loops over samples and steps, by whether the input is graded. whole: the arrays with the rows that are not in use."""
         memory = self._memory
-        resting = {change: self._changed[change] for change in cpu_changes.known_to_rest(self._circuit)}
         graded: dict[bool, tuple[np.ndarray, np.ndarray]] = {False: (_NOT_GRADED, _NOT_KEPT)}
         if INPUT_VALUES in memory:
             graded[True] = memory[INPUT_VALUES].view(np.int32), memory[INPUT_KEPT]
-        lists, starts = [memory[name] for name in _INPUT], (states_of(self._circuit, whole, resting), starts_of(self._circuit, whole))
+        lists, starts = [memory[name] for name in _INPUT], (states_of(self._circuit, whole, self._resting), starts_of(self._circuit, whole))
         left = whole[STEPS_LEFT] if self._circuit.needs_length else np.zeros(1, np.int32)
         how = starts, left, self._advance, self._alone, self._ticks
         return {is_graded: EachSample(calls, self._counters(), lists, buffers, *how) for is_graded, buffers in graded.items()}

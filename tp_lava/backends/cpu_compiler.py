@@ -55,7 +55,7 @@ class Compiler:
 
     def __init__(self, circuit: Circuit, *, keeps: bool = False, threads: int = 1) -> None:
         self.circuit, self.keeps, self.threads = circuit, keeps, threads
-        self._resting = cpu_changes.known_to_rest(circuit)
+        self.resting = cpu_changes.known_to_rest(circuit)
 
     def compiled(self, operation: Operation) -> list[Compiled]:
         """An operation, as one call or several."""
@@ -156,7 +156,7 @@ class Compiler:
         bound = tuple((buffers[port.name], port.name in o.first) for port in ports)
         axes, stream = tuple(port.axes for port in ports), self._stream(o.program, o.random_stream)
         maps = tuple(dict(o.maps).get(port.name, ()) for port in ports) if o.maps else ()
-        flag = next((cpu_changes.flag_of(change) for change, applied in self._resting.items() if applied is o), "")
+        flag = next((cpu_changes.flag_of(change) for change, applied in self.resting.items() if applied is o), "")
         return [Compiled(address, arguments, bound, axes, o.program, stream, o.switch, o.last_steps, maps=maps, flag=flag, parts=parts)]
 
     def update_weights(self, o: UpdateWeights) -> list[Compiled]:
